@@ -1,0 +1,71 @@
+//! What can go wrong in a store. Knows nothing of HTTP.
+
+use std::error::Error;
+use std::fmt;
+
+/// What a caller can act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// More is waiting than the store takes in: try again soon.
+    Overloaded,
+    /// The store is closed, or what it depends on cannot be reached: try again later.
+    Unavailable,
+    /// The bound on the number of sensors is reached: a new one is refused, known ones are not.
+    TooManySensors,
+    /// What is stored does not match its checksum, or is not what this program writes.
+    Damaged,
+    /// The disk is full: nothing was stored, nothing was lost.
+    StorageFull,
+    /// Anything else: a fault of the machine or of this program.
+    Internal,
+}
+
+/// A store's operation that failed, with nothing of it done.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error with a message that a person can act on. It may be shown to a client: no secrets, no paths.
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the error below it, for the log.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What a caller can act on.
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// The message without the errors below it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,3 @@
+//! The `fieldstation` binary.
+
+fn main() {}

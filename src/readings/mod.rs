@@ -1,0 +1,121 @@
+//! Temperature readings: the words of the domain, the promise every backend keeps, the routes, the backends.
+
+mod model;
+mod stats;
+mod temperature;
+mod timestamp;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+pub use model::{
+    Batch, BatchBuilder, BatchReading, Bucket, Page, Point, Selection, SensorId, SensorIdError,
+    SensorSummary, Series, Window,
+};
+pub use stats::Stats;
+pub use temperature::{Temperature, TemperatureError};
+pub use timestamp::{Timestamp, TimestampError};
+
+use crate::error::StoreError;
+
+/// What becomes of a batch that holds readings the store cannot take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordMode {
+    /// The whole batch is refused and nothing of it stored.
+    AllOrNothing,
+    /// The others are stored, and the refused ones named.
+    Partial,
+}
+
+/// What became of the readings of a batch. The counts and the refusals add up to the batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// New: no reading of that sensor and moment was stored.
+    pub recorded: u64,
+    /// Stored already, with the same temperature.
+    pub unchanged: u64,
+    /// Stored already, with another temperature, which it took the place of.
+    pub replaced: u64,
+    /// Not stored ([`RecordMode::Partial`] only), in the order of the batch.
+    pub refused: Vec<Refusal>,
+}
+
+/// A reading that was not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its index in the batch.
+    pub index: usize,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// Some readings of one sensor, in order of time: a piece of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportBlock {
+    /// Whose readings.
+    pub sensor: SensorId,
+    /// The readings; at most a few thousand.
+    pub points: Vec<Point>,
+}
+
+/// An export: blocks ordered by sensor id (as bytes of UTF-8), then by time, with bounded memory at any size.
+pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
+
+/// Where readings live. A reading is identified by its sensor and its moment.
+///
+/// What every backend promises, and the conformance suite checks:
+/// * A write that returned `Ok` is durable and is seen by every read that starts afterwards, on every replica. A write
+///   that is not durable yet is seen by nobody.
+/// * Every read is consistent with one moment: it sees all of a batch or nothing of it, and each reading once.
+/// * Statistics equal a recount of the readings that are stored, to the last digit, whatever the order of arrival.
+/// * Recording a reading again with the same temperature changes nothing; with another one it replaces it.
+/// * A write that failed with an error left nothing behind, with one exception: after
+///   [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable) it may or may not be stored, and sending
+///   it again is safe.
+#[async_trait]
+pub trait ReadingStore: Send + Sync {
+    /// Stores a batch. Of two readings in it for the same sensor and moment the later stands.
+    async fn record(&self, batch: Batch, mode: RecordMode) -> Result<Outcome, StoreError>;
+
+    /// Statistics over a part of the readings; empty for an unknown sensor.
+    async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError>;
+
+    /// How many sensors have readings.
+    async fn sensor_count(&self) -> Result<u64, StoreError>;
+
+    /// Sensors in order of their ids (as bytes of UTF-8), beginning after `after`, at most `limit`.
+    async fn sensors(
+        &self,
+        after: Option<&SensorId>,
+        limit: usize,
+    ) -> Result<Page<SensorSummary>, StoreError>;
+
+    /// One sensor, or `None` when it has no reading.
+    async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError>;
+
+    /// A sensor's readings in a window, in order of time, at most `limit`; `None` for an unknown sensor.
+    async fn readings(
+        &self,
+        sensor: &SensorId,
+        window: Window,
+        limit: usize,
+    ) -> Result<Option<Page<Point>>, StoreError>;
+
+    /// A sensor's readings in `points` buckets of equal width over a window; `None` for an unknown sensor. An open end of
+    /// the window is the sensor's first reading, or the microsecond after its last.
+    async fn series(
+        &self,
+        sensor: &SensorId,
+        window: Window,
+        points: usize,
+    ) -> Result<Option<Series>, StoreError>;
+
+    /// All selected readings as they are at one moment.
+    async fn export(&self, selection: &Selection) -> Result<Export, StoreError>;
+
+    /// Whether a write would be taken now. Cheap enough to be asked every second.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Finishes what is under way and lets go of everything. Writes are refused from then on.
+    async fn close(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,279 @@
+//! The words of the readings domain. None of these can be built invalid.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::{Stats, Temperature, Timestamp};
+
+/// The name of a sensor: 1 to 128 characters, without control characters, without white space at its ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SensorId(Arc<str>);
+
+/// Why a text is not a sensor id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SensorIdError {
+    /// Nothing is left after trimming.
+    #[error("is empty; send 1 to 128 characters")]
+    Empty,
+    /// More than [`SensorId::CHARACTERS_MAX`] characters.
+    #[error("is longer than 128 characters")]
+    TooLong,
+    /// A control character, such as a line break or NUL.
+    #[error("holds a control character")]
+    ControlCharacter,
+}
+
+impl SensorId {
+    /// The longest id, in Unicode scalar values.
+    pub const CHARACTERS_MAX: usize = 128;
+
+    /// Trims white space from both ends and checks the rest.
+    ///
+    /// # Errors
+    /// [`SensorIdError`] says which rule is broken.
+    pub fn new(text: &str) -> Result<Self, SensorIdError> {
+        Self::check(text).map(|id| Self(id.into()))
+    }
+
+    /// The trimmed text if it is a sensor id; allocates nothing.
+    ///
+    /// # Errors
+    /// [`SensorIdError`] says which rule is broken.
+    pub fn check(text: &str) -> Result<&str, SensorIdError> {
+        let id = text.trim();
+        if id.is_empty() {
+            return Err(SensorIdError::Empty);
+        }
+        if id.len() > Self::CHARACTERS_MAX && id.chars().count() > Self::CHARACTERS_MAX {
+            return Err(SensorIdError::TooLong);
+        }
+        if id.chars().any(char::is_control) {
+            return Err(SensorIdError::ControlCharacter);
+        }
+        Ok(id)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SensorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for SensorId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One sensor's temperature at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// When it was measured.
+    pub timestamp: Timestamp,
+    /// What was measured.
+    pub temperature: Temperature,
+}
+
+/// A half-open span of time, `[from, to)`; an end that is `None` is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// The first moment inside.
+    pub from: Option<Timestamp>,
+    /// The first moment after.
+    pub to: Option<Timestamp>,
+}
+
+impl Window {
+    /// All of time.
+    pub const ALL: Self = Self {
+        from: None,
+        to: None,
+    };
+
+    /// Whether a moment lies inside.
+    pub fn contains(&self, timestamp: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= timestamp) && self.to.is_none_or(|to| timestamp < to)
+    }
+}
+
+/// What to look at: one sensor or all of them, over a window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only this sensor; `None` for every sensor.
+    pub sensor: Option<SensorId>,
+    /// Only this span.
+    pub window: Window,
+}
+
+/// Readings that are recorded together. Ids are kept once each; a reading holds the index of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    sensors: Vec<SensorId>,
+    readings: Vec<BatchReading>,
+}
+
+/// A reading within a [`Batch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchReading {
+    /// An index into [`Batch::sensors`].
+    pub sensor: u32,
+    /// The reading itself.
+    pub point: Point,
+}
+
+impl Batch {
+    /// A batch of one reading.
+    pub fn of_one(sensor: SensorId, point: Point) -> Self {
+        Self {
+            sensors: vec![sensor],
+            readings: vec![BatchReading { sensor: 0, point }],
+        }
+    }
+
+    /// The distinct sensors, in order of first appearance.
+    pub fn sensors(&self) -> &[SensorId] {
+        &self.sensors
+    }
+
+    /// The readings, in the order in which they were sent: of two for the same sensor and moment the later stands.
+    pub fn readings(&self) -> &[BatchReading] {
+        &self.readings
+    }
+
+    /// How many readings.
+    pub fn len(&self) -> usize {
+        self.readings.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.readings.is_empty()
+    }
+}
+
+/// Gathers readings into a [`Batch`].
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    batch: Batch,
+    index: HashMap<SensorId, u32>,
+    /// The sensor of the reading before: a device sends its own readings in a row.
+    last: u32,
+}
+
+impl BatchBuilder {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a reading of the sensor named `sensor_id`.
+    ///
+    /// # Errors
+    /// When `sensor_id` is not a sensor id; nothing is added then.
+    pub fn push(&mut self, sensor_id: &str, point: Point) -> Result<(), SensorIdError> {
+        let sensor = self.sensor_index(sensor_id)?;
+        self.batch.readings.push(BatchReading { sensor, point });
+        Ok(())
+    }
+
+    fn sensor_index(&mut self, sensor_id: &str) -> Result<u32, SensorIdError> {
+        let sensors = &mut self.batch.sensors;
+        if let Some(last) = sensors.get(self.last as usize)
+            && last.as_str() == sensor_id
+        {
+            return Ok(self.last);
+        }
+        self.last = match self.index.get(sensor_id) {
+            Some(&known) => known,
+            None => {
+                let id = SensorId::check(sensor_id)?;
+                // After trimming it may be known all the same.
+                match self.index.get(id) {
+                    Some(&known) => known,
+                    None => {
+                        // A batch is bounded in bytes far below 2³² readings.
+                        let next = sensors.len() as u32;
+                        let id = SensorId(id.into());
+                        sensors.push(id.clone());
+                        self.index.insert(id, next);
+                        next
+                    }
+                }
+            }
+        };
+        Ok(self.last)
+    }
+
+    /// How many readings so far.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether there is none so far.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Bytes of memory held, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.batch.readings.capacity() * size_of::<BatchReading>() + self.batch.sensors.len() * 160
+    }
+
+    /// The batch.
+    pub fn build(self) -> Batch {
+        self.batch
+    }
+}
+
+/// What is known of one sensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SensorSummary {
+    /// Its id.
+    pub sensor: SensorId,
+    /// Statistics over all its readings; never empty.
+    pub stats: Stats,
+    /// The moment of its earliest reading.
+    pub first: Timestamp,
+    /// The moment of its latest reading.
+    pub last: Timestamp,
+    /// The temperature at `last`.
+    pub latest: Temperature,
+}
+
+/// One bucket of a [`Series`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Where it starts; it ends where the next one starts.
+    pub start: Timestamp,
+    /// Statistics of the readings inside; empty where there are none.
+    pub stats: Stats,
+}
+
+/// A sensor's readings in equal buckets of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// The first moment covered.
+    pub from: Timestamp,
+    /// The first moment not covered.
+    pub to: Timestamp,
+    /// The buckets, in order, without holes.
+    pub buckets: Vec<Bucket>,
+}
+
+/// Some items of a longer list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether there are more after the last of them.
+    pub more: bool,
+}
