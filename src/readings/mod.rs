@@ -116,6 +116,10 @@ pub trait ReadingStore: Send + Sync {
     /// Whether a write would be taken now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
+    /// Resolves once the store has failed for good and takes no more writes (a failed flush to disk, say): the process should
+    /// drain and stop. Never resolves otherwise.
+    async fn failed(&self) -> StoreError;
+
     /// Finishes what is under way and lets go of everything. Writes are refused from then on.
     async fn close(&self) -> Result<(), StoreError>;
 }
