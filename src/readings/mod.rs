@@ -1,5 +1,6 @@
 //! Temperature readings: the words of the domain, the promise every backend keeps, the routes, the backends.
 
+pub mod embedded;
 mod model;
 mod stats;
 mod temperature;

@@ -1,0 +1,333 @@
+//! The embedded store: an ingest log and sealed chunks, both in one SQLite file, and the tail in memory.
+//!
+//! A write goes through the queue to the committer, which answers once it is on disk and visible. A read takes a snapshot:
+//! the chunks as one read transaction sees them, and the tails that go with it.
+
+mod cache;
+mod chunks;
+mod codec;
+mod committer;
+mod database;
+mod index;
+mod log;
+mod options;
+mod pending;
+mod queue;
+mod reads;
+mod recovery;
+mod sealing;
+mod snapshot;
+mod verify;
+mod window;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{oneshot, watch};
+use tracing::info;
+
+pub use options::EmbeddedOptions;
+pub use verify::{VerifyReport, verify};
+
+use self::committer::{Committer, Shared};
+use self::queue::{Closed, Queue, Submission};
+use self::reads::{ExportCursor, blocking, series_of, visit_points};
+use self::snapshot::{ReaderPool, Snapshot};
+use super::{
+    Batch, Export, ExportBlock, Outcome, Page, Point, ReadingStore, RecordMode, Selection,
+    SensorId, SensorSummary, Series, Stats, Window,
+};
+use crate::data_directory::DataDirectory;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// Readings in one SQLite file in the data directory.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    readers: Arc<ReaderPool>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    /// Held for as long as the store lives.
+    _directory: Arc<DataDirectory>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store, creating it if it is missing, and recovers what was acknowledged before. Blocks until that is done.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Damaged`] names what does not match its checksum.
+    pub fn open(
+        directory: Arc<DataDirectory>,
+        options: EmbeddedOptions,
+    ) -> Result<Self, StoreError> {
+        let path = directory.join(database::FILE_NAME);
+        let connection = database::open_writer(&path)?;
+        directory.sync()?;
+        let recovered = recovery::recover(&connection)?;
+        let last_data = chunks::last_data(&connection)?;
+        info!(
+            sensors = recovered.index.len(),
+            readings = recovered.index.totals.count(),
+            log_rows = recovered.log_rows,
+            "readings are open"
+        );
+        let readers = Arc::new(ReaderPool::new(path, options.readers_max));
+        let index = Default::default();
+        let shared = Arc::new(Shared {
+            queue: Queue::new(options.queue_readings_max),
+            index: RwLock::new(index),
+            totals: Mutex::new(recovered.index.totals),
+            failed: watch::Sender::new(false),
+        });
+        let committer = Committer::new(
+            Arc::clone(&shared),
+            options,
+            connection,
+            &recovered,
+            last_data,
+        );
+        *shared.index.write() = recovered.index;
+        let committer = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run())
+            .map_err(|error| {
+                StoreError::new(
+                    StoreErrorKind::Internal,
+                    "cannot start the committer's thread",
+                )
+                .with_source(error)
+            })?;
+        Ok(Self {
+            shared,
+            readers,
+            committer: Mutex::new(Some(committer)),
+            _directory: directory,
+        })
+    }
+
+    /// Moves what is in the log into chunks, rather than when its time comes.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] when the store is closed, or closes or fails meanwhile.
+    pub async fn seal(&self) -> Result<(), StoreError> {
+        self.shared.queue.seal()?.await.map_err(|_| self.closed())
+    }
+
+    /// Why an answer did not come.
+    fn closed(&self) -> StoreError {
+        self.shared.queue.closed().unwrap_or(Closed::Failed).error()
+    }
+
+    fn snapshot_of(
+        readers: &Arc<ReaderPool>,
+        shared: &Shared,
+        sensor: &SensorId,
+    ) -> Result<Snapshot<Option<SensorView>>, StoreError> {
+        Snapshot::take(readers, shared, |index| {
+            let number = index.number(sensor.as_str())?;
+            let sensor = index.get(number)?;
+            Some(SensorView {
+                number,
+                tail: Arc::clone(&sensor.tail),
+                summary: sensor.summary(),
+            })
+        })
+    }
+}
+
+/// One sensor as a snapshot sees it.
+#[derive(Debug)]
+struct SensorView {
+    number: u32,
+    tail: Arc<Vec<Point>>,
+    summary: SensorSummary,
+}
+
+#[async_trait]
+impl ReadingStore for EmbeddedStore {
+    async fn record(&self, batch: Batch, mode: RecordMode) -> Result<Outcome, StoreError> {
+        if batch.is_empty() {
+            return Ok(Outcome::default());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.shared
+            .queue
+            .submit(Submission { batch, mode, reply })?;
+        answer.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError> {
+        match &selection.sensor {
+            None if selection.window == Window::ALL => Ok(*self.shared.totals.lock()),
+            Some(sensor) if selection.window == Window::ALL => {
+                let index = self.shared.index.read();
+                let found = index
+                    .number(sensor.as_str())
+                    .and_then(|number| index.get(number));
+                Ok(found.map_or(Stats::EMPTY, |sensor| sensor.stats))
+            }
+            _ => {
+                let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
+                let selection = selection.clone();
+                blocking(move || reads::stats(&readers, &shared, &selection)).await
+            }
+        }
+    }
+
+    async fn sensor_count(&self) -> Result<u64, StoreError> {
+        Ok(self.shared.index.read().len() as u64)
+    }
+
+    async fn sensors(
+        &self,
+        after: Option<&SensorId>,
+        limit: usize,
+    ) -> Result<Page<SensorSummary>, StoreError> {
+        let index = self.shared.index.read();
+        let mut sensors = index.ordered_after(after);
+        let items: Vec<_> = sensors
+            .by_ref()
+            .take(limit)
+            .map(|(_, sensor)| sensor.summary())
+            .collect();
+        Ok(Page {
+            items,
+            more: sensors.next().is_some(),
+        })
+    }
+
+    async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError> {
+        let index = self.shared.index.read();
+        let found = index
+            .number(sensor.as_str())
+            .and_then(|number| index.get(number));
+        Ok(found.map(|sensor| sensor.summary()))
+    }
+
+    async fn readings(
+        &self,
+        sensor: &SensorId,
+        window: Window,
+        limit: usize,
+    ) -> Result<Option<Page<Point>>, StoreError> {
+        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
+        let sensor = sensor.clone();
+        blocking(move || {
+            let snapshot = Self::snapshot_of(&readers, &shared, &sensor)?;
+            let Some(view) = &snapshot.seen else {
+                return Ok(None);
+            };
+            let mut items = Vec::with_capacity(limit.min(1024));
+            visit_points(
+                snapshot.connection()?,
+                view.number,
+                &view.tail,
+                window,
+                &mut |points| {
+                    let room = (limit + 1).saturating_sub(items.len());
+                    items.extend_from_slice(&points[..points.len().min(room)]);
+                    items.len() <= limit
+                },
+            )?;
+            let more = items.len() > limit;
+            items.truncate(limit);
+            Ok(Some(Page { items, more }))
+        })
+        .await
+    }
+
+    async fn series(
+        &self,
+        sensor: &SensorId,
+        window: Window,
+        points: usize,
+    ) -> Result<Option<Series>, StoreError> {
+        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
+        let sensor = sensor.clone();
+        blocking(move || {
+            let snapshot = Self::snapshot_of(&readers, &shared, &sensor)?;
+            let Some(view) = &snapshot.seen else {
+                return Ok(None);
+            };
+            let SensorView {
+                number,
+                tail,
+                summary,
+            } = view;
+            series_of(
+                snapshot.connection()?,
+                *number,
+                tail,
+                summary,
+                window,
+                points,
+            )
+            .map(Some)
+        })
+        .await
+    }
+
+    async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
+        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
+        let selection = selection.clone();
+        let cursor = blocking(move || ExportCursor::open(&readers, &shared, &selection)).await?;
+        Ok(Box::pin(futures_util::stream::try_unfold(
+            Some(cursor),
+            async |cursor| {
+                let Some(mut cursor) = cursor else {
+                    return Ok(None);
+                };
+                blocking(move || {
+                    let block: Option<ExportBlock> = cursor.next()?;
+                    Ok(block.map(|block| (block, Some(cursor))))
+                })
+                .await
+            },
+        )))
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.shared
+            .queue
+            .closed()
+            .map_or(Ok(()), |closed| Err(closed.error()))
+    }
+
+    async fn failed(&self) -> StoreError {
+        let mut failed = self.shared.failed.subscribe();
+        // The sender lives as long as this store, so waiting ends with the failure.
+        match failed.wait_for(|&failed| failed).await {
+            Ok(_) | Err(_) => Closed::Failed.error(),
+        }
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.shared.queue.close(Closed::Shutdown);
+        self.readers.close();
+        let Some(committer) = self.committer.lock().take() else {
+            return Ok(());
+        };
+        blocking(move || {
+            committer.join().map_err(|_| {
+                StoreError::new(
+                    StoreErrorKind::Internal,
+                    "the committer's thread has panicked",
+                )
+            })
+        })
+        .await
+    }
+}
+
+impl Drop for EmbeddedStore {
+    /// A store that was not closed loses nothing, but leaves the next start more to do.
+    fn drop(&mut self) {
+        self.shared.queue.close(Closed::Shutdown);
+        self.readers.close();
+        if let Some(committer) = self.committer.lock().take() {
+            // A panic there has been reported by its thread.
+            let _ = committer.join();
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Recounts everything on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::chunks;
+use super::database::{self, Ledger, failed};
+use super::reads::visit_points;
+use super::recovery::{self, Recovered};
+use crate::data_directory::DataDirectory;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::{Stats, Window};
+
+/// How many problems are kept; the rest are counted.
+const PROBLEMS_MAX: usize = 100;
+
+/// What was found on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// How many sensors there are.
+    pub sensors: u64,
+    /// How many sealed chunks, each of which was decoded.
+    pub chunks: u64,
+    /// How many rows of the log are not sealed yet.
+    pub log_rows: u64,
+    /// How many readings those rows hold; one that was replaced counts each time.
+    pub log_readings: u64,
+    /// The statistics of all readings, counted one by one. Empty when that was not possible.
+    pub stats: Stats,
+    /// What is wrong, in words; the first hundred.
+    pub problems: Vec<String>,
+    /// How many problems there are.
+    pub problem_count: u64,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    fn problem(&mut self, problem: impl Into<String>) {
+        self.problem_count += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem.into());
+        }
+    }
+}
+
+/// Reads everything in a data directory that no server holds: the structure of the file, every checksum, every reading; and
+/// recounts the statistics. `progress` is told how many of how many steps are done.
+///
+/// # Errors
+/// When there is nothing to verify or it cannot be opened. Damage is not an error but in the report.
+pub fn verify(
+    directory: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
+    let path = directory.join(database::FILE_NAME);
+    if !path.is_file() {
+        return Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!(
+                "there is no {} in {}",
+                database::FILE_NAME,
+                directory.display()
+            ),
+        ));
+    }
+    let directory = Arc::new(DataDirectory::open(directory)?);
+    let mut report = VerifyReport::default();
+    match database::open_writer(&path) {
+        Ok(connection) => check(&connection, &mut report, progress)?,
+        Err(error) if error.kind() == StoreErrorKind::Damaged => report.problem(error.message()),
+        Err(error) => return Err(error),
+    }
+    drop(directory);
+    Ok(report)
+}
+
+fn check(
+    connection: &Connection,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), StoreError> {
+    check_structure(connection, report)?;
+    let chunks_expected = match Ledger::read(connection) {
+        Ok(ledger) => ledger.chunks,
+        Err(error) => {
+            report.problem(error.message());
+            0
+        }
+    };
+    let mut done = 0;
+    let visited = chunks::visit_all(connection, |chunk| {
+        let checked = chunk
+            .and_then(|chunk| chunks::check_columns(&chunk, &chunks::points(connection, &chunk)?));
+        if let Err(error) = checked {
+            report.problem(error.message());
+        }
+        done += 1;
+        // Each chunk is read twice: for itself, and in the recount.
+        progress(done, (2 * chunks_expected).max(done));
+        Ok(())
+    });
+    if let Err(error) = visited {
+        report.problem(error.message());
+    }
+    report.chunks = done;
+    match recovery::recover(connection) {
+        Ok(recovered) => recount(connection, &recovered, report, &mut |more| {
+            progress(done + more, (2 * chunks_expected).max(done + more));
+        }),
+        Err(error) => report.problem(error.message()),
+    }
+    Ok(())
+}
+
+/// SQLite's own check of its pages and of the tables' constraints.
+fn check_structure(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
+    let check_failed = |error| failed("check the structure", error);
+    let mut statement = connection
+        .prepare("PRAGMA integrity_check(100)")
+        .map_err(check_failed)?;
+    let mut rows = statement.query([]).map_err(check_failed)?;
+    loop {
+        match rows.next() {
+            Ok(Some(row)) => {
+                let line: String = row.get(0).map_err(check_failed)?;
+                if line != "ok" {
+                    report.problem(format!("the structure of the file: {line}"));
+                }
+            }
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                report.problem(failed("check the structure", error).message());
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Counts every reading, and compares with what the server would answer.
+fn recount(
+    connection: &Connection,
+    recovered: &Recovered,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(u64),
+) {
+    report.sensors = recovered.index.len() as u64;
+    report.log_rows = recovered.log_rows;
+    report.log_readings = recovered.log_readings;
+    let mut total = Stats::EMPTY;
+    let mut pieces = 0;
+    for (number, sensor) in recovered.index.ordered_after(None) {
+        let mut counted = Stats::EMPTY;
+        let visited = visit_points(
+            connection,
+            number,
+            &sensor.tail,
+            Window::ALL,
+            &mut |points| {
+                counted.extend(points.iter().map(|point| point.temperature));
+                pieces += 1;
+                progress(pieces);
+                true
+            },
+        );
+        match visited {
+            Ok(()) if counted == sensor.stats => {}
+            Ok(()) => report.problem(format!(
+                "the statistics of sensor \"{}\" are not those of its readings",
+                sensor.id
+            )),
+            Err(error) => report.problem(format!("sensor \"{}\": {}", sensor.id, error.message())),
+        }
+        total.merge(&counted);
+    }
+    if total != recovered.index.totals {
+        report.problem("the statistics over all sensors are not those of the readings");
+    }
+    report.stats = total;
+}

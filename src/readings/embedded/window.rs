@@ -1,0 +1,160 @@
+//! Reading one sensor: its sealed chunks and its tail as one ordered sequence, the tail standing where both have a reading.
+
+use rusqlite::Connection;
+
+use super::chunks;
+use crate::error::StoreError;
+use crate::readings::{Point, Stats, Timestamp, Window};
+
+/// A part of a sensor's readings.
+pub(crate) enum Piece<'a> {
+    /// A whole chunk, without its points.
+    Rollup { first: Timestamp, stats: &'a Stats },
+    /// Points in order of time.
+    Points(&'a [Point]),
+}
+
+/// What to do after a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Continue,
+    Stop,
+}
+
+/// Visits a sensor's readings in a window, in order of time. A chunk whose span `as_rollup` accepts is given as its
+/// statistics, where that is exact: it lies inside the window, and no reading of the tail falls between its ends.
+pub(crate) fn visit(
+    connection: &Connection,
+    sensor: u32,
+    tail: &[Point],
+    window: Window,
+    as_rollup: impl Fn(Timestamp, Timestamp) -> bool,
+    mut visitor: impl FnMut(Piece<'_>) -> Result<Flow, StoreError>,
+) -> Result<(), StoreError> {
+    let mut tail = within(tail, window);
+    let mut stopped = false;
+    chunks::visit(connection, sensor, window.from, window.to, |chunk| {
+        let (before, rest) = tail.split_at(position(tail, chunk.first));
+        if !before.is_empty() && visitor(Piece::Points(before))? == Flow::Stop {
+            stopped = true;
+            return Ok(false);
+        }
+        let (inside, after) =
+            rest.split_at(rest.partition_point(|point| point.timestamp <= chunk.last));
+        tail = after;
+        let whole = window.contains(chunk.first) && window.contains(chunk.last);
+        let flow = if whole && inside.is_empty() && as_rollup(chunk.first, chunk.last) {
+            visitor(Piece::Rollup {
+                first: chunk.first,
+                stats: &chunk.stats,
+            })?
+        } else {
+            let points = chunks::points(connection, &chunk)?;
+            let points = within(&points, window);
+            if inside.is_empty() {
+                visitor(Piece::Points(points))?
+            } else {
+                visitor(Piece::Points(&merge(points, inside)))?
+            }
+        };
+        stopped = flow == Flow::Stop;
+        Ok(!stopped)
+    })?;
+    if !stopped && !tail.is_empty() {
+        visitor(Piece::Points(tail))?;
+    }
+    Ok(())
+}
+
+/// Statistics of a sensor's readings in a window.
+pub(crate) fn stats(
+    connection: &Connection,
+    sensor: u32,
+    tail: &[Point],
+    window: Window,
+) -> Result<Stats, StoreError> {
+    let mut total = Stats::EMPTY;
+    visit(
+        connection,
+        sensor,
+        tail,
+        window,
+        |_, _| true,
+        |piece| {
+            match piece {
+                Piece::Rollup { stats, .. } => total.merge(stats),
+                Piece::Points(points) => total.extend(points.iter().map(|point| point.temperature)),
+            }
+            Ok(Flow::Continue)
+        },
+    )?;
+    Ok(total)
+}
+
+/// The index of the first point at or after a moment.
+pub(crate) fn position(points: &[Point], moment: Timestamp) -> usize {
+    points.partition_point(|point| point.timestamp < moment)
+}
+
+/// The points inside a window.
+pub(crate) fn within(points: &[Point], window: Window) -> &[Point] {
+    let start = window.from.map_or(0, |from| position(points, from));
+    let end = window.to.map_or(points.len(), |to| position(points, to));
+    points.get(start..end).unwrap_or_default()
+}
+
+/// Two ordered sequences as one; where both have a point at the same moment, that of `over` stands.
+pub(crate) fn merge(under: &[Point], over: &[Point]) -> Vec<Point> {
+    let mut merged = Vec::with_capacity(under.len() + over.len());
+    let mut under = under.iter().peekable();
+    for point in over {
+        while let Some(earlier) = under.next_if(|under| under.timestamp < point.timestamp) {
+            merged.push(*earlier);
+        }
+        under.next_if(|under| under.timestamp == point.timestamp);
+        merged.push(*point);
+    }
+    merged.extend(under);
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::readings::Temperature;
+
+    fn points(values: &BTreeMap<i64, i64>) -> Vec<Point> {
+        values
+            .iter()
+            .map(|(&at, &value)| Point {
+                timestamp: Timestamp::from_micros(at).unwrap(),
+                temperature: Temperature::from_micro_degrees(value).unwrap(),
+            })
+            .collect()
+    }
+
+    fn values() -> impl Strategy<Value = BTreeMap<i64, i64>> {
+        prop::collection::btree_map(0i64..40, -50i64..50, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_the_union_with_the_upper_one_standing(under in values(), over in values()) {
+            let mut union = under.clone();
+            union.extend(&over);
+            prop_assert_eq!(merge(&points(&under), &points(&over)), points(&union));
+        }
+
+        #[test]
+        fn within_keeps_what_the_window_contains(all in values(), from in prop::option::of(0i64..40), to in prop::option::of(0i64..40)) {
+            let window = Window { from: from.and_then(Timestamp::from_micros), to: to.and_then(Timestamp::from_micros) };
+            let all = points(&all);
+            let expected: Vec<_> = all.iter().copied().filter(|point| window.contains(point.timestamp)).collect();
+            prop_assert_eq!(within(&all, window), expected.as_slice());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What every backend promises, each behaviour a test by name on each backend.
+
+pub mod oracle;
+mod readings;
+
+pub use oracle::Oracle;

@@ -1,0 +1,52 @@
+//! What only the embedded store does: recovery, sealing, damage.
+
+mod properties;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fieldstation::data_directory::DataDirectory;
+use fieldstation::readings::ReadingStore;
+use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore};
+
+/// A store in a directory that goes with it.
+pub struct Backend {
+    store: EmbeddedStore,
+    directory: tempfile::TempDir,
+}
+
+impl Backend {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path(), small());
+        Self { store, directory }
+    }
+
+    pub fn store(&self) -> &dyn ReadingStore {
+        &self.store
+    }
+
+    pub async fn close(self) {
+        self.store.close().await.unwrap();
+        drop(self.store);
+        let report =
+            fieldstation::readings::embedded::verify(self.directory.path(), &mut |_, _| {})
+                .unwrap();
+        assert!(report.is_sound(), "{report:?}");
+    }
+}
+
+pub fn open(directory: &Path, options: EmbeddedOptions) -> EmbeddedStore {
+    EmbeddedStore::open(Arc::new(DataDirectory::open(directory).unwrap()), options).unwrap()
+}
+
+/// Bounds so small that a few dozen readings go through everything.
+pub fn small() -> EmbeddedOptions {
+    EmbeddedOptions {
+        tail_points_max: 24,
+        chunk_points_max: 8,
+        chunk_points_min: 3,
+        commit_readings_max: 40,
+        ..EmbeddedOptions::default()
+    }
+}

@@ -1,0 +1,266 @@
+//! Arbitrary histories against the naive oracle.
+
+use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore, verify};
+use fieldstation::readings::{
+    Batch, ReadingStore, RecordMode, Selection, SensorId, Timestamp, Window,
+};
+use futures_util::TryStreamExt;
+use proptest::prelude::*;
+
+use super::{open, small};
+use crate::conformance::Oracle;
+use crate::conformance::oracle::batch;
+
+/// What happens to a store.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Several batches at once: they may share a commit.
+    Record(Vec<Vec<(u8, i64, i64)>>),
+    Seal,
+    /// Closed properly, and opened again.
+    Restart,
+    /// A copy of the files as they are on disk right now is opened in its place.
+    Crash,
+}
+
+/// Few sensors, moments and temperatures, so that late, repeated and replaced readings are common; some far apart.
+fn reading() -> impl Strategy<Value = (u8, i64, i64)> {
+    let moment = prop_oneof![
+        8 => 0i64..60,
+        1 => prop::sample::select(vec![Timestamp::MIN.micros(), -1, 1_760_000_000_000_000, Timestamp::MAX.micros()]),
+    ];
+    let temperature = prop_oneof![
+        8 => -4i64..5,
+        1 => prop::sample::select(vec![-273_150_000, 1_000_000_000_000, 21_500_000]),
+    ];
+    (0u8..4, moment, temperature)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(prop::collection::vec(reading(), 1..12), 1..4).prop_map(Step::Record),
+        // A device that reports in order: the tail outgrows a chunk.
+        2 => (0u8..4, 0i64..60, 10i64..40).prop_map(|(sensor, from, count)| {
+            Step::Record(vec![(0..count).map(|n| (sensor, from + n, n % 5)).collect()])
+        }),
+        2 => Just(Step::Seal),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Crash),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Option<Timestamp>> {
+    prop::option::weighted(
+        0.8,
+        (-2i64..63).prop_map(|at| Timestamp::from_micros(at).unwrap()),
+    )
+}
+
+fn options() -> impl Strategy<Value = EmbeddedOptions> {
+    (4usize..40, 2usize..10, 1usize..5).prop_map(|(tail, chunk, least)| EmbeddedOptions {
+        tail_points_max: tail,
+        chunk_points_max: chunk,
+        chunk_points_min: least,
+        ..small()
+    })
+}
+
+fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
+    let names = ["a", "b", "c", "d"];
+    batch(
+        readings
+            .iter()
+            .map(|&(sensor, at, value)| (names[usize::from(sensor)], at, value)),
+    )
+}
+
+async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
+    let sensors = store.sensors(None, 1000).await.unwrap().items;
+    assert_eq!(
+        sensors.iter().map(|s| s.sensor.clone()).collect::<Vec<_>>(),
+        oracle.sensors()
+    );
+    for &window in windows {
+        let all = store
+            .stats(&Selection {
+                sensor: None,
+                window,
+            })
+            .await
+            .unwrap();
+        oracle.recount(None, window).assert_equals(&all);
+        let blocks: Vec<_> = store
+            .export(&Selection {
+                sensor: None,
+                window,
+            })
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        let exported: Vec<_> = blocks
+            .iter()
+            .flat_map(|block| {
+                block
+                    .points
+                    .iter()
+                    .map(|point| (block.sensor.clone(), *point))
+            })
+            .collect();
+        let expected: Vec<(SensorId, _)> = oracle
+            .sensors()
+            .into_iter()
+            .flat_map(|s| {
+                oracle
+                    .points(&s, window)
+                    .into_iter()
+                    .map(move |p| (s.clone(), p))
+            })
+            .collect();
+        assert_eq!(exported, expected);
+        for summary in &sensors {
+            let sensor = &summary.sensor;
+            let stats = store
+                .stats(&Selection {
+                    sensor: Some(sensor.clone()),
+                    window,
+                })
+                .await
+                .unwrap();
+            oracle.recount(Some(sensor), window).assert_equals(&stats);
+            let points = oracle.points(sensor, window);
+            let page = store.readings(sensor, window, 5).await.unwrap().unwrap();
+            assert_eq!(page.more, points.len() > 5);
+            assert_eq!(page.items, points[..points.len().min(5)]);
+            let series = store.series(sensor, window, 7).await.unwrap().unwrap();
+            let counted: u64 = series
+                .buckets
+                .iter()
+                .map(|bucket| bucket.stats.count())
+                .sum();
+            assert_eq!(counted as usize, points.len());
+            for (at, bucket) in series.buckets.iter().enumerate() {
+                let end = series
+                    .buckets
+                    .get(at + 1)
+                    .map_or(window.to, |next| Some(next.start));
+                let part = Window {
+                    from: Some(bucket.start),
+                    to: end,
+                };
+                oracle
+                    .recount(Some(sensor), part)
+                    .assert_equals(&bucket.stats);
+            }
+        }
+    }
+    for summary in &sensors {
+        let points = oracle.points(&summary.sensor, Window::ALL);
+        oracle
+            .recount(Some(&summary.sensor), Window::ALL)
+            .assert_equals(&summary.stats);
+        assert_eq!(summary.first, points[0].timestamp);
+        assert_eq!(summary.last, points[points.len() - 1].timestamp);
+        assert_eq!(summary.latest, points[points.len() - 1].temperature);
+    }
+}
+
+/// The directory as a crash between two commits would leave it.
+fn copy(from: &std::path::Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    // While this is open nobody else writes.
+    let writer = rusqlite::Connection::open(from.join("readings.db")).unwrap();
+    writer
+        .busy_timeout(std::time::Duration::from_secs(10))
+        .unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // The shared memory of the write-ahead log does not outlive the processes that use it.
+        if !entry.file_name().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+        }
+    }
+    to
+}
+
+async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) {
+    let mut directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path(), options.clone());
+    let mut oracle = Oracle::default();
+    for step in steps {
+        match step {
+            Step::Record(batches) => {
+                let batches: Vec<_> = batches.iter().map(|batch| to_batch(batch)).collect();
+                let recording = batches
+                    .iter()
+                    .map(|batch| store.record(batch.clone(), RecordMode::AllOrNothing));
+                let outcomes = futures_util::future::try_join_all(recording).await.unwrap();
+                for (batch, outcome) in batches.iter().zip(outcomes) {
+                    assert_eq!(outcome, oracle.record(batch));
+                }
+            }
+            Step::Seal => store.seal().await.unwrap(),
+            Step::Restart => {
+                store.close().await.unwrap();
+                drop(store);
+                store = open(directory.path(), options.clone());
+            }
+            Step::Crash => {
+                let crashed = copy(directory.path());
+                drop(store);
+                directory = crashed;
+                store = open(directory.path(), options.clone());
+            }
+        }
+        let total = store.stats(&Selection::default()).await.unwrap();
+        oracle.recount(None, Window::ALL).assert_equals(&total);
+    }
+    check(&store, &oracle, &windows).await;
+    store.close().await.unwrap();
+    drop(store);
+    let report = verify(directory.path(), &mut |_, _| {}).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    oracle
+        .recount(None, Window::ALL)
+        .assert_equals(&report.stats);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_equals_the_oracle(
+        steps in prop::collection::vec(step(), 1..25),
+        options in options(),
+        windows in prop::collection::vec((bound(), bound()).prop_map(|(from, to)| Window { from, to }), 1..4),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(live(steps, options, windows));
+    }
+
+    #[test]
+    fn every_permutation_has_the_same_statistics(
+        (readings, shuffled) in prop::collection::btree_map((0u8..4, 0i64..200), -1000i64..1000, 1..80)
+            .prop_map(|map| map.into_iter().map(|((s, at), value)| (s, at, value)).collect::<Vec<_>>())
+            .prop_flat_map(|readings| (Just(readings.clone()), Just(readings).prop_shuffle())),
+        group in 1usize..20,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stats = |readings: Vec<(u8, i64, i64)>, group: usize| runtime.block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let store = open(directory.path(), small());
+            for part in readings.chunks(group) {
+                store.record(to_batch(part), RecordMode::AllOrNothing).await.unwrap();
+            }
+            store.stats(&Selection::default()).await.unwrap()
+        });
+        prop_assert_eq!(stats(readings, 80), stats(shuffled, group));
+    }
+}
+
+/// A history takes many flushes to disk: a quarter of what is usual, or of what `PROPTEST_CASES` asks for.
+fn cases() -> u32 {
+    (ProptestConfig::default().cases / 4).max(1)
+}

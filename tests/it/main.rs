@@ -1,0 +1,11 @@
+//! One test binary: linking is what hurts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod conformance;
+mod embedded;
