@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Every test of the project: unit and integration tests, then the examples in the documentation.
+#
+#   ./test.sh                 all of them
+#   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
+#
+# Needs a clone, Rust and a C compiler. Runs as any user, root too, and touches nothing outside target/ and temporary
+# directories; servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
+#
+# FIELDSTATION_TEST_DATA, when set, names the file of a real machine's readings for the tests that import one.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
+
+# Packages of the system: by apt where there is apt and the right to use it, by the reader otherwise.
+install_package() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null && sudo -n true 2>/dev/null || return 1
+        as_root=(sudo)
+    fi
+    command -v apt-get >/dev/null || return 1
+    say "Installing $* with apt-get"
+    # The lists may be stale or absent on a bare machine, so a first failure is only a reason to fetch them.
+    "${as_root[@]}" apt-get install -y "$@" ||
+        { "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install -y "$@"; }
+}
+
+if ! command -v cargo >/dev/null; then
+    # rustup's own place, which a shell that was open before the installation does not know yet.
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    command -v cargo >/dev/null || fail "cargo is missing; install Rust (https://rustup.rs) and run this again"
+fi
+# SQLite and the TLS library are built from their C sources.
+if ! command -v cc >/dev/null; then
+    install_package build-essential || fail "a C compiler is missing; install one (Debian: apt-get install build-essential)"
+fi
+rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+rust_found=$(rustc --version) ||
+    fail "the toolchain of rust-toolchain.toml cannot be used; try: rustup toolchain install"
+say "Testing with $rust_found (Rust $rust_wanted or later is needed)"
+
+if cargo nextest --version >/dev/null 2>&1; then
+    say "Unit and integration tests (cargo nextest)"
+    cargo nextest run --locked "$@"
+else
+    say "Unit and integration tests (cargo test; 'cargo install --locked cargo-nextest' makes this faster)"
+    cargo test --locked --lib --bins --tests "$@"
+fi
+
+if [ "$#" -eq 0 ]; then
+    say "Examples in the documentation"
+    cargo test --locked --doc
+else
+    say "Examples in the documentation are left out: only some tests were asked for"
+fi
+say "Passed"
