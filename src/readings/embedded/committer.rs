@@ -129,6 +129,7 @@ impl Committer {
     /// Seals what there is and folds the write-ahead log into the file, so that the next start has little to do. What
     /// fails here costs only that.
     fn finish(mut self) {
+        self.sealer.closing();
         self.hurry();
         while self.has_chores() {
             if let Err(error) = self.commit(Vec::new()) {
@@ -136,18 +137,23 @@ impl Committer {
                 return;
             }
         }
-        let result = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = result {
+        if let Err(error) = self.tidy() {
             warn!(%error, "could not fold the write-ahead log into readings.db; the next start will");
         }
         info!("readings are sealed and closed");
     }
 
+    /// Gives free pages back to the disk, and folds the write-ahead log into the file.
+    fn tidy(&self) -> rusqlite::Result<()> {
+        let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {} // Each step frees one.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
     fn hurry(&mut self) {
-        self.sealer
-            .hurry(self.last_sequence, &self.shared.index.read(), &self.options);
+        self.sealer.hurry(self.last_sequence, &self.options);
     }
 
     fn has_chores(&mut self) -> bool {

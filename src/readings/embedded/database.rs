@@ -138,7 +138,9 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     .map_err(|error| failed("open readings.db", error))?;
     configure(&connection, 8 * 1024)?;
     connection
-        .pragma_update(None, "journal_mode", "WAL")
+        // Takes effect in a new file only: pages that sealed log rows leave can be given back to the disk.
+        .pragma_update(None, "auto_vacuum", "INCREMENTAL")
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
         // A commit is acknowledged once the write-ahead log is flushed: that is what FULL adds to WAL.
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES))
@@ -178,7 +180,7 @@ fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
         || -> rusqlite::Result<_> { Ok((pragma("application_id")?, pragma("user_version")?)) };
     match read().map_err(|error| failed("read readings.db", error))? {
         (0, 0) => create_schema(connection).map_err(|error| failed("create readings.db", error)),
-        (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
+        (APPLICATION_ID, SCHEMA_VERSION) => check_schema(connection),
         (APPLICATION_ID, version) => Err(StoreError::new(
             StoreErrorKind::Damaged,
             format!(
@@ -187,6 +189,27 @@ fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
             ),
         )),
         _ => Err(damaged("it is not a Fieldstation database")),
+    }
+}
+
+/// The definitions of the tables are data on disk like any other.
+fn check_schema(connection: &Connection) -> Result<(), StoreError> {
+    let read_failed = |error| failed("read the schema", error);
+    let mut statement = connection
+        .prepare("SELECT sql FROM sqlite_schema ORDER BY rowid")
+        .map_err(read_failed)?;
+    let found = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .map_err(read_failed)?;
+    let expected = SCHEMA
+        .split(';')
+        .map(str::trim)
+        .filter(|sql| !sql.is_empty());
+    if expected.eq(found) {
+        Ok(())
+    } else {
+        Err(damaged("its tables are not the ones it was created with"))
     }
 }
 
@@ -212,7 +235,18 @@ pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
 
 /// An error of SQLite while doing something.
 pub(crate) fn failed(what: &str, error: rusqlite::Error) -> StoreError {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    let unreadable = matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    );
     match error.sqlite_error_code() {
+        _ if unreadable => damaged(format!("could not {what}: {error}")).with_source(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             damaged(format!("could not {what}: {error}")).with_source(error)
         }

@@ -18,8 +18,11 @@ use super::window::{self, position};
 use crate::error::StoreError;
 use crate::readings::{Point, Timestamp};
 
-/// How long a slice may encode: below what a flush to disk takes, so that nobody who waits for one notices.
+/// How long a slice may encode: about what a flush to disk takes, so that nobody who waits for one notices.
 const SLICE_TIME: Duration = Duration::from_millis(2);
+
+/// How long a slice may encode when nobody waits for an acknowledgement.
+const SLICE_TIME_CLOSING: Duration = Duration::from_millis(100);
 
 /// How many sensors are passed between looks at the clock.
 const SENSORS_PER_LOOK: usize = 64;
@@ -72,6 +75,7 @@ pub(crate) struct Sealer {
     unsealed_since: Option<Instant>,
     /// Readings logged since the last cycle began.
     logged_readings: usize,
+    slice_time: Duration,
 }
 
 impl Sealer {
@@ -84,6 +88,7 @@ impl Sealer {
             damaged: HashSet::new(),
             unsealed_since: None,
             logged_readings: 0,
+            slice_time: SLICE_TIME,
         }
     }
 
@@ -103,13 +108,21 @@ impl Sealer {
     }
 
     /// Goes round once without resting: everything that is in the log now is dealt with.
-    pub(crate) fn hurry(&mut self, last_sequence: u64, index: &Index, options: &EmbeddedOptions) {
+    pub(crate) fn hurry(&mut self, last_sequence: u64, options: &EmbeddedOptions) {
         if self.unsealed_since.is_some() {
+            let points_min = options.chunk_points_min;
             self.cycle = Some(Cycle {
+                mark: last_sequence,
+                next: 0,
+                points_min,
                 urgent: true,
-                ..Cycle::new(last_sequence, index, options)
             });
         }
+    }
+
+    /// From now on nobody waits for an acknowledgement.
+    pub(crate) fn closing(&mut self) {
+        self.slice_time = SLICE_TIME_CLOSING;
     }
 
     /// Whether there is something to do now; begins a cycle when it is time for one.
@@ -134,7 +147,7 @@ impl Sealer {
         !self.overfull.is_empty() || self.cycle.is_some_and(|cycle| cycle.urgent || crowded)
     }
 
-    /// Seals for about [`SLICE_TIME`] within the transaction that is open.
+    /// Seals for a few milliseconds within the transaction that is open.
     pub(crate) fn slice(
         &self,
         connection: &Connection,
@@ -146,7 +159,7 @@ impl Sealer {
             connection,
             cache,
             options,
-            deadline: Instant::now() + SLICE_TIME,
+            deadline: Instant::now() + self.slice_time,
             slice: Slice {
                 ledger: self.ledger,
                 cycle: self.cycle,

@@ -82,7 +82,7 @@ pub fn assert_nearest(double: f64, numerator: &BigInt, denominator: &BigInt) {
             "{double} is not the nearest to {numerator}/{denominator}: {other} is nearer"
         );
         assert!(
-            mine < theirs || double.to_bits() % 2 == 0,
+            mine < theirs || double.to_bits().is_multiple_of(2),
             "{double} is a tie, and not the even one"
         );
     }

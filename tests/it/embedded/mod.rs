@@ -1,11 +1,13 @@
 //! What only the embedded store does: recovery, sealing, damage.
 
+mod damage;
 mod properties;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use fieldstation::data_directory::DataDirectory;
+use fieldstation::error::StoreError;
 use fieldstation::readings::ReadingStore;
 use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore};
 
@@ -37,7 +39,11 @@ impl Backend {
 }
 
 pub fn open(directory: &Path, options: EmbeddedOptions) -> EmbeddedStore {
-    EmbeddedStore::open(Arc::new(DataDirectory::open(directory).unwrap()), options).unwrap()
+    try_open(directory, options).unwrap()
+}
+
+pub fn try_open(directory: &Path, options: EmbeddedOptions) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open(Arc::new(DataDirectory::open(directory)?), options)
 }
 
 /// Bounds so small that a few dozen readings go through everything.
