@@ -1,0 +1,103 @@
+//! The few requests beside the load: is it up, and has it counted right?
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use fieldstation::readings::{Stats, Temperature};
+use serde_json::Value;
+
+/// Asks a server, a connection for each request.
+pub(crate) struct Control {
+    address: SocketAddr,
+}
+
+impl Control {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+
+    /// The JSON that a path answers with.
+    pub(crate) fn get(&mut self, path: &str) -> Result<Value> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8(answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("half an answer")?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "GET {path}: {answer}");
+        let chunked = head
+            .lines()
+            .any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
+        let body = if chunked {
+            join_chunks(body)?
+        } else {
+            body.to_owned()
+        };
+        serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON: {body}"))
+    }
+
+    /// Fails unless the server's statistics are exactly those of the readings that it has acknowledged, and the counts of
+    /// its sensors add up to theirs.
+    pub(crate) fn verify(&mut self, acknowledged: &Stats) -> Result<()> {
+        let stats = self.get("/api/stats")?;
+        let degrees = |temperature: Option<Temperature>| -> Option<f64> {
+            temperature?.to_string().parse().ok()
+        };
+        for (key, expected) in [
+            ("Maximum", degrees(acknowledged.maximum())),
+            ("Minimum", degrees(acknowledged.minimum())),
+            ("Average", acknowledged.average()),
+        ] {
+            let found = stats[key].as_f64();
+            if found != expected {
+                bail!("READINGS ARE WRONG: {key} is {found:?}, and {expected:?} was acknowledged");
+            }
+        }
+        let count = self.count()?;
+        ensure!(
+            count == acknowledged.count(),
+            "READINGS ARE LOST: {count} are there, {} were acknowledged",
+            acknowledged.count()
+        );
+        Ok(())
+    }
+
+    /// How many readings all sensors have.
+    fn count(&mut self) -> Result<u64> {
+        let mut count = 0;
+        let mut path = "/api/sensors?limit=1000".to_owned();
+        loop {
+            let page = self.get(&path)?;
+            let sensors = page["sensors"]
+                .as_array()
+                .context("a page without sensors")?;
+            for sensor in sensors {
+                count += sensor["count"].as_u64().context("a sensor without count")?;
+            }
+            let Some(cursor) = page["next"].as_str() else {
+                return Ok(count);
+            };
+            let cursor: String = form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+            path = format!("/api/sensors?limit=1000&cursor={cursor}");
+        }
+    }
+}
+
+fn join_chunks(mut body: &str) -> Result<String> {
+    let mut joined = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").context("half a chunk")?;
+        let size = usize::from_str_radix(size, 16)?;
+        if size == 0 {
+            return Ok(joined);
+        }
+        joined += rest.get(..size).context("half a chunk")?;
+        body = rest.get(size + 2..).context("half a chunk")?;
+    }
+}

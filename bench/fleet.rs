@@ -1,0 +1,177 @@
+//! The readings that are sent: many sensors at 1 Hz, each a random walk, written into ready-made request bytes.
+
+use anyhow::{Context, Result};
+use fieldstation::readings::{Stats, Temperature, Timestamp};
+
+/// 2026-01-01T00:00:00Z.
+const FIRST_SECOND: i64 = 1_767_225_600;
+/// 10.00 to 39.99 degrees in hundredths, so that every temperature is five characters.
+const HUNDREDTHS: std::ops::RangeInclusive<i32> = 1_000..=3_999;
+/// The largest step from one second to the next, in hundredths: 21 values, 4.4 bits of news a reading.
+const STEP_MAX: i32 = 10;
+
+const SENSOR: &str = "sensor-000000";
+const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
+const TEMPERATURE: &str = "20.00";
+
+/// Some sensors that are read every second, in turn.
+#[derive(Clone)]
+pub(crate) struct Fleet {
+    sensors: Vec<Sensor>,
+    next: usize,
+    second: i64,
+    timestamp: [u8; TIMESTAMP.len()],
+    random: u64,
+}
+
+#[derive(Clone)]
+struct Sensor {
+    id: [u8; SENSOR.len()],
+    hundredths: i32,
+}
+
+impl Fleet {
+    /// `count` sensors from number `first` on.
+    pub(crate) fn new(first: usize, count: usize) -> Result<Self> {
+        let sensors = (first..first + count)
+            .map(|number| {
+                let id = format!("sensor-{number:06}").into_bytes();
+                let id = id.try_into().ok().context("too many sensors")?;
+                Ok(Sensor {
+                    id,
+                    hundredths: 2_000,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let mut fleet = Self {
+            sensors,
+            next: 0,
+            second: FIRST_SECOND,
+            timestamp: [0; TIMESTAMP.len()],
+            random: 0x9e37_79b9_7f4a_7c15 ^ first as u64,
+        };
+        fleet.write_timestamp()?;
+        Ok(fleet)
+    }
+
+    fn write_timestamp(&mut self) -> Result<()> {
+        let time = Timestamp::from_micros(self.second * 1_000_000).context("too many seconds")?;
+        let mut text = Vec::with_capacity(TIMESTAMP.len());
+        time.write_to(&mut text);
+        self.timestamp = text.try_into().ok().context("an odd timestamp")?;
+        Ok(())
+    }
+
+    /// Xorshift: cheap, and the same in every run.
+    fn step(&mut self) -> i32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random % (2 * STEP_MAX as u64 + 1)) as i32 - STEP_MAX
+    }
+
+    /// Writes the next reading over the three fields of `row`; returns its temperature.
+    fn write_next(&mut self, row: &mut [u8], at: &Fields) -> Result<i32> {
+        let step = self.step();
+        let sensor = &mut self.sensors[self.next];
+        let moved = sensor.hundredths + step;
+        if HUNDREDTHS.contains(&moved) {
+            sensor.hundredths = moved;
+        }
+        let hundredths = sensor.hundredths;
+        row[at.sensor..][..SENSOR.len()].copy_from_slice(&sensor.id);
+        row[at.timestamp..][..TIMESTAMP.len()].copy_from_slice(&self.timestamp);
+        let digit = |value: i32| b'0' + (value % 10) as u8;
+        row[at.temperature..][..TEMPERATURE.len()].copy_from_slice(&[
+            digit(hundredths / 1000),
+            digit(hundredths / 100),
+            b'.',
+            digit(hundredths / 10),
+            digit(hundredths),
+        ]);
+        self.next += 1;
+        if self.next == self.sensors.len() {
+            self.next = 0;
+            self.second += 1;
+            self.write_timestamp()?;
+        }
+        Ok(hundredths)
+    }
+}
+
+/// Where the fields of a row are.
+#[derive(Clone)]
+struct Fields {
+    sensor: usize,
+    timestamp: usize,
+    temperature: usize,
+}
+
+/// A request with readings: bytes that are sent again and again, with the next readings written over the last ones.
+#[derive(Clone)]
+pub(crate) struct ReadingsRequest {
+    fleet: Fleet,
+    bytes: Vec<u8>,
+    body_at: usize,
+    row_bytes: usize,
+    fields: Fields,
+    /// Of the readings in `bytes`, not acknowledged yet.
+    pending: Stats,
+}
+
+impl ReadingsRequest {
+    /// `PUT /api/temperature`, one reading a request.
+    pub(crate) fn put(fleet: Fleet) -> Result<Self> {
+        Self::new(fleet, "PUT /api/temperature", "application/json", 1)
+    }
+
+    /// `POST /api/readings` with lines of JSON.
+    pub(crate) fn batch(fleet: Fleet, rows: usize) -> Result<Self> {
+        Self::new(fleet, "POST /api/readings", "application/x-ndjson", rows)
+    }
+
+    fn new(fleet: Fleet, route: &str, content_type: &str, rows: usize) -> Result<Self> {
+        let row = format!(
+            "{{\"sensorId\":\"{SENSOR}\",\"timestamp\":\"{TIMESTAMP}\",\"temperature\":{TEMPERATURE}}}\n"
+        );
+        let place = |text: &str| row.find(text).context("a field that is not in its row");
+        let fields = Fields {
+            sensor: place(SENSOR)?,
+            timestamp: place(TIMESTAMP)?,
+            temperature: place(TEMPERATURE)?,
+        };
+        let head = format!(
+            "{route} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
+            rows * row.len()
+        );
+        Ok(Self {
+            fleet,
+            body_at: head.len(),
+            row_bytes: row.len(),
+            fields,
+            pending: Stats::EMPTY,
+            bytes: (head + &row.repeat(rows)).into_bytes(),
+        })
+    }
+
+    /// How many readings a request holds.
+    pub(crate) fn rows(&self) -> usize {
+        (self.bytes.len() - self.body_at) / self.row_bytes
+    }
+
+    /// The next request.
+    pub(crate) fn fill(&mut self) -> Result<&[u8]> {
+        self.pending = Stats::EMPTY;
+        for row in self.bytes[self.body_at..].chunks_exact_mut(self.row_bytes) {
+            let hundredths = self.fleet.write_next(row, &self.fields)?;
+            let temperature = Temperature::from_micro_degrees(i64::from(hundredths) * 10_000);
+            self.pending.add(temperature.context("an odd temperature")?);
+        }
+        Ok(&self.bytes)
+    }
+
+    /// What the request that was filled last holds.
+    pub(crate) fn pending(&self) -> Stats {
+        self.pending
+    }
+}

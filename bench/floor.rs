@@ -1,0 +1,68 @@
+//! The floor: the product's HTTP stack with handlers that read the body, parse nothing and store nothing, and answer the
+//! same bytes. What the product needs more than this is its own doing.
+
+use std::io::Write;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post, put};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+
+/// The argument that makes the benchmark this server.
+pub(crate) const ARGUMENT: &str = "--floor-server";
+
+/// Serves until it is killed, after a log line like the product's.
+pub(crate) fn serve() -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(accept())
+}
+
+async fn accept() -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("{{\"address\":\"{}\"}}", listener.local_addr()?);
+    std::io::stdout().flush()?;
+    let router = Router::new()
+        .route("/api", get(|| answer("{\"message\":\"Hello!\"}")))
+        .route("/api/temperature", put(temperature))
+        .route("/api/readings", post(readings))
+        .route("/api/stats", get(|| answer(STATS)))
+        .layer(DefaultBodyLimit::disable());
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            // An error is a client that went away.
+            let _ = Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// As long as a real answer.
+const STATS: &str = "{\"Maximum\":39.99,\"Minimum\":10,\"Average\":24.996317142857144}";
+
+async fn temperature(body: Bytes) -> impl IntoResponse {
+    drop(body);
+    answer("{\"message\":\"Temperature reading recorded successfully\"}").await
+}
+
+/// Whatever the body holds, the answer is the one to 10,000 new readings.
+async fn readings(body: Bytes) -> impl IntoResponse {
+    drop(body);
+    answer("{\"recorded\":10000,\"unchanged\":0,\"replaced\":0,\"rejected\":0}").await
+}
+
+async fn answer(body: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], body)
+}

@@ -1,0 +1,107 @@
+//! `cargo bench --bench server`: measures the server beside a floor that stores nothing. README.md here explains the figures.
+
+mod control;
+mod disk;
+mod fleet;
+mod floor;
+mod load;
+mod proc;
+mod report;
+mod scenarios;
+mod server;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+use scenarios::Run;
+
+/// Measures the server beside a floor that stores nothing, and fails if a single acknowledged reading is missing.
+#[derive(Parser)]
+#[command(name = "cargo bench --bench server --")]
+pub(crate) struct Options {
+    /// How long a round takes.
+    #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
+    seconds: f64,
+    /// How many rounds each server gets, in turn; figures are medians.
+    #[arg(long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Only these scenarios; may be given more than once.
+    #[arg(long, value_enum, value_name = "SCENARIO")]
+    only: Vec<Scenario>,
+    /// How many readings are stored before reads are measured.
+    #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
+    fill: u64,
+    /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Writes all figures to this file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Given by `cargo bench`; means nothing.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Single readings over 64 connections.
+    #[value(name = "put-64")]
+    Put64,
+    /// Single readings over one connection, beside fdatasync.
+    #[value(name = "put-1")]
+    Put1,
+    /// Batches, 1,000 sensors.
+    #[value(name = "batch-1k")]
+    Batch1k,
+    /// Batches, 100,000 sensors.
+    #[value(name = "batch-100k")]
+    Batch100k,
+    /// Single readings at a steady rate beside batches.
+    Steady,
+    /// Statistics and series of stored readings, and a start with them.
+    Read,
+    /// Starts in an empty folder.
+    Start,
+}
+
+fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(floor::ARGUMENT) {
+        return floor::serve();
+    }
+    let options = Options::parse();
+    ensure!(
+        (0.01..=3600.0).contains(&options.seconds),
+        "--seconds takes 0.01 to 3600"
+    );
+    let directory = match &options.directory {
+        Some(directory) => tempfile::tempdir_in(directory),
+        None => tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")),
+    }
+    .context("cannot make a folder for the data")?;
+    let scenarios = match options.only.as_slice() {
+        [] => Scenario::value_variants().to_vec(),
+        only => only.to_vec(),
+    };
+    let mut run = Run {
+        options,
+        directory: directory.path().to_owned(),
+        report: Report::default(),
+    };
+    // One thread: the client is to cost little, and to be the same in every run.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for scenario in scenarios {
+        runtime.block_on(run.scenario(scenario))?;
+    }
+    if let Some(path) = &run.options.json {
+        run.report
+            .save(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,395 @@
+//! What is measured, one function each.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use fieldstation::readings::Stats;
+
+use crate::control::Control;
+use crate::disk::{self, Syncs};
+use crate::fleet::{Fleet, ReadingsRequest};
+use crate::load::{self, Work, Worker};
+use crate::proc::Usage;
+use crate::report::{Figures, Latencies, Report, Rounds, median};
+use crate::server::Server;
+use crate::{Options, Scenario};
+
+const MEBIBYTE: f64 = (1 << 20) as f64;
+const WARM_UP: Duration = Duration::from_millis(300);
+/// How often a start is timed.
+const STARTS: usize = 5;
+/// Long enough that a server which has nothing to do has stopped doing it.
+const IDLE: Duration = Duration::from_secs(2);
+const BATCH_ROWS: usize = 10_000;
+const BATCH_CONNECTIONS: usize = 4;
+
+/// A run: its options, a folder on the disk that is measured, and what came out so far.
+pub(crate) struct Run {
+    pub(crate) options: Options,
+    pub(crate) directory: PathBuf,
+    pub(crate) report: Report,
+}
+
+impl Run {
+    pub(crate) async fn scenario(&mut self, scenario: Scenario) -> Result<()> {
+        match scenario {
+            Scenario::Put64 => self.puts(64).await,
+            Scenario::Put1 => self.put_1().await,
+            Scenario::Batch1k => self.batches("batch-1k", 1_000).await,
+            Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
+            Scenario::Steady => self.steady().await,
+            Scenario::Read => self.read().await,
+            Scenario::Start => self.start(),
+        }
+    }
+
+    fn round(&self) -> Duration {
+        Duration::from_secs_f64(self.options.seconds)
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    async fn puts(&mut self, connections: usize) -> Result<()> {
+        let name = "put-64";
+        self.report.heading(
+            name,
+            "PUT /api/temperature, durable, 64 connections, 1,000 sensors",
+        );
+        let data = self.data(name);
+        let product = Server::product(&data)?;
+        let mut workers = recorders(1_000, connections, 1)?;
+        let floor = Server::floor()?;
+        let mut floor_workers = workers.clone();
+        let (rounds, floor_rounds) = self
+            .alternate(&product, &mut workers, &floor, &mut floor_workers)
+            .await?;
+        self.report
+            .rounds(name, "requests", &rounds, Some(&floor_rounds));
+        self.finish(name, product, &data, &acknowledged(&workers))
+    }
+
+    async fn put_1(&mut self) -> Result<()> {
+        let name = "put-1";
+        self.report.heading(
+            name,
+            "PUT /api/temperature, durable, one connection, one at a time",
+        );
+        let data = self.data(name);
+        let product = Server::product(&data)?;
+        let mut workers = recorders(1_000, 1, 1)?;
+        let floor = Server::floor()?;
+        let mut floor_workers = workers.clone();
+        let (mut rounds, mut floor_rounds) = (Rounds::default(), Rounds::default());
+        let (mut preallocated, mut appending) = (Vec::new(), Vec::new());
+        let syncs = self.round().div_f64(3.0);
+        for _ in 0..self.options.rounds {
+            preallocated.push(disk::measure_syncs(
+                &self.directory,
+                Syncs::Preallocated,
+                syncs,
+            )?);
+            rounds.push(measure(&product, &mut workers, self.round()).await?);
+            appending.push(disk::measure_syncs(
+                &self.directory,
+                Syncs::Appending,
+                syncs,
+            )?);
+            floor_rounds.push(measure(&floor, &mut floor_workers, self.round()).await?);
+        }
+        self.report
+            .rounds(name, "requests", &rounds, Some(&floor_rounds));
+        let best = self.syncs(name, "fdatasync, 4 KiB, preallocated", &preallocated);
+        let append = self.syncs(name, "fdatasync, 4 KiB, appending", &appending);
+        for (what, rate) in [("preallocated", best), ("appending", append)] {
+            self.report.value(
+                name,
+                &format!("durable PUTs to fdatasyncs, {what}"),
+                rounds.items_per_second() / rate * 100.0,
+                "%",
+            );
+        }
+        self.finish(name, product, &data, &acknowledged(&workers))
+    }
+
+    /// Reports rounds of syncs; returns how many a second there were.
+    fn syncs(&mut self, scenario: &str, what: &str, rounds: &[Latencies]) -> f64 {
+        let rate = median(rounds.iter().map(Latencies::rate));
+        self.report.value(scenario, what, rate, "/s");
+        let quantiles: Vec<_> = rounds
+            .iter()
+            .map(|round| round.clone().quantiles_ms([0.5, 0.99]))
+            .collect();
+        for (index, name) in ["p50", "p99"].into_iter().enumerate() {
+            let middle = median(quantiles.iter().map(|round| round[index]));
+            self.report
+                .value(scenario, &format!("{what}, {name}"), middle, "ms");
+        }
+        rate
+    }
+
+    async fn batches(&mut self, name: &str, sensors: usize) -> Result<()> {
+        self.report.heading(
+            name,
+            &format!("POST /api/readings, NDJSON, {BATCH_ROWS} readings each, 4 connections, {sensors} sensors at 1 Hz"),
+        );
+        let data = self.data(name);
+        let product = Server::product(&data)?;
+        let mut workers = recorders(sensors, BATCH_CONNECTIONS, BATCH_ROWS)?;
+        let floor = Server::floor()?;
+        let mut floor_workers = workers.clone();
+        let (rounds, floor_rounds) = self
+            .alternate(&product, &mut workers, &floor, &mut floor_workers)
+            .await?;
+        self.report
+            .rounds(name, "readings", &rounds, Some(&floor_rounds));
+        self.finish(name, product, &data, &acknowledged(&workers))
+    }
+
+    /// What single devices notice while others send a lot, well below what the server can take.
+    async fn steady(&mut self) -> Result<()> {
+        let name = "steady";
+        self.report.heading(
+            name,
+            "500 PUT/s over 16 connections, beside 100,000 readings/s in batches of 10,000",
+        );
+        let data = self.data(name);
+        let product = Server::product(&data)?;
+        let mut workers = recorders(1_000, 16, 1)?;
+        for worker in &mut workers {
+            worker.pace = Some(Duration::from_millis(32));
+        }
+        let fleet = Fleet::new(1_000, 1_000)?;
+        let batches = ReadingsRequest::batch(fleet, BATCH_ROWS)?;
+        let mut background = Worker::unpaced(Work::Record(batches));
+        background.pace = Some(Duration::from_millis(100));
+        background.measured = false;
+        workers.push(background);
+
+        let before =
+            disk::measure_syncs(&self.directory, Syncs::Appending, Duration::from_secs(3))?;
+        let duration = self.round() * self.options.rounds * 2;
+        let begin = product.usage()?;
+        let load = load::run(product.address, &mut workers, duration).await?;
+        let used = product.usage()?.cpu - begin.cpu;
+        let [floor_p50, floor_p99] = before.quantiles_ms([0.5, 0.99]);
+        let [p50, p99, p999, longest] = load.latencies.quantiles_ms([0.5, 0.99, 0.999, 1.0]);
+        for (what, value, unit) in [
+            ("fdatasync before, appending, p50", floor_p50, "ms"),
+            ("fdatasync before, appending, p99", floor_p99, "ms"),
+            ("PUT, from when it was due, p50", p50, "ms"),
+            ("PUT, from when it was due, p99", p99, "ms"),
+            ("PUT, from when it was due, p99.9", p999, "ms"),
+            ("PUT, from when it was due, longest", longest, "ms"),
+            ("p99 to the p99 of fdatasync", p99 / floor_p99, "×"),
+            (
+                "server CPU, of one core",
+                used.as_secs_f64() / load.elapsed.as_secs_f64() * 100.0,
+                "%",
+            ),
+        ] {
+            self.report.value(name, what, value, unit);
+        }
+        self.finish(name, product, &data, &acknowledged(&workers))
+    }
+
+    /// Reads, with `--fill` readings stored.
+    async fn read(&mut self) -> Result<()> {
+        let name = "read";
+        let fill = self.options.fill;
+        self.report.heading(
+            name,
+            &format!("GET /api/stats, 64 connections, with {fill} readings stored"),
+        );
+        let data = self.data(name);
+        let product = Server::product(&data)?;
+        let mut stored = self.fill(&product, 1_000, 1_000, fill).await?;
+
+        let mut workers = vec![Worker::unpaced(Work::get("/api/stats")); 64];
+        let floor = Server::floor()?;
+        let mut floor_workers = workers.clone();
+        let (rounds, floor_rounds) = self
+            .alternate(&product, &mut workers, &floor, &mut floor_workers)
+            .await?;
+        self.report
+            .rounds("stats", "requests", &rounds, Some(&floor_rounds));
+
+        // One sensor's day, in batches as large as a day allows: the first sensor that the others are not.
+        stored.merge(&self.fill(&product, 0, 1, 86_400).await?);
+        self.report.heading(
+            "series",
+            "GET …/series, a day of one sensor at 1 Hz in 500 points, one connection",
+        );
+        let path = "/api/sensors/sensor-000000/series?points=500";
+        let mut workers = vec![Worker::unpaced(Work::get(path))];
+        let mut series = Rounds::default();
+        for _ in 0..self.options.rounds {
+            series.push(measure(&product, &mut workers, self.round()).await?);
+        }
+        self.report.rounds("series", "requests", &series, None);
+
+        self.finish(name, product, &data, &stored)?;
+        self.starts(name, "with these readings", |_| data.clone())
+    }
+
+    /// Records `count` readings of the sensors from `first` on; returns them all together.
+    async fn fill(
+        &self,
+        server: &Server,
+        first: usize,
+        sensors: usize,
+        count: u64,
+    ) -> Result<Stats> {
+        let rows = usize::try_from(count.min(BATCH_ROWS as u64))?;
+        let fleet = Fleet::new(first, sensors)?;
+        let mut worker = Worker::unpaced(Work::Record(ReadingsRequest::batch(fleet, rows)?));
+        worker.requests_max = Some(count.div_ceil(rows as u64));
+        let mut workers = vec![worker];
+        load::run(server.address, &mut workers, Duration::from_secs(3600)).await?;
+        Ok(acknowledged(&workers))
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.report
+            .heading("start", "a new server in an empty folder");
+        let directory = self.directory.clone();
+        self.starts("start", "empty", |round| {
+            directory.join(format!("start-{round}"))
+        })
+    }
+
+    fn starts(&mut self, name: &str, what: &str, data: impl Fn(usize) -> PathBuf) -> Result<()> {
+        let mut times = Vec::new();
+        for round in 0..STARTS {
+            let server = Server::product(&data(round))?;
+            times.push(server.started_in.as_secs_f64() * 1e3);
+            if round + 1 == STARTS {
+                std::thread::sleep(IDLE);
+                let (_, now) = server.resident_bytes()?;
+                self.report.value(
+                    name,
+                    &format!("resident memory, idle, {what}"),
+                    now as f64 / MEBIBYTE,
+                    "MiB",
+                );
+            }
+            server.stop()?;
+        }
+        let what = format!("from start to the first answer, {what}");
+        self.report.value(name, &what, median(times), "ms");
+        Ok(())
+    }
+
+    /// Rounds on the product and on the floor in turn, so that whatever else the machine does meets both.
+    async fn alternate(
+        &self,
+        product: &Server,
+        workers: &mut Vec<Worker>,
+        floor: &Server,
+        floor_workers: &mut Vec<Worker>,
+    ) -> Result<(Rounds, Rounds)> {
+        load::run(product.address, workers, WARM_UP).await?;
+        load::run(floor.address, floor_workers, WARM_UP).await?;
+        let (mut rounds, mut floor_rounds) = (Rounds::default(), Rounds::default());
+        for _ in 0..self.options.rounds {
+            rounds.push(measure(product, workers, self.round()).await?);
+            floor_rounds.push(measure(floor, floor_workers, self.round()).await?);
+        }
+        Ok((rounds, floor_rounds))
+    }
+
+    /// Fails unless exactly what was acknowledged is there; then stops the server, and counts what all of it took.
+    fn finish(&mut self, name: &str, server: Server, data: &Path, stored: &Stats) -> Result<()> {
+        Control::new(server.address).verify(stored)?;
+        let (peak, _) = server.resident_bytes()?;
+        let readings = stored.count() as f64;
+        let begin = Instant::now();
+        let used = server.stop()?;
+        let stopped_in = begin.elapsed();
+        for (what, value, unit) in [
+            ("readings acknowledged, and found again", readings, ""),
+            ("resident memory, most", peak as f64 / MEBIBYTE, "MiB"),
+            ("time to stop", stopped_in.as_secs_f64() * 1e3, "ms"),
+            (
+                "server CPU a reading, all told from start to end",
+                used.cpu.as_secs_f64() * 1e6 / readings,
+                "µs",
+            ),
+            (
+                "on disk after the stop, everything, a reading",
+                disk::used_bytes(data)? as f64 / readings,
+                "bytes",
+            ),
+        ] {
+            self.report.value(name, what, value, unit);
+        }
+        Ok(())
+    }
+}
+
+/// Splits sensors among connections, each a gateway with sensors of its own, so that every sensor's readings arrive in order.
+fn recorders(sensors: usize, connections: usize, rows: usize) -> Result<Vec<Worker>> {
+    (0..connections)
+        .map(|index| {
+            let first = sensors * index / connections;
+            let end = sensors * (index + 1) / connections;
+            let fleet = Fleet::new(first, end - first)?;
+            let request = match rows {
+                1 => ReadingsRequest::put(fleet)?,
+                rows => ReadingsRequest::batch(fleet, rows)?,
+            };
+            Ok(Worker::unpaced(Work::Record(request)))
+        })
+        .collect()
+}
+
+/// Everything that the server has acknowledged to these.
+fn acknowledged(workers: &[Worker]) -> Stats {
+    workers.iter().fold(Stats::EMPTY, |mut all, worker| {
+        all.merge(&worker.acknowledged);
+        all
+    })
+}
+
+/// One round of load on one server. What the server does afterwards because of it counts as its CPU time too.
+async fn measure(
+    server: &Server,
+    workers: &mut Vec<Worker>,
+    duration: Duration,
+) -> Result<Figures> {
+    let own = std::process::id();
+    let begin = server.usage()?;
+    let client_begin = Usage::of(own)?;
+    let load = load::run(server.address, workers, duration).await?;
+    let client_end = Usage::of(own)?;
+    let end = settled(server).await?;
+    let items = load.items as f64;
+    let [p50_ms, p99_ms, max_ms] = load.latencies.quantiles_ms([0.5, 0.99, 1.0]);
+    Ok(Figures {
+        items_per_second: items / load.elapsed.as_secs_f64(),
+        server_cpu_micros: (end.cpu - begin.cpu).as_secs_f64() * 1e6 / items,
+        client_cpu_micros: (client_end.cpu - client_begin.cpu).as_secs_f64() * 1e6 / items,
+        p50_ms,
+        p99_ms,
+        max_ms,
+        written_bytes: (end.written_bytes - begin.written_bytes) as f64 / items,
+    })
+}
+
+/// What the server has used once it has come to rest, or after a few seconds.
+async fn settled(server: &Server) -> Result<Usage> {
+    const LOOK_EVERY: Duration = Duration::from_millis(100);
+    const LOOKS_MAX: usize = 50;
+    let mut last = server.usage()?;
+    for _ in 0..LOOKS_MAX {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = server.usage()?;
+        if now.cpu - last.cpu < LOOK_EVERY / 5 {
+            return Ok(now);
+        }
+        last = now;
+    }
+    Ok(last)
+}
