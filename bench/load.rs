@@ -125,7 +125,10 @@ async fn run_worker(
     let mut buffer = vec![0; 64 * 1024];
     let mut due = begin;
     loop {
-        if worker.pace.is_some() {
+        // A request that is due while the one before still waits counts from when it was due: a stall must not hide the
+        // requests that it keeps from being sent. Waking up late, on the other hand, is our own doing.
+        let late = Instant::now() > due;
+        if worker.pace.is_some() && !late {
             tokio::time::sleep_until(due.into()).await;
         }
         let enough = worker.requests_max.is_some_and(|most| requests >= most);
@@ -136,10 +139,9 @@ async fn run_worker(
             Work::Record(request) => request.fill()?,
             Work::Get(bytes) => bytes,
         };
-        // A paced request counts from when it was due: a stall must not hide the requests that it kept from being sent.
         let start = match worker.pace {
-            Some(_) => due,
-            None => Instant::now(),
+            Some(_) if late => due,
+            _ => Instant::now(),
         };
         let length =
             tokio::time::timeout(ANSWER_DEADLINE, exchange(&mut stream, bytes, &mut buffer))

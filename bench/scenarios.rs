@@ -34,7 +34,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn scenario(&mut self, scenario: Scenario) -> Result<()> {
         match scenario {
-            Scenario::Put64 => self.puts(64).await,
+            Scenario::Put64 => self.put_64().await,
             Scenario::Put1 => self.put_1().await,
             Scenario::Batch1k => self.batches("batch-1k", 1_000).await,
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
@@ -52,7 +52,7 @@ impl Run {
         self.directory.join(name)
     }
 
-    async fn puts(&mut self, connections: usize) -> Result<()> {
+    async fn put_64(&mut self) -> Result<()> {
         let name = "put-64";
         self.report.heading(
             name,
@@ -60,7 +60,7 @@ impl Run {
         );
         let data = self.data(name);
         let product = Server::product(&data)?;
-        let mut workers = recorders(1_000, connections, 1)?;
+        let mut workers = recorders(1_000, 64, 1)?;
         let floor = Server::floor()?;
         let mut floor_workers = workers.clone();
         let (rounds, floor_rounds) = self
@@ -168,27 +168,23 @@ impl Run {
         background.measured = false;
         workers.push(background);
 
-        let before =
-            disk::measure_syncs(&self.directory, Syncs::Appending, Duration::from_secs(3))?;
-        let duration = self.round() * self.options.rounds * 2;
-        let begin = product.usage()?;
-        let load = load::run(product.address, &mut workers, duration).await?;
-        let used = product.usage()?.cpu - begin.cpu;
-        let [floor_p50, floor_p99] = before.quantiles_ms([0.5, 0.99]);
-        let [p50, p99, p999, longest] = load.latencies.quantiles_ms([0.5, 0.99, 0.999, 1.0]);
+        let floor = Server::floor()?;
+        let mut floor_workers = workers.clone();
+        let before = disk::measure_syncs(&self.directory, Syncs::Appending, self.round())?;
+        let (rounds, floor_rounds) = self
+            .alternate(&product, &mut workers, &floor, &mut floor_workers)
+            .await?;
+        let after = disk::measure_syncs(&self.directory, Syncs::Appending, self.round())?;
+        self.report
+            .rounds(name, "PUTs", &rounds, Some(&floor_rounds));
+        let mut syncs = before;
+        syncs.extend(after);
+        let [p50, p99] = syncs.quantiles_ms([0.5, 0.99]);
+        let to_syncs = rounds.p99_ms() / p99;
         for (what, value, unit) in [
-            ("fdatasync before, appending, p50", floor_p50, "ms"),
-            ("fdatasync before, appending, p99", floor_p99, "ms"),
-            ("PUT, from when it was due, p50", p50, "ms"),
-            ("PUT, from when it was due, p99", p99, "ms"),
-            ("PUT, from when it was due, p99.9", p999, "ms"),
-            ("PUT, from when it was due, longest", longest, "ms"),
-            ("p99 to the p99 of fdatasync", p99 / floor_p99, "×"),
-            (
-                "server CPU, of one core",
-                used.as_secs_f64() / load.elapsed.as_secs_f64() * 100.0,
-                "%",
-            ),
+            ("fdatasync, 4 KiB, appending, p50", p50, "ms"),
+            ("fdatasync, 4 KiB, appending, p99", p99, "ms"),
+            ("p99 of a PUT to the p99 of fdatasync", to_syncs, "×"),
         ] {
             self.report.value(name, what, value, unit);
         }
