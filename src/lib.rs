@@ -2,6 +2,7 @@
 //!
 //! The binary is a thin shell around this library; ARCHITECTURE.md in the repository is the map.
 
+pub mod cli;
 pub mod data_directory;
 pub mod error;
 pub mod readings;

@@ -1,6 +1,7 @@
 //! Temperature readings: the words of the domain, the promise every backend keeps, the routes, the backends.
 
 pub mod embedded;
+pub mod ingest;
 mod model;
 mod stats;
 mod temperature;

@@ -1,0 +1,101 @@
+//! The command line: one file per command.
+
+mod failure;
+mod serve;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Failure, FailureKind};
+
+/// What `fieldstation` was told to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fieldstation",
+    version,
+    about = "Keeps the temperature readings of a fleet of devices, durably, with exact statistics.",
+    after_help = failure::EXIT_CODES,
+    after_long_help = LONG_HELP,
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (what `fieldstation` does without a command).
+    Serve(serve::Arguments),
+}
+
+const LONG_HELP: &str = "\
+Without a command the server runs, so `fieldstation` and `fieldstation --listen 0.0.0.0:5000` do what
+`fieldstation serve` does; `fieldstation serve --help` lists its settings.
+
+Try:
+  fieldstation
+  curl -X PUT localhost:5000/api/temperature -d '{\"sensorId\":\"202\",\"temperature\":18}'
+  curl localhost:5000/api/stats
+
+Exit codes: 0 fine; 2 bad usage or configuration; 3 initialization failed (port taken, data directory locked or
+damaged); 4 the store failed while running; 1 any other failure.";
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// [`Failure`] holds the words for standard error and the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let cli = Cli::try_parse_from(with_default_command(arguments.into_iter().collect()))?;
+    match cli.command {
+        Command::Serve(arguments) => serve::run(arguments),
+    }
+}
+
+/// Puts `serve` before options that no command precedes.
+fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    const ABOUT_THE_WHOLE: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    let serves = match arguments.get(1) {
+        None => true,
+        Some(first) => {
+            first.as_encoded_bytes().starts_with(b"-")
+                && !ABOUT_THE_WHOLE.iter().any(|option| first == option)
+        }
+    };
+    if serves {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        let with = |words: &[&str]| {
+            let words = words.iter().map(OsString::from).collect();
+            with_default_command(words)
+        };
+        assert_eq!(with(&["fieldstation"]), ["fieldstation", "serve"]);
+        assert_eq!(
+            with(&["fieldstation", "--listen", "x"]),
+            ["fieldstation", "serve", "--listen", "x"]
+        );
+        assert_eq!(
+            with(&["fieldstation", "--help"]),
+            ["fieldstation", "--help"]
+        );
+        assert_eq!(
+            with(&["fieldstation", "export"]),
+            ["fieldstation", "export"]
+        );
+    }
+}

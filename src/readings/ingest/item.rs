@@ -1,0 +1,597 @@
+//! One reading as a client spells it, and what is wrong with it when it is none.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::plain;
+use crate::readings::{SensorId, SensorIdError, Temperature, Timestamp};
+
+/// The names of the fields, as they appear in errors.
+const SENSOR_ID: &str = "sensorId";
+const TIMESTAMP: &str = "timestamp";
+const TEMPERATURE: &str = "temperature";
+
+/// The deepest nesting of a field that is ignored; as deep as `serde_json` goes by itself.
+const DEPTH_MAX: usize = 128;
+
+/// One reading, read from text.
+///
+/// ```
+/// use fieldstation::readings::ingest::Item;
+/// let item = Item::from_json(r#"{"sensorID":202,"time":"2026-11-20 13:00","temperature":"18.50"}"#)?;
+/// assert_eq!(item.sensor_id, "202");
+/// assert_eq!(item.temperature.to_string(), "18.5");
+/// assert_eq!(Item::from_fields("202", Some("2026-11-20T13:00:00Z"), " 18.5")?, item);
+/// let error = Item::from_json(r#"{"sensorId":"a","temperature":"warm"}"#).unwrap_err();
+/// assert_eq!(error.field(), Some("temperature"));
+/// # Ok::<(), fieldstation::readings::ingest::ItemError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// The sensor's name as it was sent: [`Item::sensor`] or a batch builder checks it.
+    pub sensor_id: Cow<'a, str>,
+    /// When it was measured; `None` when the client left it out or sent `null`.
+    pub timestamp: Option<Timestamp>,
+    /// What was measured.
+    pub temperature: Temperature,
+}
+
+/// Why a text is not a reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemError {
+    field: Option<&'static str>,
+    reason: String,
+    syntax: bool,
+}
+
+impl ItemError {
+    fn of(field: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            field: Some(field),
+            reason: reason.into(),
+            syntax: false,
+        }
+    }
+
+    /// Content that parses, but as a whole is not a reading.
+    pub(crate) fn whole(reason: impl Into<String>) -> Self {
+        Self {
+            field: None,
+            reason: reason.into(),
+            syntax: false,
+        }
+    }
+
+    /// Content that does not parse.
+    pub(crate) fn unreadable(reason: impl Into<String>) -> Self {
+        Self {
+            field: None,
+            reason: reason.into(),
+            syntax: true,
+        }
+    }
+
+    /// A sensor id that breaks a rule.
+    pub fn sensor_id(text: &str, error: SensorIdError) -> Self {
+        match error {
+            SensorIdError::Empty => Self::of(SENSOR_ID, error.to_string()),
+            _ => Self::of(SENSOR_ID, format!("{} {error}", echo(text))),
+        }
+    }
+
+    /// A time that has to be there and is not.
+    pub fn missing_timestamp() -> Self {
+        Self::of(
+            TIMESTAMP,
+            "is missing; send RFC 3339 such as 2026-11-20T13:00:00Z",
+        )
+    }
+
+    /// The field that is wrong: `sensorId`, `timestamp` or `temperature`; `None` when it is the whole.
+    pub fn field(&self) -> Option<&'static str> {
+        self.field
+    }
+
+    /// What is wrong, as words that follow the field's name.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whether the text does not even parse, as opposed to meaning nothing that is accepted.
+    pub fn is_syntax(&self) -> bool {
+        self.syntax
+    }
+}
+
+impl fmt::Display for ItemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field {
+            Some(field) => write!(f, "{field} {}", self.reason),
+            None => write!(f, "the reading {}", self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ItemError {}
+
+impl<'a> Item<'a> {
+    /// Reads one JSON object with all accepted spellings: `sensorID` for `sensorId`, a number as an id, `time` for
+    /// `timestamp`, a temperature as a numeric string. Other fields are ignored.
+    ///
+    /// # Errors
+    /// [`ItemError`] names the field and what is wrong with it. A field that is sent twice is an error.
+    pub fn from_json(text: &'a str) -> Result<Self, ItemError> {
+        match plain::item(text) {
+            Some(item) => Ok(item),
+            None => Self::from_any_json(text),
+        }
+    }
+
+    /// [`Item::from_json`] without the fast path for plain text.
+    pub(super) fn from_any_json(text: &'a str) -> Result<Self, ItemError> {
+        let fields = Fields::read(text)?;
+        let sensor_id = id(fields.sensor_id)?;
+        let timestamp = match fields.timestamp {
+            Some(value) => moment(value)?,
+            None => None,
+        };
+        let temperature = degrees(fields.temperature)?;
+        Ok(Self {
+            sensor_id,
+            timestamp,
+            temperature,
+        })
+    }
+
+    /// Reads the fields of a form or of a row of CSV. White space around them is ignored; an empty timestamp is none.
+    ///
+    /// # Errors
+    /// [`ItemError`] names the field and what is wrong with it.
+    pub fn from_fields(
+        sensor_id: &'a str,
+        timestamp: Option<&str>,
+        temperature: &str,
+    ) -> Result<Self, ItemError> {
+        let timestamp = match timestamp.map(str::trim) {
+            None | Some("") => None,
+            Some(text) => Some(parse_timestamp(text)?),
+        };
+        Ok(Self {
+            sensor_id: Cow::Borrowed(sensor_id),
+            timestamp,
+            temperature: parse_temperature(temperature)?,
+        })
+    }
+
+    /// The sensor's name, checked.
+    ///
+    /// # Errors
+    /// [`ItemError`] names the rule that is broken.
+    pub fn sensor(&self) -> Result<SensorId, ItemError> {
+        SensorId::new(&self.sensor_id).map_err(|error| ItemError::sensor_id(&self.sensor_id, error))
+    }
+}
+
+/// The values of the fields, as JSON text.
+#[derive(Default)]
+struct Fields<'a> {
+    sensor_id: Option<&'a RawValue>,
+    timestamp: Option<&'a RawValue>,
+    temperature: Option<&'a RawValue>,
+    /// The first thing that is wrong with the object, though it is JSON.
+    wrong: Option<ItemError>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Key {
+    #[serde(rename = "sensorId", alias = "sensorID")]
+    SensorId,
+    #[serde(rename = "timestamp", alias = "time")]
+    Timestamp,
+    #[serde(rename = "temperature")]
+    Temperature,
+    #[serde(other)]
+    Other,
+}
+
+impl<'a> Fields<'a> {
+    fn read(text: &'a str) -> Result<Self, ItemError> {
+        let current = Cell::new(None);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let fields = deserializer
+            .deserialize_map(FieldsVisitor { current: &current })
+            .and_then(|fields| deserializer.end().map(|()| fields))
+            .map_err(|error| not_an_object(text, &error, current.get()))?;
+        match fields.wrong {
+            Some(error) => Err(error),
+            None => Ok(fields),
+        }
+    }
+}
+
+struct FieldsVisitor<'c> {
+    /// The field whose value is being read, for the message when it cannot be.
+    current: &'c Cell<Option<&'static str>>,
+}
+
+impl<'de> Visitor<'de> for FieldsVisitor<'_> {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key()? {
+            let (slot, names) = match key {
+                Key::SensorId => (&mut fields.sensor_id, (SENSOR_ID, "sensorID")),
+                Key::Timestamp => (&mut fields.timestamp, (TIMESTAMP, "time")),
+                Key::Temperature => (&mut fields.temperature, (TEMPERATURE, TEMPERATURE)),
+                Key::Other => {
+                    let value: &RawValue = map.next_value()?;
+                    if is_too_deep(value.get()) {
+                        fields.wrong.get_or_insert_with(|| {
+                            ItemError::whole(format!("is nested more than {DEPTH_MAX} deep"))
+                        });
+                    }
+                    continue;
+                }
+            };
+            self.current.set(Some(names.0));
+            let value = map.next_value()?;
+            self.current.set(None);
+            if slot.replace(value).is_some() {
+                fields.wrong.get_or_insert_with(|| {
+                    let reason = if names.0 == names.1 {
+                        "is sent twice".to_owned()
+                    } else {
+                        format!("is sent twice ({} is another name of it)", names.1)
+                    };
+                    ItemError::of(names.0, reason)
+                });
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn not_an_object(text: &str, error: &serde_json::Error, field: Option<&'static str>) -> ItemError {
+    if error.classify() == Category::Data {
+        let found = echo(text.trim());
+        return ItemError::whole(format!(
+            "must be a JSON object such as {{\"sensorId\":\"a\",\"temperature\":21.5}}, not {found}"
+        ));
+    }
+    if text.trim().is_empty() {
+        return ItemError::unreadable("is empty; send a JSON object");
+    }
+    let (line, column) = (error.line(), error.column());
+    let words = error.to_string();
+    let words = words
+        .rsplit_once(" at line ")
+        .map_or(words.as_str(), |(words, _)| words);
+    let reason = match no_number_at(text, line, column) {
+        Some(word) => format!("{word} is not a number; leave such a reading out"),
+        None if line <= 1 => format!("is not JSON: {words} at column {column}"),
+        None => format!("is not JSON: {words} at line {line}, column {column}"),
+    };
+    ItemError {
+        field,
+        reason,
+        syntax: true,
+    }
+}
+
+/// The word at a place (both from 1, the column in bytes) when it is one of those that programs print for what is not a
+/// number.
+fn no_number_at(text: &str, line: usize, column: usize) -> Option<&str> {
+    let line = text.lines().nth(line.checked_sub(1)?)?;
+    let (before, after) = line.split_at_checked(column.checked_sub(1)?)?;
+    let start = before
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic())
+        .len();
+    let length = after
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(after.len());
+    let word = &line[start..before.len() + length];
+    ["nan", "inf", "infinity"]
+        .iter()
+        .any(|name| word.eq_ignore_ascii_case(name))
+        .then_some(word)
+}
+
+/// Whether brackets are nested more than [`DEPTH_MAX`] deep in a JSON value.
+fn is_too_deep(json: &str) -> bool {
+    let mut depth = 0usize;
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'\\' => drop(bytes.next()),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+fn id(value: Option<&RawValue>) -> Result<Cow<'_, str>, ItemError> {
+    let Some(value) = value else {
+        return Err(ItemError::of(SENSOR_ID, "is missing"));
+    };
+    match value.get().as_bytes() {
+        [b'"', ..] => string(value, SENSOR_ID),
+        [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(value.get())),
+        _ => Err(ItemError::of(
+            SENSOR_ID,
+            format!("must be text or a number, not {}", echo(value.get())),
+        )),
+    }
+}
+
+fn moment(value: &RawValue) -> Result<Option<Timestamp>, ItemError> {
+    match value.get() {
+        "null" => Ok(None),
+        json if json.starts_with('"') => {
+            parse_timestamp(string(value, TIMESTAMP)?.trim()).map(Some)
+        }
+        json => Err(ItemError::of(
+            TIMESTAMP,
+            format!(
+                "must be text such as \"2026-11-20T13:00:00Z\", not {}",
+                echo(json)
+            ),
+        )),
+    }
+}
+
+fn degrees(value: Option<&RawValue>) -> Result<Temperature, ItemError> {
+    let Some(value) = value else {
+        return Err(ItemError::of(TEMPERATURE, "is missing"));
+    };
+    match value.get().as_bytes() {
+        [b'"', ..] => parse_temperature(&string(value, TEMPERATURE)?),
+        [b'-' | b'0'..=b'9', ..] => parse_temperature(value.get()),
+        _ => Err(ItemError::of(
+            TEMPERATURE,
+            format!("must be a number, not {}", echo(value.get())),
+        )),
+    }
+}
+
+/// The text of a JSON string.
+fn string<'a>(value: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, ItemError> {
+    let json = value.get();
+    match json.get(1..json.len() - 1) {
+        Some(inside) if !inside.contains('\\') => Ok(Cow::Borrowed(inside)),
+        _ => serde_json::from_str(json)
+            .map(Cow::Owned)
+            .map_err(|_| ItemError {
+                field: Some(field),
+                reason: format!("{} has an escape that is no character", echo(json)),
+                syntax: true,
+            }),
+    }
+}
+
+fn parse_timestamp(text: &str) -> Result<Timestamp, ItemError> {
+    Timestamp::parse(text.as_bytes())
+        .map_err(|error| ItemError::of(TIMESTAMP, format!("{} {error}", echo(text))))
+}
+
+fn parse_temperature(text: &str) -> Result<Temperature, ItemError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(ItemError::of(TEMPERATURE, "is missing"));
+    }
+    Temperature::parse(text.as_bytes())
+        .map_err(|error| ItemError::of(TEMPERATURE, format!("{} {error}", echo(text))))
+}
+
+/// What was sent, fit for a message: at most 40 characters, without control characters.
+pub(crate) fn echo(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 40;
+    let mut echoed = String::from("`");
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(CHARACTERS_MAX) {
+        if character.is_control() {
+            echoed.extend(character.escape_default());
+        } else {
+            echoed.push(character);
+        }
+    }
+    if characters.next().is_some() {
+        echoed.push('…');
+    }
+    echoed.push('`');
+    echoed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(json: &str) -> ItemError {
+        match Item::from_json(json) {
+            Ok(item) => panic!("{json} is taken as {item:?}"),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn accepted_spellings() {
+        let canonical = Item::from_json(
+            r#"{"sensorId":"202","temperature":18,"timestamp":"2026-11-20T13:00:00"}"#,
+        )
+        .unwrap();
+        assert_eq!(canonical.sensor_id, "202");
+        for json in [
+            r#"{"sensorID":202,"temperature":"18","time":"2026-11-20 13:00"}"#,
+            r#" { "time" : "2026-11-20T14:00:00+01:00" , "temperature" : 18.0 , "sensorId" : "202" } "#,
+            "{\"sensor\\u0049d\":\"20\\u0032\",\"extra\":{\"a\":[1,\"]\"]},\"temperature\":1.8e1,\n\"timestamp\":\" 2026-11-20T13:00:00Z \"}",
+        ] {
+            assert_eq!(Item::from_json(json).as_ref(), Ok(&canonical), "{json}");
+        }
+        for json in [
+            r#"{"sensorId":"202","temperature":18}"#,
+            r#"{"sensorId":"202","temperature":18,"timestamp":null}"#,
+        ] {
+            assert_eq!(Item::from_json(json).unwrap().timestamp, None);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (json, field, words, syntax) in [
+            (
+                r#"{"temperature":18}"#,
+                Some("sensorId"),
+                "is missing",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a"}"#,
+                Some("temperature"),
+                "is missing",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":null}"#,
+                Some("temperature"),
+                "`null`",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":"NaN"}"#,
+                Some("temperature"),
+                "`NaN` is not",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":NaN}"#,
+                Some("temperature"),
+                "NaN is not",
+                true,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":nan}"#,
+                Some("temperature"),
+                "nan is not",
+                true,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":-Infinity}"#,
+                Some("temperature"),
+                "Infinity is",
+                true,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":1e400}"#,
+                Some("temperature"),
+                "`1e400` is out",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":true}"#,
+                Some("temperature"),
+                "`true`",
+                false,
+            ),
+            (
+                r#"{"sensorId":null,"temperature":1}"#,
+                Some("sensorId"),
+                "`null`",
+                false,
+            ),
+            (
+                r#"{"sensorId":"\ud800","temperature":1}"#,
+                Some("sensorId"),
+                "escape",
+                true,
+            ),
+            (
+                r#"{"sensorId":"a","sensorID":"a","temperature":1}"#,
+                Some("sensorId"),
+                "twice",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":1,"temperature":1}"#,
+                Some("temperature"),
+                "twice",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":1,"time":1763643600}"#,
+                Some("timestamp"),
+                "text",
+                false,
+            ),
+            (
+                r#"{"sensorId":"a","temperature":1,"time":"2026-11-20T13:00:60"}"#,
+                Some("timestamp"),
+                "no such second",
+                false,
+            ),
+            (r#"["a","b",1]"#, None, "JSON object", false),
+            ("5", None, "JSON object", false),
+            ("", None, "is empty", true),
+            (r#"{"sensorId":"a""#, None, "is not JSON: EOF", true),
+            (
+                r#"{"sensorId":"a","temperature":1}}"#,
+                None,
+                "trailing characters",
+                true,
+            ),
+        ] {
+            let error = error(json);
+            assert_eq!(error.field(), field, "{json}: {error}");
+            assert!(error.reason().contains(words), "{json}: {error}");
+            assert_eq!(error.is_syntax(), syntax, "{json}: {error}");
+        }
+        let long = format!(r#"{{"sensorId":"a","temperature":{}}}"#, "9".repeat(400));
+        let error = error(&long);
+        assert!(error.to_string().len() < 150, "{error}");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_recursion() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        for json in [
+            deep.clone(),
+            format!(r#"{{"sensorId":"a","temperature":{deep}}}"#),
+            format!(r#"{{"sensorId":"a","temperature":1,"extra":{deep}}}"#),
+            "[".repeat(100_000),
+            r#"{"a":"#.repeat(100_000),
+        ] {
+            assert!(error(&json).to_string().len() < 200);
+        }
+    }
+
+    #[test]
+    fn an_echo_is_short_and_clean() {
+        assert_eq!(echo("a\nb"), "`a\\nb`");
+        assert_eq!(echo(&"é".repeat(41)), format!("`{}…`", "é".repeat(40)));
+    }
+}
