@@ -1,24 +1,18 @@
 //! One reading as a client spells it, and what is wrong with it when it is none.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::fields::Fields;
 use super::plain;
 use crate::readings::{SensorId, SensorIdError, Temperature, Timestamp};
 
 /// The names of the fields, as they appear in errors.
-const SENSOR_ID: &str = "sensorId";
-const TIMESTAMP: &str = "timestamp";
-const TEMPERATURE: &str = "temperature";
-
-/// The deepest nesting of a field that is ignored; as deep as `serde_json` goes by itself.
-const DEPTH_MAX: usize = 128;
+pub(super) const SENSOR_ID: &str = "sensorId";
+pub(super) const TIMESTAMP: &str = "timestamp";
+pub(super) const TEMPERATURE: &str = "temperature";
 
 /// One reading, read from text.
 ///
@@ -51,7 +45,7 @@ pub struct ItemError {
 }
 
 impl ItemError {
-    fn of(field: &'static str, reason: impl Into<String>) -> Self {
+    pub(super) fn of(field: &'static str, reason: impl Into<String>) -> Self {
         Self {
             field: Some(field),
             reason: reason.into(),
@@ -60,7 +54,7 @@ impl ItemError {
     }
 
     /// Content that parses, but as a whole is not a reading.
-    pub(crate) fn whole(reason: impl Into<String>) -> Self {
+    pub(super) fn whole(reason: impl Into<String>) -> Self {
         Self {
             field: None,
             reason: reason.into(),
@@ -69,9 +63,14 @@ impl ItemError {
     }
 
     /// Content that does not parse.
-    pub(crate) fn unreadable(reason: impl Into<String>) -> Self {
+    pub(super) fn unreadable(reason: impl Into<String>) -> Self {
+        Self::unreadable_at(None, reason)
+    }
+
+    /// Content that does not parse at a field.
+    pub(super) fn unreadable_at(field: Option<&'static str>, reason: impl Into<String>) -> Self {
         Self {
-            field: None,
+            field,
             reason: reason.into(),
             syntax: true,
         }
@@ -178,164 +177,6 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The values of the fields, as JSON text.
-#[derive(Default)]
-struct Fields<'a> {
-    sensor_id: Option<&'a RawValue>,
-    timestamp: Option<&'a RawValue>,
-    temperature: Option<&'a RawValue>,
-    /// The first thing that is wrong with the object, though it is JSON.
-    wrong: Option<ItemError>,
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum Key {
-    #[serde(rename = "sensorId", alias = "sensorID")]
-    SensorId,
-    #[serde(rename = "timestamp", alias = "time")]
-    Timestamp,
-    #[serde(rename = "temperature")]
-    Temperature,
-    #[serde(other)]
-    Other,
-}
-
-impl<'a> Fields<'a> {
-    fn read(text: &'a str) -> Result<Self, ItemError> {
-        let current = Cell::new(None);
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let fields = deserializer
-            .deserialize_map(FieldsVisitor { current: &current })
-            .and_then(|fields| deserializer.end().map(|()| fields))
-            .map_err(|error| not_an_object(text, &error, current.get()))?;
-        match fields.wrong {
-            Some(error) => Err(error),
-            None => Ok(fields),
-        }
-    }
-}
-
-struct FieldsVisitor<'c> {
-    /// The field whose value is being read, for the message when it cannot be.
-    current: &'c Cell<Option<&'static str>>,
-}
-
-impl<'de> Visitor<'de> for FieldsVisitor<'_> {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(key) = map.next_key()? {
-            let (slot, names) = match key {
-                Key::SensorId => (&mut fields.sensor_id, (SENSOR_ID, "sensorID")),
-                Key::Timestamp => (&mut fields.timestamp, (TIMESTAMP, "time")),
-                Key::Temperature => (&mut fields.temperature, (TEMPERATURE, TEMPERATURE)),
-                Key::Other => {
-                    let value: &RawValue = map.next_value()?;
-                    if is_too_deep(value.get()) {
-                        fields.wrong.get_or_insert_with(|| {
-                            ItemError::whole(format!("is nested more than {DEPTH_MAX} deep"))
-                        });
-                    }
-                    continue;
-                }
-            };
-            self.current.set(Some(names.0));
-            let value = map.next_value()?;
-            self.current.set(None);
-            if slot.replace(value).is_some() {
-                fields.wrong.get_or_insert_with(|| {
-                    let reason = if names.0 == names.1 {
-                        "is sent twice".to_owned()
-                    } else {
-                        format!("is sent twice ({} is another name of it)", names.1)
-                    };
-                    ItemError::of(names.0, reason)
-                });
-            }
-        }
-        Ok(fields)
-    }
-}
-
-fn not_an_object(text: &str, error: &serde_json::Error, field: Option<&'static str>) -> ItemError {
-    if error.classify() == Category::Data {
-        let found = echo(text.trim());
-        return ItemError::whole(format!(
-            "must be a JSON object such as {{\"sensorId\":\"a\",\"temperature\":21.5}}, not {found}"
-        ));
-    }
-    if text.trim().is_empty() {
-        return ItemError::unreadable("is empty; send a JSON object");
-    }
-    let (line, column) = (error.line(), error.column());
-    let words = error.to_string();
-    let words = words
-        .rsplit_once(" at line ")
-        .map_or(words.as_str(), |(words, _)| words);
-    let reason = match no_number_at(text, line, column) {
-        Some(word) => format!("{word} is not a number; leave such a reading out"),
-        None if line <= 1 => format!("is not JSON: {words} at column {column}"),
-        None => format!("is not JSON: {words} at line {line}, column {column}"),
-    };
-    ItemError {
-        field,
-        reason,
-        syntax: true,
-    }
-}
-
-/// The word at a place (both from 1, the column in bytes) when it is one of those that programs print for what is not a
-/// number.
-fn no_number_at(text: &str, line: usize, column: usize) -> Option<&str> {
-    let line = text.lines().nth(line.checked_sub(1)?)?;
-    let (before, after) = line.split_at_checked(column.checked_sub(1)?)?;
-    let start = before
-        .trim_end_matches(|c: char| c.is_ascii_alphabetic())
-        .len();
-    let length = after
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(after.len());
-    let word = &line[start..before.len() + length];
-    ["nan", "inf", "infinity"]
-        .iter()
-        .any(|name| word.eq_ignore_ascii_case(name))
-        .then_some(word)
-}
-
-/// Whether brackets are nested more than [`DEPTH_MAX`] deep in a JSON value.
-fn is_too_deep(json: &str) -> bool {
-    let mut depth = 0usize;
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b'"' => {
-                while let Some(byte) = bytes.next() {
-                    match byte {
-                        b'\\' => drop(bytes.next()),
-                        b'"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
 fn id(value: Option<&RawValue>) -> Result<Cow<'_, str>, ItemError> {
     let Some(value) = value else {
         return Err(ItemError::of(SENSOR_ID, "is missing"));
@@ -385,13 +226,10 @@ fn string<'a>(value: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, 
     let json = value.get();
     match json.get(1..json.len() - 1) {
         Some(inside) if !inside.contains('\\') => Ok(Cow::Borrowed(inside)),
-        _ => serde_json::from_str(json)
-            .map(Cow::Owned)
-            .map_err(|_| ItemError {
-                field: Some(field),
-                reason: format!("{} has an escape that is no character", echo(json)),
-                syntax: true,
-            }),
+        _ => serde_json::from_str(json).map(Cow::Owned).map_err(|_| {
+            let reason = format!("{} has an escape that is no character", echo(json));
+            ItemError::unreadable_at(Some(field), reason)
+        }),
     }
 }
 

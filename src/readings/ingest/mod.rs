@@ -1,6 +1,21 @@
-//! From the bytes that a client sends to readings.
+//! From the bytes that a client sends to readings: parsers that are fed a body piece by piece as it arrives.
 
+mod body;
+mod budget;
+mod csv;
+mod decode;
+mod fields;
+mod gather;
 mod item;
+mod json;
+mod lines;
+mod ndjson;
 mod plain;
+#[cfg(test)]
+mod tests;
 
+pub use body::{BatchParser, BodyError, BodyErrorKind, Format};
+pub use budget::{ByteBudget, ByteShare, OverBudget};
+pub use decode::{Decoder, Encoding};
+pub use gather::{Parsed, Place, Rejection};
 pub use item::{Item, ItemError};

@@ -1,0 +1,201 @@
+//! Undoes the compression of a body while it arrives, straight into the parser.
+
+use std::io::{self, Write};
+
+use flate2::write::MultiGzDecoder;
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
+
+use super::body::{BatchParser, BodyError};
+use super::gather::Parsed;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// gzip, of one or more members.
+    Gzip,
+    /// Zstandard, of one or more frames, with windows of at most 8 MiB.
+    Zstd,
+}
+
+/// The largest window a Zstandard frame may ask for: 2²³ bytes, which is what RFC 9659 allows on the web.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// As much is decompressed at a time as this holds, so that a bomb meets the limit before it takes memory.
+const ZSTD_OUTPUT_BYTES: usize = 32 * 1024;
+/// What the state, the window and the buffer of a gzip decoder take.
+const GZIP_MEMORY_BYTES: usize = 96 * 1024;
+
+/// A decoder in front of a [`BatchParser`].
+pub struct Decoder(Stage);
+
+enum Stage {
+    Identity(Box<BatchParser>),
+    Gzip(Box<MultiGzDecoder<Sink>>),
+    Zstd(Box<Zstd>),
+}
+
+impl Decoder {
+    /// A decoder that feeds `parser`.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(encoding: Encoding, parser: BatchParser) -> io::Result<Self> {
+        Ok(Self(match encoding {
+            Encoding::Identity => Stage::Identity(Box::new(parser)),
+            Encoding::Gzip => Stage::Gzip(Box::new(MultiGzDecoder::new(Sink {
+                parser,
+                failed: None,
+            }))),
+            Encoding::Zstd => Stage::Zstd(Box::new(Zstd::new(parser)?)),
+        }))
+    }
+
+    /// Takes the next piece. A small piece of a bomb can be a lot of work: give a few kilobytes at a time.
+    ///
+    /// # Errors
+    /// As [`BatchParser::push`], and when the compression is broken.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        match &mut self.0 {
+            Stage::Identity(parser) => parser.push(chunk),
+            Stage::Gzip(decoder) => {
+                let written = decoder.write_all(chunk);
+                written.map_err(|_| gzip_error(decoder))
+            }
+            Stage::Zstd(decoder) => decoder.push(chunk),
+        }
+    }
+
+    /// Bytes of memory held, about.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.0 {
+            Stage::Identity(parser) => parser.memory_bytes(),
+            Stage::Gzip(decoder) => decoder.get_ref().parser.memory_bytes() + GZIP_MEMORY_BYTES,
+            Stage::Zstd(decoder) => {
+                decoder.parser.memory_bytes() + decoder.context.sizeof() + ZSTD_OUTPUT_BYTES
+            }
+        }
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// As [`BatchParser::finish`], and when the compressed stream is cut short.
+    pub fn finish(self) -> Result<Parsed, BodyError> {
+        match self.0 {
+            Stage::Identity(parser) => parser.finish(),
+            Stage::Gzip(mut decoder) => {
+                if decoder.try_finish().is_err() {
+                    return Err(gzip_error(&mut decoder));
+                }
+                decoder
+                    .finish()
+                    .map_err(|error| BodyError::unreadable(error.to_string()))?
+                    .parser
+                    .finish()
+            }
+            Stage::Zstd(decoder) => decoder.finish(),
+        }
+    }
+}
+
+fn gzip_error(decoder: &mut MultiGzDecoder<Sink>) -> BodyError {
+    let failed = decoder.get_mut().failed.clone();
+    failed.unwrap_or_else(|| {
+        BodyError::unreadable("the body is not gzip, or it is damaged or cut short")
+    })
+}
+
+/// Where a decoder writes to: remembers why the parser stopped it, and takes nothing from then on.
+struct Sink {
+    parser: BatchParser,
+    failed: Option<BodyError>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failed.is_none()
+            && let Err(error) = self.parser.push(bytes)
+        {
+            self.failed = Some(error);
+        }
+        match self.failed {
+            None => Ok(bytes.len()),
+            Some(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Zstandard by its own context, which tells how much memory the windows take.
+struct Zstd {
+    context: DCtx<'static>,
+    output: Vec<u8>,
+    parser: BatchParser,
+    /// Whether the bytes so far end with a frame.
+    complete: bool,
+}
+
+impl Zstd {
+    fn new(parser: BatchParser) -> io::Result<Self> {
+        let mut context = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+        context
+            .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
+            .map_err(|_| io::ErrorKind::Unsupported)?;
+        Ok(Self {
+            context,
+            output: Vec::with_capacity(ZSTD_OUTPUT_BYTES),
+            parser,
+            complete: false,
+        })
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
+        let mut input = InBuffer::around(chunk);
+        loop {
+            self.output.clear();
+            let mut output = OutBuffer::around(&mut self.output);
+            if self.complete && input.pos() < chunk.len() {
+                self.complete = false;
+                // The next frame.
+                self.context
+                    .reset(ResetDirective::SessionOnly)
+                    .map_err(zstd_error)?;
+            }
+            let hint = self
+                .context
+                .decompress_stream(&mut output, &mut input)
+                .map_err(zstd_error)?;
+            self.complete = hint == 0;
+            // A full buffer may leave more to come out, even when all has gone in.
+            let drained = self.complete || self.output.len() < self.output.capacity();
+            self.parser.push(&self.output)?;
+            if drained && input.pos() == chunk.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Parsed, BodyError> {
+        if self.complete {
+            self.parser.finish()
+        } else {
+            Err(BodyError::unreadable(
+                "the body is cut short: its last Zstandard frame is not complete",
+            ))
+        }
+    }
+}
+
+fn zstd_error(code: usize) -> BodyError {
+    let name = zstd::zstd_safe::get_error_name(code);
+    BodyError::unreadable(format!(
+        "the body is not Zstandard that is accepted: {name}"
+    ))
+}

@@ -1,0 +1,97 @@
+//! Splits a body into lines while it arrives.
+
+use std::str;
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+/// The longest line, and the longest item of an array: bounds what is held of one that never ends.
+pub(super) const ITEM_BYTES_MAX: usize = 256 * 1024;
+
+/// A line without its end, or why there is no text.
+pub(super) enum Line<'a> {
+    Text(&'a str),
+    NotUtf8,
+    TooLong,
+}
+
+/// Hands out lines as they become complete, and holds the piece of one that is not.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    partial: Vec<u8>,
+    /// The line under way is longer than is held of it.
+    too_long: bool,
+    /// Complete lines so far.
+    count: u64,
+}
+
+impl Lines {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Calls `each` with the number of each line that ends in `chunk`, counted from 1.
+    pub(super) fn push(&mut self, chunk: &[u8], mut each: impl FnMut(u64, Line<'_>)) {
+        let mut rest = chunk;
+        if !self.partial.is_empty() || self.too_long {
+            let Some(end) = memchr(b'\n', rest) else {
+                self.keep(rest);
+                return;
+            };
+            self.keep(&rest[..end]);
+            rest = &rest[end + 1..];
+            self.end_partial(&mut each);
+        }
+        let Some(last) = memrchr(b'\n', rest) else {
+            self.keep(rest);
+            return;
+        };
+        let (complete, next) = rest.split_at(last + 1);
+        // One check for the whole piece is much faster than one for each line.
+        let text = str::from_utf8(complete).ok();
+        let mut start = 0;
+        for end in memchr_iter(b'\n', complete) {
+            self.count += 1;
+            let line = match text {
+                _ if end - start > ITEM_BYTES_MAX => Line::TooLong,
+                Some(text) => Line::Text(&text[start..end]),
+                None => line(&complete[start..end]),
+            };
+            each(self.count, line);
+            start = end + 1;
+        }
+        self.keep(next);
+    }
+
+    /// The last line may lack its end.
+    pub(super) fn finish(&mut self, mut each: impl FnMut(u64, Line<'_>)) {
+        if !self.partial.is_empty() || self.too_long {
+            self.end_partial(&mut each);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.partial.len() + bytes.len() > ITEM_BYTES_MAX {
+            self.too_long = true;
+        } else if !self.too_long {
+            self.partial.extend_from_slice(bytes);
+        }
+    }
+
+    fn end_partial(&mut self, each: &mut impl FnMut(u64, Line<'_>)) {
+        self.count += 1;
+        if self.too_long {
+            each(self.count, Line::TooLong);
+        } else {
+            each(self.count, line(&self.partial));
+        }
+        self.partial.clear();
+        self.too_long = false;
+    }
+}
+
+fn line(bytes: &[u8]) -> Line<'_> {
+    match str::from_utf8(bytes) {
+        Ok(text) => Line::Text(text),
+        Err(_) => Line::NotUtf8,
+    }
+}
