@@ -1,7 +1,15 @@
 //! The command line: one file per command.
 
+mod client;
+mod export;
 mod failure;
+mod healthcheck;
+mod import;
+mod progress;
+mod runtime;
 mod serve;
+mod target;
+mod wire;
 
 use std::ffi::OsString;
 
@@ -27,6 +35,12 @@ struct Cli {
 enum Command {
     /// Run the server (what `fieldstation` does without a command).
     Serve(serve::Arguments),
+    /// Record the readings of CSV and NDJSON files.
+    Import(Box<import::Arguments>),
+    /// Write readings to a file or to standard output.
+    Export(export::Arguments),
+    /// Ask a server whether it is ready, and exit accordingly.
+    Healthcheck(healthcheck::Arguments),
 }
 
 const LONG_HELP: &str = "\
@@ -49,6 +63,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     let cli = Cli::try_parse_from(with_default_command(arguments.into_iter().collect()))?;
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Import(arguments) => import::run(*arguments),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Healthcheck(arguments) => healthcheck::run(arguments),
     }
 }
 

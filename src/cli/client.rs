@@ -1,0 +1,466 @@
+//! The commands' end of HTTP: one server, patience with it, and its errors in words.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Request, Response, StatusCode, Url};
+use serde::Deserialize;
+
+/// Where a server is: `http://127.0.0.1:5000`, `https://telemetry.example/base`; without a scheme `http` is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerUrl(Url);
+
+impl FromStr for ServerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            |why: &dyn fmt::Display| format!("{why}; write http://127.0.0.1:5000 or https://host");
+        let text = text.trim();
+        let url = if text.contains("://") {
+            Url::parse(text)
+        } else {
+            Url::parse(&format!("http://{text}"))
+        };
+        let url = url.map_err(|error| expected(&error))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(expected(&format_args!(
+                "`{}` is not a scheme for this",
+                url.scheme()
+            )));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(expected(&"a server's URL has no ? and no #"));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    /// Without a user name and password: it is for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(plain_text(&self.0).trim_end_matches('/'))
+    }
+}
+
+impl ServerUrl {
+    /// The URL of a resource, each segment percent-encoded.
+    pub(crate) fn at(&self, segments: &[&str]) -> Url {
+        let mut url = self.0.clone();
+        // Only URLs that cannot be a base, such as `mailto:`, have no segments.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// Whether it is this machine, which no proxy is asked for.
+    fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+fn plain_text(url: &Url) -> String {
+    let mut url = url.clone();
+    // Neither fails on a URL with a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+/// How long to keep trying.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// The most times one request is sent.
+    pub(crate) attempts_max: u32,
+    /// How long a whole exchange may take.
+    pub(crate) timeout: Duration,
+}
+
+impl Patience {
+    /// Ask once.
+    pub(crate) const fn once(timeout: Duration) -> Self {
+        Self {
+            attempts_max: 1,
+            timeout,
+        }
+    }
+}
+
+impl Default for Patience {
+    /// About a minute of pauses: a server that restarts is back by then.
+    fn default() -> Self {
+        Self {
+            attempts_max: 12,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a server says when nothing is wrong is far below this.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A server's answer with a 2xx status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Bytes,
+    /// How many times the request was sent before, without this answer.
+    pub(crate) retries: u32,
+    /// Whether one of those tries may have been carried out all the same, and its answer lost.
+    pub(crate) uncertain: bool,
+}
+
+/// Why there is no answer to use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The connection failed, or the answer did not come whole or in time.
+    #[error("{url} cannot be reached{}: {reason}", tries(*.attempts))]
+    NoAnswer {
+        url: String,
+        attempts: u32,
+        reason: String,
+    },
+    /// The server answered with another status than 2xx.
+    #[error("{url} answered {status}{}: {detail}", tries(*.attempts))]
+    Status {
+        url: String,
+        attempts: u32,
+        status: StatusCode,
+        detail: String,
+    },
+}
+
+fn tries(attempts: u32) -> String {
+    if attempts > 1 {
+        format!(" ({attempts} tries)")
+    } else {
+        String::new()
+    }
+}
+
+/// The part of a problem document (RFC 9457) that is for people.
+#[derive(Deserialize)]
+struct ProblemText {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+/// Speaks to one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    server: ServerUrl,
+    patience: Patience,
+}
+
+impl Client {
+    /// # Errors
+    /// The machine's certificates cannot be read (`https` only).
+    pub(crate) fn new(server: ServerUrl, patience: Patience) -> anyhow::Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("fieldstation/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT.min(patience.timeout))
+            .read_timeout(patience.timeout)
+            .tcp_nodelay(true)
+            // A PUT or POST that is redirected arrives as a GET, or not at all: better said than tried.
+            .redirect(reqwest::redirect::Policy::none());
+        if server.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        if server.0.scheme() == "http" {
+            // The machine's certificates are not needed, and a container may have none.
+            builder = builder.tls_certs_only([]);
+        }
+        Ok(Self {
+            http: builder.build()?,
+            server,
+            patience,
+        })
+    }
+
+    pub(crate) fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// Sends a request until it is answered with something else than "try again later", and reads the answer.
+    ///
+    /// Every request of these commands is safe to send again: a reading that is there already is not counted twice.
+    /// `on_retry` is told why each time.
+    ///
+    /// # Errors
+    /// [`CallError`]: refused, or still no answer after [`Patience::attempts_max`] tries.
+    pub(crate) async fn call(
+        &self,
+        request: &Request,
+        mut on_retry: impl FnMut(&CallError),
+    ) -> Result<Answer, CallError> {
+        let mut attempts = 0;
+        let mut uncertain = false;
+        loop {
+            attempts += 1;
+            let failure = match self.attempt(request, attempts).await {
+                Ok(body) => {
+                    return Ok(Answer {
+                        body,
+                        retries: attempts - 1,
+                        uncertain,
+                    });
+                }
+                Err(failure) => failure,
+            };
+            if !failure.again || attempts >= self.patience.attempts_max {
+                return Err(failure.error);
+            }
+            uncertain |= failure.uncertain;
+            on_retry(&failure.error);
+            tokio::time::sleep(pause(attempts, failure.retry_after)).await;
+        }
+    }
+
+    /// Asks for something whose answer is read piece by piece. Tried again only until the answer begins.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn open(&self, request: &Request) -> Result<Response, CallError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.begin(request, attempts, false).await {
+                Ok(response) => return Ok(response),
+                Err(failure) if !failure.again || attempts >= self.patience.attempts_max => {
+                    return Err(failure.error);
+                }
+                Err(failure) => tokio::time::sleep(pause(attempts, failure.retry_after)).await,
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &Request, attempts: u32) -> Result<Bytes, Failure> {
+        let mut response = self.begin(request, attempts, true).await?;
+        read_body(&mut response)
+            .await
+            .map_err(|error| Failure::no_answer(request, attempts, &error))
+    }
+
+    async fn begin(
+        &self,
+        request: &Request,
+        attempts: u32,
+        whole: bool,
+    ) -> Result<Response, Failure> {
+        let url = || plain_text(request.url());
+        let Some(mut copy) = request.try_clone() else {
+            return Err(Failure::of(CallError::NoAnswer {
+                url: url(),
+                attempts,
+                reason: "the request cannot be repeated".to_owned(),
+            }));
+        };
+        if whole {
+            *copy.timeout_mut() = Some(self.patience.timeout);
+        }
+        let mut response = self
+            .http
+            .execute(copy)
+            .await
+            .map_err(|error| Failure::no_answer(request, attempts, &error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
+        let location = response
+            .headers()
+            .get(reqwest::header::LOCATION)
+            .and_then(|value| value.to_str().ok().map(str::to_owned));
+        let detail = match (location, read_body(&mut response).await) {
+            (Some(location), _) if status.is_redirection() => {
+                format!("it is at {location}; use that URL")
+            }
+            (_, Ok(body)) => detail(&body),
+            (_, Err(error)) => reason(&error),
+        };
+        let again = matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::GATEWAY_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::REQUEST_TIMEOUT
+        );
+        Err(Failure {
+            again,
+            uncertain: true,
+            retry_after,
+            error: CallError::Status {
+                url: url(),
+                attempts,
+                status,
+                detail,
+            },
+        })
+    }
+}
+
+/// One try that came to nothing.
+struct Failure {
+    error: CallError,
+    again: bool,
+    /// Whether the server may have done what it was asked for.
+    uncertain: bool,
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    fn of(error: CallError) -> Self {
+        Self {
+            error,
+            again: false,
+            uncertain: false,
+            retry_after: None,
+        }
+    }
+
+    fn no_answer(request: &Request, attempts: u32, error: &reqwest::Error) -> Self {
+        Self {
+            again: !error.is_builder(),
+            uncertain: !error.is_connect(),
+            retry_after: None,
+            error: CallError::NoAnswer {
+                url: plain_text(request.url()),
+                attempts,
+                reason: reason(error),
+            },
+        }
+    }
+}
+
+/// Twice as long each time, and at least what the server asks for, within bounds.
+fn pause(attempts: u32, retry_after: Option<Duration>) -> Duration {
+    let doubled = PAUSE_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+    doubled.max(retry_after.unwrap_or_default()).min(PAUSE_MAX)
+}
+
+async fn read_body(response: &mut Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(body.into())
+}
+
+/// The innermost cause, which is the one that says something ("connection refused").
+pub(crate) fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut inner: &dyn std::error::Error = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+fn detail(body: &[u8]) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    if let Ok(problem) = serde_json::from_slice::<ProblemText>(body)
+        && let Some(text) = problem.detail.or(problem.title)
+    {
+        return text;
+    }
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    if text.is_empty() {
+        return "(no explanation)".to_owned();
+    }
+    text.chars().take(CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_url_is_completed_and_checked() {
+        for (text, shown) in [
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+            (" localhost:5000 ", "http://localhost:5000"),
+            ("[::1]:80", "http://[::1]"),
+            ("https://host/base/", "https://host/base"),
+            ("https://user:secret@host", "https://host"),
+        ] {
+            let url: ServerUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+        }
+        for text in [
+            "",
+            "ftp://host",
+            "http://",
+            "http://host?x=1",
+            "http://host:99999",
+        ] {
+            assert!(text.parse::<ServerUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_below_the_base_and_encoded() {
+        let url: ServerUrl = "http://host/base/".parse().unwrap();
+        assert_eq!(
+            url.at(&["api", "sensors", "a/b c?"]).as_str(),
+            "http://host/base/api/sensors/a%2Fb%20c%3F"
+        );
+        let url: ServerUrl = "http://host".parse().unwrap();
+        assert_eq!(url.at(&["readyz"]).as_str(), "http://host/readyz");
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (text, loopback) in [
+            ("127.0.0.1:5000", true),
+            ("localhost", true),
+            ("[::1]:5000", true),
+            ("10.0.0.1", false),
+            ("localhost.example", false),
+        ] {
+            let url: ServerUrl = text.parse().unwrap();
+            assert_eq!(url.is_loopback(), loopback, "{text}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_heed_the_server() {
+        assert_eq!(pause(1, None), PAUSE_FIRST);
+        assert_eq!(pause(3, None), PAUSE_FIRST * 4);
+        assert_eq!(
+            pause(1, Some(Duration::from_secs(2))),
+            Duration::from_secs(2)
+        );
+        assert_eq!(pause(1, Some(Duration::from_secs(9999))), PAUSE_MAX);
+        assert_eq!(pause(u32::MAX, None), PAUSE_MAX);
+    }
+
+    #[test]
+    fn an_answer_is_put_into_words() {
+        assert_eq!(detail(br#"{"title":"t","detail":"d"}"#), "d");
+        assert_eq!(detail(br#"{"title":"t"}"#), "t");
+        assert_eq!(detail(b" <html> "), "<html>");
+        assert_eq!(detail(b""), "(no explanation)");
+    }
+}

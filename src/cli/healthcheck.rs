@@ -1,0 +1,57 @@
+//! `fieldstation healthcheck`: whether a server is ready, as an exit code, for containers without curl.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use reqwest::{Method, Request};
+
+use super::client::{Client, Patience, ServerUrl};
+use super::target::DEFAULT_URL;
+use super::{Failure, runtime};
+
+/// Which server, and how long to wait for it.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The server
+    #[arg(long, value_name = "URL", env = "FIELDSTATION_URL", default_value = DEFAULT_URL)]
+    url: ServerUrl,
+
+    /// How long to wait for the answer
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    timeout_seconds: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fieldstation healthcheck
+  fieldstation healthcheck --url http://127.0.0.1:8080 --timeout-seconds 1
+
+In a Dockerfile:
+  HEALTHCHECK CMD [\"/fieldstation\", \"healthcheck\"]
+
+Exit codes: 0 ready; 1 not ready, or not there; 2 bad usage.";
+
+/// Asks once, and prints a line that says how it is.
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    runtime::block_on(1, check(arguments))
+}
+
+async fn check(arguments: Arguments) -> Result<(), Failure> {
+    let timeout = Duration::from_secs(u64::from(arguments.timeout_seconds));
+    let client = Client::new(arguments.url, Patience::once(timeout))?;
+    let url = client.server().at(&["readyz"]);
+    let request = Request::new(Method::GET, url);
+    client
+        .call(&request, |_| {})
+        .await
+        .map_err(|error| anyhow!("not ready: {error}"))?;
+    println!("ready: {}", client.server());
+    Ok(())
+}

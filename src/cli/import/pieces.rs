@@ -1,0 +1,258 @@
+//! From files to batches of readings, each with the lines it came from.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+
+use super::columns::{ColumnChoice, Columns, SensorSource};
+use super::csv_rows::{CsvRows, Row, RowError};
+use super::lines::Lines;
+use super::source::{Format, Source, explain};
+use crate::cli::{Failure, FailureKind};
+use crate::readings::ingest::{Item, ItemError};
+use crate::readings::{Batch, BatchBuilder, Point};
+
+/// About the most bytes of text in a piece, whatever the number of readings: ids can be long.
+const PIECE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a reading takes besides its id.
+const READING_BYTES: usize = 80;
+
+/// How files are to be read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadOptions {
+    pub(super) columns: ColumnChoice,
+    /// Whether the first row of CSV names the columns.
+    pub(super) header: bool,
+    /// What separates the fields of CSV; `None` to go by the name of the file.
+    pub(super) delimiter: Option<u8>,
+    /// The most readings in a piece.
+    pub(super) piece_readings_max: usize,
+}
+
+/// A part of a file, in the order of its lines.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// The file's name.
+    pub(super) file: Arc<str>,
+    pub(super) batch: Batch,
+    /// The line of each reading of the batch.
+    pub(super) lines: Vec<u64>,
+    /// The lines between them that hold no reading.
+    pub(super) rejections: Vec<Rejection>,
+}
+
+/// A line that is not recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejection {
+    /// From 1; for a row of CSV the line on which it begins.
+    pub(super) line: u64,
+    /// The field that is wrong, when it is one.
+    pub(super) field: Option<String>,
+    /// Why, as words that follow the name of the field.
+    pub(super) reason: String,
+}
+
+impl Rejection {
+    fn new(line: u64, error: &ItemError) -> Self {
+        Self {
+            line,
+            field: error.field().map(str::to_owned),
+            reason: error.reason().to_owned(),
+        }
+    }
+
+    fn whole(line: u64, reason: impl Into<String>) -> Self {
+        Self {
+            line,
+            field: None,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Reads a file to its end and hands it over in pieces, until `emit` says `false`: nobody wants more.
+///
+/// # Errors
+/// The columns cannot be told, or the file cannot be read on. What was read before is handed over all the same.
+pub(super) fn read(
+    source: Source,
+    options: &ReadOptions,
+    emit: &mut dyn FnMut(Piece) -> bool,
+) -> Result<(), Failure> {
+    let name: Arc<str> = source.name.as_str().into();
+    let mut gatherer = Gatherer {
+        options,
+        name: Arc::clone(&name),
+        emit,
+        wanted: true,
+        builder: BatchBuilder::new(),
+        bytes: 0,
+        lines: Vec::new(),
+        rejections: Vec::new(),
+    };
+    let result = match source.format {
+        Format::Csv => gatherer.read_csv(source),
+        Format::Ndjson => gatherer.read_ndjson(source),
+    };
+    gatherer.hand_over();
+    result
+}
+
+struct Gatherer<'a> {
+    options: &'a ReadOptions,
+    name: Arc<str>,
+    emit: &'a mut dyn FnMut(Piece) -> bool,
+    wanted: bool,
+    builder: BatchBuilder,
+    bytes: usize,
+    lines: Vec<u64>,
+    rejections: Vec<Rejection>,
+}
+
+impl Gatherer<'_> {
+    fn read_ndjson(&mut self, source: Source) -> Result<(), Failure> {
+        let mut lines = Lines::new(source.input);
+        while self.wanted {
+            match lines.next_line() {
+                Ok(None) => break,
+                Ok(Some(line)) => match line.text {
+                    Ok(text) => self.take(line.number, Item::from_json(text)),
+                    Err(reason) => self.reject(Rejection::whole(line.number, reason)),
+                },
+                Err(error) => {
+                    return Err(self.broken_off(lines.line(), &explain(&error)).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_csv(&mut self, source: Source) -> Result<(), Failure> {
+        let delimiter = self.options.delimiter.unwrap_or(source.delimiter);
+        let mut rows = CsvRows::new(source.input, delimiter);
+        let columns = match rows.next_row() {
+            Ok(None) => return Ok(()),
+            Ok(Some(first)) => {
+                let texts = first.texts();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let choice = &self.options.columns;
+                let columns = if self.options.header {
+                    Columns::from_header(choice, &texts)
+                } else {
+                    Columns::from_numbers(choice, &texts)
+                };
+                let columns = columns.map_err(|error| {
+                    Failure::new(
+                        FailureKind::Configuration,
+                        error.context(self.name.to_string()),
+                    )
+                })?;
+                if !self.options.header {
+                    self.take_row(&first, &columns);
+                }
+                columns
+            }
+            Err(error) => return Err(self.row_error(&error, rows.line()).into()),
+        };
+        while self.wanted {
+            match rows.next_row() {
+                Ok(None) => break,
+                Ok(Some(row)) => self.take_row(&row, &columns),
+                Err(error) => return Err(self.row_error(&error, rows.line()).into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_row(&mut self, row: &Row<'_>, columns: &Columns) {
+        let field = |column: usize| match row.get(column).map(std::str::from_utf8) {
+            None => Err(format!(
+                "has {} column{}, and {} are needed",
+                row.len(),
+                if row.len() == 1 { "" } else { "s" },
+                columns.width_min()
+            )),
+            Some(Err(_)) => Err(format!("is not UTF-8 in column {}", column + 1)),
+            Some(Ok(text)) => Ok(text),
+        };
+        let fields = || -> Result<_, String> {
+            let sensor_id = match &columns.sensor {
+                SensorSource::Fixed(id) => id.as_str(),
+                SensorSource::Column(column) => field(*column)?,
+            };
+            Ok((
+                sensor_id,
+                field(columns.timestamp)?,
+                field(columns.temperature)?,
+            ))
+        };
+        match fields() {
+            Ok((sensor_id, timestamp, temperature)) => {
+                let item = Item::from_fields(sensor_id, Some(timestamp), temperature);
+                self.take(row.line, item);
+            }
+            Err(reason) => self.reject(Rejection::whole(row.line, reason)),
+        }
+    }
+
+    fn take(&mut self, line: u64, item: Result<Item<'_>, ItemError>) {
+        let added = item.and_then(|item| {
+            // The time of receipt would make another reading of the line each time the file is imported.
+            let timestamp = item.timestamp.ok_or_else(ItemError::missing_timestamp)?;
+            let point = Point {
+                timestamp,
+                temperature: item.temperature,
+            };
+            self.builder
+                .push(&item.sensor_id, point)
+                .map_err(|error| ItemError::sensor_id(&item.sensor_id, error))?;
+            Ok(item.sensor_id.len())
+        });
+        match added {
+            Ok(id_bytes) => {
+                self.bytes += READING_BYTES + id_bytes;
+                self.lines.push(line);
+                self.hand_over_when_full();
+            }
+            Err(error) => self.reject(Rejection::new(line, &error)),
+        }
+    }
+
+    fn reject(&mut self, rejection: Rejection) {
+        self.rejections.push(rejection);
+        self.hand_over_when_full();
+    }
+
+    fn hand_over_when_full(&mut self) {
+        if self.lines.len() + self.rejections.len() >= self.options.piece_readings_max
+            || self.bytes >= PIECE_BYTES_MAX
+        {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.lines.is_empty() && self.rejections.is_empty() {
+            return;
+        }
+        self.bytes = 0;
+        self.wanted = self.wanted
+            && (self.emit)(Piece {
+                file: Arc::clone(&self.name),
+                batch: std::mem::take(&mut self.builder).build(),
+                lines: std::mem::take(&mut self.lines),
+                rejections: std::mem::take(&mut self.rejections),
+            });
+    }
+
+    fn row_error(&self, error: &RowError, line: u64) -> anyhow::Error {
+        match error {
+            RowError::Read(error) => self.broken_off(line, &explain(error)),
+            other => anyhow!("{}: {other}", self.name),
+        }
+    }
+
+    fn broken_off(&self, line: u64, why: &str) -> anyhow::Error {
+        anyhow!("{}: {why}. It was read up to line {line}", self.name)
+    }
+}

@@ -1,0 +1,147 @@
+//! Where the readings of a file go.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::Request;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+
+use super::pieces::{Piece, Rejection};
+use crate::cli::client::Client;
+use crate::cli::wire;
+
+/// Takes readings and says what became of them.
+pub(super) enum Sink {
+    /// A running server.
+    Server(Client),
+}
+
+/// What became of a piece.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) recorded: u64,
+    pub(super) unchanged: u64,
+    pub(super) replaced: u64,
+    /// What the store refused, in the order of the lines.
+    pub(super) rejections: Vec<Rejection>,
+    /// Tries without an answer, or with "try again later".
+    pub(super) retries: u64,
+}
+
+/// A server's answer to a batch.
+#[derive(Debug, Default, Deserialize)]
+struct BatchAnswer {
+    recorded: u64,
+    unchanged: u64,
+    replaced: u64,
+    rejected: u64,
+    #[serde(default)]
+    errors: Vec<BatchError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BatchError {
+    /// A line of the request, from 1.
+    line: u64,
+    field: Option<String>,
+    reason: String,
+}
+
+impl Sink {
+    /// Records a piece, trying again while the other end is busy or away. Every reading of it is accounted for.
+    ///
+    /// # Errors
+    /// It could not be recorded, or only a part of it; recording it again is safe.
+    pub(super) async fn record(
+        &self,
+        piece: &Piece,
+        notify: &mut dyn FnMut(&str),
+    ) -> Result<Recorded> {
+        if piece.batch.is_empty() {
+            return Ok(Recorded::default());
+        }
+        match self {
+            Self::Server(client) => send(client, piece, notify).await,
+        }
+    }
+}
+
+async fn send(client: &Client, piece: &Piece, notify: &mut dyn FnMut(&str)) -> Result<Recorded> {
+    let mut text = bytes::Bytes::from(wire::ndjson(&piece.batch));
+    let mut url = client.server().at(&["api", "readings"]);
+    url.set_query(Some("partial=true"));
+    let mut total = Recorded::default();
+    // The line of the piece before `text`: a server names only so many bad lines, and what follows the last one it
+    // named is sent once more to hear of the others. Nothing is counted twice by that.
+    let mut skipped = 0;
+    loop {
+        let mut request = Request::new(reqwest::Method::POST, url.clone());
+        request.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-ndjson"),
+        );
+        *request.body_mut() = Some(text.clone().into());
+        let answer = client
+            .call(&request, |error| notify(&error.to_string()))
+            .await?;
+        total.retries += u64::from(answer.retries);
+        let answer: BatchAnswer = serde_json::from_slice(&answer.body)
+            .with_context(|| format!("{} does not answer as expected", client.server()))?;
+        let sent = piece.batch.len() - skipped;
+        let accounted = answer.recorded + answer.unchanged + answer.replaced + answer.rejected;
+        if accounted != sent as u64 {
+            bail!(
+                "{} accounts for {accounted} of {sent} readings",
+                client.server()
+            );
+        }
+        total.recorded += answer.recorded;
+        if skipped == 0 {
+            total.unchanged = answer.unchanged;
+            total.replaced = answer.replaced;
+        }
+        let named = answer.errors.len() as u64;
+        let mut last = 0;
+        for error in answer.errors {
+            last = usize::try_from(error.line).unwrap_or(usize::MAX);
+            let line = last
+                .checked_sub(1)
+                .and_then(|index| piece.lines.get(skipped.checked_add(index)?));
+            let Some(&line) = line else {
+                bail!("{} names line {last} of {sent}", client.server());
+            };
+            total.rejections.push(Rejection {
+                line,
+                field: error.field,
+                reason: error.reason,
+            });
+        }
+        if named >= answer.rejected {
+            return Ok(total);
+        }
+        if named == 0 {
+            bail!(
+                "{} rejects {} readings and names none",
+                client.server(),
+                answer.rejected
+            );
+        }
+        skipped += last;
+        text = after_lines(&text, last);
+    }
+}
+
+/// What follows so many lines.
+fn after_lines(text: &bytes::Bytes, lines: usize) -> bytes::Bytes {
+    let end = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .nth(lines.saturating_sub(1))
+        .map_or(text.len(), |(at, _)| at + 1);
+    text.slice(end..)
+}
+
+/// How long one batch may take.
+pub(super) const BATCH_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,0 +1,225 @@
+//! What an import did, for people and for programs.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use super::pieces::{Piece, Rejection};
+use super::sink::Recorded;
+use crate::cli::progress::rate;
+
+/// So many lines that were not recorded are shown; all of them go to `--rejects`.
+const REJECTIONS_SHOWN_MAX: usize = 20;
+
+/// Counts as the import goes on.
+pub(super) struct Tally {
+    pub(super) recorded: u64,
+    pub(super) unchanged: u64,
+    pub(super) replaced: u64,
+    pub(super) rejected: u64,
+    pub(super) retries: u64,
+    shown: Vec<RejectedLine>,
+    rejects: Option<RejectsFile>,
+}
+
+/// A line that was not recorded.
+#[derive(Debug, Serialize)]
+struct RejectedLine {
+    file: String,
+    line: u64,
+    field: Option<String>,
+    reason: String,
+}
+
+/// All lines that were not recorded, as CSV.
+struct RejectsFile {
+    name: String,
+    writer: csv::Writer<BufWriter<File>>,
+}
+
+/// The end of an import as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    recorded: u64,
+    unchanged: u64,
+    replaced: u64,
+    rejected: u64,
+    retries: u64,
+    seconds: f64,
+    readings_per_second: u64,
+    /// Whether everything was read to its end.
+    complete: bool,
+    /// Why not.
+    error: Option<String>,
+    /// The first of the rejected lines.
+    rejects: &'a [RejectedLine],
+}
+
+impl Tally {
+    /// # Errors
+    /// The file for the rejected lines cannot be made.
+    pub(super) fn new(rejects: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            recorded: 0,
+            unchanged: 0,
+            replaced: 0,
+            rejected: 0,
+            retries: 0,
+            shown: Vec::new(),
+            rejects: rejects.map(RejectsFile::create).transpose()?,
+        })
+    }
+
+    /// Counts a piece, and what was rejected before it was sent and after, in the order of the lines.
+    ///
+    /// # Errors
+    /// The file for the rejected lines cannot be written.
+    pub(super) fn add(&mut self, piece: Piece, recorded: Recorded) -> Result<()> {
+        self.recorded += recorded.recorded;
+        self.unchanged += recorded.unchanged;
+        self.replaced += recorded.replaced;
+        self.retries += recorded.retries;
+        let mut rejections = piece.rejections;
+        rejections.extend(recorded.rejections);
+        rejections.sort_by_key(|rejection| rejection.line);
+        for rejection in rejections {
+            self.reject(&piece.file, rejection)?;
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, file: &str, rejection: Rejection) -> Result<()> {
+        self.rejected += 1;
+        let line = RejectedLine {
+            file: file.to_owned(),
+            line: rejection.line,
+            field: rejection.field,
+            reason: rejection.reason,
+        };
+        if let Some(rejects) = &mut self.rejects {
+            rejects.write(&line)?;
+        }
+        if self.shown.len() < REJECTIONS_SHOWN_MAX {
+            self.shown.push(line);
+        }
+        Ok(())
+    }
+
+    /// Readings dealt with so far.
+    pub(super) fn total(&self) -> u64 {
+        self.recorded + self.unchanged + self.replaced + self.rejected
+    }
+
+    /// Makes the file of rejected lines whole.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        match &mut self.rejects {
+            Some(rejects) => rejects.finish(),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints one JSON object.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(super) fn print_json(&self, elapsed: Duration, error: Option<String>) -> Result<()> {
+        let report = Report {
+            recorded: self.recorded,
+            unchanged: self.unchanged,
+            replaced: self.replaced,
+            rejected: self.rejected,
+            retries: self.retries,
+            seconds: elapsed.as_secs_f64(),
+            readings_per_second: rate(self.total(), elapsed).0,
+            complete: error.is_none(),
+            error,
+            rejects: &self.shown,
+        };
+        let text = serde_json::to_string_pretty(&report)?;
+        writeln!(std::io::stdout(), "{text}")?;
+        Ok(())
+    }
+
+    /// Prints the counts to standard output, and the first rejected lines to standard error.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(super) fn print_text(&self, into: &str, elapsed: Duration) -> Result<()> {
+        for line in &self.shown {
+            eprintln!("{}", line.text());
+        }
+        let hidden = self.rejected - self.shown.len() as u64;
+        match &self.rejects {
+            Some(rejects) if self.rejected > 0 => {
+                eprintln!("All rejected lines are in {}.", rejects.name);
+            }
+            None if hidden > 0 => {
+                eprintln!(
+                    "… and {} more; --rejects FILE writes all of them down.",
+                    HumanCount(hidden)
+                );
+            }
+            _ => {}
+        }
+        writeln!(
+            std::io::stdout(),
+            "into {into} in {:.1} s, {} readings/s\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n  \
+             rejected   {}",
+            elapsed.as_secs_f64(),
+            rate(self.total(), elapsed),
+            HumanCount(self.recorded),
+            HumanCount(self.unchanged),
+            HumanCount(self.replaced),
+            HumanCount(self.rejected),
+        )?;
+        if self.retries > 0 {
+            eprintln!(
+                "{} tries had to be repeated; readings that had arrived without an answer are counted as unchanged.",
+                HumanCount(self.retries)
+            );
+        }
+        Ok(())
+    }
+}
+
+impl RejectedLine {
+    fn text(&self) -> String {
+        let field = match &self.field {
+            Some(field) => format!("{field} "),
+            None => String::new(),
+        };
+        format!("{}:{}: {field}{}", self.file, self.line, self.reason)
+    }
+}
+
+impl RejectsFile {
+    fn create(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::create(path).with_context(|| format!("cannot write {name}"))?;
+        Ok(Self {
+            name,
+            writer: csv::Writer::from_writer(BufWriter::new(file)),
+        })
+    }
+
+    fn write(&mut self, line: &RejectedLine) -> Result<()> {
+        self.writer
+            .serialize(line)
+            .with_context(|| format!("cannot write {}", self.name))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.writer
+            .flush()
+            .with_context(|| format!("cannot write {}", self.name))
+    }
+}
