@@ -21,6 +21,8 @@ pub(super) struct Columns {
     pub(super) timestamp: usize,
     pub(super) temperature: usize,
     pub(super) sensor: SensorSource,
+    /// How many columns there are.
+    pub(super) count: usize,
 }
 
 /// Where a row's sensor id comes from.
@@ -99,6 +101,7 @@ impl Columns {
             timestamp,
             temperature,
             sensor,
+            count: header.len(),
         }
         .distinct()
     }
@@ -142,17 +145,9 @@ impl Columns {
             timestamp,
             temperature,
             sensor,
+            count: first_row.len(),
         }
         .distinct()
-    }
-
-    /// How many fields a row needs at least.
-    pub(super) fn width_min(&self) -> usize {
-        let sensor = match self.sensor {
-            SensorSource::Column(at) => at,
-            SensorSource::Fixed(_) => 0,
-        };
-        1 + self.timestamp.max(self.temperature).max(sensor)
     }
 
     fn distinct(self) -> Result<Self> {
@@ -255,11 +250,12 @@ mod tests {
         }
     }
 
-    fn columns(timestamp: usize, temperature: usize, sensor: usize) -> Columns {
+    fn columns(timestamp: usize, temperature: usize, sensor: usize, count: usize) -> Columns {
         Columns {
             timestamp,
             temperature,
             sensor: SensorSource::Column(sensor),
+            count,
         }
     }
 
@@ -272,7 +268,7 @@ mod tests {
             ["machine", "recorded_at", "temperature_c"],
         ] {
             let found = Columns::from_header(&ColumnChoice::default(), &header).unwrap();
-            assert_eq!(found, columns(1, 2, 0), "{header:?}");
+            assert_eq!(found, columns(1, 2, 0, 3), "{header:?}");
         }
     }
 
@@ -287,7 +283,7 @@ mod tests {
             "sensorId",
         ];
         let found = Columns::from_header(&ColumnChoice::default(), &header).unwrap();
-        assert_eq!(found, columns(4, 3, 5));
+        assert_eq!(found, columns(4, 3, 5, 6));
     }
 
     #[test]
@@ -296,12 +292,12 @@ mod tests {
         let by_name = choice(Some("A"), Some(" b "), Some("3"), None);
         assert_eq!(
             Columns::from_header(&by_name, &header).unwrap(),
-            columns(0, 1, 2)
+            columns(0, 1, 2, 4)
         );
         // `1` is the name of the fourth column before it is the number of the first.
         let by_number = choice(Some("2"), Some("1"), Some("4"), None);
         let found = Columns::from_header(&by_number, &header).unwrap();
-        assert_eq!(found, columns(1, 3, 3));
+        assert_eq!(found, columns(1, 3, 3, 4));
     }
 
     #[test]
@@ -316,7 +312,7 @@ mod tests {
         let fixed = choice(None, None, None, Some("machine-1"));
         let found = Columns::from_header(&fixed, &header).unwrap();
         assert_eq!(found.sensor, SensorSource::Fixed("machine-1".to_owned()));
-        assert_eq!(found.width_min(), 2);
+        assert_eq!(found.count, 2);
     }
 
     #[test]
@@ -342,7 +338,7 @@ mod tests {
         let good = choice(Some("1"), Some("3"), Some("2"), None);
         assert_eq!(
             Columns::from_numbers(&good, &row).unwrap(),
-            columns(0, 2, 1)
+            columns(0, 2, 1, 3)
         );
         for bad in [
             choice(None, Some("3"), Some("2"), None),

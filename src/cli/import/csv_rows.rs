@@ -1,132 +1,198 @@
-//! CSV, a row at a time, with bounded memory and the line on which each row begins.
+//! CSV (RFC 4180), a row at a time, with bounded memory and the line on which each row begins.
 
 use std::io::{self, BufRead};
+use std::ops::Range;
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::{memchr, memchr_iter};
 
-/// The longest row, in bytes. A quote that is never closed would make the rest of the file one row.
-const ROW_BYTES_MAX: usize = 1024 * 1024;
-/// The most columns.
-const COLUMNS_MAX: usize = 4096;
+use super::lines::{LINE_BYTES_MAX, Lines};
 
 /// Reads the rows of a CSV file. Blank lines are no rows.
 pub(super) struct CsvRows<R> {
-    input: R,
-    parser: Reader,
-    fields: Vec<u8>,
-    ends: Vec<usize>,
+    lines: Lines<R>,
+    delimiter: u8,
+    /// The text of the row's fields, one after the other, and where each of them is.
+    text: Vec<u8>,
+    fields: Vec<Range<usize>>,
 }
 
 /// A row, its quotes taken off.
+#[derive(Debug)]
 pub(super) struct Row<'a> {
     /// The line on which it begins, from 1; a quoted field can hold line breaks.
     pub(super) line: u64,
-    fields: &'a [u8],
-    ends: &'a [usize],
+    /// What is wrong with it as a whole, in words that follow "the row".
+    pub(super) wrong: Option<String>,
+    text: &'a [u8],
+    fields: &'a [Range<usize>],
 }
 
-/// Why there is no next row although the file has not ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RowError {
-    #[error(transparent)]
-    Read(#[from] io::Error),
-    #[error("the row that begins on line {line} is longer than 1 MiB; is a closing quote missing?")]
-    TooLong { line: u64 },
-    #[error("the row that begins on line {line} has more than {COLUMNS_MAX} columns")]
-    TooWide { line: u64 },
+/// Where in a row the reader is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    FieldStart,
+    Plain,
+    Quoted,
+    /// After a quote in a quoted field: the end of it, or the first of two that mean one.
+    QuoteInQuoted,
+    /// After something that is not CSV.
+    Wrong,
 }
 
 impl<R: BufRead> CsvRows<R> {
     pub(super) fn new(input: R, delimiter: u8) -> Self {
         Self {
-            input,
-            parser: ReaderBuilder::new().delimiter(delimiter).build(),
-            fields: vec![0; 4096],
-            ends: vec![0; 64],
-        }
-    }
-
-    /// The next row, or `None` at the end.
-    ///
-    /// # Errors
-    /// The file cannot be read on; a row is too long or too wide.
-    pub(super) fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
-        self.skip_line_breaks()?;
-        let line = self.parser.line();
-        let (mut bytes, mut columns) = (0, 0);
-        loop {
-            let input = self.input.fill_buf()?;
-            let (result, read, written, ended) = self.parser.read_record(
-                input,
-                &mut self.fields[bytes..],
-                &mut self.ends[columns..],
-            );
-            self.input.consume(read);
-            bytes += written;
-            columns += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if bytes >= ROW_BYTES_MAX => {
-                    return Err(RowError::TooLong { line });
-                }
-                ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull if columns >= COLUMNS_MAX => {
-                    return Err(RowError::TooWide { line });
-                }
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::Record => {
-                    return Ok(Some(Row {
-                        line,
-                        fields: &self.fields[..bytes],
-                        ends: &self.ends[..columns],
-                    }));
-                }
-                ReadRecordResult::End => return Ok(None),
-            }
+            lines: Lines::new(input),
+            delimiter,
+            text: Vec::new(),
+            fields: Vec::new(),
         }
     }
 
     /// The line on which the reader stands.
     pub(super) fn line(&self) -> u64 {
-        self.parser.line()
+        self.lines.number()
     }
 
-    /// The parser would skip these itself, and then count them to the row that follows.
-    fn skip_line_breaks(&mut self) -> io::Result<()> {
+    /// The next row, or `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read on.
+    pub(super) fn next_row(&mut self) -> io::Result<Option<Row<'_>>> {
+        self.text.clear();
+        self.fields.clear();
+        let mut began = 0;
+        let mut place = Place::FieldStart;
         loop {
-            let input = self.input.fill_buf()?;
-            let breaks = input
-                .iter()
-                .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-                .count();
-            let lines = input[..breaks]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count();
-            let more = breaks > 0 && breaks == input.len();
-            self.input.consume(breaks);
-            self.parser.set_line(self.parser.line() + lines as u64);
-            if !more {
-                return Ok(());
+            let Some(line) = self.lines.next_line()? else {
+                if place == Place::FieldStart {
+                    return Ok(None);
+                }
+                return Ok(Some(self.never_closed(began)));
+            };
+            let open = place == Place::Quoted;
+            if !open {
+                began = line.number;
+            }
+            let Some(bytes) = line.bytes else {
+                let wrong = Some("is longer than 1 MiB".to_owned());
+                return Ok(Some(self.row(began, wrong)));
+            };
+            let (bytes, carriage_return) = match bytes.strip_suffix(b"\r") {
+                Some(bytes) => (bytes, true),
+                None => (bytes, false),
+            };
+            if !open && bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            if !open && memchr(b'"', bytes).is_none() {
+                self.text.extend_from_slice(bytes);
+                let mut start = 0;
+                for end in memchr_iter(self.delimiter, bytes) {
+                    self.fields.push(start..end);
+                    start = end + 1;
+                }
+                self.fields.push(start..bytes.len());
+                return Ok(Some(self.row(began, None)));
+            }
+            let mut reader = FieldReader {
+                delimiter: self.delimiter,
+                text: &mut self.text,
+                fields: &mut self.fields,
+                place,
+            };
+            place = reader.read(bytes);
+            match place {
+                Place::Quoted => {
+                    if carriage_return {
+                        self.text.push(b'\r');
+                    }
+                    self.text.push(b'\n');
+                    if self.text.len() > LINE_BYTES_MAX {
+                        return Ok(Some(self.never_closed(began)));
+                    }
+                }
+                Place::Wrong => {
+                    let wrong =
+                        Some("has text between a closing quote and the next comma".to_owned());
+                    return Ok(Some(self.row(began, wrong)));
+                }
+                Place::FieldStart | Place::Plain | Place::QuoteInQuoted => {
+                    return Ok(Some(self.row(began, None)));
+                }
             }
         }
+    }
+
+    fn row(&self, line: u64, wrong: Option<String>) -> Row<'_> {
+        Row {
+            line,
+            wrong,
+            text: &self.text,
+            fields: &self.fields,
+        }
+    }
+
+    /// All that was taken for a part of the field is gone with it: the message says how much.
+    fn never_closed(&self, began: u64) -> Row<'_> {
+        let last = self.lines.number();
+        let wrong = format!("opens a quoted field that is not closed up to line {last}");
+        self.row(began, Some(wrong))
+    }
+}
+
+/// Takes the quotes off the fields of one line of a row.
+struct FieldReader<'a> {
+    delimiter: u8,
+    text: &'a mut Vec<u8>,
+    fields: &'a mut Vec<Range<usize>>,
+    place: Place,
+}
+
+impl FieldReader<'_> {
+    fn read(&mut self, line: &[u8]) -> Place {
+        for &byte in line {
+            self.place = match (self.place, byte) {
+                (Place::FieldStart, b'"') => Place::Quoted,
+                (Place::Quoted, b'"') => Place::QuoteInQuoted,
+                (Place::QuoteInQuoted, b'"') | (Place::Quoted, _) => {
+                    self.text.push(byte);
+                    Place::Quoted
+                }
+                (Place::Wrong, _) => Place::Wrong,
+                (_, byte) if byte == self.delimiter => {
+                    self.end_field();
+                    Place::FieldStart
+                }
+                (Place::QuoteInQuoted, _) => Place::Wrong,
+                // A quote inside a field that does not begin with one is just a character.
+                (Place::FieldStart | Place::Plain, _) => {
+                    self.text.push(byte);
+                    Place::Plain
+                }
+            };
+        }
+        if self.place != Place::Quoted {
+            self.end_field();
+        }
+        self.place
+    }
+
+    fn end_field(&mut self) {
+        let start = self.fields.last().map_or(0, |field| field.end);
+        self.fields.push(start..self.text.len());
     }
 }
 
 impl<'a> Row<'a> {
     /// How many fields.
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.fields.len()
     }
 
     /// The field of a column, from 0.
     pub(super) fn get(&self, column: usize) -> Option<&'a [u8]> {
-        let end = *self.ends.get(column)?;
-        let start = match column.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.fields.get(start..end)
+        self.text.get(self.fields.get(column)?.clone())
     }
 
     /// The fields as text, what is not UTF-8 replaced: for headers and messages.
@@ -141,7 +207,7 @@ impl<'a> Row<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
+    use std::io::{BufReader, Read};
 
     use proptest::prelude::*;
 
@@ -151,6 +217,7 @@ mod tests {
         let mut rows = CsvRows::new(BufReader::with_capacity(buffer_bytes, text), b',');
         let mut found = Vec::new();
         while let Some(row) = rows.next_row().unwrap() {
+            assert_eq!(row.wrong, None);
             found.push((row.line, row.texts()));
         }
         found
@@ -159,13 +226,13 @@ mod tests {
     #[test]
     fn each_row_knows_the_line_on_which_it_begins() {
         let text =
-            b"a,b\r\n\r\n\n1,\"two\nlines, \"\"quoted\"\"\"\n\n\n2,x\r\n3,\"\r\n\r\n\"\r\n4,end";
+            b"a,b\r\n\r\n\n1,\"two\nlines, \"\"quoted\"\"\"\n\n \n2,x\"y\r\n\"3\",\"\r\n\r\n\"\r\n4,,end";
         let expected = [
             (1, vec!["a", "b"]),
             (4, vec!["1", "two\nlines, \"quoted\""]),
-            (8, vec!["2", "x"]),
+            (8, vec!["2", "x\"y"]),
             (9, vec!["3", "\r\n\r\n"]),
-            (12, vec!["4", "end"]),
+            (12, vec!["4", "", "end"]),
         ];
         for buffer_bytes in [1, 2, 3, 7, 4096] {
             let found = rows(text, buffer_bytes);
@@ -184,30 +251,36 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_never_closed_does_not_eat_the_machine() {
-        let text = io::Cursor::new(b"a,b\n1,\"").chain_forever();
-        let mut rows = CsvRows::new(BufReader::new(text), b',');
-        rows.next_row().unwrap();
-        let error = rows.next_row().map(|_| ()).unwrap_err();
-        assert!(matches!(error, RowError::TooLong { line: 2 }), "{error}");
+    fn a_row_that_is_not_csv_is_named_and_the_next_one_read() {
+        let text = b"\"1\"2,3\n\"a\"\"b\" ,c\ngood,1\n\"open,\nto the end";
+        let mut rows = CsvRows::new(&text[..], b',');
+        for line in [1, 2] {
+            let row = rows.next_row().unwrap().unwrap();
+            assert_eq!(row.line, line);
+            assert!(row.wrong.unwrap().contains("closing quote"));
+        }
+        assert_eq!(rows.next_row().unwrap().unwrap().texts(), ["good", "1"]);
+        let open = rows.next_row().unwrap().unwrap();
+        assert_eq!(open.line, 4);
+        assert_eq!(
+            open.wrong.unwrap(),
+            "opens a quoted field that is not closed up to line 5"
+        );
+        assert!(rows.next_row().unwrap().is_none());
     }
 
     #[test]
-    fn a_row_of_commas_without_end_is_refused() {
-        let text = vec![b','; 1 << 20];
-        let mut rows = CsvRows::new(&text[..], b',');
-        assert!(matches!(
-            rows.next_row().map(|_| ()),
-            Err(RowError::TooWide { line: 1 })
-        ));
+    fn a_quote_that_is_never_closed_does_not_eat_the_machine() {
+        let lines = std::iter::repeat_n("1,2\n", LINE_BYTES_MAX).collect::<String>();
+        let text = b"a,b\n1,\"".chain(lines.as_bytes());
+        let mut rows = CsvRows::new(BufReader::new(text), b',');
+        rows.next_row().unwrap();
+        let row = rows.next_row().unwrap().unwrap();
+        assert_eq!(row.line, 2);
+        assert!(row.wrong.unwrap().contains("not closed"));
+        assert!(rows.text.capacity() < 3 * LINE_BYTES_MAX);
+        assert!(rows.line() < 300_000);
     }
-
-    trait ChainForever: io::Read + Sized {
-        fn chain_forever(self) -> io::Chain<Self, io::Repeat> {
-            self.chain(io::repeat(b'x'))
-        }
-    }
-    impl<R: io::Read> ChainForever for R {}
 
     proptest! {
         #[test]
@@ -224,7 +297,11 @@ mod tests {
                 let line = 1 + text.matches('\n').count() as u64;
                 let quoted: Vec<String> = fields
                     .iter()
-                    .map(|field| format!("\"{}\"", field.replace('"', "\"\"")))
+                    .map(|field| if field.contains(['"', ',', '\r', '\n']) {
+                        format!("\"{}\"", field.replace('"', "\"\""))
+                    } else {
+                        field.clone()
+                    })
                     .collect();
                 text.push_str(&quoted.join(","));
                 text.push_str("\r\n");

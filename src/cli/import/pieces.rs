@@ -1,11 +1,12 @@
 //! From files to batches of readings, each with the lines it came from.
 
+use std::io;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::anyhow;
 
 use super::columns::{ColumnChoice, Columns, SensorSource};
-use super::csv_rows::{CsvRows, Row, RowError};
+use super::csv_rows::{CsvRows, Row};
 use super::lines::Lines;
 use super::source::{Format, Source, explain};
 use crate::cli::{Failure, FailureKind};
@@ -50,24 +51,6 @@ pub(super) struct Rejection {
     pub(super) field: Option<String>,
     /// Why, as words that follow the name of the field.
     pub(super) reason: String,
-}
-
-impl Rejection {
-    fn new(line: u64, error: &ItemError) -> Self {
-        Self {
-            line,
-            field: error.field().map(str::to_owned),
-            reason: error.reason().to_owned(),
-        }
-    }
-
-    fn whole(line: u64, reason: impl Into<String>) -> Self {
-        Self {
-            line,
-            field: None,
-            reason: reason.into(),
-        }
-    }
 }
 
 /// Reads a file to its end and hands it over in pieces, until `emit` says `false`: nobody wants more.
@@ -115,13 +98,13 @@ impl Gatherer<'_> {
         while self.wanted {
             match lines.next_line() {
                 Ok(None) => break,
-                Ok(Some(line)) => match line.text {
-                    Ok(text) => self.take(line.number, Item::from_json(text)),
-                    Err(reason) => self.reject(Rejection::whole(line.number, reason)),
+                Ok(Some(line)) => match line.bytes.map(std::str::from_utf8) {
+                    Some(Ok(text)) if text.trim_ascii().is_empty() => {}
+                    Some(Ok(text)) => self.take(line.number, Item::from_json(text)),
+                    Some(Err(_)) => self.reject(line.number, "is not UTF-8"),
+                    None => self.reject(line.number, "is longer than 1 MiB"),
                 },
-                Err(error) => {
-                    return Err(self.broken_off(lines.line(), &explain(&error)).into());
-                }
+                Err(error) => return Err(self.broken_off(lines.number(), &error)),
             }
         }
         Ok(())
@@ -133,49 +116,63 @@ impl Gatherer<'_> {
         let columns = match rows.next_row() {
             Ok(None) => return Ok(()),
             Ok(Some(first)) => {
-                let texts = first.texts();
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                let choice = &self.options.columns;
-                let columns = if self.options.header {
-                    Columns::from_header(choice, &texts)
-                } else {
-                    Columns::from_numbers(choice, &texts)
-                };
-                let columns = columns.map_err(|error| {
-                    Failure::new(
-                        FailureKind::Configuration,
-                        error.context(self.name.to_string()),
-                    )
-                })?;
+                let columns = self.columns(&first)?;
                 if !self.options.header {
                     self.take_row(&first, &columns);
                 }
                 columns
             }
-            Err(error) => return Err(self.row_error(&error, rows.line()).into()),
+            Err(error) => return Err(self.broken_off(rows.line(), &error)),
         };
         while self.wanted {
             match rows.next_row() {
                 Ok(None) => break,
                 Ok(Some(row)) => self.take_row(&row, &columns),
-                Err(error) => return Err(self.row_error(&error, rows.line()).into()),
+                Err(error) => return Err(self.broken_off(rows.line(), &error)),
             }
         }
         Ok(())
     }
 
+    fn columns(&self, first: &Row<'_>) -> Result<Columns, Failure> {
+        let columns = match &first.wrong {
+            Some(wrong) => Err(anyhow!("the first row {wrong}")),
+            None => {
+                let texts = first.texts();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let choice = &self.options.columns;
+                if self.options.header {
+                    Columns::from_header(choice, &texts)
+                } else {
+                    Columns::from_numbers(choice, &texts)
+                }
+            }
+        };
+        columns.map_err(|error| {
+            Failure::new(
+                FailureKind::Configuration,
+                error.context(self.name.to_string()),
+            )
+        })
+    }
+
     fn take_row(&mut self, row: &Row<'_>, columns: &Columns) {
-        let field = |column: usize| match row.get(column).map(std::str::from_utf8) {
-            None => Err(format!(
-                "has {} column{}, and {} are needed",
-                row.len(),
-                if row.len() == 1 { "" } else { "s" },
-                columns.width_min()
-            )),
-            Some(Err(_)) => Err(format!("is not UTF-8 in column {}", column + 1)),
-            Some(Ok(text)) => Ok(text),
+        let field = |column: usize| {
+            std::str::from_utf8(row.get(column).unwrap_or_default())
+                .map_err(|_| format!("is not UTF-8 in column {}", column + 1))
         };
         let fields = || -> Result<_, String> {
+            if let Some(wrong) = &row.wrong {
+                return Err(wrong.clone());
+            }
+            // A row with more or fewer fields than the first one has them in the wrong columns.
+            if row.len() != columns.count {
+                return Err(format!(
+                    "has {} fields, the first row {}",
+                    row.len(),
+                    columns.count
+                ));
+            }
             let sensor_id = match &columns.sensor {
                 SensorSource::Fixed(id) => id.as_str(),
                 SensorSource::Column(column) => field(*column)?,
@@ -191,7 +188,7 @@ impl Gatherer<'_> {
                 let item = Item::from_fields(sensor_id, Some(timestamp), temperature);
                 self.take(row.line, item);
             }
-            Err(reason) => self.reject(Rejection::whole(row.line, reason)),
+            Err(reason) => self.reject(row.line, reason),
         }
     }
 
@@ -214,11 +211,24 @@ impl Gatherer<'_> {
                 self.lines.push(line);
                 self.hand_over_when_full();
             }
-            Err(error) => self.reject(Rejection::new(line, &error)),
+            Err(error) => self.push_rejection(Rejection {
+                line,
+                field: error.field().map(str::to_owned),
+                reason: error.reason().to_owned(),
+            }),
         }
     }
 
-    fn reject(&mut self, rejection: Rejection) {
+    /// Rejects a whole line.
+    fn reject(&mut self, line: u64, reason: impl Into<String>) {
+        self.push_rejection(Rejection {
+            line,
+            field: None,
+            reason: reason.into(),
+        });
+    }
+
+    fn push_rejection(&mut self, rejection: Rejection) {
         self.rejections.push(rejection);
         self.hand_over_when_full();
     }
@@ -245,14 +255,12 @@ impl Gatherer<'_> {
             });
     }
 
-    fn row_error(&self, error: &RowError, line: u64) -> anyhow::Error {
-        match error {
-            RowError::Read(error) => self.broken_off(line, &explain(error)),
-            other => anyhow!("{}: {other}", self.name),
-        }
-    }
-
-    fn broken_off(&self, line: u64, why: &str) -> anyhow::Error {
-        anyhow!("{}: {why}. It was read up to line {line}", self.name)
+    fn broken_off(&self, line: u64, error: &io::Error) -> Failure {
+        anyhow!(
+            "{}: {}. It was read up to line {line}",
+            self.name,
+            explain(error)
+        )
+        .into()
     }
 }
