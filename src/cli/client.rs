@@ -94,7 +94,7 @@ impl Patience {
 }
 
 impl Default for Patience {
-    /// About a minute of pauses: a server that restarts is back by then.
+    /// About half a minute of pauses: a server that restarts is back by then.
     fn default() -> Self {
         Self {
             attempts_max: 12,
@@ -104,7 +104,7 @@ impl Default for Patience {
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a server says when nothing is wrong is far below this.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -9,6 +9,7 @@ mod progress;
 mod runtime;
 mod serve;
 mod target;
+mod verify;
 mod wire;
 
 use std::ffi::OsString;
@@ -41,6 +42,8 @@ enum Command {
     Export(export::Arguments),
     /// Ask a server whether it is ready, and exit accordingly.
     Healthcheck(healthcheck::Arguments),
+    /// Check everything in a data directory, and recount it.
+    Verify(verify::Arguments),
 }
 
 const LONG_HELP: &str = "\
@@ -66,6 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Import(arguments) => import::run(*arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     }
 }
 

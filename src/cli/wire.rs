@@ -1,4 +1,4 @@
-//! Readings as the text that a server takes and gives: NDJSON.
+//! Readings as the text that a server takes and gives: NDJSON and CSV.
 
 use crate::readings::{Batch, Point};
 
@@ -22,6 +22,28 @@ pub(super) fn write_object(out: &mut Vec<u8>, json_id: &str, point: Point) {
     out.extend_from_slice(b"\",\"temperature\":");
     point.temperature.write_to(out);
     out.push(b'}');
+}
+
+/// The first row of CSV.
+pub(super) const CSV_HEADER: &[u8] = b"sensorId,timestamp,temperature\n";
+
+/// A sensor id as a field of CSV.
+pub(super) fn csv_id(sensor_id: &str) -> String {
+    if sensor_id.contains(['"', ',']) {
+        format!("\"{}\"", sensor_id.replace('"', "\"\""))
+    } else {
+        sensor_id.to_owned()
+    }
+}
+
+/// Appends one row of CSV.
+pub(super) fn write_row(out: &mut Vec<u8>, csv_id: &str, point: Point) {
+    out.extend_from_slice(csv_id.as_bytes());
+    out.push(b',');
+    point.timestamp.write_to(out);
+    out.push(b',');
+    point.temperature.write_to(out);
+    out.push(b'\n');
 }
 
 /// A batch as NDJSON, a line for each reading, in order.

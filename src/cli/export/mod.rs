@@ -59,15 +59,17 @@ enum Format {
 }
 
 const EXAMPLES: &str = "\
-Readings are ordered by sensor id, then by time. An export that does not come to its end is an error, and leaves no
-file. What is exported can be imported again.
+Readings are ordered by sensor id, then by time. An export that does not come to its end is an
+error, and leaves no file. What is exported can be imported again.
 
 Examples:
   fieldstation export > readings.ndjson
   fieldstation export --output readings.csv.gz
   fieldstation export --sensor-id machine-1 --from 2026-11-01 --to 2026-12-01 --format csv
+  fieldstation export --data ./fieldstation-data --output backup.ndjson.gz
 
-Exit codes: 0 complete; 1 the export broke off; 2 bad usage.";
+Exit codes: 0 complete; 1 the export broke off; 2 bad usage; 3 the data directory is in use or
+cannot be opened.";
 
 /// Exports.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -114,15 +116,16 @@ async fn export(arguments: Arguments, bar: &ProgressBar) -> Result<Option<String
     let read = tokio::select! {
         read = source::read(&target, &selection, format, &mut counter) => read,
         interrupted = tokio::signal::ctrl_c() => Err(match interrupted {
-            Ok(()) => anyhow!("interrupted"),
-            Err(error) => error.into(),
+            Ok(()) => anyhow!("interrupted").into(),
+            Err(error) => anyhow::Error::from(error).into(),
         }),
     };
     let readings = counter.end();
     let written = match writer.await.context("the writing thread failed")? {
         Ok(output) => {
             // Not finished, the output removes itself.
-            let readings = read.and(readings)?;
+            read?;
+            let readings = readings?;
             let finished = tokio::task::spawn_blocking(move || output.finish()).await;
             finished
                 .context("the writing thread failed")?

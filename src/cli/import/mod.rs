@@ -22,7 +22,7 @@ use self::sink::Sink;
 use self::source::{Format, Source};
 use self::summary::Tally;
 use super::client::{Client, Patience};
-use super::target::{Target, TargetArguments};
+use super::target::{Target, TargetArguments, open_store};
 use super::{Failure, FailureKind, progress, runtime};
 use crate::readings::SensorId;
 
@@ -91,17 +91,21 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Importing a file again changes nothing: a reading is known by its sensor and its time. Of two readings with both the
-same the later one stands, so readings are recorded in the order of the lines. Times without an offset are UTC.
+Importing a file again changes nothing: a reading is known by its sensor and its time. Of two
+readings with both the same the later one stands, so lines are recorded in their order. Times
+without an offset are UTC.
 
 Examples:
   fieldstation import readings.csv
   fieldstation import machine.csv --sensor-id machine-1
-  fieldstation import export.csv.gz --timestamp-column 'Date Time' --temperature-column 3 --sensor-column device
+  fieldstation import log.csv.gz --timestamp-column 'Date Time' --temperature-column 3
   fieldstation import day-*.ndjson --url https://telemetry.example --rejects rejects.csv
-  zcat old.gz | fieldstation import --format csv --no-header --sensor-column 1 --timestamp-column 2 --temperature-column 3
+  fieldstation import archive.csv --data ./fieldstation-data
+  cat bare.csv | fieldstation import --no-header --timestamp-column 1 --temperature-column 2 \\
+    --sensor-id attic
 
-Exit codes: 0 all recorded; 1 lines were rejected, or the import broke off (what was recorded stays); 2 bad usage.";
+Exit codes: 0 all recorded; 1 lines were rejected, or the import broke off (what was recorded
+stays); 2 bad usage; 3 the data directory is in use or cannot be opened.";
 
 /// Imports, and prints what became of every line.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -115,6 +119,7 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
     }
     let target = Target::from(arguments.target);
     let sink = match &target {
+        Target::Directory(directory) => Sink::Directory(open_store(directory)?),
         Target::Server(url) => Sink::Server(Client::new(
             url.clone(),
             Patience {
@@ -138,10 +143,15 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
     let bar = progress::bytes_bar(source::total_bytes(&files));
     let started = Instant::now();
     let result = transfer(files, arguments.format, options, &sink, &bar, &mut tally).await;
-    let result = result.and_then(|()| tally.finish().map_err(Failure::from));
+    let closed = sink.close().await.map_err(Failure::from);
+    let result = result
+        .and(closed)
+        .and_then(|()| tally.finish().map_err(Failure::from));
     let elapsed = started.elapsed();
     bar.finish_and_clear();
-    let printed = if arguments.json {
+    let printed = if result.is_err() && tally.total() == 0 && !arguments.json {
+        Ok(())
+    } else if arguments.json {
         let error = result.as_ref().err().map(ToString::to_string);
         tally.print_json(elapsed, error)
     } else {
@@ -185,15 +195,23 @@ async fn transfer(
         }
     });
     let started = Instant::now();
-    while let Some(piece) = next.recv().await {
-        let mut notify = |reason: &str| bar.set_message(format!("trying again: {reason}"));
-        let recorded = sink.record(&piece, &mut notify).await.map_err(|error| {
-            let first = piece.lines.first().copied().unwrap_or_default();
-            error.context(format!(
-                "{}: the import broke off at line {first}",
-                piece.file
-            ))
-        })?;
+    while let Some(mut piece) = next.recv().await {
+        let mut told = false;
+        let mut notify = |reason: &str| {
+            if !std::mem::replace(&mut told, true) {
+                bar.suspend(|| eprintln!("{reason}; trying again for a while"));
+            }
+        };
+        let first = piece.lines.first().copied().unwrap_or_default();
+        let recorded = sink
+            .record(&mut piece, &mut notify)
+            .await
+            .map_err(|error| {
+                error.context(format!(
+                    "{}: the import broke off at line {first}",
+                    piece.file
+                ))
+            })?;
         tally.add(piece, recorded)?;
         bar.set_message(message(tally.total(), started.elapsed()));
     }

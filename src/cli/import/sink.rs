@@ -10,11 +10,15 @@ use serde::Deserialize;
 use super::pieces::{Piece, Rejection};
 use crate::cli::client::Client;
 use crate::cli::wire;
+use crate::readings::embedded::EmbeddedStore;
+use crate::readings::{ReadingStore, RecordMode};
 
 /// Takes readings and says what became of them.
 pub(super) enum Sink {
     /// A running server.
     Server(Client),
+    /// A data directory.
+    Directory(EmbeddedStore),
 }
 
 /// What became of a piece.
@@ -55,7 +59,7 @@ impl Sink {
     /// It could not be recorded, or only a part of it; recording it again is safe.
     pub(super) async fn record(
         &self,
-        piece: &Piece,
+        piece: &mut Piece,
         notify: &mut dyn FnMut(&str),
     ) -> Result<Recorded> {
         if piece.batch.is_empty() {
@@ -63,8 +67,37 @@ impl Sink {
         }
         match self {
             Self::Server(client) => send(client, piece, notify).await,
+            Self::Directory(store) => store_directly(store, piece).await,
         }
     }
+
+    /// Finishes what is under way.
+    ///
+    /// # Errors
+    /// The data directory cannot be written.
+    pub(super) async fn close(&self) -> Result<()> {
+        match self {
+            Self::Server(_) => Ok(()),
+            Self::Directory(store) => Ok(store.close().await?),
+        }
+    }
+}
+
+async fn store_directly(store: &EmbeddedStore, piece: &mut Piece) -> Result<Recorded> {
+    let batch = std::mem::take(&mut piece.batch);
+    let outcome = store.record(batch, RecordMode::Partial).await?;
+    let rejections = outcome.refused.into_iter().map(|refusal| Rejection {
+        line: piece.lines.get(refusal.index).copied().unwrap_or_default(),
+        field: None,
+        reason: refusal.reason,
+    });
+    Ok(Recorded {
+        recorded: outcome.recorded,
+        unchanged: outcome.unchanged,
+        replaced: outcome.replaced,
+        rejections: rejections.collect(),
+        retries: 0,
+    })
 }
 
 async fn send(client: &Client, piece: &Piece, notify: &mut dyn FnMut(&str)) -> Result<Recorded> {

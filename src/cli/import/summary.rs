@@ -172,7 +172,7 @@ impl Tally {
         }
         writeln!(
             std::io::stdout(),
-            "into {into} in {:.1} s, {} readings/s\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n  \
+            "imported into {into} in {:.1} s, {} readings/s\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n  \
              rejected   {}",
             elapsed.as_secs_f64(),
             rate(self.total(), elapsed),
