@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use clap::Args;
 use reqwest::{Method, Request};
 
-use super::client::{Client, Patience, ServerUrl};
+use super::client::{Client, Patience};
+use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
 use super::{Failure, runtime};
 

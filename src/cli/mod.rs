@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod client;
+mod duration;
 mod export;
 mod failure;
 mod healthcheck;
@@ -8,6 +9,8 @@ mod import;
 mod progress;
 mod runtime;
 mod serve;
+mod server_url;
+mod simulate;
 mod target;
 mod verify;
 mod wire;
@@ -44,6 +47,8 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
     /// Check everything in a data directory, and recount it.
     Verify(verify::Arguments),
+    /// Send realistic readings, and prove that the server counts them right.
+    Simulate(Box<simulate::Arguments>),
 }
 
 const LONG_HELP: &str = "\
@@ -70,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Export(arguments) => export::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(*arguments),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use clap::Args;
 
-use super::client::ServerUrl;
+use super::server_url::ServerUrl;
 use super::{Failure, FailureKind};
 use crate::data_directory::DataDirectory;
 use crate::readings::embedded::{EmbeddedOptions, EmbeddedStore};
