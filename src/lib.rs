@@ -2,7 +2,15 @@
 //!
 //! The binary is a thin shell around this library; ARCHITECTURE.md in the repository is the map.
 
+pub mod app;
+pub mod backend_url;
 pub mod cli;
+pub mod config;
 pub mod data_directory;
 pub mod error;
+pub mod front;
+pub mod health;
+pub mod http;
 pub mod readings;
+pub mod router;
+pub mod server;

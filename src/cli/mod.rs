@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server (what `fieldstation` does without a command).
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Record the readings of CSV and NDJSON files.
     Import(Box<import::Arguments>),
     /// Write readings to a file or to standard output.
@@ -70,7 +70,7 @@ damaged); 4 the store failed while running; 1 any other failure.";
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let cli = Cli::try_parse_from(with_default_command(arguments.into_iter().collect()))?;
     match cli.command {
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Import(arguments) => import::run(*arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),

@@ -1,14 +1,146 @@
 //! `fieldstation serve`: the server.
 
-use clap::Args;
+use std::io::{IsTerminal, stderr};
 
-use super::Failure;
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, FailureKind};
+use crate::app::App;
+use crate::config::{Config, LogFormat};
+use crate::error::StoreErrorKind;
+use crate::health::Draining;
+use crate::router::router;
+use crate::server::{self, ServerOptions};
 
 /// What the server is told.
-#[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) type Arguments = Config;
 
-/// Serves until it is told to stop.
-pub(super) fn run(_arguments: Arguments) -> Result<(), Failure> {
-    Ok(())
+/// Serves until it is told to stop, or until the store fails.
+pub(super) fn run(config: &Config) -> Result<(), Failure> {
+    start_log(config)?;
+    let app = App::open(config).map_err(|error| {
+        let kind = match error.kind() {
+            StoreErrorKind::Unsupported => FailureKind::Configuration,
+            _ => FailureKind::Initialization,
+        };
+        Failure::new(kind, anyhow!(error))
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that serve")
+        .map_err(|error| Failure::new(FailureKind::Initialization, error))?;
+    runtime.block_on(serve(config, app))
+}
+
+async fn serve(config: &Config, app: App) -> Result<(), Failure> {
+    let initialization = |error| Failure::new(FailureKind::Initialization, error);
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}; is another server there? --listen names another address",
+                config.listen
+            )
+        })
+        .map_err(initialization)?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the address")
+        .map_err(initialization)?;
+    let mut terminate = signal(SignalKind::terminate())
+        .context("cannot wait for SIGTERM")
+        .map_err(initialization)?;
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    if stderr().is_terminal() {
+        say_where_to_go(&address.to_string());
+    }
+
+    let draining = Draining::default();
+    let router = router(
+        &app,
+        &Config {
+            listen: address,
+            ..config.clone()
+        },
+        draining.clone(),
+    );
+    let options = ServerOptions {
+        connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
+        header_timeout: config.header_timeout_seconds.duration(),
+        drain: config.drain_seconds.duration(),
+    };
+    let mut store_failure = None;
+    let stop = async {
+        let why = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = tokio::signal::ctrl_c() => "SIGINT",
+            failure = app.readings.failed() => {
+                store_failure = Some(failure);
+                "a store has failed"
+            }
+        };
+        info!(why, "stopping");
+        draining.begin();
+    };
+    server::serve(listener, router, options, stop).await;
+    let closed = app.close().await;
+    match (store_failure, closed) {
+        (Some(error), _) | (None, Err(error)) => {
+            error!(%error, "stopped");
+            Err(Failure::new(FailureKind::Store, anyhow!(error)))
+        }
+        (None, Ok(())) => {
+            info!("stopped");
+            Ok(())
+        }
+    }
+}
+
+/// Structured lines on standard error: text for people, JSON for machines.
+fn start_log(config: &Config) -> Result<(), Failure> {
+    let configuration = |error| Failure::new(FailureKind::Configuration, error);
+    let filter = EnvFilter::try_new(&config.log)
+        .with_context(|| {
+            format!(
+                "--log {}: not a filter such as info or info,fieldstation::http=debug",
+                config.log
+            )
+        })
+        .map_err(configuration)?;
+    let json = match config.log_format {
+        LogFormat::Auto => !stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr);
+    let started = if json {
+        log.json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init()
+    } else {
+        log.with_ansi(stderr().is_terminal()).try_init()
+    };
+    started.map_err(|error| configuration(anyhow!("cannot start the log: {error}")))
+}
+
+fn say_where_to_go(address: &str) {
+    eprintln!(
+        "
+  Fieldstation is ready:   http://{address}/
+  Send a reading:          curl -X PUT http://{address}/api/temperature -d '{{\"sensorId\":\"202\",\"temperature\":18}}'
+  See the statistics:      curl http://{address}/api/stats
+  Import a file:           fieldstation import readings.csv --sensor-id machine-1 --url http://{address}
+  All settings:            fieldstation serve --help
+  Stop it:                 Ctrl-C
+"
+    );
 }

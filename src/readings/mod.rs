@@ -1,11 +1,14 @@
 //! Temperature readings: the words of the domain, the promise every backend keeps, the routes, the backends.
 
 pub mod embedded;
+pub mod http;
 pub mod ingest;
 mod model;
 mod stats;
 mod temperature;
 mod timestamp;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -18,7 +21,9 @@ pub use stats::Stats;
 pub use temperature::{Temperature, TemperatureError};
 pub use timestamp::{Timestamp, TimestampError};
 
-use crate::error::StoreError;
+use crate::backend_url::BackendUrl;
+use crate::data_directory::DataDirectory;
+use crate::error::{StoreError, StoreErrorKind};
 
 /// What becomes of a batch that holds readings the store cannot take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +120,9 @@ pub trait ReadingStore: Send + Sync {
     /// All selected readings as they are at one moment.
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError>;
 
+    /// What kind of store it is, in a word.
+    fn backend(&self) -> &'static str;
+
     /// Whether a write would be taken now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
@@ -124,4 +132,30 @@ pub trait ReadingStore: Send + Sync {
 
     /// Finishes what is under way and lets go of everything. Writes are refused from then on.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Opens the backend that a URL's scheme picks. Blocks until it is ready.
+///
+/// # Errors
+/// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
+pub fn open(
+    url: &BackendUrl,
+    directory: Arc<DataDirectory>,
+    options: embedded::EmbeddedOptions,
+) -> Result<Arc<dyn ReadingStore>, StoreError> {
+    match (url.scheme(), url.rest()) {
+        ("sqlite", "") => Ok(Arc::new(embedded::EmbeddedStore::open(directory, options)?)),
+        ("sqlite", _) => Err(StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!(
+                "readings are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
+            ),
+        )),
+        (scheme, _) => Err(StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!(
+                "there is no backend for readings with the scheme {scheme}; this binary knows sqlite:"
+            ),
+        )),
+    }
 }

@@ -287,6 +287,10 @@ impl ReadingStore for EmbeddedStore {
         )))
     }
 
+    fn backend(&self) -> &'static str {
+        "sqlite"
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.shared
             .queue

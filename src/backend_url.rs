@@ -1,0 +1,113 @@
+//! Where a store lives: a URL whose scheme picks the backend.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A backend's URL. Neither `Debug` nor `Display` shows a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BackendUrl {
+    scheme: String,
+    rest: String,
+}
+
+/// Why a text is not a backend's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("begin with the scheme of a backend and a colon, such as sqlite:")]
+pub struct BackendUrlError;
+
+impl BackendUrl {
+    /// The part before the colon, in lower case.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The part after the colon, with whatever secrets it holds.
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+}
+
+impl FromStr for BackendUrl {
+    type Err = BackendUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (scheme, rest) = text.split_once(':').ok_or(BackendUrlError)?;
+        let mut characters = scheme.chars();
+        let starts_well = characters
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic());
+        if !starts_well || !characters.all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
+            return Err(BackendUrlError);
+        }
+        Ok(Self {
+            scheme: scheme.to_ascii_lowercase(),
+            rest: rest.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `//user:password@host`: what stands between the colon and the last at sign before the path stays here.
+        let authority_end = self
+            .rest
+            .get(2..)
+            .and_then(|rest| rest.find('/'))
+            .map_or(self.rest.len(), |at| at + 2);
+        let authority = &self.rest[..authority_end];
+        let password = self.rest.starts_with("//").then(|| {
+            let at = authority.rfind('@')?;
+            let colon = authority[..at].find(':')?;
+            Some((colon, at))
+        });
+        match password.flatten() {
+            Some((colon, at)) => {
+                write!(
+                    f,
+                    "{}:{}:***{}",
+                    self.scheme,
+                    &self.rest[..colon],
+                    &self.rest[at..]
+                )
+            }
+            None => write!(f, "{}:{}", self.scheme, self.rest),
+        }
+    }
+}
+
+impl fmt::Debug for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackendUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (text, shown) in [
+            ("sqlite:", "sqlite:"),
+            (
+                "postgres://ann:s3cret@db:5432/todos",
+                "postgres://ann:***@db:5432/todos",
+            ),
+            ("redis://:p@ss:word@cache", "redis://:***@cache"),
+            ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+            ("postgres://ann@db/todos", "postgres://ann@db/todos"),
+        ] {
+            let url: BackendUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), format!("BackendUrl({shown})"));
+        }
+    }
+
+    #[test]
+    fn a_scheme_is_needed() {
+        for text in ["", "sqlite", ":x", "1x:y", "a b:c", "/path:x"] {
+            assert_eq!(text.parse::<BackendUrl>(), Err(BackendUrlError), "{text}");
+        }
+        assert_eq!("SQLite:x".parse::<BackendUrl>().unwrap().scheme(), "sqlite");
+    }
+}

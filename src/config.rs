@@ -1,0 +1,139 @@
+//! Every setting of the server: its meaning, unit, default and variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::backend_url::BackendUrl;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `text` on a terminal, `json` otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// An object a line, for machines.
+    Json,
+}
+
+/// The settings of `fieldstation serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes a free one. There is no authentication: listen on other addresses than
+    /// loopback only behind something that keeps strangers out.
+    #[arg(
+        long,
+        env = "FIELDSTATION_LISTEN",
+        default_value = "127.0.0.1:5000",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+
+    /// Directory of everything that is embedded; created if it is missing. One server at a time can hold it.
+    #[arg(
+        long,
+        env = "FIELDSTATION_DATA",
+        default_value = "./fieldstation-data",
+        value_name = "DIRECTORY"
+    )]
+    pub data: PathBuf,
+
+    /// Where readings live. `sqlite:` keeps them in the data directory.
+    #[arg(
+        long,
+        env = "FIELDSTATION_READINGS",
+        default_value = "sqlite:",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub readings: BackendUrl,
+
+    /// What to log: a level (error, warn, info, debug, trace) or directives such as `info,fieldstation::http=debug`. At debug
+    /// every request is a line.
+    #[arg(
+        long,
+        env = "FIELDSTATION_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+
+    /// How to write log lines, to standard error.
+    #[arg(long, env = "FIELDSTATION_LOG_FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+
+    /// How many sensors there may be. A reading of one more is refused with 507, so that ids gone wrong cannot take the
+    /// memory: about 300 bytes a sensor.
+    #[arg(long, env = "FIELDSTATION_SENSORS_MAX", default_value_t = 1_000_000, value_name = "COUNT", value_parser = positive())]
+    pub sensors_max: u64,
+
+    /// Largest body of a single request other than a batch, in bytes; larger ones are refused with 413.
+    #[arg(long, env = "FIELDSTATION_BODY_BYTES_MAX", default_value_t = 1 << 20, value_name = "BYTES", value_parser = positive())]
+    pub body_bytes_max: u64,
+
+    /// Largest batch, in bytes after decompression; larger ones are refused with 413.
+    #[arg(long, env = "FIELDSTATION_BATCH_BYTES_MAX", default_value_t = 64 << 20, value_name = "BYTES", value_parser = positive())]
+    pub batch_bytes_max: u64,
+
+    /// Memory for all batches that are being received at a time, in bytes; beyond it they are refused with 503.
+    #[arg(long, env = "FIELDSTATION_INGEST_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES", value_parser = positive())]
+    pub ingest_bytes_max: u64,
+
+    /// How many exports may be under way at a time, 1 to 7; one more is refused with 503. Each holds a snapshot.
+    #[arg(long, env = "FIELDSTATION_EXPORTS_MAX", default_value_t = 4, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=7))]
+    pub exports_max: u64,
+
+    /// How many connections may be open at a time; further ones wait to be accepted.
+    #[arg(long, env = "FIELDSTATION_CONNECTIONS_MAX", default_value_t = 10_000, value_name = "COUNT", value_parser = positive())]
+    pub connections_max: u64,
+
+    /// How long a connection may take to send the head of its next request, in seconds. It also ends idle connections, so it
+    /// should be longer than a load balancer in front keeps them.
+    #[arg(long, env = "FIELDSTATION_HEADER_TIMEOUT_SECONDS", default_value = "75", value_name = "SECONDS", value_parser = seconds)]
+    pub header_timeout_seconds: Seconds,
+
+    /// How long a client may pause within a body, in seconds; then the request ends with 408.
+    #[arg(long, env = "FIELDSTATION_BODY_IDLE_SECONDS", default_value = "15", value_name = "SECONDS", value_parser = seconds)]
+    pub body_idle_seconds: Seconds,
+
+    /// How long a request may take until its answer begins, in seconds; then it ends with 503.
+    #[arg(long, env = "FIELDSTATION_REQUEST_TIMEOUT_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
+    pub request_timeout_seconds: Seconds,
+
+    /// How long a client of an export may take nothing, in seconds; then it is dropped.
+    #[arg(long, env = "FIELDSTATION_EXPORT_IDLE_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
+    pub export_idle_seconds: Seconds,
+
+    /// How long requests under way may take to end once the server is told to stop, in seconds.
+    #[arg(long, env = "FIELDSTATION_DRAIN_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = seconds)]
+    pub drain_seconds: Seconds,
+}
+
+/// A span of time given in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seconds(Duration);
+
+impl Seconds {
+    /// The span.
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+fn seconds(text: &str) -> Result<Seconds, String> {
+    const SECONDS_MAX: f64 = 1e6;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= SECONDS_MAX => {
+            Ok(Seconds(Duration::from_secs_f64(seconds)))
+        }
+        _ => Err("give seconds above 0, such as 20 or 0.5".to_owned()),
+    }
+}
+
+fn positive() -> clap::builder::RangedU64ValueParser {
+    // What is counted in memory fits the memory's own counter.
+    clap::value_parser!(u64).range(1..=1 << 40)
+}

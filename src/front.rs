@@ -1,0 +1,207 @@
+//! The front page: rendered here, without scripts.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::app::App;
+use crate::http::Problem;
+use crate::http::json::grouped;
+use crate::readings::{Selection, Stats};
+
+/// The word of the greeting.
+const WORD: &str = "World";
+
+/// What shows where there is nothing.
+const NOTHING: &str = "—";
+
+#[derive(Clone)]
+struct Front {
+    app: App,
+    listen: SocketAddr,
+}
+
+/// `/` and its style sheet.
+pub fn router(app: &App, listen: SocketAddr) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/style.css", get(style))
+        .with_state(Front {
+            app: app.clone(),
+            listen,
+        })
+}
+
+async fn page(State(front): State<Front>, headers: HeaderMap) -> Result<Response, Problem> {
+    let stats = front.app.readings.stats(&Selection::default()).await?;
+    let sensors = front.app.readings.sensor_count().await?;
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .map_or_else(|| front.listen.to_string(), ToOwned::to_owned);
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+            ),
+        ),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+    ];
+    Ok((headers, render(WORD, &stats, sensors, &host)).into_response())
+}
+
+async fn style() -> Response {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/css; charset=utf-8"),
+        ),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("max-age=3600"),
+        ),
+    ];
+    (headers, include_str!("front.css")).into_response()
+}
+
+fn render(word: &str, stats: &Stats, sensors: u64, host: &str) -> String {
+    let mut page = String::with_capacity(4096);
+    let (word, host) = (escape(word), escape(host));
+    let degrees = |value: Option<String>| match value {
+        Some(value) => format!("{}&nbsp;°C", value.replace('-', "−")),
+        None => NOTHING.to_owned(),
+    };
+    let cards = [
+        (
+            "Minimum",
+            degrees(stats.minimum().map(|value| value.to_string())),
+        ),
+        (
+            "Average",
+            degrees(stats.average().map(|value| format!("{value:.6}"))),
+        ),
+        (
+            "Maximum",
+            degrees(stats.maximum().map(|value| value.to_string())),
+        ),
+        ("Readings", grouped(stats.count())),
+        ("Sensors", grouped(sensors)),
+    ];
+    let figures = cards
+        .iter()
+        .fold(String::new(), |mut figures, (name, value)| {
+            // Writing to memory does not fail.
+            let _ = write!(figures, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+            figures
+        });
+    let next = if stats.count() == 0 {
+        "<p>No reading has arrived yet. Send one:</p>"
+    } else {
+        "<p>Send a reading, then look at the statistics:</p>"
+    };
+    let _ = write!(
+        page,
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Fieldstation</title>
+<link rel="stylesheet" href="/style.css">
+</head>
+<body>
+<header><p>Fieldstation</p></header>
+<main>
+<h1>Hello {word}!</h1>
+<section aria-label="Statistics over all readings">
+<dl>{figures}</dl>
+</section>
+<section aria-labelledby="next">
+<h2 id="next">What to try next</h2>
+{next}
+<pre><code>curl -X PUT http://{host}/api/temperature -d '{{"sensorId":"202","temperature":18}}'
+curl http://{host}/api/stats</code></pre>
+<p>Import a file of readings, or simulate a fleet:</p>
+<pre><code>fieldstation import readings.csv --url http://{host}
+fieldstation simulate --sensors 100 --rate 1000 --duration 10s --url http://{host}</code></pre>
+<ul>
+<li><a href="/api/stats">Statistics</a></li>
+<li><a href="/api/sensors">Sensors</a></li>
+<li><a href="/api/readings?format=csv">All readings as CSV</a></li>
+<li><a href="/health">Health</a></li>
+</ul>
+</section>
+</main>
+</body>
+</html>
+"#
+    );
+    page
+}
+
+/// Text as HTML shows it.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readings::Temperature;
+
+    #[test]
+    fn an_empty_page_teaches_and_shows_no_null() {
+        let page = render("World", &Stats::EMPTY, 0, "station:5000");
+        assert!(page.contains("<h1>Hello World!</h1>"));
+        assert!(page.contains("No reading has arrived yet"));
+        assert!(page.contains("http://station:5000/api/temperature"));
+        assert!(!page.contains("null") && !page.contains("NaN"), "{page}");
+    }
+
+    #[test]
+    fn whatever_is_not_ours_is_escaped() {
+        let page = render("<script>", &Stats::EMPTY, 0, "\"><script>'&");
+        assert!(page.contains("<h1>Hello &lt;script&gt;!</h1>"));
+        assert!(!page.contains("<script>"));
+    }
+
+    #[test]
+    fn numbers_are_for_people() {
+        let stats: Stats = ["-6", "28"]
+            .iter()
+            .map(|t| t.parse::<Temperature>().unwrap())
+            .collect();
+        let page = render("World", &stats, 1_204, "h");
+        assert!(
+            page.contains("<dd>−6&nbsp;°C</dd>") && page.contains("<dd>1,204</dd>"),
+            "{page}"
+        );
+        assert!(page.contains("<dd>11.000000&nbsp;°C</dd>"));
+    }
+}

@@ -1,0 +1,15 @@
+//! What every slice needs of HTTP: problems, extractors, pages, and the edge that all requests pass.
+
+pub mod body;
+pub mod extract;
+pub mod json;
+pub mod layers;
+pub mod page;
+pub mod problem;
+pub mod problem_kind;
+pub mod request_id;
+
+pub use extract::{Query, percent_decode};
+pub use page::Page;
+pub use problem::Problem;
+pub use problem_kind::ProblemKind;

@@ -1,0 +1,191 @@
+//! The kinds of problem that a client can meet. docs/errors.md says of each what to do.
+
+use axum::http::StatusCode;
+
+/// A stable name for what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// A reading that parses but is not accepted.
+    InvalidReading,
+    /// A batch with at least one reading that is not accepted.
+    InvalidBatch,
+    /// A body that does not parse.
+    UnreadableBody,
+    /// A query parameter or a part of the path that is not accepted.
+    InvalidParameter,
+    /// A window of time that is empty where it must not be.
+    EmptyWindow,
+    /// No such route.
+    NotFound,
+    /// No such sensor.
+    UnknownSensor,
+    /// The route exists, with other methods.
+    MethodNotAllowed,
+    /// None of the accepted formats can be given.
+    NotAcceptable,
+    /// The request took too long to arrive.
+    RequestTooSlow,
+    /// More bytes than are accepted.
+    BodyTooLarge,
+    /// A content type or encoding that is not understood.
+    UnsupportedMediaType,
+    /// More is under way than is taken in at a time.
+    Overloaded,
+    /// What the answer depends on is not to be had at the moment.
+    Unavailable,
+    /// The answer took too long.
+    TimedOut,
+    /// The process is not ready for requests, or is stopping.
+    NotReady,
+    /// The bound on the number of sensors is reached.
+    TooManySensors,
+    /// The disk is full.
+    StorageFull,
+    /// What is stored is damaged.
+    Damaged,
+    /// A fault of the server.
+    Internal,
+}
+
+impl ProblemKind {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::InvalidReading,
+        Self::InvalidBatch,
+        Self::UnreadableBody,
+        Self::InvalidParameter,
+        Self::EmptyWindow,
+        Self::NotFound,
+        Self::UnknownSensor,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::RequestTooSlow,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::TimedOut,
+        Self::NotReady,
+        Self::TooManySensors,
+        Self::StorageFull,
+        Self::Damaged,
+        Self::Internal,
+    ];
+
+    /// The last part of the problem's `type`; its heading in docs/errors.md.
+    pub const fn slug(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// The status of the response.
+    pub const fn status(self) -> StatusCode {
+        self.facts().1
+    }
+
+    /// What a person calls it.
+    pub const fn title(self) -> &'static str {
+        self.facts().2
+    }
+
+    const fn facts(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::InvalidReading => (
+                "invalid-reading",
+                S::UNPROCESSABLE_ENTITY,
+                "The reading is not accepted",
+            ),
+            Self::InvalidBatch => (
+                "invalid-batch",
+                S::UNPROCESSABLE_ENTITY,
+                "The batch is not accepted",
+            ),
+            Self::UnreadableBody => ("unreadable-body", S::BAD_REQUEST, "The body cannot be read"),
+            Self::InvalidParameter => (
+                "invalid-parameter",
+                S::BAD_REQUEST,
+                "A parameter is not accepted",
+            ),
+            Self::EmptyWindow => (
+                "empty-window",
+                S::UNPROCESSABLE_ENTITY,
+                "The window of time is empty",
+            ),
+            Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
+            Self::UnknownSensor => ("unknown-sensor", S::NOT_FOUND, "The sensor has no readings"),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                S::METHOD_NOT_ALLOWED,
+                "The method is not allowed here",
+            ),
+            Self::NotAcceptable => (
+                "not-acceptable",
+                S::NOT_ACCEPTABLE,
+                "The format cannot be given",
+            ),
+            Self::RequestTooSlow => (
+                "request-too-slow",
+                S::REQUEST_TIMEOUT,
+                "The request took too long to arrive",
+            ),
+            Self::BodyTooLarge => (
+                "body-too-large",
+                S::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "The content type is not understood",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                S::SERVICE_UNAVAILABLE,
+                "The server has too much to do",
+            ),
+            Self::Unavailable => (
+                "unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "A store is not available",
+            ),
+            Self::TimedOut => (
+                "timed-out",
+                S::SERVICE_UNAVAILABLE,
+                "The answer took too long",
+            ),
+            Self::NotReady => (
+                "not-ready",
+                S::SERVICE_UNAVAILABLE,
+                "The server is not ready",
+            ),
+            Self::TooManySensors => (
+                "too-many-sensors",
+                S::INSUFFICIENT_STORAGE,
+                "There are too many sensors",
+            ),
+            Self::StorageFull => ("storage-full", S::INSUFFICIENT_STORAGE, "The disk is full"),
+            Self::Damaged => (
+                "damaged",
+                S::INTERNAL_SERVER_ERROR,
+                "What is stored is damaged",
+            ),
+            Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "The server failed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_documented_with_its_status() {
+        let page = include_str!("../../docs/errors.md");
+        for kind in ProblemKind::ALL {
+            let heading = format!("## {}\n\n{}", kind.slug(), kind.status().as_u16());
+            assert!(page.contains(&heading), "docs/errors.md lacks:\n{heading}");
+        }
+        let headings = page.matches("\n## ").count();
+        assert_eq!(headings, ProblemKind::ALL.len());
+    }
+}

@@ -1,0 +1,204 @@
+//! `POST /api/readings`
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+
+use super::ReadingRoutes;
+use super::wire;
+use crate::http::extract::RawQuery;
+use crate::http::json::{write_integer, write_string};
+use crate::http::{Problem, ProblemKind, body};
+use crate::readings::ingest::{
+    BatchParser, BodyError, BodyErrorKind, Decoder, Encoding, Format, OverBudget, Parsed, Place,
+    Rejection,
+};
+use crate::readings::{Outcome, RecordMode};
+
+/// Records a batch: all of it or nothing, or with `?partial=true` what can be recorded. Parsed while it arrives.
+pub(super) async fn record(
+    State(routes): State<Arc<ReadingRoutes>>,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let partial = query.parse(&["partial"])?.flag("partial")?;
+    let mode = if partial {
+        RecordMode::Partial
+    } else {
+        RecordMode::AllOrNothing
+    };
+    let mut parsed = parse(&routes, &headers, body, mode).await?;
+    if parsed.rejected > 0 && mode == RecordMode::AllOrNothing {
+        return Err(rejected_batch(&parsed));
+    }
+    let batch = std::mem::take(&mut parsed.batch);
+    let outcome = routes.store.record(batch, mode).await?;
+    for refusal in &outcome.refused {
+        parsed.reject(refusal.index, refusal.reason.clone());
+    }
+    Ok(wire::json(summary(&outcome, &parsed)))
+}
+
+async fn parse(
+    routes: &ReadingRoutes,
+    headers: &HeaderMap,
+    body: Body,
+    mode: RecordMode,
+) -> Result<Parsed, Problem> {
+    let limits = &routes.limits;
+    let parser = BatchParser::new(format(headers)?, mode, limits.batch_bytes_max);
+    let mut decoder = Decoder::new(encoding(headers)?, parser).map_err(|error| {
+        Problem::new(ProblemKind::Internal, "a decoder could not be set up").with_source(error)
+    })?;
+    let mut share = routes.budget.share();
+    let mut chunks = body::Chunks::new(body, limits.body_idle);
+    while let Some(chunk) = chunks.next().await? {
+        decoder.push(&chunk).map_err(|error| unreadable(&error))?;
+        share.grow_to(decoder.memory_bytes()).map_err(|OverBudget| {
+            Problem::new(
+                ProblemKind::Overloaded,
+                "other batches fill the memory for batches; nothing of this one was stored, send it again",
+            )
+            .retry_after_seconds(1)
+        })?;
+    }
+    decoder.finish().map_err(|error| unreadable(&error))
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(Format::JsonArray);
+    };
+    let essence = content_type
+        .as_bytes()
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    let is = |name: &str| essence.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+    if is("application/json") {
+        Ok(Format::JsonArray)
+    } else if is("application/x-ndjson") {
+        Ok(Format::Ndjson)
+    } else if is("text/csv") {
+        Ok(Format::Csv)
+    } else {
+        Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a \
+             header)",
+        ))
+    }
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    let is = |name: &str| {
+        encoding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(name.as_bytes())
+    };
+    if is("identity") {
+        Ok(Encoding::Identity)
+    } else if is("gzip") || is("x-gzip") {
+        Ok(Encoding::Gzip)
+    } else if is("zstd") {
+        Ok(Encoding::Zstd)
+    } else {
+        Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            "send a batch uncompressed, or with one content encoding: gzip or zstd",
+        )
+        .accept_encoding("gzip, zstd"))
+    }
+}
+
+/// `{"recorded":n,"unchanged":n,"replaced":n,"rejected":n}`, and what was rejected, if anything was.
+fn summary(outcome: &Outcome, parsed: &Parsed) -> Vec<u8> {
+    let mut out = Vec::with_capacity(80);
+    let counts = [
+        ("recorded", outcome.recorded),
+        ("unchanged", outcome.unchanged),
+        ("replaced", outcome.replaced),
+        ("rejected", parsed.rejected),
+    ];
+    out.push(b'{');
+    for (at, (name, count)) in counts.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        wire::write_key(&mut out, name);
+        write_integer(&mut out, count);
+    }
+    if parsed.rejected > 0 {
+        out.push(b',');
+        wire::write_list(&mut out, "errors", &parsed.rejections, |out, rejection| {
+            write_rejection(out, parsed.place, rejection);
+        });
+    }
+    out.push(b'}');
+    out
+}
+
+fn rejected_batch(parsed: &Parsed) -> Problem {
+    let mut errors = Vec::new();
+    errors.push(b'[');
+    for (at, rejection) in parsed.rejections.iter().enumerate() {
+        if at > 0 {
+            errors.push(b',');
+        }
+        write_rejection(&mut errors, parsed.place, rejection);
+    }
+    errors.push(b']');
+    let more = if parsed.rejected > parsed.rejections.len() as u64 {
+        format!(", of which the first {} are named", parsed.rejections.len())
+    } else {
+        String::new()
+    };
+    let detail = format!(
+        "{} of the readings are not accepted{more}; nothing was stored. Send them corrected, or with ?partial=true to store \
+         the others",
+        parsed.rejected
+    );
+    Problem::new(ProblemKind::InvalidBatch, detail)
+        .with_member("rejected", parsed.rejected.to_string().into_bytes())
+        .with_member("errors", errors)
+}
+
+/// `{"line":3,"field":"temperature","reason":"…"}`
+fn write_rejection(out: &mut Vec<u8>, place: Place, rejection: &Rejection) {
+    out.push(b'{');
+    wire::write_key(out, place_name(place));
+    write_integer(out, rejection.position);
+    if let Some(field) = rejection.field {
+        out.push(b',');
+        wire::write_key(out, "field");
+        write_string(out, field);
+    }
+    out.push(b',');
+    wire::write_key(out, "reason");
+    write_string(out, &rejection.reason);
+    out.push(b'}');
+}
+
+fn place_name(place: Place) -> &'static str {
+    match place {
+        Place::Index => "index",
+        Place::Line => "line",
+    }
+}
+
+fn unreadable(error: &BodyError) -> Problem {
+    let kind = match error.kind {
+        BodyErrorKind::TooLarge => ProblemKind::BodyTooLarge,
+        BodyErrorKind::Unreadable => ProblemKind::UnreadableBody,
+        BodyErrorKind::Invalid => ProblemKind::InvalidBatch,
+    };
+    Problem::new(kind, format!("{}; nothing was stored", error.reason))
+}

@@ -1,0 +1,72 @@
+//! All routes and the middleware, in order.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::middleware;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http::layers::{self, Edge};
+use crate::http::{Problem, ProblemKind};
+use crate::readings::http::ReadingLimits;
+use crate::{front, health, readings};
+
+/// Everything the server answers.
+pub fn router(app: &App, config: &Config, draining: health::Draining) -> Router {
+    let limits = ReadingLimits {
+        body_bytes_max: memory(config.body_bytes_max),
+        batch_bytes_max: memory(config.batch_bytes_max),
+        ingest_bytes_max: memory(config.ingest_bytes_max),
+        exports_max: memory(config.exports_max),
+        body_idle: config.body_idle_seconds.duration(),
+        export_idle: config.export_idle_seconds.duration(),
+    };
+    let edge = Edge::new(seed(), config.request_timeout_seconds.duration());
+    Router::new()
+        .merge(front::router(app, config.listen))
+        .merge(health::router(app, draining))
+        .merge(readings::http::router(Arc::clone(&app.readings), limits))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::new(edge), layers::edge))
+}
+
+async fn not_found() -> Problem {
+    Problem::new(
+        ProblemKind::NotFound,
+        "there is no such route; the front page, /, leads to those that there are",
+    )
+}
+
+/// The `Allow` header is the router's.
+async fn method_not_allowed(request: Request) -> Problem {
+    let hint = match *request.method() {
+        Method::POST if request.uri().path() == "/api/temperature" => {
+            "; a single reading is sent with PUT, a batch with POST to /api/readings"
+        }
+        _ => "",
+    };
+    Problem::new(
+        ProblemKind::MethodNotAllowed,
+        format!(
+            "{} is not a method of this route; the header Allow names those that are{hint}",
+            request.method()
+        ),
+    )
+}
+
+/// Makes the request ids of one process unlike those of another.
+fn seed() -> u64 {
+    let nanoseconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos());
+    (nanoseconds as u64) ^ (u64::from(std::process::id()) << 40)
+}
+
+fn memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
