@@ -103,7 +103,7 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_REQUEST_TIMEOUT_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub request_timeout_seconds: Seconds,
 
-    /// How long a client of an export may take nothing, in seconds; then it is dropped.
+    /// How long a client may take nothing of an answer, such as an export, in seconds; then the connection is cut.
     #[arg(long, env = "FIELDSTATION_EXPORT_IDLE_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub export_idle_seconds: Seconds,
 

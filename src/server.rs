@@ -13,11 +13,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
+use crate::http::stall::StallGuard;
+
 /// How long accepting rests when the system has no more to give, such as file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// What a client that speaks HTTP/2 without having been asked sends first.
 const HTTP2_PREFACE: &[u8] = b"PRI";
+
+/// What a connection may hold of requests and answers, in each direction; the head of a request has to fit.
+const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What a client may send ahead on a stream, and on all streams of a connection.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+const HTTP2_STREAMS_MAX: u32 = 128;
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +36,8 @@ pub struct ServerOptions {
     pub connections_max: usize,
     /// How long one may take to send the head of its next request.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub stall: Duration,
     /// How long requests under way may take to end once the server is told to stop.
     pub drain: Duration,
 }
@@ -51,7 +63,7 @@ pub async fn serve(
         };
         let (router, watcher) = (router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, router, options.header_timeout, watcher).await {
+            if let Err(error) = connection(stream, router, options, watcher).await {
                 debug!(%error, "a connection ended early");
             }
             drop(permit);
@@ -104,18 +116,21 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 async fn connection(
     stream: TcpStream,
     router: Router,
-    header_timeout: Duration,
+    options: ServerOptions,
     watcher: Watcher,
 ) -> Result<(), ConnectionError> {
     // Answers are written whole: waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
+    let header_timeout = options.header_timeout;
     let http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)).await??;
     let service = TowerToHyperService::new(router);
-    let io = TokioIo::new(stream);
+    let io = TokioIo::new(StallGuard::new(stream, options.stall));
     if http2 {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
+            .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(header_timeout)
             .serve_connection(io, service);
         watcher.watch(connection).await?;
@@ -123,6 +138,7 @@ async fn connection(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
+            .max_buf_size(HTTP1_BUFFER_BYTES)
             .serve_connection(io, service);
         watcher.watch(connection).await?;
     }

@@ -72,6 +72,7 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
     let options = ServerOptions {
         connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
         header_timeout: config.header_timeout_seconds.duration(),
+        stall: config.export_idle_seconds.duration(),
         drain: config.drain_seconds.duration(),
     };
     let mut store_failure = None;

@@ -8,6 +8,7 @@ pub mod page;
 pub mod problem;
 pub mod problem_kind;
 pub mod request_id;
+pub mod stall;
 
 pub use extract::{Query, percent_decode};
 pub use page::Page;
