@@ -4,15 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
+use crate::http::layers::Edge;
 use crate::http::stall::StallGuard;
 
 /// How long accepting rests when the system has no more to give, such as file descriptors.
@@ -46,7 +46,7 @@ pub struct ServerOptions {
 /// did in time.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    edge: Arc<Edge>,
     options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) -> bool {
@@ -61,9 +61,9 @@ pub async fn serve(
         let Some((stream, permit)) = stream else {
             continue;
         };
-        let (router, watcher) = (router.clone(), graceful.watcher());
+        let (edge, watcher) = (Arc::clone(&edge), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, router, options, watcher).await {
+            if let Err(error) = connection(stream, edge, options, watcher).await {
                 debug!(%error, "a connection ended early");
             }
             drop(permit);
@@ -115,7 +115,7 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
+    edge: Arc<Edge>,
     options: ServerOptions,
     watcher: Watcher,
 ) -> Result<(), ConnectionError> {
@@ -123,7 +123,7 @@ async fn connection(
     stream.set_nodelay(true)?;
     let header_timeout = options.header_timeout;
     let http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)).await??;
-    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |request| Arc::clone(&edge).answer(request));
     let io = TokioIo::new(StallGuard::new(stream, options.stall));
     if http2 {
         let connection = http2::Builder::new(TokioExecutor::new())

@@ -61,7 +61,7 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
     }
 
     let draining = Draining::default();
-    let router = router(
+    let edge = router(
         &app,
         &Config {
             listen: address,
@@ -88,7 +88,7 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         info!(why, "stopping");
         draining.begin();
     };
-    server::serve(listener, router, options, stop).await;
+    server::serve(listener, edge, options, stop).await;
     let closed = app.close().await;
     match (store_failure, closed) {
         (Some(error), _) | (None, Err(error)) => {

@@ -1,5 +1,6 @@
 //! What every slice needs of HTTP: problems, extractors, pages, and the edge that all requests pass.
 
+mod arrival;
 pub mod body;
 pub mod extract;
 pub mod json;
