@@ -43,6 +43,7 @@ async fn page(State(front): State<Front>, headers: HeaderMap) -> Result<Response
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
+        .filter(|host| is_host(host))
         .map_or_else(|| front.listen.to_string(), ToOwned::to_owned);
     let headers = [
         (
@@ -78,11 +79,19 @@ async fn style() -> Response {
     (headers, include_str!("front.css")).into_response()
 }
 
+/// Whether a text can stand in a line that is made to be copied into a shell.
+fn is_host(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
 fn render(word: &str, stats: &Stats, sensors: u64, host: &str) -> String {
     let mut page = String::with_capacity(4096);
     let (word, host) = (escape(word), escape(host));
     let degrees = |value: Option<String>| match value {
-        Some(value) => format!("{}&nbsp;°C", value.replace('-', "−")),
+        Some(value) => format!("{}&nbsp;°C", for_people(&value)),
         None => NOTHING.to_owned(),
     };
     let cards = [
@@ -154,6 +163,19 @@ fieldstation simulate --sensors 100 --rate 1000 --duration 10s --url http://{hos
     page
 }
 
+/// A decimal number with a proper minus sign and its thousands separated.
+fn for_people(number: &str) -> String {
+    let (sign, magnitude) = match number.strip_prefix('-') {
+        Some(magnitude) => ("−", magnitude),
+        None => ("", number),
+    };
+    let whole = magnitude.split('.').next().unwrap_or(magnitude);
+    let fraction = &magnitude[whole.len()..];
+    // A temperature is far below the largest integer.
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
+    format!("{sign}{whole}{fraction}")
+}
+
 /// Text as HTML shows it.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -192,7 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn a_host_holds_nothing_that_a_shell_would_run() {
+        for host in ["station", "127.0.0.1:5000", "[::1]:5000", "a-b.c_d.example"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", "a b", "$(id)", "a;b", "a`b`", "a'b", "a|b", "a&b", "a/b", "é",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+
+    #[test]
     fn numbers_are_for_people() {
+        assert_eq!(for_people("-0.5"), "−0.5");
+        assert_eq!(for_people("1000000"), "1,000,000");
         let stats: Stats = ["-6", "28"]
             .iter()
             .map(|t| t.parse::<Temperature>().unwrap())

@@ -134,17 +134,21 @@ pub trait ReadingStore: Send + Sync {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Opens the backend that a URL's scheme picks. Blocks until it is ready.
+/// Opens the backend that a URL's scheme picks. Blocks until it is ready. `directory` is called only for a backend that lives in
+/// the data directory, so that a URL with a mistake in it leaves no trace.
 ///
 /// # Errors
 /// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
 pub fn open(
     url: &BackendUrl,
-    directory: Arc<DataDirectory>,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
     options: embedded::EmbeddedOptions,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     match (url.scheme(), url.rest()) {
-        ("sqlite", "") => Ok(Arc::new(embedded::EmbeddedStore::open(directory, options)?)),
+        ("sqlite", "") => {
+            let store = embedded::EmbeddedStore::open(directory()?, options)?;
+            Ok(Arc::new(store))
+        }
         ("sqlite", _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
