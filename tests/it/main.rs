@@ -7,5 +7,7 @@
     unreachable_pub
 )]
 
+mod api;
 mod conformance;
 mod embedded;
+mod support;

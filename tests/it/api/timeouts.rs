@@ -1,0 +1,87 @@
+//! Clients that are slow, on purpose or not, are let go; nothing of what they sent by halves is stored.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Raw, RawAnswer, Server, reading};
+
+/// Sends a byte at a time until the server has had enough; says how long that took.
+async fn drip(server: &Server, head: &str, byte: &str) -> (RawAnswer, Duration) {
+    let started = Instant::now();
+    let mut raw = Raw::connect(server.address()).await;
+    raw.send(head).await;
+    for _ in 0..600 {
+        let received = tokio::time::timeout(Duration::from_millis(50), raw.receive()).await;
+        if let Ok(bytes) = received {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let status = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+            let status = status.unwrap_or(0);
+            return (RawAnswer { status, text }, started.elapsed());
+        }
+        raw.send(byte).await;
+    }
+    panic!("the server never had enough of {head}");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let server = Server::with_args(&["--header-timeout-seconds", "1"]);
+    let (answer, after) = drip(&server, "GET /api HTTP/1.1\r\nX-Slow: ", "a").await;
+    assert!(matches!(answer.status, 0 | 408), "{answer:?}");
+    assert!(after < Duration::from_secs(10), "only after {after:?}");
+    server.client().get("/api").await.with_status(200);
+}
+
+#[tokio::test]
+async fn a_body_that_stops_arriving_is_cut_off() {
+    let server = Server::with_args(&["--body-idle-seconds", "1"]);
+    for (path, method, content_type) in [
+        ("/api/temperature", "PUT", "application/json"),
+        ("/api/readings", "POST", "application/x-ndjson"),
+        ("/api/readings", "POST", "application/json"),
+    ] {
+        let half = reading("a", "2026-11-20T13:00:00Z", "1") + "\n";
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n\
+             Content-Length: 5000\r\n\r\n{half}"
+        );
+        let started = Instant::now();
+        let answer = Raw::exchange(server.address(), request).await;
+        assert_eq!(answer.status, 408, "{answer:?}");
+        assert!(
+            answer.text.contains("/problems/request-too-slow"),
+            "{answer:?}"
+        );
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+    server.client().assert_nothing_stored().await;
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_cut_off_too() {
+    let server = Server::with_args(&["--request-timeout-seconds", "1"]);
+    let head = "POST /api/readings HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+        Content-Length: 5000\r\n\r\n";
+    let (answer, after) = drip(&server, head, "\n").await;
+    assert!(matches!(answer.status, 408 | 503), "{answer:?}");
+    assert!(after < Duration::from_secs(10), "only after {after:?}");
+    server.client().assert_nothing_stored().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_short_stores_nothing() {
+    let server = Server::start();
+    let body = reading("a", "2026-11-20T13:00:00Z", "1") + "\n";
+    for (path, method, length) in [
+        ("/api/temperature", "PUT", body.len() + 1),
+        ("/api/readings", "POST", body.len() + 100),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        raw.send(request).await;
+        drop(raw);
+    }
+    server.client().assert_nothing_stored().await;
+}
