@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::http::layers::Edge;
@@ -51,6 +51,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> bool {
     let graceful = GracefulShutdown::new();
+    let (draining, is_draining) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(options.connections_max));
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -62,14 +63,16 @@ pub async fn serve(
             continue;
         };
         let (edge, watcher) = (Arc::clone(&edge), graceful.watcher());
+        let is_draining = is_draining.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, edge, options, watcher).await {
+            if let Err(error) = connection(stream, edge, options, watcher, is_draining).await {
                 debug!(%error, "a connection ended early");
             }
             drop(permit);
         });
     }
     drop(listener);
+    draining.send_replace(true);
     let under_way = graceful.count();
     info!(connections = under_way, "draining");
     let drained = tokio::time::timeout(options.drain, graceful.shutdown())
@@ -118,11 +121,17 @@ async fn connection(
     edge: Arc<Edge>,
     options: ServerOptions,
     watcher: Watcher,
+    mut is_draining: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
     // Answers are written whole: waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
     let header_timeout = options.header_timeout;
-    let http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)).await??;
+    let http2 = tokio::select! {
+        biased;
+        http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)) => http2??,
+        // Nothing has come on it: there is nothing to wait for.
+        _ = is_draining.wait_for(|draining| *draining) => return Ok(()),
+    };
     let service = service_fn(move |request| Arc::clone(&edge).answer(request));
     let io = TokioIo::new(StallGuard::new(stream, options.stall));
     if http2 {

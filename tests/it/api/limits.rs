@@ -88,7 +88,7 @@ async fn a_single_reading_of_megabytes_is_refused() {
         .problem(413, "body-too-large");
     // The length is not known beforehand.
     let mut raw = Raw::connect(server.address()).await;
-    raw.send("PUT /api/temperature HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    raw.send("PUT /api/temperature HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await;
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     for _ in 0..128 {
@@ -98,7 +98,7 @@ async fn a_single_reading_of_megabytes_is_refused() {
     }
     raw.send("0\r\n\r\n").await;
     let answer = raw.answer().await;
-    assert!(matches!(answer.status, 413 | 0), "{answer:?}");
+    assert_eq!(answer.status, 413, "{answer:?}");
     client.assert_nothing_stored().await;
 }
 
