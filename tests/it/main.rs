@@ -9,5 +9,6 @@
 
 mod api;
 mod conformance;
+mod crash;
 mod embedded;
 mod support;

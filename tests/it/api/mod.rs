@@ -5,6 +5,7 @@ mod batches;
 mod concurrency;
 mod export;
 mod limits;
+mod media_types;
 mod pages;
 mod rejections;
 mod routing;

@@ -128,15 +128,6 @@ impl Server {
         self.process.output.text()
     }
 
-    /// Waits until the log holds some words.
-    pub fn wait_for_log(&self, words: &str) {
-        let seen = self
-            .process
-            .output
-            .wait_for(|text| text.contains(words).then_some(()));
-        assert!(seen.is_some(), "no `{words}` in {}", self.log());
-    }
-
     /// The most memory that was resident so far.
     pub fn memory_peak_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.child.id());
