@@ -103,6 +103,56 @@ async fn a_single_reading_of_megabytes_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_told_at_once() {
+    let server = Server::start();
+    let head = |length: u64| {
+        format!(
+            "PUT /api/temperature HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\
+             Expect: 100-continue\r\n\r\n"
+        )
+    };
+    let answer = Raw::exchange(server.address(), head(1 << 40)).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    let body = reading("a", "2026-11-20T13:00:00Z", "1");
+    let mut raw = Raw::connect(server.address()).await;
+    raw.send(head(body.len() as u64)).await;
+    assert!(
+        raw.receive()
+            .await
+            .starts_with(b"HTTP/1.1 100 Continue\r\n")
+    );
+    raw.send(body).await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn after_a_refusal_the_same_connection_serves_the_next_request() {
+    let server = Server::start();
+    let mut raw = Raw::connect(server.address()).await;
+    let large = "x".repeat(3 * MIB as usize);
+    for (request, status) in [
+        (put(&large), "413"),
+        (put("{"), "400"),
+        (put(r#"{"sensorId":"a"}"#), "422"),
+        (put(&reading("a", "2026-11-20T13:00:00Z", "1")), "200"),
+    ] {
+        raw.send(request).await;
+        let answer = String::from_utf8(raw.receive().await).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}
+
+/// The bytes of a whole request.
+fn put(body: &str) -> String {
+    let length = body.len();
+    format!("PUT /api/temperature HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+#[tokio::test]
 async fn a_line_that_never_ends_is_one_bad_line() {
     let server = Server::start();
     let client = server.client();

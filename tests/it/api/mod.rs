@@ -3,6 +3,7 @@
 mod bad_input;
 mod batches;
 mod concurrency;
+mod damage;
 mod export;
 mod limits;
 mod media_types;

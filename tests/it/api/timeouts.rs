@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Raw, RawAnswer, Server, reading};
+use crate::support::{Raw, RawAnswer, Server, lines, reading};
 
 /// Sends a byte at a time until the server has had enough; says how long that took.
 async fn drip(server: &Server, head: &str, byte: &str) -> (RawAnswer, Duration) {
@@ -65,6 +65,34 @@ async fn a_body_that_drips_is_cut_off_too() {
     assert!(matches!(answer.status, 408 | 503), "{answer:?}");
     assert!(after < Duration::from_secs(10), "only after {after:?}");
     server.client().assert_nothing_stored().await;
+}
+
+#[tokio::test]
+async fn an_export_that_nobody_takes_is_given_up() {
+    let server = Server::with_args(&["--export-idle-seconds", "1", "--exports-max", "1"]);
+    let client = server.client();
+    for n in 0..40 {
+        client.store(lines(&format!("sensor-{n}"), 10_000)).await;
+    }
+    let mut stalled = client.request("GET", "/api/readings").send().await.unwrap();
+    client.get("/api/readings").await.problem(503, "overloaded");
+    let started = Instant::now();
+    while client.get("/api/readings?sensorId=sensor-1").await.status == 503 {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "it is never given up"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // And whoever comes back to it sees that it is not whole.
+    let whole = loop {
+        match stalled.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    assert!(!whole);
 }
 
 #[tokio::test]
