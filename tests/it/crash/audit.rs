@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::keys::Key;
 use super::writer::Writer;
 use crate::conformance::oracle::{Recount, assert_nearest};
-use crate::support::Server;
+use crate::support::{Answer, Client, Server};
 
 /// What the export says of one writer's readings.
 #[derive(Default)]
@@ -21,6 +21,27 @@ struct Found {
     not_as_acknowledged: Option<String>,
     /// The first reading that is not as it would be with the request that was on its way.
     not_as_in_flight: Option<String>,
+}
+
+/// Counts the readings again and again until the server has gone; says how many there were at last. Readings are only ever
+/// added, so as many must be there afterwards: what is seen is durable.
+pub async fn watch(client: &Client) -> usize {
+    let mut seen = 0;
+    loop {
+        let request = client.request("GET", "/api/sensors?limit=1000");
+        let Ok(answer) = Answer::try_to(request).await else {
+            return seen;
+        };
+        let listed = answer.with_status(200).json();
+        let counts = listed["sensors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|sensor| &sensor["count"]);
+        let count = counts.map(|count| count.as_u64().unwrap() as usize).sum();
+        assert!(count >= seen, "{count} readings after {seen}");
+        seen = count;
+    }
 }
 
 /// Checks every reading and every statistic; says how many readings there are.

@@ -50,8 +50,8 @@ fn random() -> Random {
     Random::new(seed)
 }
 
-/// Lets all writers write until the server dies.
-async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mut Random) {
+/// Lets all writers write until the server dies. Says how many readings somebody saw meanwhile.
+async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mut Random) -> usize {
     let kill_after = KILL_AFTER_MAX.mul_f64(random.below(1001) as f64 / 1000.0);
     // Some die while they are stopping, with the last chunks on their way to disk.
     let stop_first = random
@@ -73,12 +73,13 @@ async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mu
         }
         server.kill9();
     };
-    future::join(writing, killing).await;
+    let (_, (), seen) = future::join3(writing, killing, audit::watch(&client)).await;
     let now: usize = writers.iter().map(Writer::acknowledged).sum();
     println!(
-        "killed after {kill_after:?}, stopping for {stop_first:?}: {} requests acknowledged",
+        "killed after {kill_after:?}, stopping for {stop_first:?}: {} requests acknowledged, {seen} readings seen",
         now - acknowledged
     );
+    seen
 }
 
 /// Kills a server again and again on one directory, so that damage would add up. Says what the last kill left on disk.
@@ -89,9 +90,13 @@ async fn kill_again_and_again(
     random: &mut Random,
 ) -> VerifyReport {
     for kill in 1..=kills {
-        write_and_kill(&mut server, writers, random).await;
+        let seen = write_and_kill(&mut server, writers, random).await;
         server = server.restart();
         let readings = audit(&server, writers).await;
+        assert!(
+            readings >= seen,
+            "{seen} readings were seen, of which only {readings} were durable"
+        );
         println!("kill {kill} of {kills}: {readings} readings, all as they should be");
     }
     let acknowledged: usize = writers.iter().map(Writer::acknowledged).sum();
