@@ -108,7 +108,8 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_EXPORT_IDLE_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub export_idle_seconds: Seconds,
 
-    /// How long requests under way may take to end once the server is told to stop, in seconds.
+    /// How long requests under way may take to end once the server is told to stop, in seconds. Being told once more ends the
+    /// wait.
     #[arg(long, env = "FIELDSTATION_DRAIN_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = seconds)]
     pub drain_seconds: Seconds,
 }

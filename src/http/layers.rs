@@ -181,7 +181,12 @@ fn report(problem: &Problem, id: &HeaderValue) {
     let detail = problem.detail();
     let kind = problem.kind().slug();
     let source = problem.source().map(chain).unwrap_or_default();
-    if status.is_server_error() {
+    // Overload must not make more work: whoever is told to come back needs no line.
+    let is_expected = matches!(
+        problem.kind(),
+        ProblemKind::Overloaded | ProblemKind::NotReady
+    );
+    if status.is_server_error() && !is_expected {
         error!(
             request_id,
             status = status.as_u16(),

@@ -80,6 +80,32 @@ async fn the_drain_has_a_deadline_and_says_so_when_it_is_missed() {
 }
 
 #[tokio::test]
+async fn who_asks_twice_is_not_kept_waiting() {
+    let server = Server::with_args(&["--drain-seconds", "600", "--body-idle-seconds", "600"]);
+    let mut raw = Raw::connect(server.address()).await;
+    raw.send(
+        "POST /api/readings HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: 5000\r\n\r\n\n",
+    )
+    .await;
+    server.client().get("/livez").await.with_status(200);
+    server.sigterm();
+    let started = Instant::now();
+    while !server.log().contains("draining") {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "{}",
+            server.log()
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.sigterm();
+    let exited = server.wait();
+    assert_eq!(exited.code, Some(0), "{}", exited.output);
+    assert!(exited.output.contains("once more"), "{}", exited.output);
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
     let server = Server::start();
     let refused = Server::try_in(server.directory(), &[]).unwrap_err();

@@ -68,6 +68,28 @@ async fn a_body_that_drips_is_cut_off_too() {
 }
 
 #[tokio::test]
+async fn a_batch_on_a_slow_line_may_take_longer_than_a_request() {
+    let server = Server::with_args(&["--request-timeout-seconds", "1"]);
+    let started = Instant::now();
+    let mut raw = Raw::connect(server.address()).await;
+    let body = lines("a", 1000);
+    let head = format!(
+        "POST /api/readings HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    assert!(raw.send(head).await);
+    for piece in body.as_bytes().chunks(body.len().div_ceil(12)) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert!(raw.send(piece).await);
+    }
+    let answer = raw.answer().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.text.contains("\"recorded\":1000"), "{answer:?}");
+    assert!(started.elapsed() > Duration::from_secs(3));
+}
+
+#[tokio::test]
 async fn an_export_that_nobody_takes_is_given_up() {
     let server = Server::with_args(&["--export-idle-seconds", "1", "--exports-max", "1"]);
     let client = server.client();
