@@ -21,7 +21,7 @@ impl App {
     /// # Errors
     /// When a store cannot be opened; the message says which and why.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let directory = Arc::new(DataDirectory::open(&config.data)?);
+        let directory = || DataDirectory::open(&config.data).map(Arc::new);
         let options = EmbeddedOptions {
             sensors_max: usize::try_from(config.sensors_max).unwrap_or(usize::MAX),
             // One more than exports can hold, so that other reads always get their turn.

@@ -99,15 +99,17 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_BODY_IDLE_SECONDS", default_value = "15", value_name = "SECONDS", value_parser = seconds)]
     pub body_idle_seconds: Seconds,
 
-    /// How long a request may take until its answer begins, in seconds; then it ends with 503.
-    #[arg(long, env = "FIELDSTATION_REQUEST_TIMEOUT_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
+    /// How long a request may take from the end of its body until its answer begins, in seconds; then it ends with 503. A body
+    /// that comes more slowly than 1 KiB a second is not waited for longer than this either; that ends with 408.
+    #[arg(long, env = "FIELDSTATION_REQUEST_TIMEOUT_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub request_timeout_seconds: Seconds,
 
-    /// How long a client of an export may take nothing, in seconds; then it is dropped.
+    /// How long a client may take nothing of an answer, such as an export, in seconds; then the connection is cut.
     #[arg(long, env = "FIELDSTATION_EXPORT_IDLE_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub export_idle_seconds: Seconds,
 
-    /// How long requests under way may take to end once the server is told to stop, in seconds.
+    /// How long requests under way may take to end once the server is told to stop, in seconds. Being told once more ends the
+    /// wait.
     #[arg(long, env = "FIELDSTATION_DRAIN_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = seconds)]
     pub drain_seconds: Seconds,
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -37,13 +38,14 @@ pub fn router(app: &App, listen: SocketAddr) -> Router {
         })
 }
 
-async fn page(State(front): State<Front>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn page(
+    State(front): State<Front>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let stats = front.app.readings.stats(&Selection::default()).await?;
     let sensors = front.app.readings.sensor_count().await?;
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .map_or_else(|| front.listen.to_string(), ToOwned::to_owned);
+    let origin = origin(&uri, &headers, front.listen);
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -61,7 +63,26 @@ async fn page(State(front): State<Front>, headers: HeaderMap) -> Result<Response
             HeaderValue::from_static("no-referrer"),
         ),
     ];
-    Ok((headers, render(WORD, &stats, sensors, &host)).into_response())
+    Ok((headers, render(WORD, &stats, sensors, &origin)).into_response())
+}
+
+/// Where the client reaches this server, as far as it can be believed: the lines that hold it are made to be pasted into a
+/// shell.
+fn origin(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // HTTP/2 has no Host header.
+    let named = uri.authority().map(Authority::as_str);
+    let host = named
+        .or_else(|| header("host"))
+        .filter(|host| is_host(host));
+    let scheme = match header("x-forwarded-proto") {
+        Some("https") => "https",
+        _ => "http",
+    };
+    match host {
+        Some(host) => format!("{scheme}://{host}"),
+        None => format!("http://{listen}"),
+    }
 }
 
 async fn style() -> Response {
@@ -78,11 +99,19 @@ async fn style() -> Response {
     (headers, include_str!("front.css")).into_response()
 }
 
-fn render(word: &str, stats: &Stats, sensors: u64, host: &str) -> String {
+/// Whether a text can stand in a line that is made to be copied into a shell.
+fn is_host(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
+fn render(word: &str, stats: &Stats, sensors: u64, origin: &str) -> String {
     let mut page = String::with_capacity(4096);
-    let (word, host) = (escape(word), escape(host));
+    let (word, origin) = (escape(word), escape(origin));
     let degrees = |value: Option<String>| match value {
-        Some(value) => format!("{}&nbsp;°C", value.replace('-', "−")),
+        Some(value) => format!("{}&nbsp;°C", for_people(&value)),
         None => NOTHING.to_owned(),
     };
     let cards = [
@@ -134,11 +163,11 @@ fn render(word: &str, stats: &Stats, sensors: u64, host: &str) -> String {
 <section aria-labelledby="next">
 <h2 id="next">What to try next</h2>
 {next}
-<pre><code>curl -X PUT http://{host}/api/temperature -d '{{"sensorId":"202","temperature":18}}'
-curl http://{host}/api/stats</code></pre>
+<pre><code>curl -X PUT {origin}/api/temperature -d '{{"sensorId":"202","temperature":18}}'
+curl {origin}/api/stats</code></pre>
 <p>Import a file of readings, or simulate a fleet:</p>
-<pre><code>fieldstation import readings.csv --url http://{host}
-fieldstation simulate --sensors 100 --rate 1000 --duration 10s --url http://{host}</code></pre>
+<pre><code>fieldstation import readings.csv --url {origin}
+fieldstation simulate --sensors 100 --rate 1000 --duration 10s --url {origin}</code></pre>
 <ul>
 <li><a href="/api/stats">Statistics</a></li>
 <li><a href="/api/sensors">Sensors</a></li>
@@ -152,6 +181,19 @@ fieldstation simulate --sensors 100 --rate 1000 --duration 10s --url http://{hos
 "#
     );
     page
+}
+
+/// A decimal number with a proper minus sign and its thousands separated.
+fn for_people(number: &str) -> String {
+    let (sign, magnitude) = match number.strip_prefix('-') {
+        Some(magnitude) => ("−", magnitude),
+        None => ("", number),
+    };
+    let whole = magnitude.split('.').next().unwrap_or(magnitude);
+    let fraction = &magnitude[whole.len()..];
+    // A temperature is far below the largest integer.
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
+    format!("{sign}{whole}{fraction}")
 }
 
 /// Text as HTML shows it.
@@ -177,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_teaches_and_shows_no_null() {
-        let page = render("World", &Stats::EMPTY, 0, "station:5000");
+        let page = render("World", &Stats::EMPTY, 0, "http://station:5000");
         assert!(page.contains("<h1>Hello World!</h1>"));
         assert!(page.contains("No reading has arrived yet"));
         assert!(page.contains("http://station:5000/api/temperature"));
@@ -192,7 +234,42 @@ mod tests {
     }
 
     #[test]
+    fn lines_to_paste_hold_a_host_and_nothing_else() {
+        let listen: SocketAddr = "127.0.0.1:5000".parse().unwrap();
+        let of = |uri: &'static str, host: &'static str, proto: &'static str| {
+            let headers = [("host", host), ("x-forwarded-proto", proto)];
+            let headers = headers.into_iter().filter(|(_, value)| !value.is_empty());
+            let headers = headers.map(|(name, value)| {
+                let name = axum::http::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            origin(&Uri::from_static(uri), &headers.collect(), listen)
+        };
+        assert_eq!(
+            of("/", "station.local:5000", ""),
+            "http://station.local:5000"
+        );
+        assert_eq!(of("/", "[::1]:80", "https"), "https://[::1]:80");
+        assert_eq!(of("http://two.example/", "", ""), "http://two.example");
+        for bad in [
+            "",
+            "a;reboot",
+            "$(reboot)",
+            "a`b`",
+            "a'b",
+            "a|b",
+            "a&b",
+            "a/b",
+            "a@b",
+        ] {
+            assert_eq!(of("/", bad, ""), "http://127.0.0.1:5000", "{bad}");
+        }
+    }
+
+    #[test]
     fn numbers_are_for_people() {
+        assert_eq!(for_people("-0.5"), "−0.5");
+        assert_eq!(for_people("1000000"), "1,000,000");
         let stats: Stats = ["-6", "28"]
             .iter()
             .map(|t| t.parse::<Temperature>().unwrap())

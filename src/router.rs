@@ -6,17 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::layers::{self, Edge};
+use crate::http::layers::Edge;
 use crate::http::{Problem, ProblemKind};
 use crate::readings::http::ReadingLimits;
 use crate::{front, health, readings};
 
 /// Everything the server answers.
-pub fn router(app: &App, config: &Config, draining: health::Draining) -> Router {
+pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
     let limits = ReadingLimits {
         body_bytes_max: memory(config.body_bytes_max),
         batch_bytes_max: memory(config.batch_bytes_max),
@@ -25,14 +24,14 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Router 
         body_idle: config.body_idle_seconds.duration(),
         export_idle: config.export_idle_seconds.duration(),
     };
-    let edge = Edge::new(seed(), config.request_timeout_seconds.duration());
-    Router::new()
+    let router = Router::new()
         .merge(front::router(app, config.listen))
         .merge(health::router(app, draining))
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::new(edge), layers::edge))
+        .method_not_allowed_fallback(method_not_allowed);
+    let time_max = config.request_timeout_seconds.duration();
+    Arc::new(Edge::new(router, seed(), time_max))
 }
 
 async fn not_found() -> Problem {

@@ -4,20 +4,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
+
+use crate::http::layers::Edge;
+use crate::http::stall::StallGuard;
 
 /// How long accepting rests when the system has no more to give, such as file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// What a client that speaks HTTP/2 without having been asked sends first.
 const HTTP2_PREFACE: &[u8] = b"PRI";
+
+/// What a connection may hold of requests and answers, in each direction; the head of a request has to fit.
+const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What a client may send ahead on a stream, and on all streams of a connection.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+const HTTP2_STREAMS_MAX: u32 = 128;
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +36,8 @@ pub struct ServerOptions {
     pub connections_max: usize,
     /// How long one may take to send the head of its next request.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub stall: Duration,
     /// How long requests under way may take to end once the server is told to stop.
     pub drain: Duration,
 }
@@ -34,11 +46,12 @@ pub struct ServerOptions {
 /// did in time.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    edge: Arc<Edge>,
     options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) -> bool {
     let graceful = GracefulShutdown::new();
+    let (draining, is_draining) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(options.connections_max));
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -49,15 +62,17 @@ pub async fn serve(
         let Some((stream, permit)) = stream else {
             continue;
         };
-        let (router, watcher) = (router.clone(), graceful.watcher());
+        let (edge, watcher) = (Arc::clone(&edge), graceful.watcher());
+        let is_draining = is_draining.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, router, options.header_timeout, watcher).await {
+            if let Err(error) = connection(stream, edge, options, watcher, is_draining).await {
                 debug!(%error, "a connection ended early");
             }
             drop(permit);
         });
     }
     drop(listener);
+    draining.send_replace(true);
     let under_way = graceful.count();
     info!(connections = under_way, "draining");
     let drained = tokio::time::timeout(options.drain, graceful.shutdown())
@@ -103,19 +118,28 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
-    header_timeout: Duration,
+    edge: Arc<Edge>,
+    options: ServerOptions,
     watcher: Watcher,
+    mut is_draining: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
     // Answers are written whole: waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
-    let http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)).await??;
-    let service = TowerToHyperService::new(router);
-    let io = TokioIo::new(stream);
+    let header_timeout = options.header_timeout;
+    let http2 = tokio::select! {
+        biased;
+        http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)) => http2??,
+        // Nothing has come on it: there is nothing to wait for.
+        _ = is_draining.wait_for(|draining| *draining) => return Ok(()),
+    };
+    let service = service_fn(move |request| Arc::clone(&edge).answer(request));
+    let io = TokioIo::new(StallGuard::new(stream, options.stall));
     if http2 {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
+            .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(header_timeout)
             .serve_connection(io, service);
         watcher.watch(connection).await?;
@@ -123,6 +147,7 @@ async fn connection(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
+            .max_buf_size(HTTP1_BUFFER_BYTES)
             .serve_connection(io, service);
         watcher.watch(connection).await?;
     }

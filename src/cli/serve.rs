@@ -1,11 +1,11 @@
 //! `fieldstation serve`: the server.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, FailureKind};
@@ -52,8 +52,9 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         .local_addr()
         .context("cannot tell the address")
         .map_err(initialization)?;
-    let mut terminate = signal(SignalKind::terminate())
-        .context("cannot wait for SIGTERM")
+    let (mut first, mut second) = Signals::new()
+        .and_then(|first| Ok((first, Signals::new()?)))
+        .context("cannot wait for signals")
         .map_err(initialization)?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     if stderr().is_terminal() {
@@ -61,7 +62,7 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
     }
 
     let draining = Draining::default();
-    let router = router(
+    let edge = router(
         &app,
         &Config {
             listen: address,
@@ -72,13 +73,13 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
     let options = ServerOptions {
         connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
         header_timeout: config.header_timeout_seconds.duration(),
+        stall: config.export_idle_seconds.duration(),
         drain: config.drain_seconds.duration(),
     };
     let mut store_failure = None;
     let stop = async {
         let why = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = tokio::signal::ctrl_c() => "SIGINT",
+            signal = first.next() => signal,
             failure = app.readings.failed() => {
                 store_failure = Some(failure);
                 "a store has failed"
@@ -87,7 +88,14 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         info!(why, "stopping");
         draining.begin();
     };
-    server::serve(listener, router, options, stop).await;
+    let impatience = async {
+        second.next().await;
+        second.next().await
+    };
+    tokio::select! {
+        _ = server::serve(listener, edge, options, stop) => {}
+        signal = impatience => warn!(signal, "told to stop once more: requests under way are cut off"),
+    }
     let closed = app.close().await;
     match (store_failure, closed) {
         (Some(error), _) | (None, Err(error)) => {
@@ -97,6 +105,29 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         (None, Ok(())) => {
             info!("stopped");
             Ok(())
+        }
+    }
+}
+
+/// The signals that tell a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

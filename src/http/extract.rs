@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use super::{Problem, ProblemKind};
@@ -24,6 +24,24 @@ impl<S: Send + Sync> FromRequestParts<S> for RawQuery {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         Ok(Self(parts.uri.query().map(ToOwned::to_owned)))
+    }
+}
+
+/// The one variable part of a path, percent-decoded.
+#[derive(Debug)]
+pub struct PathPart(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPart {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = Path::<String>::from_request_parts(parts, state).await;
+        part.map(|Path(part)| Self(part)).map_err(|_| {
+            Problem::new(
+                ProblemKind::InvalidParameter,
+                "the path is not UTF-8 after percent-decoding",
+            )
+        })
     }
 }
 

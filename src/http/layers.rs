@@ -1,88 +1,167 @@
 //! The edge that every request passes: an id, a time limit, a body for problems, a line in the log.
+//!
+//! It is one function around the router and no stack of layers, since each of those would cost every request allocations.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tower::Service;
 use tracing::{debug, enabled, error};
 
+use super::arrival::Arrival;
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::{Problem, ProblemKind};
 
-/// What the edge needs.
+/// The routes, and what the edge needs.
 #[derive(Debug)]
 pub struct Edge {
+    router: Router,
     ids: RequestIds,
     time_max: Duration,
 }
 
 impl Edge {
-    /// An edge that gives each request at most `time_max`, and ids that start from `seed`.
-    pub fn new(seed: u64, time_max: Duration) -> Self {
+    /// An edge around `router`. A request may take `time_max` until its answer begins, counted from the last byte of its body;
+    /// its ids start from `seed`.
+    pub fn new(router: Router, seed: u64, time_max: Duration) -> Self {
         Self {
+            router,
             ids: RequestIds::new(seed),
             time_max,
         }
     }
-}
 
-/// Passes a request on, and makes its response fit to leave.
-pub async fn edge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let id = edge.ids.of(request.headers());
-    let logged = enabled!(tracing::Level::DEBUG).then(|| {
-        (
-            Instant::now(),
-            request.method().clone(),
-            request.uri().path().to_owned(),
-        )
-    });
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = match tokio::time::timeout(edge.time_max, answered).await {
-        Ok(Ok(response)) => response,
-        // The panic has been reported by its hook.
-        Ok(Err(_)) => {
-            Problem::new(ProblemKind::Internal, "the server failed; its log says more").into_response()
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// Never: whatever goes wrong becomes a response.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        let id = self.ids.of(request.headers());
+        let logged = enabled!(tracing::Level::DEBUG).then(|| Logged {
+            start: Instant::now(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+        });
+        let is_head = request.method() == Method::HEAD;
+        let (head, body) = request.into_parts();
+        let mut response = if body.is_end_stream() {
+            let request = Request::from_parts(head, Body::empty());
+            self.within_time(request, None).await
+        } else {
+            // On HTTP/2 a stream is ended without harm to the others.
+            let is_drained = head.version <= Version::HTTP_11;
+            let waits_to_be_asked = head.headers.contains_key(header::EXPECT);
+            let (arrival, body) = Arrival::watch(body);
+            let request = Request::from_parts(head, Body::new(body));
+            let response = self.within_time(request, Some(&arrival)).await;
+            // A client that sends nothing has nothing to take in.
+            if is_drained && response.status() != StatusCode::REQUEST_TIMEOUT {
+                arrival.discard_rest(waits_to_be_asked).await;
+            }
+            response
+        };
+        if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
+            report(&problem, &id);
+            write_body(&mut response, &problem, &id, is_head);
         }
-        Err(_) => Problem::new(
+        let headers = response.headers_mut();
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        if let Some(logged) = logged {
+            logged.write(&id, response.status().as_u16());
+        }
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        Ok(response)
+    }
+
+    /// What the routes say, or a problem when they take too long or panic.
+    async fn within_time(&self, request: Request<Body>, arrival: Option<&Arrival>) -> Response {
+        let mut router = self.router.clone();
+        // Always ready, and never fails.
+        let routed = Service::call(&mut router, request);
+        let mut answered = pin!(AssertUnwindSafe(routed).catch_unwind());
+        let mut timer = pin!(tokio::time::sleep(self.time_max));
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answered => return match answered {
+                    Ok(Ok(response)) => response,
+                    // The panic has been reported by its hook.
+                    Err(_) => {
+                        Problem::new(ProblemKind::Internal, "the server failed; its log says more")
+                            .into_response()
+                    }
+                },
+                () = &mut timer => match arrival.map(Arrival::ended_at) {
+                    // The time runs from the end of the body, which may have come late.
+                    Some(Some(ended)) if ended.elapsed() < self.time_max => {
+                        timer.as_mut().reset((ended + self.time_max).into());
+                    }
+                    Some(None) if !arrival.is_some_and(Arrival::is_dripping) => {
+                        timer.as_mut().reset(tokio::time::Instant::now() + self.time_max);
+                    }
+                    Some(None) => return self.too_slow().into_response(),
+                    Some(Some(_)) | None => return self.timed_out().into_response(),
+                },
+            }
+        }
+    }
+
+    fn too_slow(&self) -> Problem {
+        Problem::new(
+            ProblemKind::RequestTooSlow,
+            "the body comes so slowly that it is not waited for; nothing of it was stored",
+        )
+    }
+
+    fn timed_out(&self) -> Problem {
+        Problem::new(
             ProblemKind::TimedOut,
             format!(
                 "the request took longer than {} seconds; a write may have been stored, and sending it again is safe",
-                edge.time_max.as_secs_f64()
+                self.time_max.as_secs_f64()
             ),
         )
         .retry_after_seconds(5)
-        .into_response(),
-    };
-    if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
-        report(&problem, &id);
-        write_body(&mut response, &problem, &id);
     }
-    let headers = response.headers_mut();
-    headers.insert(X_REQUEST_ID, id.clone());
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    if let Some((start, method, path)) = logged {
+}
+
+/// What the log says of a request.
+struct Logged {
+    start: Instant,
+    method: Method,
+    path: String,
+}
+
+impl Logged {
+    fn write(self, id: &HeaderValue, status: u16) {
         debug!(
-            request_id = text(&id),
-            %method,
-            path,
-            status = response.status().as_u16(),
-            duration_us = start.elapsed().as_micros() as u64,
+            request_id = text(id),
+            method = %self.method,
+            path = self.path,
+            status,
+            duration_us = self.start.elapsed().as_micros() as u64,
             "request"
         );
     }
-    response
 }
 
-fn write_body(response: &mut Response, problem: &Problem, id: &HeaderValue) {
+fn write_body(response: &mut Response, problem: &Problem, id: &HeaderValue, is_head: bool) {
     let body = problem.to_json(text(id));
     let headers = response.headers_mut();
     headers.insert(
@@ -90,7 +169,9 @@ fn write_body(response: &mut Response, problem: &Problem, id: &HeaderValue) {
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    *response.body_mut() = Body::from(body);
+    if !is_head {
+        *response.body_mut() = Body::from(body);
+    }
 }
 
 /// Logs what a client is not told, once.
@@ -100,7 +181,12 @@ fn report(problem: &Problem, id: &HeaderValue) {
     let detail = problem.detail();
     let kind = problem.kind().slug();
     let source = problem.source().map(chain).unwrap_or_default();
-    if status.is_server_error() {
+    // Overload must not make more work: whoever is told to come back needs no line.
+    let is_expected = matches!(
+        problem.kind(),
+        ProblemKind::Overloaded | ProblemKind::NotReady
+    );
+    if status.is_server_error() && !is_expected {
         error!(
             request_id,
             status = status.as_u16(),

@@ -77,7 +77,7 @@ pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 /// * Statistics equal a recount of the readings that are stored, to the last digit, whatever the order of arrival.
 /// * Recording a reading again with the same temperature changes nothing; with another one it replaces it.
 /// * A write that failed with an error left nothing behind, with one exception: after
-///   [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable) it may or may not be stored, and sending
+///   [`StoreErrorKind::Unavailable`] it may or may not be stored, and sending
 ///   it again is safe.
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
@@ -134,17 +134,21 @@ pub trait ReadingStore: Send + Sync {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Opens the backend that a URL's scheme picks. Blocks until it is ready.
+/// Opens the backend that a URL's scheme picks. Blocks until it is ready. `directory` is called only for a backend that lives in
+/// the data directory, so that a URL with a mistake in it leaves no trace.
 ///
 /// # Errors
 /// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
 pub fn open(
     url: &BackendUrl,
-    directory: Arc<DataDirectory>,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
     options: embedded::EmbeddedOptions,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     match (url.scheme(), url.rest()) {
-        ("sqlite", "") => Ok(Arc::new(embedded::EmbeddedStore::open(directory, options)?)),
+        ("sqlite", "") => {
+            let store = embedded::EmbeddedStore::open(directory()?, options)?;
+            Ok(Arc::new(store))
+        }
         ("sqlite", _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(

@@ -7,5 +7,8 @@
     unreachable_pub
 )]
 
+mod api;
 mod conformance;
+mod crash;
 mod embedded;
+mod support;

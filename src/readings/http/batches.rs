@@ -18,6 +18,9 @@ use crate::readings::ingest::{
 };
 use crate::readings::{Outcome, RecordMode};
 
+/// After so many bytes of a batch other requests get their turn.
+const TURN_BYTES: usize = 256 * 1024;
+
 /// Records a batch: all of it or nothing, or with `?partial=true` what can be recorded. Parsed while it arrives.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
@@ -37,9 +40,7 @@ pub(super) async fn record(
     }
     let batch = std::mem::take(&mut parsed.batch);
     let outcome = routes.store.record(batch, mode).await?;
-    for refusal in &outcome.refused {
-        parsed.reject(refusal.index, refusal.reason.clone());
-    }
+    parsed.refuse(&outcome.refused);
     Ok(wire::json(summary(&outcome, &parsed)))
 }
 
@@ -55,18 +56,35 @@ async fn parse(
         Problem::new(ProblemKind::Internal, "a decoder could not be set up").with_source(error)
     })?;
     let mut share = routes.budget.share();
+    let mut rested_at = 0;
     let mut chunks = body::Chunks::new(body, limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
-        decoder.push(&chunk).map_err(|error| unreadable(&error))?;
-        share.grow_to(decoder.memory_bytes()).map_err(|OverBudget| {
-            Problem::new(
-                ProblemKind::Overloaded,
-                "other batches fill the memory for batches; nothing of this one was stored, send it again",
-            )
-            .retry_after_seconds(1)
-        })?;
+        let mut rest = &chunk[..];
+        loop {
+            let more = decoder
+                .step(&mut rest)
+                .map_err(|error| unreadable(&error))?;
+            share
+                .grow_to(decoder.memory_bytes())
+                .map_err(|OverBudget| over_budget())?;
+            if !more {
+                break;
+            }
+            if decoder.bytes() - rested_at >= TURN_BYTES {
+                rested_at = decoder.bytes();
+                tokio::task::yield_now().await;
+            }
+        }
     }
     decoder.finish().map_err(|error| unreadable(&error))
+}
+
+fn over_budget() -> Problem {
+    Problem::new(
+        ProblemKind::Overloaded,
+        "other batches fill the memory for batches; nothing of this one was stored, send it again",
+    )
+    .retry_after_seconds(1)
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -200,5 +218,21 @@ fn unreadable(error: &BodyError) -> Problem {
         BodyErrorKind::Unreadable => ProblemKind::UnreadableBody,
         BodyErrorKind::Invalid => ProblemKind::InvalidBatch,
     };
-    Problem::new(kind, format!("{}; nothing was stored", error.reason))
+    let Some((place, position)) = error.position else {
+        return Problem::new(kind, format!("{}; nothing was stored", error.reason));
+    };
+    let rejection = Rejection {
+        position,
+        field: error.field,
+        reason: error.reason.clone(),
+    };
+    let mut errors = vec![b'['];
+    write_rejection(&mut errors, place, &rejection);
+    errors.push(b']');
+    let (place, reason) = (place_name(place), &error.reason);
+    let detail = match error.field {
+        Some(field) => format!("at {place} {position}, {field} {reason}; nothing was stored"),
+        None => format!("what is at {place} {position} {reason}; nothing was stored"),
+    };
+    Problem::new(kind, detail).with_member("errors", errors)
 }

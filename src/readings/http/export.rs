@@ -9,9 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use futures_util::{Stream, TryStreamExt};
+use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::ReadingRoutes;
@@ -23,6 +22,9 @@ use crate::readings::{Export, ExportBlock, Selection};
 
 /// How many pieces wait for the client at a time.
 const PIECES_MAX: usize = 2;
+
+/// How large a piece is at least, but for the last.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// All selected readings as they are at one moment, streamed.
 pub(super) async fn export(
@@ -49,16 +51,14 @@ pub(super) async fn export(
             .retry_after_seconds(5)
         })?;
     let export = routes.store.export(&selection).await?;
-    let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-    tokio::spawn(send(
-        export,
-        format,
-        pieces,
-        routes.limits.export_idle,
-        permit,
-    ));
+    let (pieces, received) = mpsc::channel(PIECES_MAX);
+    let idle = routes.limits.export_idle;
+    tokio::spawn(async move {
+        send(export, format, pieces, idle).await;
+        drop(permit);
+    });
     let content_type = HeaderValue::from_static(format.content_type());
-    let body = Body::from_stream(ReceiverStream::new(receiver));
+    let body = Body::from_stream(whole(received));
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
@@ -138,8 +138,7 @@ impl Format {
         }
     }
 
-    fn write(self, block: &ExportBlock) -> Vec<u8> {
-        let mut out = Vec::with_capacity(block.points.len() * 96);
+    fn write(self, block: &ExportBlock, out: &mut Vec<u8>) {
         let mut prefix = Vec::new();
         match self {
             Self::Ndjson => {
@@ -148,9 +147,9 @@ impl Format {
                 prefix.extend_from_slice(b",\"timestamp\":\"");
                 for point in &block.points {
                     out.extend_from_slice(&prefix);
-                    point.timestamp.write_to(&mut out);
+                    point.timestamp.write_to(out);
                     out.extend_from_slice(b"\",\"temperature\":");
-                    point.temperature.write_to(&mut out);
+                    point.temperature.write_to(out);
                     out.extend_from_slice(b"}\n");
                 }
             }
@@ -159,14 +158,13 @@ impl Format {
                 for point in &block.points {
                     out.extend_from_slice(&prefix);
                     out.push(b',');
-                    point.timestamp.write_to(&mut out);
+                    point.timestamp.write_to(out);
                     out.push(b',');
-                    point.temperature.write_to(&mut out);
+                    point.temperature.write_to(out);
                     out.push(b'\n');
                 }
             }
         }
-        out
     }
 }
 
@@ -184,42 +182,126 @@ fn write_csv_field(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Feeds the response. An error breaks the body off before its end, which is what tells the client.
-async fn send(
-    mut export: Export,
-    format: Format,
-    pieces: mpsc::Sender<io::Result<Bytes>>,
-    idle: Duration,
-    _permit: OwnedSemaphorePermit,
-) {
-    let header: &'static [u8] = match format {
-        Format::Ndjson => b"",
-        Format::Csv => b"sensorId,timestamp,temperature\n",
+/// What goes from the task that reads the store to the response: a piece, or `None` for the end. An export that breaks off
+/// lacks the end.
+type Piece = Option<Bytes>;
+
+/// Feeds the response. A client that takes nothing for `idle` has its export broken off, so that it holds no snapshot.
+async fn send(mut export: Export, format: Format, pieces: mpsc::Sender<Piece>, idle: Duration) {
+    let mut out = match format {
+        Format::Ndjson => Vec::new(),
+        Format::Csv => b"sensorId,timestamp,temperature\n".to_vec(),
     };
-    let mut next = Ok(Some(Bytes::from_static(header)));
     loop {
-        let piece = match next {
-            Ok(Some(piece)) => piece,
-            Ok(None) => return,
+        let block = match export.try_next().await {
+            Ok(block) => block,
             Err(error) => {
-                warn!(%error, "an export was broken off");
-                let _ = pieces
-                    .send_timeout(Err(io::Error::other("the export failed")), idle)
-                    .await;
+                warn!(%error, "an export broke off");
                 return;
             }
         };
-        if pieces.send_timeout(Ok(piece), idle).await.is_err() {
-            return; // The client has gone, or takes nothing.
+        let ended = block.is_none();
+        if let Some(block) = block {
+            format.write(&block, &mut out);
         }
-        let block = export.try_next().await;
-        next = block.map(|block| block.map(|block| Bytes::from(format.write(&block))));
+        // Many sensors with few readings each make many small blocks.
+        if out.len() < PIECE_BYTES && !ended {
+            continue;
+        }
+        let piece = Bytes::from(std::mem::take(&mut out));
+        if !piece.is_empty() && pieces.send_timeout(Some(piece), idle).await.is_err() {
+            return;
+        }
+        if ended {
+            // Without a receiver there is nobody left to tell.
+            let _ = pieces.send_timeout(None, idle).await;
+            return;
+        }
     }
+}
+
+/// The pieces as a body that ends well only when the export did: otherwise the connection breaks off, which is how a client
+/// sees that something is missing.
+fn whole(received: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
+    futures_util::stream::try_unfold(received, async |mut received| match received.recv().await {
+        Some(Some(piece)) => Ok(Some((piece, received))),
+        Some(None) => Ok(None),
+        None => Err(io::Error::other("the export broke off")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
+    use crate::error::{StoreError, StoreErrorKind};
+    use crate::readings::{Point, SensorId, Temperature, Timestamp};
+
+    /// Blocks of one sensor each, enough for several pieces.
+    fn blocks() -> Vec<Result<ExportBlock, StoreError>> {
+        let point = Point {
+            timestamp: Timestamp::MIN,
+            temperature: Temperature::MAX,
+        };
+        (0..10)
+            .map(|sensor| {
+                Ok(ExportBlock {
+                    sensor: SensorId::new(&format!("s{sensor}")).unwrap(),
+                    points: vec![point; 1000],
+                })
+            })
+            .collect()
+    }
+
+    async fn body_of(
+        blocks: Vec<Result<ExportBlock, StoreError>>,
+        client_pause: Duration,
+    ) -> Vec<io::Result<Bytes>> {
+        let export: Export = Box::pin(futures_util::stream::iter(blocks));
+        let (pieces, received) = mpsc::channel(PIECES_MAX);
+        let idle = Duration::from_millis(50);
+        let sender = tokio::spawn(send(export, Format::Csv, pieces, idle));
+        tokio::time::sleep(client_pause).await;
+        let body = whole(received).collect().await;
+        sender.await.unwrap();
+        body
+    }
+
+    #[tokio::test]
+    async fn a_whole_export_ends_well() {
+        let body = body_of(blocks(), Duration::ZERO).await;
+        let lines: usize = body
+            .into_iter()
+            .map(|piece| piece.unwrap().iter().filter(|&&byte| byte == b'\n').count())
+            .sum();
+        assert_eq!(lines, 10_001);
+        let empty = body_of(Vec::new(), Duration::ZERO).await;
+        assert_eq!(
+            empty[0].as_ref().unwrap(),
+            "sensorId,timestamp,temperature\n"
+        );
+        assert_eq!(empty.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_midway_breaks_the_body_off() {
+        let mut blocks = blocks();
+        blocks[7] = Err(StoreError::new(
+            StoreErrorKind::Damaged,
+            "a chunk is damaged",
+        ));
+        let body = body_of(blocks, Duration::ZERO).await;
+        assert!(body.first().unwrap().is_ok());
+        assert!(body.last().unwrap().is_err());
+    }
+
+    /// A client that wakes up after its export was given up must not take what is left of it for the whole.
+    #[tokio::test]
+    async fn a_client_that_took_nothing_for_too_long_sees_the_body_broken_off() {
+        let body = body_of(blocks(), Duration::from_millis(300)).await;
+        assert!(body.last().unwrap().is_err());
+    }
 
     #[test]
     fn the_preferred_format_is_given() {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::ReadingRoutes;
 use super::wire;
-use crate::http::extract::{RawQuery, shortened};
+use crate::http::extract::{PathPart, RawQuery, shortened};
 use crate::http::json::write_string;
 use crate::http::{Page, Problem, ProblemKind, page};
 use crate::readings::{SensorId, Timestamp, Window};
@@ -46,7 +46,7 @@ pub(super) async fn list(
 /// One sensor.
 pub(super) async fn one(
     State(routes): State<Arc<ReadingRoutes>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart,
     query: RawQuery,
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
@@ -64,7 +64,7 @@ pub(super) async fn one(
 /// A sensor's readings in order of time, a page at a time.
 pub(super) async fn readings(
     State(routes): State<Arc<ReadingRoutes>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart,
     query: RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.parse(&["from", "to", "limit", "cursor"])?;
@@ -103,7 +103,7 @@ pub(super) async fn readings(
 /// A sensor's readings in equal buckets of time, for a chart.
 pub(super) async fn series(
     State(routes): State<Arc<ReadingRoutes>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart,
     query: RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.parse(&["from", "to", "points"])?;

@@ -23,8 +23,6 @@ pub(super) async fn stats(
     };
     let stats = routes.store.stats(&selection).await?;
     let mut out = Vec::with_capacity(96);
-    out.push(b'{');
-    wire::write_stats(&mut out, &stats, wire::STATS_KEYS);
-    out.push(b'}');
+    wire::write_totals(&mut out, &stats);
     Ok(wire::json(out))
 }

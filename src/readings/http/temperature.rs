@@ -110,24 +110,21 @@ fn from_form(text: &str) -> Result<(SensorId, Point), Problem> {
             _ => continue,
         };
         if slot.replace(value).is_some() {
-            return Err(Problem::new(
-                ProblemKind::UnreadableBody,
-                format!("the form has the field {field} twice"),
-            ));
+            return Err(invalid(field, "is sent twice"));
         }
     }
-    let missing = |field| {
-        Problem::new(
-            ProblemKind::InvalidReading,
-            format!("{field} is missing from the form; send sensorId, temperature and timestamp"),
-        )
-        .with_member("field", format!("\"{field}\"").into_bytes())
-    };
-    let sensor_id = sensor_id.ok_or_else(|| missing("sensorId"))?;
-    let temperature = temperature.ok_or_else(|| missing("temperature"))?;
+    let missing = "is missing from the form; send sensorId, temperature and timestamp";
+    let sensor_id = sensor_id.ok_or_else(|| invalid("sensorId", missing))?;
+    let temperature = temperature.ok_or_else(|| invalid("temperature", missing))?;
     Item::from_fields(&sensor_id, timestamp.as_deref(), &temperature)
         .and_then(|item| reading(&item))
         .map_err(|error| refused(&error))
+}
+
+/// A form whose fields are not those of a reading.
+fn invalid(field: &str, reason: &str) -> Problem {
+    Problem::new(ProblemKind::InvalidReading, format!("{field} {reason}"))
+        .with_member("field", format!("\"{field}\"").into_bytes())
 }
 
 /// A reading that came without a timestamp was measured when it was received.

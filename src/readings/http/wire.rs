@@ -7,36 +7,39 @@ use crate::http::json::{write_integer, write_number, write_string};
 use crate::http::{Problem, Query};
 use crate::readings::{Bucket, Point, SensorId, SensorSummary, Stats, Timestamp, Window};
 
-/// The keys of the statistics: these three are what existing clients read.
-pub(super) const STATS_KEYS: [&str; 3] = ["Maximum", "Minimum", "Average"];
-/// The same in what is newer.
-const CAMEL_KEYS: [&str; 3] = ["maximum", "minimum", "average"];
-
 pub(super) fn json(body: impl Into<axum::body::Body>) -> Response {
     let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], body.into()).into_response()
 }
 
-/// `"Maximum":28,"Minimum":-6,"Average":10`, `null` for what there is not.
-pub(super) fn write_stats(out: &mut Vec<u8>, stats: &Stats, keys: [&str; 3]) {
-    let [maximum, minimum, average] = keys;
-    write_key(out, maximum);
+/// `{"Maximum":28,"Minimum":-6,"Average":10}`, `null` for what there is not: these three are what existing clients read.
+pub(super) fn write_totals(out: &mut Vec<u8>, stats: &Stats) {
+    out.extend_from_slice(b"{\"Maximum\":");
     write_or_null(out, stats.maximum(), |out, value| value.write_to(out));
-    out.push(b',');
-    write_key(out, minimum);
+    out.extend_from_slice(b",\"Minimum\":");
     write_or_null(out, stats.minimum(), |out, value| value.write_to(out));
-    out.push(b',');
-    write_key(out, average);
+    out.extend_from_slice(b",\"Average\":");
+    write_or_null(out, stats.average(), write_number);
+    out.push(b'}');
+}
+
+/// `"count":3,"minimum":-6,"maximum":28,"average":10`
+fn write_stats(out: &mut Vec<u8>, stats: &Stats) {
+    out.extend_from_slice(b"\"count\":");
+    write_integer(out, stats.count());
+    out.extend_from_slice(b",\"minimum\":");
+    write_or_null(out, stats.minimum(), |out, value| value.write_to(out));
+    out.extend_from_slice(b",\"maximum\":");
+    write_or_null(out, stats.maximum(), |out, value| value.write_to(out));
+    out.extend_from_slice(b",\"average\":");
     write_or_null(out, stats.average(), write_number);
 }
 
 pub(super) fn write_summary(out: &mut Vec<u8>, summary: &SensorSummary) {
     out.extend_from_slice(b"{\"sensorId\":");
     write_string(out, summary.sensor.as_str());
-    out.extend_from_slice(b",\"count\":");
-    write_integer(out, summary.stats.count());
     out.push(b',');
-    write_stats(out, &summary.stats, CAMEL_KEYS);
+    write_stats(out, &summary.stats);
     out.extend_from_slice(b",\"first\":");
     write_time(out, summary.first);
     out.extend_from_slice(b",\"last\":");
@@ -49,10 +52,8 @@ pub(super) fn write_summary(out: &mut Vec<u8>, summary: &SensorSummary) {
 pub(super) fn write_bucket(out: &mut Vec<u8>, bucket: &Bucket) {
     out.extend_from_slice(b"{\"start\":");
     write_time(out, bucket.start);
-    out.extend_from_slice(b",\"count\":");
-    write_integer(out, bucket.stats.count());
     out.push(b',');
-    write_stats(out, &bucket.stats, CAMEL_KEYS);
+    write_stats(out, &bucket.stats);
     out.push(b'}');
 }
 
@@ -118,9 +119,20 @@ fn write_or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut
 /// The window of `from` and `to`.
 pub(super) fn window(query: &Query) -> Result<Window, Problem> {
     Ok(Window {
-        from: query.parsed("from")?,
-        to: query.parsed("to")?,
+        from: time(query, "from")?,
+        to: time(query, "to")?,
     })
+}
+
+/// A time from the query. The plus sign of an offset stands for a space there, and nearly nobody writes `%2B`; no time ends
+/// in a space and an offset, so what was meant is certain.
+fn time(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+    if let Some((moment, offset)) = query.get(name).and_then(|text| text.rsplit_once(' '))
+        && let Ok(meant) = format!("{moment}+{offset}").parse()
+    {
+        return Ok(Some(meant));
+    }
+    query.parsed(name)
 }
 
 /// The sensor of `sensorId`, if it is given.
@@ -149,19 +161,22 @@ mod tests {
     fn statistics_are_short_numbers_or_null() {
         let written = |stats: &Stats| {
             let mut out = Vec::new();
-            write_stats(&mut out, stats, STATS_KEYS);
+            write_totals(&mut out, stats);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
             written(&Stats::EMPTY),
-            r#""Maximum":null,"Minimum":null,"Average":null"#
+            r#"{"Maximum":null,"Minimum":null,"Average":null}"#
         );
         let stats: Stats = ["28", "-6", "8"].into_iter().map(temperature).collect();
-        assert_eq!(written(&stats), r#""Maximum":28,"Minimum":-6,"Average":10"#);
+        assert_eq!(
+            written(&stats),
+            r#"{"Maximum":28,"Minimum":-6,"Average":10}"#
+        );
         let stats: Stats = ["0.1", "0.2"].into_iter().map(temperature).collect();
         assert_eq!(
             written(&stats),
-            r#""Maximum":0.2,"Minimum":0.1,"Average":0.15"#
+            r#"{"Maximum":0.2,"Minimum":0.1,"Average":0.15}"#
         );
     }
 }

@@ -35,11 +35,11 @@ pub enum BodyErrorKind {
 pub struct BodyError {
     /// What a client can do about it.
     pub kind: BodyErrorKind,
-    /// Where it is wrong, counted as for rejections.
-    pub position: Option<u64>,
+    /// Where it is wrong, and what that counts.
+    pub position: Option<(Place, u64)>,
     /// The field that is wrong.
     pub field: Option<&'static str>,
-    /// What is wrong.
+    /// What is wrong: a sentence, or with a position words that follow the name of the field or item.
     pub reason: String,
 }
 
@@ -70,14 +70,14 @@ impl BodyError {
     }
 
     /// An item that spoils the whole body.
-    pub(super) fn at(position: u64, error: &ItemError) -> Self {
+    pub(super) fn at(place: Place, position: u64, error: &ItemError) -> Self {
         Self {
             kind: if error.is_syntax() {
                 BodyErrorKind::Unreadable
             } else {
                 BodyErrorKind::Invalid
             },
-            position: Some(position),
+            position: Some((place, position)),
             field: error.field(),
             reason: error.reason().to_owned(),
         }
@@ -153,6 +153,11 @@ impl BatchParser {
             }
             Input::Csv(rows) => rows.push(chunk, &mut self.gathering),
         }
+    }
+
+    /// Bytes taken so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Bytes of memory held, about.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::body::BodyError;
-use super::gather::Gathering;
+use super::gather::{Gathering, Place};
 use super::item::echo;
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::ndjson::unreadable;
@@ -113,7 +113,7 @@ impl Rows {
         if self.columns.is_some() {
             gathering.reject(number, error);
         } else {
-            self.failed = Some(BodyError::at(number, error));
+            self.failed = Some(BodyError::at(Place::Line, number, error));
         }
     }
 
@@ -145,8 +145,12 @@ impl Rows {
         match Columns::find(names) {
             Ok(columns) => self.columns = Some(columns),
             Err(reason) => {
-                let reason = format!("{reason}: {HEADER_NEEDED}, and it is {}", echo(row));
-                self.failed = Some(BodyError::at(number, &ItemError::whole(reason)));
+                let reason = format!("{} {reason}: {HEADER_NEEDED}", echo(row));
+                self.failed = Some(BodyError::at(
+                    Place::Line,
+                    number,
+                    &ItemError::whole(reason),
+                ));
             }
         }
     }

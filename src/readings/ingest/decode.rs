@@ -23,6 +23,11 @@ pub enum Encoding {
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// As much is decompressed at a time as this holds, so that a bomb meets the limit before it takes memory.
 const ZSTD_OUTPUT_BYTES: usize = 32 * 1024;
+/// How much comes out of a step at the most: a hundred microseconds of parsing or so, then others get their turn.
+const ZSTD_STEP_BYTES: usize = 256 * 1024;
+/// How much goes into a step: gzip makes at most a thousand times as much of it.
+const GZIP_STEP_BYTES: usize = 512;
+const IDENTITY_STEP_BYTES: usize = 64 * 1024;
 /// What the state, the window and the buffer of a gzip decoder take.
 const GZIP_MEMORY_BYTES: usize = 96 * 1024;
 
@@ -51,32 +56,46 @@ impl Decoder {
         }))
     }
 
-    /// Takes the next piece. A small piece of a bomb can be a lot of work: give a few kilobytes at a time.
+    /// Takes from the front of the next piece as much as is a small step of work, and says whether there is more to do with
+    /// what was given so far. Even a few bytes of a bomb can be many steps.
     ///
     /// # Errors
     /// As [`BatchParser::push`], and when the compression is broken.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
-        if chunk.is_empty() {
-            return Ok(());
-        }
+    pub fn step(&mut self, chunk: &mut &[u8]) -> Result<bool, BodyError> {
         match &mut self.0 {
-            Stage::Identity(parser) => parser.push(chunk),
-            Stage::Gzip(decoder) => {
-                let written = decoder.write_all(chunk);
-                written.map_err(|_| gzip_error(decoder))
+            Stage::Identity(parser) => {
+                parser.push(take(chunk, IDENTITY_STEP_BYTES))?;
+                Ok(!chunk.is_empty())
             }
-            Stage::Zstd(decoder) => decoder.push(chunk),
+            Stage::Gzip(decoder) => {
+                let written = decoder.write_all(take(chunk, GZIP_STEP_BYTES));
+                written.map_err(|_| gzip_error(decoder))?;
+                Ok(!chunk.is_empty())
+            }
+            Stage::Zstd(decoder) => decoder.step(chunk),
         }
+    }
+
+    /// Decompressed bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.parser().bytes()
     }
 
     /// Bytes of memory held, about.
     pub fn memory_bytes(&self) -> usize {
+        let own = match &self.0 {
+            Stage::Identity(_) => 0,
+            Stage::Gzip(_) => GZIP_MEMORY_BYTES,
+            Stage::Zstd(decoder) => decoder.context.sizeof() + ZSTD_OUTPUT_BYTES,
+        };
+        own + self.parser().memory_bytes()
+    }
+
+    fn parser(&self) -> &BatchParser {
         match &self.0 {
-            Stage::Identity(parser) => parser.memory_bytes(),
-            Stage::Gzip(decoder) => decoder.get_ref().parser.memory_bytes() + GZIP_MEMORY_BYTES,
-            Stage::Zstd(decoder) => {
-                decoder.parser.memory_bytes() + decoder.context.sizeof() + ZSTD_OUTPUT_BYTES
-            }
+            Stage::Identity(parser) => parser,
+            Stage::Gzip(decoder) => &decoder.get_ref().parser,
+            Stage::Zstd(decoder) => &decoder.parser,
         }
     }
 
@@ -100,6 +119,13 @@ impl Decoder {
             Stage::Zstd(decoder) => decoder.finish(),
         }
     }
+}
+
+/// Cuts at most `bytes_max` bytes off the front.
+fn take<'a>(chunk: &mut &'a [u8], bytes_max: usize) -> &'a [u8] {
+    let (front, rest) = chunk.split_at(chunk.len().min(bytes_max));
+    *chunk = rest;
+    front
 }
 
 fn gzip_error(decoder: &mut MultiGzDecoder<Sink>) -> BodyError {
@@ -156,30 +182,34 @@ impl Zstd {
         })
     }
 
-    fn push(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
-        let mut input = InBuffer::around(chunk);
-        loop {
-            self.output.clear();
-            let mut output = OutBuffer::around(&mut self.output);
-            if self.complete && input.pos() < chunk.len() {
+    fn step(&mut self, chunk: &mut &[u8]) -> Result<bool, BodyError> {
+        let mut came_out = 0;
+        // After a complete frame nothing is left to come out, and no bytes are not the start of another.
+        while came_out < ZSTD_STEP_BYTES && !(self.complete && chunk.is_empty()) {
+            if self.complete {
                 self.complete = false;
-                // The next frame.
                 self.context
                     .reset(ResetDirective::SessionOnly)
                     .map_err(zstd_error)?;
             }
+            self.output.clear();
+            let mut output = OutBuffer::around(&mut self.output);
+            let mut input = InBuffer::around(chunk);
             let hint = self
                 .context
                 .decompress_stream(&mut output, &mut input)
                 .map_err(zstd_error)?;
+            let taken = input.pos();
+            *chunk = &chunk[taken..];
             self.complete = hint == 0;
-            // A full buffer may leave more to come out, even when all has gone in.
-            let drained = self.complete || self.output.len() < self.output.capacity();
             self.parser.push(&self.output)?;
-            if drained && input.pos() == chunk.len() {
-                return Ok(());
+            came_out += self.output.len();
+            // A buffer that is not full means that all that went in has come out.
+            if chunk.is_empty() && self.output.len() < self.output.capacity() {
+                return Ok(false);
             }
         }
+        Ok(!(self.complete && chunk.is_empty()))
     }
 
     fn finish(self) -> Result<Parsed, BodyError> {

@@ -1,7 +1,7 @@
 //! What a body held: a batch, what was rejected, and where in the body each reading stood.
 
 use super::{Item, ItemError};
-use crate::readings::{Batch, BatchBuilder, Point, RecordMode, SensorId};
+use crate::readings::{Batch, BatchBuilder, Point, RecordMode, Refusal, SensorId};
 
 /// How many rejections are kept to be named; the others are counted.
 const REJECTIONS_MAX: usize = 100;
@@ -50,16 +50,20 @@ impl Parsed {
         }
     }
 
-    /// Counts another rejection, of the reading with this index in the batch.
-    pub fn reject(&mut self, index: usize, reason: String) {
-        self.rejected += 1;
-        if self.rejections.len() < REJECTIONS_MAX {
-            self.rejections.push(Rejection {
-                position: self.position(index),
+    /// Adds what the store refused of the batch.
+    pub fn refuse(&mut self, refusals: &[Refusal]) {
+        self.rejected += refusals.len() as u64;
+        let named = refusals.iter().take(REJECTIONS_MAX);
+        let named: Vec<_> = named
+            .map(|refusal| Rejection {
+                position: self.position(refusal.index),
                 field: None,
-                reason,
-            });
-        }
+                reason: refusal.reason.clone(),
+            })
+            .collect();
+        self.rejections.extend(named);
+        self.rejections.sort_by_key(|rejection| rejection.position);
+        self.rejections.truncate(REJECTIONS_MAX);
     }
 }
 

@@ -5,7 +5,7 @@ use std::str;
 use memchr::memchr2;
 
 use super::body::BodyError;
-use super::gather::Gathering;
+use super::gather::{Gathering, Place};
 use super::lines::ITEM_BYTES_MAX;
 use super::{Item, ItemError};
 
@@ -165,11 +165,11 @@ impl JsonArray {
         }
         let Ok(text) = str::from_utf8(item) else {
             let error = ItemError::unreadable("is not UTF-8");
-            return Err(BodyError::at(position, &error));
+            return Err(BodyError::at(Place::Index, position, &error));
         };
         match Item::from_json(text.trim_ascii()) {
             // What is no JSON is no array, and where its items end is not known.
-            Err(error) if error.is_syntax() => Err(BodyError::at(position, &error)),
+            Err(error) if error.is_syntax() => Err(BodyError::at(Place::Index, position, &error)),
             item => {
                 gathering.take(position, item);
                 Ok(())

@@ -14,17 +14,25 @@ pub(super) fn item(text: &str) -> Option<Item<'_>> {
     let mut temperature = None;
     cursor.expect(b'{')?;
     loop {
-        let key = cursor.string()?;
-        cursor.expect(b':')?;
-        match key {
-            "timestamp" | "time" if timestamp.is_none() => {
-                timestamp = Some(Timestamp::parse(cursor.string()?.as_bytes()).ok()?);
+        cursor.expect(b'"')?;
+        if cursor.skip(b"sensorId\"") || cursor.skip(b"sensorID\"") {
+            cursor.expect(b':')?;
+            if sensor_id.replace(cursor.string()?).is_some() {
+                return None;
             }
-            "sensorId" | "sensorID" if sensor_id.is_none() => sensor_id = Some(cursor.string()?),
-            "temperature" if temperature.is_none() => {
-                temperature = Some(Temperature::parse(cursor.number()?).ok()?);
+        } else if cursor.skip(b"timestamp\"") || cursor.skip(b"time\"") {
+            cursor.expect(b':')?;
+            if timestamp.replace(cursor.timestamp()?).is_some() {
+                return None;
             }
-            _ => return None,
+        } else if cursor.skip(b"temperature\"") {
+            cursor.expect(b':')?;
+            let parsed = Temperature::parse(cursor.number()?).ok()?;
+            if temperature.replace(parsed).is_some() {
+                return None;
+            }
+        } else {
+            return None;
         }
         match cursor.token()? {
             b',' => {}
@@ -45,8 +53,12 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.text.as_bytes().get(self.at) {
+        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.rest().first() {
             self.at += 1;
         }
     }
@@ -54,65 +66,115 @@ impl<'a> Cursor<'a> {
     /// The next byte that is not white space.
     fn token(&mut self) -> Option<u8> {
         self.skip_space();
-        let byte = *self.text.as_bytes().get(self.at)?;
+        let byte = *self.rest().first()?;
         self.at += 1;
         Some(byte)
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
+        // White space is rare between tokens.
+        if self.rest().first() == Some(&byte) {
+            self.at += 1;
+            return Some(());
+        }
         (self.token()? == byte).then_some(())
+    }
+
+    /// Goes past `bytes` if they are next.
+    fn skip<const LENGTH: usize>(&mut self, bytes: &[u8; LENGTH]) -> bool {
+        let next = self.rest().first_chunk::<LENGTH>() == Some(bytes);
+        if next {
+            self.at += LENGTH;
+        }
+        next
     }
 
     /// A string without escapes.
     fn string(&mut self) -> Option<&'a str> {
         self.expect(b'"')?;
         let start = self.at;
-        loop {
-            match *self.text.as_bytes().get(self.at)? {
-                b'"' => break,
-                b'\\' | 0..=0x1f => return None,
-                _ => self.at += 1,
-            }
-        }
+        self.at += plain_length(self.rest());
         let inside = self.text.get(start..self.at)?;
-        self.at += 1;
+        (*self.rest().first()? == b'"').then(|| self.at += 1)?;
         Some(inside)
+    }
+
+    /// A time as a string.
+    fn timestamp(&mut self) -> Option<Timestamp> {
+        /// `2026-11-20T13:00:00Z"`: what parses as a time holds neither a quote nor an escape.
+        const USUAL_LENGTH: usize = 20;
+        self.expect(b'"')?;
+        let rest = self.rest();
+        if rest.get(USUAL_LENGTH) == Some(&b'"')
+            && let Ok(timestamp) = Timestamp::parse(&rest[..USUAL_LENGTH])
+        {
+            self.at += USUAL_LENGTH + 1;
+            return Some(timestamp);
+        }
+        let length = plain_length(rest);
+        (*rest.get(length)? == b'"').then(|| self.at += length + 1)?;
+        Timestamp::parse(&rest[..length]).ok()
     }
 
     /// A number without an exponent, in the grammar of JSON.
     fn number(&mut self) -> Option<&'a [u8]> {
         self.skip_space();
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        if bytes.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        let leading = self.at;
-        let whole_digits = self.digits();
-        if whole_digits == 0 || (whole_digits > 1 && bytes.get(leading) == Some(&b'0')) {
+        let rest = self.rest();
+        let sign = usize::from(rest.first() == Some(&b'-'));
+        let whole = digits(&rest[sign..]);
+        if whole == 0 || (whole > 1 && rest[sign] == b'0') {
             return None;
         }
-        if bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            if self.digits() == 0 {
+        let mut length = sign + whole;
+        if rest.get(length) == Some(&b'.') {
+            let fraction = digits(&rest[length + 1..]);
+            if fraction == 0 {
                 return None;
             }
+            length += 1 + fraction;
         }
-        bytes.get(start..self.at)
-    }
-
-    fn digits(&mut self) -> usize {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.text.as_bytes().get(self.at) {
-            self.at += 1;
-        }
-        self.at - start
+        self.at += length;
+        Some(&rest[..length])
     }
 
     fn is_at_end(&mut self) -> bool {
         self.skip_space();
         self.at == self.text.len()
     }
+}
+
+/// How many digits a text begins with.
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// How many bytes come before the first quote, backslash or control character, eight at a time.
+fn plain_length(text: &[u8]) -> usize {
+    /// A byte, eight times.
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    /// The highest bit of each byte that is below `limit` (up to 128); right up to the first such byte, which is all that is used.
+    const fn below(word: u64, limit: u8) -> u64 {
+        word.wrapping_sub(all(limit)) & !word & all(0x80)
+    }
+    let mut words = text.chunks_exact(8);
+    let mut length = 0;
+    for word in words.by_ref() {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        let special = below(word ^ all(b'"'), 1) | below(word ^ all(b'\\'), 1) | below(word, 0x20);
+        if special != 0 {
+            return length + (special.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    let special = |byte: &&u8| matches!(**byte, b'"' | b'\\' | 0..=0x1f);
+    length
+        + words
+            .remainder()
+            .iter()
+            .take_while(|byte| !special(byte))
+            .count()
 }
 
 #[cfg(test)]
@@ -186,6 +248,17 @@ mod tests {
             if let Some(item) = item(&text) {
                 prop_assert_eq!(Item::from_any_json(&text), Ok(item));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn eight_at_a_time_finds_the_first(text in prop::collection::vec(
+            prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x1eu8..0x24, Just(b'a')], 0..40,
+        )) {
+            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            let first = text.iter().position(special).unwrap_or(text.len());
+            prop_assert_eq!(plain_length(&text), first);
         }
     }
 

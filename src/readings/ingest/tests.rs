@@ -227,7 +227,9 @@ fn decode(encoding: Encoding, body: &[u8], piece: usize) -> Result<Parsed, BodyE
     let parser = BatchParser::new(Format::Ndjson, RecordMode::Partial, LIMIT);
     let mut decoder = Decoder::new(encoding, parser).unwrap();
     for chunk in body.chunks(piece) {
-        decoder.push(chunk)?;
+        let mut rest = chunk;
+        while decoder.step(&mut rest)? {}
+        assert!(rest.is_empty());
     }
     decoder.finish()
 }

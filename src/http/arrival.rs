@@ -1,0 +1,153 @@
+//! The body of a request on its way in: how far it is, and what becomes of the rest when nobody wants it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+
+/// A client that keeps sending may take as long as it needs, as long as it sends this much on average.
+const BYTES_PER_SECOND_MIN: u64 = 1024;
+
+/// How much of a body that was refused is taken in, and for how long, so that the client gets to read why: closing a
+/// connection on which bytes wait to be read resets it, and the answer can be lost with it.
+const REST_BYTES_MAX: usize = 16 << 20;
+const REST_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How far a body is, as those see it who wait for its request to be answered.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    start: Instant,
+    /// The last time a piece came, in milliseconds from the start.
+    last_milliseconds: AtomicU64,
+    received_bytes: AtomicU64,
+    ended: AtomicBool,
+    /// What the handler left unread.
+    rest: Mutex<Option<Incoming>>,
+}
+
+impl Arrival {
+    /// A body, and how far it is.
+    pub(super) fn watch(body: Incoming) -> (Arc<Self>, ArrivingBody) {
+        let arrival = Arc::new(Self {
+            start: Instant::now(),
+            last_milliseconds: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            rest: Mutex::new(None),
+        });
+        let body = ArrivingBody {
+            body: Some(body),
+            arrival: Arc::clone(&arrival),
+        };
+        (arrival, body)
+    }
+
+    /// The moment its last byte came; `None` while more is to come.
+    pub(super) fn ended_at(&self) -> Option<Instant> {
+        self.ended.load(Ordering::Acquire).then(|| {
+            self.start + Duration::from_millis(self.last_milliseconds.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Whether so little has come that the client is only holding on to the connection.
+    pub(super) fn is_dripping(&self) -> bool {
+        let received = self.received_bytes.load(Ordering::Relaxed);
+        received
+            < self
+                .start
+                .elapsed()
+                .as_secs()
+                .saturating_mul(BYTES_PER_SECOND_MIN)
+    }
+
+    /// Takes in what the handler left unread, within bounds. A client that waits to be asked for its body is not asked.
+    pub(super) async fn discard_rest(&self, waits_to_be_asked: bool) {
+        if self.ended.load(Ordering::Acquire)
+            || (waits_to_be_asked && self.received_bytes.load(Ordering::Relaxed) == 0)
+        {
+            return;
+        }
+        let Some(mut rest) = self.rest.lock().take() else {
+            return;
+        };
+        let discard = async {
+            let mut room = REST_BYTES_MAX;
+            while let Some(Ok(frame)) = rest.frame().await {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                match room.checked_sub(bytes) {
+                    Some(left) => room = left,
+                    None => break,
+                }
+            }
+        };
+        // Running out of time is one of the bounds.
+        let _ = tokio::time::timeout(REST_TIME_MAX, discard).await;
+    }
+
+    fn note(&self, bytes: usize) {
+        self.received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        let milliseconds = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_milliseconds
+            .store(milliseconds, Ordering::Relaxed);
+    }
+}
+
+/// A body that tells its [`Arrival`] how far it is.
+#[derive(Debug)]
+pub(super) struct ArrivingBody {
+    /// There until it is dropped.
+    body: Option<Incoming>,
+    arrival: Arc<Arrival>,
+}
+
+impl Body for ArrivingBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        if let Poll::Ready(frame) = &polled {
+            let data = frame
+                .as_ref()
+                .and_then(|frame| frame.as_ref().ok()?.data_ref());
+            this.arrival.note(data.map_or(0, Bytes::len));
+            if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
+                this.arrival.ended.store(true, Ordering::Release);
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+impl Drop for ArrivingBody {
+    fn drop(&mut self) {
+        if !self.arrival.ended.load(Ordering::Acquire) {
+            *self.arrival.rest.lock() = self.body.take();
+        }
+    }
+}

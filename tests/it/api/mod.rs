@@ -1,0 +1,18 @@
+//! The real server, over HTTP: what it answers, what it must not answer, and what it keeps.
+
+mod bad_input;
+mod batches;
+mod concurrency;
+mod damage;
+mod export;
+mod limits;
+mod media_types;
+mod pages;
+mod rejections;
+mod routing;
+mod sensors;
+mod series;
+mod shutdown;
+mod statistics;
+mod temperature;
+mod timeouts;

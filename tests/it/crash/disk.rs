@@ -1,0 +1,69 @@
+//! A disk that refuses a write: no acknowledgement comes of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, Server, lines};
+
+/// 3 MiB, in units of 512 bytes.
+const FILE_BLOCKS_MAX: u64 = 6144;
+
+#[tokio::test]
+async fn a_write_that_fails_on_disk_is_never_acknowledged() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let mut server = Server::with_file_limit(&directory, FILE_BLOCKS_MAX);
+    let client = server.client();
+    let mut acknowledged = Vec::new();
+    let mut refused = 0;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for n in 0.. {
+        assert!(Instant::now() < deadline, "the disk never had enough");
+        let batch = lines(&format!("sensor-{n:04}"), 2000);
+        let request = client.request("POST", "/api/readings");
+        let request = request
+            .header("content-type", "application/x-ndjson")
+            .body(batch.clone());
+        match Answer::try_to(request).await {
+            Ok(answer) if answer.status == 200 => acknowledged.push((n, batch)),
+            Ok(answer) => {
+                assert!(
+                    matches!(answer.status, 500 | 503 | 507),
+                    "{}",
+                    answer.text()
+                );
+                assert_eq!(
+                    answer.header("content-type"),
+                    Some("application/problem+json")
+                );
+                refused += 1;
+            }
+            Err(error) => assert!(refused > 0, "gone without a word: {error}"),
+        }
+        // What the server answers when it is stopping, and that it does stop.
+        if refused > 0 && server.has_ended() {
+            break;
+        }
+    }
+    assert!(!acknowledged.is_empty());
+    let exited = server.wait();
+    assert_eq!(exited.code, Some(4), "{}", exited.output);
+    assert!(exited.output.contains("readings.db"), "{}", exited.output);
+
+    let server = Server::try_in(&directory, &[]).unwrap();
+    let client = server.client();
+    let stored = client.everything().await;
+    for (n, batch) in &acknowledged {
+        assert!(
+            stored.contains(batch.as_str()),
+            "batch {n} was acknowledged and is not there"
+        );
+    }
+    // One that was refused is there whole or not at all.
+    assert_eq!(stored.lines().count() % 2000, 0);
+    let stats = client.stats("").await;
+    assert_eq!(stats, r#"{"Maximum":99,"Minimum":0,"Average":49.5}"#);
+    let data = server.data();
+    assert_eq!(server.stop().code, Some(0));
+    let report = fieldstation::readings::embedded::verify(&data, &mut |_, _| {}).unwrap();
+    assert!(report.is_sound(), "{report:#?}");
+}

@@ -1,0 +1,152 @@
+//! `kill -9` at random moments while many connections write: nothing that was acknowledged is lost, nothing is invented, and
+//! the statistics equal a recount.
+//!
+//! `FIELDSTATION_CRASH_KILLS` says how many kills (10 by default); `FIELDSTATION_CRASH_SEED` writes the same readings again as
+//! a run that printed it.
+
+mod audit;
+mod disk;
+mod keys;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldstation::readings::embedded::VerifyReport;
+use futures_util::future;
+
+use self::audit::audit;
+use self::writer::{Habit, Writer};
+use crate::support::{Random, Server};
+
+/// Connections that write at once.
+const WRITERS: usize = 16;
+/// A kill comes at most so long after the writing began.
+const KILL_AFTER_MAX: Duration = Duration::from_millis(400);
+/// Kills of the store with much data.
+const BULK_KILLS: u64 = 3;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a setting of the tests, not of the server"
+)]
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+    )
+}
+
+fn kills() -> u64 {
+    setting("FIELDSTATION_CRASH_KILLS")
+        .unwrap_or(10)
+        .max(BULK_KILLS + 1)
+}
+
+fn random() -> Random {
+    let seed = setting("FIELDSTATION_CRASH_SEED").unwrap_or_else(Random::any_seed);
+    println!("FIELDSTATION_CRASH_SEED={seed}");
+    Random::new(seed)
+}
+
+/// Lets all writers write until the server dies. Says how many readings somebody saw meanwhile.
+async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mut Random) -> usize {
+    let kill_after = KILL_AFTER_MAX.mul_f64(random.below(1001) as f64 / 1000.0);
+    // Some die while they are stopping, with the last chunks on their way to disk.
+    let stop_first = random
+        .one_in(4)
+        .then(|| Duration::from_millis(random.below(60)));
+    let client = server.client();
+    let acknowledged: usize = writers.iter().map(Writer::acknowledged).sum();
+    let writing = future::join_all(
+        writers
+            .iter_mut()
+            .map(|writer| writer.write(client.clone())),
+    );
+    let killing = async {
+        // The moment is the point: whatever the server does then is what it is killed in.
+        tokio::time::sleep(kill_after).await;
+        if let Some(stop_first) = stop_first {
+            server.sigterm();
+            tokio::time::sleep(stop_first).await;
+        }
+        server.kill9();
+    };
+    let (_, (), seen) = future::join3(writing, killing, audit::watch(&client)).await;
+    let now: usize = writers.iter().map(Writer::acknowledged).sum();
+    println!(
+        "killed after {kill_after:?}, stopping for {stop_first:?}: {} requests acknowledged, {seen} readings seen",
+        now - acknowledged
+    );
+    seen
+}
+
+/// Kills a server again and again on one directory, so that damage would add up. Says what the last kill left on disk.
+async fn kill_again_and_again(
+    mut server: Server,
+    writers: &mut [Writer],
+    kills: u64,
+    random: &mut Random,
+) -> VerifyReport {
+    for kill in 1..=kills {
+        let seen = write_and_kill(&mut server, writers, random).await;
+        server = server.restart();
+        let readings = audit(&server, writers).await;
+        assert!(
+            readings >= seen,
+            "{seen} readings were seen, of which only {readings} were durable"
+        );
+        println!("kill {kill} of {kills}: {readings} readings, all as they should be");
+    }
+    let acknowledged: usize = writers.iter().map(Writer::acknowledged).sum();
+    assert!(
+        acknowledged > 0,
+        "nothing was ever acknowledged, so nothing was tested"
+    );
+    let directory = Arc::clone(server.directory());
+    let data = server.data();
+    server.kill9();
+    let left = audit::verify(&data, writers);
+    // And once more after it has been stopped as it should be, with everything sealed.
+    let server = Server::try_in(&directory, &[]).unwrap();
+    audit(&server, writers).await;
+    assert_eq!(server.stop().code, Some(0));
+    audit::verify(&data, writers);
+    left
+}
+
+#[tokio::test]
+async fn every_acknowledged_reading_survives_every_kill() {
+    let mut random = random();
+    let mut writers: Vec<_> = (0..WRITERS)
+        .map(|number| Writer::new(number, Habit::Devices, random.number()))
+        .collect();
+    let kills = kills() - BULK_KILLS;
+    kill_again_and_again(Server::start(), &mut writers, kills, &mut random).await;
+}
+
+#[tokio::test]
+async fn kills_while_much_is_sealed_lose_nothing() {
+    let mut random = random();
+    let mut writers: Vec<_> = (0..WRITERS)
+        .map(|number| {
+            let habit = if number < 3 {
+                Habit::Bulk
+            } else {
+                Habit::Devices
+            };
+            Writer::new(number, habit, random.number())
+        })
+        .collect();
+    let server = Server::start();
+    let client = server.client();
+    // More than the store keeps unsealed, so that it seals from here on, and after every restart.
+    let filling = writers
+        .iter_mut()
+        .take(3)
+        .map(|writer| writer.fill(client.clone(), 350_000));
+    future::join_all(filling).await;
+    let left = kill_again_and_again(server, &mut writers, BULK_KILLS, &mut random).await;
+    assert!(left.chunks > 0, "nothing was being sealed: {left:?}");
+}

@@ -1,0 +1,162 @@
+//! One connection's worth of writing, and what must be there afterwards.
+
+use std::collections::HashMap;
+
+use fieldstation::readings::Temperature;
+
+use super::keys::{Key, json, temperature};
+use crate::support::{Answer, Client, Random};
+
+/// What a writer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Single readings and small batches of a few sensors: new, late, repeated and replaced ones.
+    Devices,
+    /// Thousands of readings a batch over fifty sensors, some of them late.
+    Bulk,
+}
+
+/// A connection that writes readings of its own, one request after the other.
+pub struct Writer {
+    number: usize,
+    habit: Habit,
+    random: Random,
+    /// The next moment that is new.
+    step: i64,
+    /// Keys that were written, to write some of them again.
+    written: Vec<Key>,
+    /// What was acknowledged: it must be there.
+    certain: HashMap<Key, Temperature>,
+    /// The request that was on its way when the server died: all of it may be there, or nothing.
+    in_flight: HashMap<Key, Temperature>,
+    acknowledged: usize,
+}
+
+impl Writer {
+    pub fn new(number: usize, habit: Habit, seed: u64) -> Self {
+        Self {
+            number,
+            habit,
+            random: Random::new(seed),
+            step: 1_000_000,
+            written: Vec::new(),
+            certain: HashMap::new(),
+            in_flight: HashMap::new(),
+            acknowledged: 0,
+        }
+    }
+
+    /// How many requests were acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged
+    }
+
+    pub fn certain(&self) -> &HashMap<Key, Temperature> {
+        &self.certain
+    }
+
+    pub fn in_flight(&self) -> &HashMap<Key, Temperature> {
+        &self.in_flight
+    }
+
+    /// The request that was on its way turned out to be stored, or not.
+    pub fn settle(&mut self, stored: bool) {
+        let in_flight = std::mem::take(&mut self.in_flight);
+        if stored {
+            self.certain.extend(in_flight);
+        }
+    }
+
+    /// Writes until the server is gone.
+    pub async fn write(&mut self, client: Client) {
+        while self.send(&client).await {}
+    }
+
+    /// Writes at least so many readings.
+    pub async fn fill(&mut self, client: Client, readings: usize) {
+        while self.certain.len() < readings {
+            assert!(self.send(&client).await, "the server has gone");
+        }
+    }
+
+    /// One request; says whether it was acknowledged.
+    async fn send(&mut self, client: &Client) -> bool {
+        let readings = self.readings();
+        self.in_flight = readings.iter().copied().collect();
+        let mut body = String::with_capacity(readings.len() * 90);
+        for (key, temperature) in &readings {
+            json(&mut body, *key, *temperature);
+            body.push('\n');
+        }
+        let request = if readings.len() == 1 && self.random.one_in(2) {
+            client.request("PUT", "/api/temperature")
+        } else {
+            client
+                .request("POST", "/api/readings")
+                .header("content-type", "application/x-ndjson")
+        };
+        // Without an answer nobody knows.
+        let Ok(answer) = Answer::try_to(request.body(body)).await else {
+            return false;
+        };
+        match answer.status {
+            200 => {}
+            // Stopping: it may or may not be stored, as when the answer is lost.
+            503 => return false,
+            _ => panic!("{}", answer.text()),
+        }
+        self.acknowledged += 1;
+        self.written.extend(readings.iter().map(|(key, _)| *key));
+        self.certain.extend(self.in_flight.drain());
+        true
+    }
+
+    fn readings(&mut self) -> Vec<(Key, Temperature)> {
+        let count = match self.habit {
+            Habit::Bulk => 2000 + self.random.below(6000),
+            Habit::Devices if self.random.one_in(3) => 2 + self.random.below(30),
+            Habit::Devices => 1,
+        };
+        (0..count).map(|_| self.reading()).collect()
+    }
+
+    fn reading(&mut self) -> (Key, Temperature) {
+        // A fleet is mostly on time.
+        let unusual = match self.habit {
+            Habit::Devices => 3,
+            Habit::Bulk => 500,
+        };
+        if self.random.one_in(unusual) && !self.written.is_empty() {
+            let at = self.random.below(self.written.len() as u64) as usize;
+            let key = self.written[at];
+            return match self.random.below(3) {
+                // Late: between two that are there already, or before all of them.
+                0 => (self.late(), temperature(&mut self.random)),
+                // Repeated.
+                1 => (key, self.certain[&key]),
+                // Replaced.
+                _ => (key, temperature(&mut self.random)),
+            };
+        }
+        self.step += 2;
+        (
+            Key::new(self.number, self.sensor(), self.step),
+            temperature(&mut self.random),
+        )
+    }
+
+    fn late(&mut self) -> Key {
+        let step = self.random.below(self.step as u64 / 2) as i64 * 2 + 1;
+        let sensor = self.sensor();
+        Key::new(self.number, sensor, step)
+    }
+
+    /// Sensors are shared by all writers, so that their readings meet in the same chunks.
+    fn sensor(&mut self) -> u16 {
+        let sensors = match self.habit {
+            Habit::Devices => 6,
+            Habit::Bulk => 50,
+        };
+        self.random.below(sensors) as u16
+    }
+}

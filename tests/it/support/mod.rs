@@ -1,0 +1,13 @@
+//! What tests need to drive the real server.
+
+mod bodies;
+mod client;
+mod random;
+mod raw;
+mod server;
+
+pub use bodies::{gzip, lines, reading, zstd};
+pub use client::{Answer, Client};
+pub use random::Random;
+pub use raw::{Raw, RawAnswer};
+pub use server::{Server, run};

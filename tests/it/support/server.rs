@@ -1,0 +1,335 @@
+//! The real binary, on a port of its own, with a directory that goes when the test ends.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Client;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
+/// How long a machine under load may take for a start or a stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How to start a server, again and again.
+#[derive(Clone)]
+struct Setup {
+    directory: Arc<TempDir>,
+    arguments: Vec<String>,
+    /// The size beyond which the process cannot write to a file, in units of 512 bytes.
+    file_blocks_max: Option<u64>,
+}
+
+/// A running server. It is killed when this goes.
+pub struct Server {
+    process: Process,
+    address: SocketAddr,
+    setup: Setup,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Exited {
+    /// None when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output and standard error.
+    pub output: String,
+}
+
+impl Server {
+    /// A server with an empty data directory.
+    pub fn start() -> Self {
+        Self::with_args(&[])
+    }
+
+    /// A server with an empty data directory and settings.
+    pub fn with_args(arguments: &[&str]) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::try_in(&directory, arguments).unwrap()
+    }
+
+    /// A server on a directory that may hold data; how it ended when it does not start.
+    pub fn try_in(directory: &Arc<TempDir>, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            directory: Arc::clone(directory),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            file_blocks_max: None,
+        })
+    }
+
+    /// A server that cannot make a file larger than so many units of 512 bytes, as on a disk that breaks: writes beyond fail.
+    pub fn with_file_limit(directory: &Arc<TempDir>, file_blocks_max: u64) -> Self {
+        let setup = Setup {
+            directory: Arc::clone(directory),
+            arguments: Vec::new(),
+            file_blocks_max: Some(file_blocks_max),
+        };
+        Self::launch(setup).unwrap()
+    }
+
+    fn launch(setup: Setup) -> Result<Self, Exited> {
+        let mut command = match setup.file_blocks_max {
+            None => Command::new(BINARY),
+            Some(blocks) => {
+                // The signal is ignored in the server, too, which inherits that: its writes fail instead of killing it.
+                let mut shell = Command::new("/bin/sh");
+                let script = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
+                shell.args(["-c", script, "sh", &blocks.to_string(), BINARY]);
+                shell
+            }
+        };
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .arg("--data")
+            .arg(setup.directory.path().join("data"))
+            .args(&setup.arguments);
+        let mut process = Process::spawn(&mut command);
+        match process.address() {
+            Some(address) => Ok(Self {
+                process,
+                address,
+                setup,
+            }),
+            None => Err(process.wait()),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client with connections of its own.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    pub fn directory(&self) -> &Arc<TempDir> {
+        &self.setup.directory
+    }
+
+    /// What it stores is here.
+    pub fn data(&self) -> PathBuf {
+        self.setup.directory.path().join("data")
+    }
+
+    pub fn log(&self) -> String {
+        self.process.output.text()
+    }
+
+    /// The most memory that was resident so far.
+    pub fn memory_peak_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.child.id());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kibibytes.trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Asks it to stop.
+    pub fn sigterm(&self) {
+        let kill = format!("kill -TERM {}", self.process.child.id());
+        let status = Command::new("/bin/sh").args(["-c", &kill]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self) -> Exited {
+        self.process.wait()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.child.try_wait().unwrap().is_some()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(self) -> Exited {
+        self.sigterm();
+        self.wait()
+    }
+
+    /// Kills it without any warning.
+    pub fn kill9(&mut self) {
+        self.process.kill();
+    }
+
+    /// Kills it if it still runs, and starts it again with the same data and settings.
+    pub fn restart(self) -> Self {
+        let setup = self.setup.clone();
+        drop(self);
+        Self::launch(setup).unwrap()
+    }
+
+    /// Kills it if it still runs, and starts it again with the same data and other settings.
+    pub fn restart_with(self, arguments: &[&str]) -> Self {
+        let directory = Arc::clone(&self.setup.directory);
+        drop(self);
+        Self::try_in(&directory, arguments).unwrap()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server at {}", self.address)
+    }
+}
+
+/// Runs the binary to its end.
+pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
+    let mut command = Command::new(BINARY);
+    command.current_dir(directory).args(arguments);
+    Process::spawn(&mut command).wait()
+}
+
+/// A process and what it writes.
+struct Process {
+    child: Child,
+    output: Arc<Output>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    fn spawn(command: &mut Command) -> Self {
+        // Settings of whoever runs the tests are none of theirs.
+        let mut child = command
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = Arc::new(Output::default());
+        let streams: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
+        output.state.lock().unwrap().open = streams.len();
+        let readers = streams.map(|stream| {
+            let output = Arc::clone(&output);
+            std::thread::spawn(move || output.read(stream))
+        });
+        Self {
+            child,
+            output,
+            readers: readers.into(),
+        }
+    }
+
+    /// Where it listens; none when it ended before it did.
+    fn address(&self) -> Option<SocketAddr> {
+        self.output.wait_for(|text| text.lines().find_map(address))
+    }
+
+    fn wait(&mut self) -> Exited {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "still running: {}",
+                self.output.text()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.readers
+            .drain(..)
+            .for_each(|reader| reader.join().unwrap());
+        Exited {
+            code: status.code(),
+            output: self.output.text(),
+        }
+    }
+
+    fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the server wrote:\n{}---", self.output.text());
+        }
+    }
+}
+
+/// The address in a line of the log.
+fn address(line: &str) -> Option<SocketAddr> {
+    let entry: Value = serde_json::from_str(line).ok()?;
+    let address = entry
+        .get("address")
+        .or_else(|| entry.get("fields")?.get("address"))?;
+    address.as_str()?.parse().ok()
+}
+
+#[derive(Default)]
+struct Output {
+    state: Mutex<OutputState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct OutputState {
+    text: String,
+    /// Streams that have not ended.
+    open: usize,
+}
+
+impl Output {
+    fn read(&self, stream: impl Read) {
+        let mut lines = BufReader::new(stream);
+        loop {
+            let mut line = Vec::new();
+            let length = lines.read_until(b'\n', &mut line).unwrap_or(0);
+            let mut state = self.state.lock().unwrap();
+            state.text.push_str(&String::from_utf8_lossy(&line));
+            if length == 0 {
+                state.open -= 1;
+            }
+            self.changed.notify_all();
+            if length == 0 {
+                return;
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        self.state.lock().unwrap().text.clone()
+    }
+
+    /// Waits until something is found in the text; none when the text ends without it.
+    fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.state.lock().unwrap();
+        loop {
+            match find(&state.text) {
+                None if state.open > 0 => {}
+                found => return found,
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "waited in vain; the server wrote: {}",
+                state.text
+            );
+            state = self.changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}
