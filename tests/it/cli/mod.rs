@@ -4,7 +4,9 @@ mod export;
 mod fake;
 mod healthcheck;
 mod import;
+mod liar;
 mod retries;
+mod simulate;
 mod verify;
 
 use std::io::{Read, Write};
