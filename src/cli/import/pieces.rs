@@ -30,6 +30,20 @@ pub(super) struct ReadOptions {
     pub(super) piece_readings_max: usize,
 }
 
+impl ReadOptions {
+    /// Whether something was said that has no meaning for NDJSON.
+    fn is_about_csv(&self) -> bool {
+        let columns = &self.columns;
+        let choices = [
+            &columns.timestamp,
+            &columns.temperature,
+            &columns.sensor,
+            &columns.sensor_id,
+        ];
+        !self.header || self.delimiter.is_some() || choices.iter().any(|choice| choice.is_some())
+    }
+}
+
 /// A part of a file, in the order of its lines.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -94,6 +108,14 @@ struct Gatherer<'a> {
 
 impl Gatherer<'_> {
     fn read_ndjson(&mut self, source: Source) -> Result<(), Failure> {
+        if self.options.is_about_csv() {
+            let error = anyhow!(
+                "{}: this is NDJSON, where every line names its own fields; --sensor-id, \
+                 --…-column, --no-header and --delimiter are for CSV",
+                self.name
+            );
+            return Err(Failure::new(FailureKind::Configuration, error));
+        }
         let mut lines = Lines::new(source.input);
         while self.wanted {
             match lines.next_line() {

@@ -288,6 +288,9 @@ fn ndjson_is_read_with_all_spellings() {
         export(directory.path()),
         "sensorId,timestamp,temperature\n7,2026-11-20T13:00:00Z,2\na,2026-11-20T13:00:00Z,1.5\n"
     );
+    import_into_data(directory.path(), &["a", "--sensor-id", "b"])
+        .with_code(2)
+        .says("are for CSV");
     fs::write(directory.path().join("array"), "[{}]").unwrap();
     import_into_data(directory.path(), &["array"])
         .with_code(1)
