@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     Nothing,
-    /// One reading is acknowledged and not stored.
+    /// The first reading is acknowledged and not stored, however often it is sent.
     Loses,
     /// A reading that is sent again counts again.
     CountsTwice,
@@ -43,6 +43,8 @@ type Readings = BTreeMap<Timestamp, Temperature>;
 struct Liar {
     lie: Lie,
     requests: AtomicU64,
+    /// The first reading.
+    lost: Mutex<Option<(String, Timestamp)>>,
     sensors: Mutex<BTreeMap<String, (Readings, Stats)>>,
 }
 
@@ -62,6 +64,7 @@ impl Server {
         let liar = Arc::new(Liar {
             lie,
             requests: AtomicU64::new(0),
+            lost: Mutex::default(),
             sensors: Mutex::default(),
         });
         let router = Router::new()
@@ -115,15 +118,16 @@ impl Liar {
     /// 0 for recorded, 1 for unchanged, 2 for replaced.
     fn record(&self, text: &str) -> usize {
         let item = Item::from_json(text).unwrap();
-        let mut sensors = self.sensors.lock();
-        let first = sensors.is_empty();
-        let (readings, stats) = sensors.entry(item.sensor_id.into_owned()).or_default();
         let (timestamp, temperature) = (item.timestamp.unwrap(), item.temperature);
+        let key = (item.sensor_id.into_owned(), timestamp);
+        if self.lie == Lie::Loses && *self.lost.lock().get_or_insert(key.clone()) == key {
+            return 0;
+        }
+        let mut sensors = self.sensors.lock();
+        let (readings, stats) = sensors.entry(key.0).or_default();
         let before = readings.get(&timestamp).copied();
-        match before {
-            None if first && self.lie == Lie::Loses => return 0,
-            Some(_) if self.lie == Lie::KeepsTheFirst => return 1,
-            _ => {}
+        if before.is_some() && self.lie == Lie::KeepsTheFirst {
+            return 1;
         }
         readings.insert(timestamp, temperature);
         if self.lie == Lie::CountsTwice {

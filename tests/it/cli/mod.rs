@@ -5,8 +5,10 @@ mod fake;
 mod healthcheck;
 mod import;
 mod liar;
+mod live;
 mod retries;
 mod simulate;
+mod station;
 mod verify;
 
 use std::io::{Read, Write};
