@@ -121,6 +121,7 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
             eprintln!("reading standard input; Ctrl-D ends it, and --help says what else there is");
         }
     }
+    source::check(&files)?;
     let target = Target::from(arguments.target);
     let sink = match &target {
         Target::Directory(directory) => Sink::Directory(open_store(directory)?),

@@ -173,6 +173,19 @@ fn columns_that_are_missing_are_an_error_that_says_what_to_pass() {
     let both = ["a.csv", "--sensor-id", "s", "--sensor-column", "1"];
     import_into_data(directory.path(), &both).with_code(2);
     import_into_data(directory.path(), &["a.csv", "--sensor-id", "\u{7}"]).with_code(2);
+    let second_missing = [
+        "import",
+        "a.csv",
+        "missing.csv",
+        "--data",
+        "other",
+        "--sensor-id",
+        "s",
+    ];
+    fieldstation(directory.path(), &second_missing)
+        .with_code(1)
+        .says("missing.csv");
+    assert!(!directory.path().join("other").exists());
     import_into_data(directory.path(), &["missing.csv"])
         .with_code(1)
         .says("missing.csv");
