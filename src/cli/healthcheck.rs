@@ -9,7 +9,7 @@ use reqwest::{Method, Request};
 use super::client::{Client, Patience};
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
-use super::{Failure, runtime};
+use super::{Failure, runtime, standard_output};
 
 /// Which server, and how long to wait for it.
 #[derive(Debug, Args)]
@@ -53,6 +53,8 @@ async fn check(arguments: Arguments) -> Result<(), Failure> {
         .call(&request, |_| {})
         .await
         .map_err(|error| anyhow!("not ready: {error}"))?;
-    println!("ready: {}", client.server());
-    Ok(())
+    Ok(standard_output::print(&format!(
+        "ready: {}\n",
+        client.server()
+    ))?)
 }

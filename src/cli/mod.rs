@@ -11,6 +11,7 @@ mod runtime;
 mod serve;
 mod server_url;
 mod simulate;
+mod standard_output;
 mod target;
 mod verify;
 mod wire;

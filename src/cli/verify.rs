@@ -1,15 +1,14 @@
 //! `fieldstation verify`: whether what is on disk is what was written.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use indicatif::HumanCount;
 use serde_json::json;
 
-use super::{Failure, FailureKind, progress};
+use super::{Failure, FailureKind, progress, standard_output};
 use crate::readings::embedded::{VerifyReport, verify};
 
 /// What to verify.
@@ -60,9 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             started.elapsed(),
         )
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write standard output")?;
+    standard_output::print(&text)?;
     if report.is_sound() {
         return Ok(());
     }

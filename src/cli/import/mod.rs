@@ -8,6 +8,7 @@ mod sink;
 mod source;
 mod summary;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -116,7 +117,11 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
     let mut files = arguments.files;
     if files.is_empty() {
         files.push(PathBuf::from("-"));
+        if std::io::stdin().is_terminal() {
+            eprintln!("reading standard input; Ctrl-D ends it, and --help says what else there is");
+        }
     }
+    source::check(&files)?;
     let target = Target::from(arguments.target);
     let sink = match &target {
         Target::Directory(directory) => Sink::Directory(open_store(directory)?),

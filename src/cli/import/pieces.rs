@@ -30,6 +30,20 @@ pub(super) struct ReadOptions {
     pub(super) piece_readings_max: usize,
 }
 
+impl ReadOptions {
+    /// Whether something was said that has no meaning for NDJSON.
+    fn is_about_csv(&self) -> bool {
+        let columns = &self.columns;
+        let choices = [
+            &columns.timestamp,
+            &columns.temperature,
+            &columns.sensor,
+            &columns.sensor_id,
+        ];
+        !self.header || self.delimiter.is_some() || choices.iter().any(|choice| choice.is_some())
+    }
+}
+
 /// A part of a file, in the order of its lines.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -94,6 +108,14 @@ struct Gatherer<'a> {
 
 impl Gatherer<'_> {
     fn read_ndjson(&mut self, source: Source) -> Result<(), Failure> {
+        if self.options.is_about_csv() {
+            let error = anyhow!(
+                "{}: this is NDJSON, where every line names its own fields; --sensor-id, \
+                 --…-column, --no-header and --delimiter are for CSV",
+                self.name
+            );
+            return Err(Failure::new(FailureKind::Configuration, error));
+        }
         let mut lines = Lines::new(source.input);
         while self.wanted {
             match lines.next_line() {
@@ -262,5 +284,111 @@ impl Gatherer<'_> {
             explain(error)
         )
         .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces(text: String, format: Format, piece_readings_max: usize) -> Vec<Piece> {
+        let source = Source {
+            name: "a".to_owned(),
+            format,
+            delimiter: b',',
+            input: Box::new(io::Cursor::new(text)),
+        };
+        let options = ReadOptions {
+            columns: ColumnChoice::default(),
+            header: true,
+            delimiter: None,
+            piece_readings_max,
+        };
+        let mut pieces = Vec::new();
+        let mut emit = |piece| {
+            pieces.push(piece);
+            true
+        };
+        read(source, &options, &mut emit).unwrap();
+        pieces
+    }
+
+    /// What a line of a file is.
+    #[derive(Clone, Debug)]
+    enum Kind {
+        Good(u8, i16),
+        Bad,
+        Blank,
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            5 => (any::<u8>(), any::<i16>()).prop_map(|(sensor, value)| Kind::Good(sensor, value)),
+            1 => Just(Kind::Bad),
+            1 => Just(Kind::Blank),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_is_in_one_piece_with_its_number(
+            kinds in prop::collection::vec(kind(), 0..60),
+            piece_readings_max in 1usize..20,
+            csv in any::<bool>(),
+        ) {
+            let mut text = String::new();
+            if csv {
+                text.push_str("sensor,time,value\n");
+            }
+            for (number, kind) in kinds.iter().enumerate() {
+                let time = format!("2026-11-20T13:00:{:02}Z", number % 60);
+                text.push_str(&match (kind, csv) {
+                    (Kind::Good(sensor, value), true) => format!("s{sensor},{time},{}\n", value / 256),
+                    (Kind::Good(sensor, value), false) => format!(
+                        "{{\"sensorId\":\"s{sensor}\",\"timestamp\":\"{time}\",\"temperature\":{}}}\n",
+                        value / 256
+                    ),
+                    (Kind::Bad, _) => "x\n".to_owned(),
+                    (Kind::Blank, _) => "\n".to_owned(),
+                });
+            }
+            let format = if csv { Format::Csv } else { Format::Ndjson };
+            let (mut found, mut rejected) = (Vec::new(), Vec::new());
+            for piece in pieces(text, format, piece_readings_max) {
+                prop_assert!(piece.lines.len() + piece.rejections.len() <= piece_readings_max);
+                prop_assert_eq!(piece.lines.len(), piece.batch.len());
+                for (line, reading) in piece.lines.iter().zip(piece.batch.readings()) {
+                    let sensor = piece.batch.sensors()[reading.sensor as usize].to_string();
+                    found.push((*line, sensor, reading.point.temperature.micro_degrees()));
+                }
+                rejected.extend(piece.rejections.iter().map(|rejection| rejection.line));
+            }
+            let (mut expected, mut bad) = (Vec::new(), Vec::new());
+            for (line, kind) in (1 + u64::from(csv)..).zip(&kinds) {
+                match kind {
+                    Kind::Good(sensor, value) => {
+                        expected.push((line, format!("s{sensor}"), i64::from(value / 256) * 1_000_000));
+                    }
+                    Kind::Bad => bad.push(line),
+                    Kind::Blank => {}
+                }
+            }
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(rejected, bad);
+        }
+    }
+
+    #[test]
+    fn long_ids_make_small_pieces() {
+        let line = format!(
+            "{{\"sensorId\":\"{}\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":1}}\n",
+            "\u{1f321}".repeat(128)
+        );
+        let found = pieces(line.repeat(20_000), Format::Ndjson, usize::MAX);
+        assert!(found.len() > 2);
+        let longest = found.iter().map(|piece| piece.lines.len()).max();
+        assert!(longest.unwrap() * 600 < 5 * 1024 * 1024);
     }
 }

@@ -53,11 +53,7 @@ impl Source {
         let raw: Box<dyn Read + Send> = if standard_input {
             Box::new(io::stdin())
         } else {
-            let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                bail!("{name} is a directory; name the files in it");
-            }
-            Box::new(file)
+            Box::new(File::open(path).with_context(|| format!("cannot open {name}"))?)
         };
         let input = decompressed(progress.wrap_read(raw))
             .and_then(without_byte_order_mark)
@@ -73,6 +69,25 @@ impl Source {
             input,
         })
     }
+}
+
+/// Looks whether all files are there, before the first of them is read.
+///
+/// # Errors
+/// Names the one that is not, or is a directory.
+pub(super) fn check(paths: &[impl AsRef<Path>]) -> Result<()> {
+    for path in paths.iter().map(AsRef::as_ref) {
+        if path.as_os_str() == STANDARD_INPUT {
+            continue;
+        }
+        let metadata = path
+            .metadata()
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        if metadata.is_dir() {
+            bail!("{} is a directory; name the files in it", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// The size of all files together in bytes, as they are on disk; `None` when one of them has no size, such as a pipe.

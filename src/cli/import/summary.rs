@@ -1,7 +1,7 @@
 //! What an import did, for people and for programs.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::pieces::{Piece, Rejection};
 use super::sink::Recorded;
 use crate::cli::progress::rate;
+use crate::cli::standard_output;
 
 /// So many lines that were not recorded are shown; all of them go to `--rejects`.
 const REJECTIONS_SHOWN_MAX: usize = 20;
@@ -130,7 +131,7 @@ impl Tally {
     /// Prints one JSON object.
     ///
     /// # Errors
-    /// Standard output is closed.
+    /// Standard output cannot be written.
     pub(super) fn print_json(&self, elapsed: Duration, error: Option<String>) -> Result<()> {
         let report = Report {
             recorded: self.recorded,
@@ -145,14 +146,13 @@ impl Tally {
             rejects: &self.shown,
         };
         let text = serde_json::to_string_pretty(&report)?;
-        writeln!(std::io::stdout(), "{text}")?;
-        Ok(())
+        standard_output::print(&format!("{text}\n"))
     }
 
     /// Prints the counts to standard output, and the first rejected lines to standard error.
     ///
     /// # Errors
-    /// Standard output is closed.
+    /// Standard output cannot be written.
     pub(super) fn print_text(&self, into: &str, elapsed: Duration) -> Result<()> {
         for line in &self.shown {
             eprintln!("{}", line.text());
@@ -170,17 +170,16 @@ impl Tally {
             }
             _ => {}
         }
-        writeln!(
-            std::io::stdout(),
+        standard_output::print(&format!(
             "imported into {into} in {:.1} s, {} readings/s\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n  \
-             rejected   {}",
+             rejected   {}\n",
             elapsed.as_secs_f64(),
             rate(self.total(), elapsed),
             HumanCount(self.recorded),
             HumanCount(self.unchanged),
             HumanCount(self.replaced),
             HumanCount(self.rejected),
-        )?;
+        ))?;
         if self.retries > 0 {
             eprintln!(
                 "{} tries had to be repeated; readings that had arrived without an answer are counted as unchanged.",

@@ -22,6 +22,9 @@ use crate::readings::{Point, Stats, Temperature, Timestamp};
 /// So many differences are told.
 const DIFFERENCES_SHOWN_MAX: usize = 20;
 
+/// A server gives only a few exports at a time.
+const EXPORTS_AT_ONCE_MAX: usize = 2;
+
 /// What the comparison came to.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
@@ -98,7 +101,7 @@ struct StatsAnswer<'a> {
     average: Number<'a>,
 }
 
-/// Compares every sensor's statistics, and every reading of about `sample` sensors.
+/// Compares every sensor's statistics, and every reading of `sample` sensors.
 ///
 /// # Errors
 /// The server cannot be asked. A difference is not an error but in the verdict.
@@ -115,11 +118,9 @@ pub(super) async fn prove(
             .iter()
             .filter_map(|&sensor| Some((sensor, recount.expected(sensor)?)))
             .collect();
-        let step = sensors.len().div_ceil(sample.max(1)).max(1);
-        let sampled: Vec<(u32, Vec<Point>)> = sensors
-            .iter()
-            .step_by(step)
-            .take(sample)
+        let sample = sample.min(sensors.len());
+        let sampled: Vec<(u32, Vec<Point>)> = (0..sample)
+            .filter_map(|number| sensors.get(number * sensors.len() / sample))
             .map(|&sensor| (sensor, recount.points(sensor)))
             .collect();
         (expected, sampled)
@@ -142,7 +143,7 @@ pub(super) async fn prove(
             let id = shared.fleet.id(*sensor).as_str();
             check_readings(&shared.client, &findings, id, points)
         })
-        .buffer_unordered(connections)
+        .buffer_unordered(connections.min(EXPORTS_AT_ONCE_MAX))
         .try_for_each(|()| async {
             bar.inc(1);
             Ok(())

@@ -1,6 +1,5 @@
 //! The end of a simulation, for people and for programs.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use serde_json::json;
 
 use super::connection::Shared;
 use super::proof::Verdict;
-use crate::cli::Failure;
 use crate::cli::progress::rate;
+use crate::cli::{Failure, standard_output};
 
 /// What was sent, and what the comparison came to.
 pub(super) struct Report {
@@ -60,16 +59,14 @@ impl Report {
     }
 
     /// # Errors
-    /// Standard output is closed.
+    /// Standard output cannot be written.
     pub(super) fn print(&self, as_json: bool) -> Result<()> {
         let text = if as_json {
             format!("{:#}\n", self.as_json())
         } else {
             self.as_text()
         };
-        std::io::stdout()
-            .write_all(text.as_bytes())
-            .context("cannot write standard output")
+        standard_output::print(&text)
     }
 
     /// # Errors

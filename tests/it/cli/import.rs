@@ -1,0 +1,423 @@
+//! `fieldstation import` into a data directory.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{counts, fieldstation, import_into_data, with_input};
+
+fn directory_with(name: &str, content: impl AsRef<[u8]>) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(name), content).unwrap();
+    directory
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A reading a second, in columns with other names.
+fn many_rows(rows: u32) -> String {
+    let mut text = "Date Time,Value,Station\r\n".to_owned();
+    for row in 0..rows {
+        let (hour, minute, second) = (row / 3600, row / 60 % 60, row % 60);
+        let tenths = row % 7;
+        text.push_str(&format!(
+            "2026-11-20 {hour:02}:{minute:02}:{second:02},{tenths}.5,s{}\r\n",
+            row % 3
+        ));
+    }
+    text
+}
+
+fn rejected_lines(summary: &Value) -> Vec<(u64, String)> {
+    summary["rejects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reject| {
+            let field = reject["field"].as_str().unwrap_or("");
+            let reason = reject["reason"].as_str().unwrap();
+            (
+                reject["line"].as_u64().unwrap(),
+                format!("{field} {reason}"),
+            )
+        })
+        .collect()
+}
+
+fn export(directory: &Path) -> String {
+    fieldstation(directory, &["export", "--data", "data", "--format", "csv"])
+        .with_code(0)
+        .stdout
+}
+
+#[test]
+fn a_file_with_a_reading_twice_is_imported_and_again_with_the_same_end() {
+    let directory = directory_with(
+        "machine.csv",
+        "timestamp,value\n\
+         2013-12-02 21:15:00,73.96732207\n\
+         2013-12-02 21:20:00,74.93588199999998\n\
+         2013-12-02 21:15:00,70\n\
+         2013-12-02 21:25:00,76.12416182\n",
+    );
+    let arguments = ["machine.csv", "--sensor-id", "machine-1"];
+    let first = import_into_data(directory.path(), &arguments)
+        .with_code(0)
+        .json();
+    assert_eq!(counts(&first), [3, 0, 1, 0]);
+    assert_eq!(first["complete"], true);
+    let exported = export(directory.path());
+    assert_eq!(
+        exported,
+        "sensorId,timestamp,temperature\n\
+         machine-1,2013-12-02T21:15:00Z,70\n\
+         machine-1,2013-12-02T21:20:00Z,74.935882\n\
+         machine-1,2013-12-02T21:25:00Z,76.124162\n"
+    );
+    let second = import_into_data(directory.path(), &arguments)
+        .with_code(0)
+        .json();
+    assert_eq!(counts(&second), [0, 2, 2, 0]);
+    assert_eq!(export(directory.path()), exported);
+    let text = fieldstation(
+        directory.path(),
+        &[
+            "import",
+            "machine.csv",
+            "--sensor-id",
+            "machine-1",
+            "--data",
+            "data",
+        ],
+    )
+    .with_code(0)
+    .stdout;
+    assert!(
+        text.contains("unchanged  2\n") && text.contains("replaced   2\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn columns_are_chosen_by_name_and_by_number() {
+    let directory = directory_with("a.csv", many_rows(100));
+    let by_name = import_into_data(directory.path(), &["a.csv", "--sensor-column", "STATION"]);
+    assert_eq!(counts(&by_name.with_code(0).json()), [100, 0, 0, 0]);
+    let by_number = import_into_data(
+        directory.path(),
+        &[
+            "a.csv",
+            "--sensor-column",
+            "3",
+            "--timestamp-column",
+            "1",
+            "--temperature-column",
+            "2",
+        ],
+    );
+    assert_eq!(counts(&by_number.with_code(0).json()), [0, 100, 0, 0]);
+
+    let bare = many_rows(100)
+        .split_once("\r\n")
+        .unwrap()
+        .1
+        .replace(',', ";");
+    fs::write(directory.path().join("bare"), bare).unwrap();
+    let bare = import_into_data(
+        directory.path(),
+        &[
+            "bare",
+            "--no-header",
+            "--delimiter",
+            ";",
+            "--sensor-column",
+            "3",
+            "--timestamp-column",
+            "1",
+            "--temperature-column",
+            "2",
+        ],
+    );
+    assert_eq!(counts(&bare.with_code(0).json()), [0, 100, 0, 0]);
+}
+
+#[test]
+fn columns_that_are_missing_are_an_error_that_says_what_to_pass() {
+    let directory = directory_with("a.csv", "timestamp,value\n2013-12-02 21:15:00,73\n");
+    import_into_data(directory.path(), &["a.csv"])
+        .with_code(2)
+        .says("a.csv")
+        .says("--sensor-column NAME, or --sensor-id ID")
+        .says("1 \"timestamp\", 2 \"value\"");
+    import_into_data(
+        directory.path(),
+        &["a.csv", "--sensor-id", "s", "--temperature-column", "x"],
+    )
+    .with_code(2)
+    .says("--temperature-column x: there is no such column");
+    import_into_data(
+        directory.path(),
+        &["a.csv", "--sensor-id", "s", "--no-header"],
+    )
+    .with_code(2)
+    .says("--timestamp-column N");
+    let both = ["a.csv", "--sensor-id", "s", "--sensor-column", "1"];
+    import_into_data(directory.path(), &both).with_code(2);
+    import_into_data(directory.path(), &["a.csv", "--sensor-id", "\u{7}"]).with_code(2);
+    let second_missing = [
+        "import",
+        "a.csv",
+        "missing.csv",
+        "--data",
+        "other",
+        "--sensor-id",
+        "s",
+    ];
+    fieldstation(directory.path(), &second_missing)
+        .with_code(1)
+        .says("missing.csv");
+    assert!(!directory.path().join("other").exists());
+    import_into_data(directory.path(), &["missing.csv"])
+        .with_code(1)
+        .says("missing.csv");
+    import_into_data(directory.path(), &["."])
+        .with_code(1)
+        .says("directory");
+}
+
+#[test]
+fn bad_lines_are_named_and_the_others_recorded() {
+    let directory = directory_with(
+        "a.csv",
+        "sensorId,timestamp,temperature,note\n\
+         a,2026-11-20T13:00:00Z,1,\n\
+         \n\
+         a,yesterday,2,\n\
+         \"b\",2026-11-20T13:00:00Z,warm,\"two\nlines, \"\"quoted\"\"\"\n\
+         a,2026-11-20T13:00:01Z,3\n\
+         ,2026-11-20T13:00:02Z,4,\n\
+         a,,5,\n\
+         a,2026-11-20T13:00:03Z,NaN,\n\
+         \"a\"x,2026-11-20T13:00:03Z,5,\n\
+         c,2026-11-20T13:00:03Z,6,\"the\r\n\r\nend\"\n\
+         c,2026-11-20T13:00:60Z,7,\n\
+         c,2026-11-20T13:00:04Z,-300,\n",
+    );
+    let arguments = ["a.csv", "--rejects", "rejects.csv"];
+    let ended = import_into_data(directory.path(), &arguments).with_code(1);
+    ended.says("9 of 11 lines were rejected");
+    let summary = ended.json();
+    assert_eq!(counts(&summary), [2, 0, 0, 9]);
+    let rejected = rejected_lines(&summary);
+    let expected = [
+        (4, "timestamp `yesterday` is not a time"),
+        (5, "temperature `warm` is not a number"),
+        (7, "has 3 fields"),
+        (8, "sensorId is empty"),
+        (9, "timestamp is missing"),
+        (10, "temperature `NaN`"),
+        (11, "closing quote"),
+        (15, "no such second"),
+        (16, "outside -273.15"),
+    ];
+    for ((line, reason), (line_expected, part)) in rejected.iter().zip(expected) {
+        assert_eq!(*line, line_expected, "{reason}");
+        assert!(reason.contains(part), "{reason:?} has no {part:?}");
+    }
+    let rejects = fs::read_to_string(directory.path().join("rejects.csv")).unwrap();
+    assert_eq!(rejects.lines().count(), 10);
+    assert!(
+        rejects.starts_with("file,line,field,reason\na.csv,4,timestamp,"),
+        "{rejects}"
+    );
+
+    let text = fieldstation(directory.path(), &["import", "a.csv", "--data", "data"]).with_code(1);
+    text.says("a.csv:4: timestamp `yesterday`");
+    import_into_data(directory.path(), &["a.csv", "--allow-rejects"]).with_code(0);
+}
+
+#[test]
+fn only_the_first_bad_lines_are_shown_and_all_are_written_down() {
+    let mut text = String::new();
+    for _ in 0..50 {
+        text.push_str("{\"sensorId\":\"a\",\"temperature\":1}\n");
+    }
+    let directory = directory_with("a.ndjson", text);
+    let ended =
+        fieldstation(directory.path(), &["import", "a.ndjson", "--data", "data"]).with_code(1);
+    ended
+        .says("a.ndjson:20: timestamp is missing")
+        .says("and 30 more; --rejects FILE");
+    assert!(!ended.stderr.contains("a.ndjson:21:"), "{ended:#?}");
+    let arguments = [
+        "import",
+        "a.ndjson",
+        "--data",
+        "data",
+        "--rejects",
+        "r.csv",
+        "--batch",
+        "7",
+    ];
+    fieldstation(directory.path(), &arguments)
+        .with_code(1)
+        .says("All rejected lines are in r.csv");
+    let rejects = fs::read_to_string(directory.path().join("r.csv")).unwrap();
+    let lines: Vec<u64> = rejects
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').nth(1).unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(lines, (1..=50).collect::<Vec<u64>>());
+}
+
+#[test]
+fn ndjson_is_read_with_all_spellings() {
+    let text = "\u{feff}{\"sensorId\":\"a\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":1.5}\r\n\
+        \n\
+        {\"sensorID\":7,\"time\":\"2026-11-20 13:00\",\"temperature\":\"2\",\"extra\":[1]}\n\
+        [1]\n\
+        {\"sensorId\":\"a\",\"timestamp\":\"2026-11-20T13:00:01Z\",\"temperature\":1e400}";
+    let directory = directory_with("a", text);
+    let summary = import_into_data(directory.path(), &["a"])
+        .with_code(1)
+        .json();
+    assert_eq!(counts(&summary), [2, 0, 0, 2]);
+    let lines: Vec<u64> = rejected_lines(&summary)
+        .iter()
+        .map(|(line, _)| *line)
+        .collect();
+    assert_eq!(lines, [4, 5]);
+    assert_eq!(
+        export(directory.path()),
+        "sensorId,timestamp,temperature\n7,2026-11-20T13:00:00Z,2\na,2026-11-20T13:00:00Z,1.5\n"
+    );
+    import_into_data(directory.path(), &["a", "--sensor-id", "b"])
+        .with_code(2)
+        .says("are for CSV");
+    fs::write(directory.path().join("array"), "[{}]").unwrap();
+    import_into_data(directory.path(), &["array"])
+        .with_code(1)
+        .says("one JSON array");
+}
+
+#[test]
+fn standard_input_and_several_files_are_read_in_order() {
+    let directory = directory_with("1.csv", "sensor,time,temp\na,2026-11-20T13:00:00Z,1\n");
+    fs::write(
+        directory.path().join("2.csv"),
+        "time,temp,sensor\n2026-11-20T13:00:00Z,2,a\n",
+    )
+    .unwrap();
+    let stdin = b"{\"sensorId\":\"a\",\"time\":\"2026-11-20T13:00:00Z\",\"temperature\":3}";
+    let arguments = ["import", "--json", "--data", "data", "1.csv", "2.csv", "-"];
+    let summary = with_input(directory.path(), &arguments, stdin)
+        .with_code(0)
+        .json();
+    assert_eq!(counts(&summary), [1, 0, 2, 0]);
+    assert!(export(directory.path()).ends_with("a,2026-11-20T13:00:00Z,3\n"));
+    let summary = with_input(
+        directory.path(),
+        &["import", "--json", "--data", "data"],
+        &gzip(stdin),
+    )
+    .with_code(0)
+    .json();
+    assert_eq!(counts(&summary), [0, 1, 0, 0]);
+}
+
+#[test]
+fn a_compressed_file_that_was_cut_is_an_error_and_what_came_before_is_recorded() {
+    let rows = 30_000;
+    let whole = gzip(many_rows(rows).as_bytes());
+    let directory = directory_with("whole.csv.gz", &whole);
+    fs::write(
+        directory.path().join("cut.csv.gz"),
+        &whole[..whole.len() * 9 / 10],
+    )
+    .unwrap();
+    let arguments = ["--sensor-column", "station", "--batch", "1000"];
+    let cut = import_into_data(
+        directory.path(),
+        &[&["cut.csv.gz"], &arguments[..]].concat(),
+    )
+    .with_code(1);
+    cut.says("cut.csv.gz: the compressed data ends early")
+        .says("read up to line");
+    let summary = cut.json();
+    let [recorded, unchanged, replaced, rejected] = counts(&summary);
+    assert!((1000..u64::from(rows)).contains(&recorded), "{summary}");
+    assert_eq!([unchanged, replaced, rejected], [0, 0, 0]);
+    assert_eq!(summary["complete"], false);
+    assert!(summary["error"].as_str().unwrap().contains("ends early"));
+    let whole = import_into_data(
+        directory.path(),
+        &[&["whole.csv.gz"], &arguments[..]].concat(),
+    );
+    assert_eq!(
+        counts(&whole.with_code(0).json()),
+        [u64::from(rows) - recorded, recorded, 0, 0]
+    );
+}
+
+#[test]
+fn a_data_directory_that_is_held_is_refused() {
+    let directory = directory_with("a.csv", "sensor,time,temp\na,2026-11-20T13:00:00Z,1\n");
+    let held = fieldstation::data_directory::DataDirectory::open(&directory.path().join("data"));
+    import_into_data(directory.path(), &["a.csv"])
+        .with_code(3)
+        .says("in use by another fieldstation");
+    drop(held);
+    import_into_data(directory.path(), &["a.csv"]).with_code(0);
+    let both = ["a.csv", "--url", "http://127.0.0.1:1"];
+    import_into_data(directory.path(), &both).with_code(2);
+}
+
+/// A real machine's readings, when they are at hand: `FIELDSTATION_TEST_DATA` is the path of
+/// `machine_temperature_system_failure.csv` of the Numenta Anomaly Benchmark.
+#[test]
+fn a_real_machine() {
+    // Not a setting of the program: only this test knows it.
+    #[allow(clippy::disallowed_methods)]
+    let path = std::env::var("FIELDSTATION_TEST_DATA");
+    let Ok(path) = path else {
+        eprintln!("FIELDSTATION_TEST_DATA is not set: nothing is tested");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = [path.as_str(), "--sensor-id", "machine-1"];
+    let verified = || {
+        fieldstation(directory.path(), &["verify", "--data", "data", "--json"])
+            .with_code(0)
+            .json()
+    };
+    let first = import_into_data(directory.path(), &arguments)
+        .with_code(0)
+        .json();
+    assert_eq!(counts(&first), [22_683, 0, 12, 0]);
+    let before = verified();
+    assert_eq!(before["readings"], 22_683);
+    assert_eq!(before["maximum"].to_string(), "108.510543");
+    assert_eq!(before["minimum"].to_string(), "2.084721");
+    assert!(
+        before["average"].to_string().starts_with("85.92215"),
+        "{before}"
+    );
+    let second = import_into_data(directory.path(), &arguments)
+        .with_code(0)
+        .json();
+    assert_eq!(counts(&second), [0, 22_671, 24, 0]);
+    let after = verified();
+    for name in ["readings", "maximum", "minimum", "average"] {
+        assert_eq!(before[name], after[name]);
+    }
+}
