@@ -77,7 +77,7 @@ pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 /// * Statistics equal a recount of the readings that are stored, to the last digit, whatever the order of arrival.
 /// * Recording a reading again with the same temperature changes nothing; with another one it replaces it.
 /// * A write that failed with an error left nothing behind, with one exception: after
-///   [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable) it may or may not be stored, and sending
+///   [`StoreErrorKind::Unavailable`] it may or may not be stored, and sending
 ///   it again is safe.
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
