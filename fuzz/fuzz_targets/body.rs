@@ -67,7 +67,11 @@ fuzz_target!(|input: Input<'_>| {
         RecordMode::Partial,
         usize::from(input.piece_bytes).max(1),
     );
-    assert_eq!(pieces, whole);
+    // Compressed, a body can be wrong twice, and which of the two shows first depends on how far it was decompressed.
+    let compressed = input.encoding % 3 != 0;
+    if !(compressed && pieces.is_err() && whole.is_err()) {
+        assert_eq!(pieces, whole);
+    }
     if let Ok((readings, rejected, positions)) = &whole {
         assert!(positions.is_sorted());
         assert_eq!(positions.len() as u64, (*rejected).min(100));
