@@ -26,8 +26,8 @@ fn read(input: &Input<'_>, mode: RecordMode, piece_bytes: usize) -> Read {
         [Encoding::Identity, Encoding::Gzip, Encoding::Zstd][usize::from(input.encoding % 3)];
     let parser = BatchParser::new(format, mode, BYTES_MAX);
     let mut decoder = Decoder::new(encoding, parser).unwrap();
-    for piece in input.body.chunks(piece_bytes) {
-        decoder.push(piece).map_err(|error| error.kind)?;
+    for mut piece in input.body.chunks(piece_bytes) {
+        while decoder.step(&mut piece).map_err(|error| error.kind)? {}
         // A reading and its sensor take some hundred bytes at most, of a body of a few thousand; zstd has its window.
         assert!(
             decoder.memory_bytes() < 12 << 20,
