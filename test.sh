@@ -47,7 +47,7 @@ if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked "$@"
 else
     say "Unit and integration tests (cargo test; 'cargo install --locked cargo-nextest' makes this faster)"
-    cargo test --locked --lib --bins --tests "$@"
+    cargo test --locked --no-fail-fast --lib --bins --tests "$@"
 fi
 
 if [ "$#" -eq 0 ]; then

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use fieldstation::readings::{Stats, Temperature};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Asks a server, a connection for each request.
 pub(crate) struct Control {
@@ -20,6 +22,11 @@ impl Control {
 
     /// The JSON that a path answers with.
     pub(crate) fn get(&mut self, path: &str) -> Result<Value> {
+        let body = self.text(path)?;
+        serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON: {body}"))
+    }
+
+    fn text(&mut self, path: &str) -> Result<String> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         write!(
@@ -34,29 +41,28 @@ impl Control {
         let chunked = head
             .lines()
             .any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
-        let body = if chunked {
-            join_chunks(body)?
+        if chunked {
+            join_chunks(body)
         } else {
-            body.to_owned()
-        };
-        serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON: {body}"))
+            Ok(body.to_owned())
+        }
     }
 
     /// Fails unless the server's statistics are exactly those of the readings that it has acknowledged, and the counts of
     /// its sensors add up to theirs.
     pub(crate) fn verify(&mut self, acknowledged: &Stats) -> Result<()> {
-        let stats = self.get("/api/stats")?;
+        let text = self.text("/api/stats")?;
+        let stats: Statistics<'_> = serde_json::from_str(&text)?;
         let degrees = |temperature: Option<Temperature>| -> Option<f64> {
             temperature?.to_string().parse().ok()
         };
-        for (key, expected) in [
-            ("Maximum", degrees(acknowledged.maximum())),
-            ("Minimum", degrees(acknowledged.minimum())),
-            ("Average", acknowledged.average()),
+        for (name, found, expected) in [
+            ("Maximum", stats.maximum, degrees(acknowledged.maximum())),
+            ("Minimum", stats.minimum, degrees(acknowledged.minimum())),
+            ("Average", stats.average, acknowledged.average()),
         ] {
-            let found = stats[key].as_f64();
-            if found != expected {
-                bail!("READINGS ARE WRONG: {key} is {found:?}, and {expected:?} was acknowledged");
+            if found.get().parse().ok() != expected {
+                bail!("READINGS ARE WRONG: {name} is {found}, and {expected:?} was acknowledged");
             }
         }
         let count = self.count()?;
@@ -87,6 +93,18 @@ impl Control {
             path = format!("/api/sensors?limit=1000&cursor={cursor}");
         }
     }
+}
+
+/// Each number as its text: the JSON parser's own way to a double may be off by its last bit.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statistics<'a> {
+    #[serde(borrow)]
+    maximum: &'a RawValue,
+    #[serde(borrow)]
+    minimum: &'a RawValue,
+    #[serde(borrow)]
+    average: &'a RawValue,
 }
 
 fn join_chunks(mut body: &str) -> Result<String> {

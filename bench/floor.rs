@@ -1,5 +1,5 @@
 //! The floor: the product's HTTP stack with handlers that read the body, parse nothing and store nothing, and answer the
-//! same bytes. What the product needs more than this is its own doing.
+//! same bytes. No middleware and no time-outs either: whatever the product needs more than this is its own doing.
 
 use std::io::Write;
 
@@ -10,8 +10,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
@@ -42,7 +42,7 @@ async fn accept() -> Result<()> {
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             // An error is a client that went away.
-            let _ = Builder::new(TokioExecutor::new())
+            let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });

@@ -7,6 +7,7 @@ mod floor;
 mod load;
 mod proc;
 mod report;
+mod rounds;
 mod scenarios;
 mod server;
 

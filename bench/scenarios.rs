@@ -10,8 +10,8 @@ use crate::control::Control;
 use crate::disk::{self, Syncs};
 use crate::fleet::{Fleet, ReadingsRequest};
 use crate::load::{self, Work, Worker};
-use crate::proc::Usage;
-use crate::report::{Figures, Latencies, Report, Rounds, median};
+use crate::report::{Latencies, Report, Rounds, median};
+use crate::rounds::{acknowledged, measure, recorders};
 use crate::server::Server;
 use crate::{Options, Scenario};
 
@@ -68,7 +68,7 @@ impl Run {
             .await?;
         self.report
             .rounds(name, "requests", &rounds, Some(&floor_rounds));
-        self.finish(name, product, &data, &acknowledged(&workers))
+        self.finish_recording(name, product, &data, &workers)
     }
 
     async fn put_1(&mut self) -> Result<()> {
@@ -111,7 +111,7 @@ impl Run {
                 "%",
             );
         }
-        self.finish(name, product, &data, &acknowledged(&workers))
+        self.finish_recording(name, product, &data, &workers)
     }
 
     /// Reports rounds of syncs; returns how many a second there were.
@@ -145,7 +145,7 @@ impl Run {
             .await?;
         self.report
             .rounds(name, "readings", &rounds, Some(&floor_rounds));
-        self.finish(name, product, &data, &acknowledged(&workers))
+        self.finish_recording(name, product, &data, &workers)
     }
 
     /// What single devices notice while others send a lot, well below what the server can take.
@@ -188,7 +188,7 @@ impl Run {
         ] {
             self.report.value(name, what, value, unit);
         }
-        self.finish(name, product, &data, &acknowledged(&workers))
+        self.finish_recording(name, product, &data, &workers)
     }
 
     /// Reads, with `--fill` readings stored.
@@ -296,8 +296,14 @@ impl Run {
         Ok((rounds, floor_rounds))
     }
 
-    /// Fails unless exactly what was acknowledged is there; then stops the server, and counts what all of it took.
-    fn finish(&mut self, name: &str, server: Server, data: &Path, stored: &Stats) -> Result<()> {
+    /// Fails unless exactly what was acknowledged is there; then stops the server. Returns the CPU time of its whole life.
+    fn finish(
+        &mut self,
+        name: &str,
+        server: Server,
+        data: &Path,
+        stored: &Stats,
+    ) -> Result<Duration> {
         Control::new(server.address).verify(stored)?;
         let (peak, _) = server.resident_bytes()?;
         let readings = stored.count() as f64;
@@ -309,11 +315,6 @@ impl Run {
             ("resident memory, most", peak as f64 / MEBIBYTE, "MiB"),
             ("time to stop", stopped_in.as_secs_f64() * 1e3, "ms"),
             (
-                "server CPU a reading, all told from start to end",
-                used.cpu.as_secs_f64() * 1e6 / readings,
-                "µs",
-            ),
-            (
                 "on disk after the stop, everything, a reading",
                 disk::used_bytes(data)? as f64 / readings,
                 "bytes",
@@ -321,71 +322,25 @@ impl Run {
         ] {
             self.report.value(name, what, value, unit);
         }
+        Ok(used.cpu)
+    }
+
+    /// [`Run::finish`] of a server that did nothing but take readings in.
+    fn finish_recording(
+        &mut self,
+        name: &str,
+        server: Server,
+        data: &Path,
+        workers: &[Worker],
+    ) -> Result<()> {
+        let stored = acknowledged(workers);
+        let cpu = self.finish(name, server, data, &stored)?;
+        self.report.value(
+            name,
+            "server CPU a reading, all told from start to end",
+            cpu.as_secs_f64() * 1e6 / stored.count() as f64,
+            "µs",
+        );
         Ok(())
     }
-}
-
-/// Splits sensors among connections, each a gateway with sensors of its own, so that every sensor's readings arrive in order.
-fn recorders(sensors: usize, connections: usize, rows: usize) -> Result<Vec<Worker>> {
-    (0..connections)
-        .map(|index| {
-            let first = sensors * index / connections;
-            let end = sensors * (index + 1) / connections;
-            let fleet = Fleet::new(first, end - first)?;
-            let request = match rows {
-                1 => ReadingsRequest::put(fleet)?,
-                rows => ReadingsRequest::batch(fleet, rows)?,
-            };
-            Ok(Worker::unpaced(Work::Record(request)))
-        })
-        .collect()
-}
-
-/// Everything that the server has acknowledged to these.
-fn acknowledged(workers: &[Worker]) -> Stats {
-    workers.iter().fold(Stats::EMPTY, |mut all, worker| {
-        all.merge(&worker.acknowledged);
-        all
-    })
-}
-
-/// One round of load on one server. What the server does afterwards because of it counts as its CPU time too.
-async fn measure(
-    server: &Server,
-    workers: &mut Vec<Worker>,
-    duration: Duration,
-) -> Result<Figures> {
-    let own = std::process::id();
-    let begin = server.usage()?;
-    let client_begin = Usage::of(own)?;
-    let load = load::run(server.address, workers, duration).await?;
-    let client_end = Usage::of(own)?;
-    let end = settled(server).await?;
-    let items = load.items as f64;
-    let [p50_ms, p99_ms, max_ms] = load.latencies.quantiles_ms([0.5, 0.99, 1.0]);
-    Ok(Figures {
-        items_per_second: items / load.elapsed.as_secs_f64(),
-        server_cpu_micros: (end.cpu - begin.cpu).as_secs_f64() * 1e6 / items,
-        client_cpu_micros: (client_end.cpu - client_begin.cpu).as_secs_f64() * 1e6 / items,
-        p50_ms,
-        p99_ms,
-        max_ms,
-        written_bytes: (end.written_bytes - begin.written_bytes) as f64 / items,
-    })
-}
-
-/// What the server has used once it has come to rest, or after a few seconds.
-async fn settled(server: &Server) -> Result<Usage> {
-    const LOOK_EVERY: Duration = Duration::from_millis(100);
-    const LOOKS_MAX: usize = 50;
-    let mut last = server.usage()?;
-    for _ in 0..LOOKS_MAX {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let now = server.usage()?;
-        if now.cpu - last.cpu < LOOK_EVERY / 5 {
-            return Ok(now);
-        }
-        last = now;
-    }
-    Ok(last)
 }

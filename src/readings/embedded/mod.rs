@@ -8,6 +8,8 @@ mod chunks;
 mod codec;
 mod committer;
 mod database;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod index;
 mod log;
 mod options;

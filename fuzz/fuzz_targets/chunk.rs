@@ -1,0 +1,33 @@
+//! What a sealed chunk holds: any bytes decode to points in order or to nothing, and points read back as they were.
+#![no_main]
+
+use fieldstation::readings::embedded::fuzzing::{decode_run, encode_run};
+use fieldstation::readings::{Point, Temperature, Timestamp};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (&[u8], Vec<(i64, i64)>)| {
+    let (bytes, values) = input;
+    if let Some(points) = decode_run(bytes) {
+        assert!(points.is_sorted_by(|one, other| one.timestamp < other.timestamp));
+        check(&points);
+    }
+    let mut points: Vec<_> = values
+        .into_iter()
+        .filter_map(|(micros, micro_degrees)| {
+            Some(Point {
+                timestamp: Timestamp::from_micros(micros)?,
+                temperature: Temperature::from_micro_degrees(micro_degrees)?,
+            })
+        })
+        .collect();
+    points.sort_by_key(|point| point.timestamp);
+    points.dedup_by_key(|point| point.timestamp);
+    check(&points);
+});
+
+fn check(points: &[Point]) {
+    if !points.is_empty() {
+        let encoded = encode_run(points).expect("points can be encoded");
+        assert_eq!(decode_run(&encoded).as_deref(), Some(points));
+    }
+}
