@@ -14,3 +14,5 @@ pub mod http;
 pub mod readings;
 pub mod router;
 pub mod server;
+mod sqlite;
+pub mod station;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::codec;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::sqlite;
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";
@@ -224,41 +225,10 @@ fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What is on disk is not what was written.
 pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Damaged,
-        format!(
-            "readings.db is damaged: {}; run `fieldstation verify` for a full report, and restore a backup",
-            what.as_ref()
-        ),
-    )
+    sqlite::damaged(FILE_NAME, what)
 }
 
 /// An error of SQLite while doing something.
 pub(crate) fn failed(what: &str, error: rusqlite::Error) -> StoreError {
-    use rusqlite::Error::{
-        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
-    };
-    let unreadable = matches!(
-        error,
-        FromSqlConversionFailure(..)
-            | IntegralValueOutOfRange(..)
-            | InvalidColumnType(..)
-            | Utf8Error(..)
-    );
-    match error.sqlite_error_code() {
-        _ if unreadable => damaged(format!("could not {what}: {error}")).with_source(error),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            damaged(format!("could not {what}: {error}")).with_source(error)
-        }
-        Some(ErrorCode::DiskFull) => StoreError::new(
-            StoreErrorKind::StorageFull,
-            "the disk is full; nothing of this was stored",
-        )
-        .with_source(error),
-        _ => StoreError::new(
-            StoreErrorKind::Internal,
-            format!("could not {what}: {error}"),
-        )
-        .with_source(error),
-    }
+    sqlite::failed(FILE_NAME, what, error)
 }

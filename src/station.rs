@@ -1,0 +1,377 @@
+//! `station.db`: the embedded database of everything but readings, so that neither waits for the other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::data_directory::DataDirectory;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::sqlite;
+
+/// The file's name in the data directory.
+const FILE_NAME: &str = "station.db";
+
+/// Marks the file as ours for `file(1)` and for us: "FSTS".
+const APPLICATION_ID: i32 = 0x4653_5453;
+
+/// The changes that make the tables, in order; the number of the last one that ran is the file's `user_version`.
+const MIGRATIONS: &[&str] = &[];
+
+const READERS: usize = 4;
+
+/// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
+#[derive(Debug)]
+pub struct StationDatabase {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// One write at a time; the others wait without a thread each.
+    writing: Semaphore,
+    readers: Mutex<Vec<Connection>>,
+    reading: Semaphore,
+    broken: OnceLock<()>,
+    breaks: Notify,
+    // Held for as long as the file is open.
+    _directory: Arc<DataDirectory>,
+}
+
+impl StationDatabase {
+    /// Opens the database, creating it if it is missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is not ours, or was written by a newer version.
+    pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let writer = open_writer(&path)?;
+        directory.sync()?;
+        Ok(Arc::new(Self {
+            path,
+            writer: Mutex::new(writer),
+            writing: Semaphore::new(1),
+            readers: Mutex::default(),
+            reading: Semaphore::new(READERS),
+            broken: OnceLock::new(),
+            breaks: Notify::new(),
+            _directory: directory,
+        }))
+    }
+
+    /// Runs a transaction that writes. It is committed and durable when this returns `Ok`, and undone when `work` fails.
+    /// `what` completes "could not".
+    ///
+    /// # Errors
+    /// Those of `work`; [`StoreErrorKind::Unavailable`] after a failure of the disk, which nothing is acknowledged after.
+    pub async fn write<T, W>(self: &Arc<Self>, what: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    {
+        self.ready()?;
+        let _turn = self.writing.acquire().await.map_err(|_| closed())?;
+        let this = Arc::clone(self);
+        blocking(move || {
+            // Whoever waited for a turn may have had it end in a failure of the disk.
+            this.ready()?;
+            let mut connection = this.writer.lock();
+            let failed = |error| this.failed(what, error);
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(failed)?;
+            let answer = work(&transaction).map_err(|error| error.into_store(failed))?;
+            transaction.commit().map_err(failed)?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// Runs reads that see one moment.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn read<T, W>(self: &Arc<Self>, what: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    {
+        let _turn = self.reading.acquire().await.map_err(|_| closed())?;
+        let this = Arc::clone(self);
+        blocking(move || {
+            let failed = |error| sqlite::failed(FILE_NAME, what, error);
+            let idle = this.readers.lock().pop();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => open_reader(&this.path)?,
+            };
+            let answer = connection
+                .transaction()
+                .map_err(failed)
+                .and_then(|transaction| {
+                    work(&transaction).map_err(|error| error.into_store(failed))
+                });
+            this.readers.lock().push(connection);
+            answer
+        })
+        .await
+    }
+
+    /// Whether a write would be taken now.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, and once closed.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        if self.broken.get().is_some() {
+            return Err(broken());
+        }
+        if self.writing.is_closed() {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
+    /// Resolves once the disk has failed a write: the process should drain and stop.
+    pub async fn broke(&self) -> StoreError {
+        loop {
+            let breaks = self.breaks.notified();
+            if self.broken.get().is_some() {
+                return broken();
+            }
+            breaks.await;
+        }
+    }
+
+    /// Refuses what comes from now on, and waits for what is under way.
+    pub async fn close(self: &Arc<Self>) {
+        // Each turn is waited for before the door is shut on those that still queue for one.
+        let writing = self.writing.acquire().await;
+        self.writing.close();
+        let reading = self.reading.acquire_many(READERS as u32).await;
+        self.reading.close();
+        drop((writing, reading));
+        // The last connection to close moves the write-ahead log into the file: the readers go first.
+        self.readers.lock().clear();
+    }
+
+    /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies.
+    fn failed(&self, what: &str, error: rusqlite::Error) -> StoreError {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+            let _ = self.broken.set(());
+            self.breaks.notify_waiters();
+        }
+        sqlite::failed(FILE_NAME, what, error)
+    }
+}
+
+/// Why the work of a transaction failed: SQLite, or what the slice says of its own.
+#[derive(Debug)]
+pub enum WorkError {
+    /// An error of SQLite.
+    Sqlite(rusqlite::Error),
+    /// A condition of the slice is not met.
+    Store(StoreError),
+}
+
+impl WorkError {
+    fn into_store(self, failed: impl FnOnce(rusqlite::Error) -> StoreError) -> StoreError {
+        match self {
+            Self::Sqlite(error) => failed(error),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for WorkError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for WorkError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        StoreError::new(
+            StoreErrorKind::Internal,
+            format!("work on {FILE_NAME} was cut off"),
+        )
+        .with_source(error)
+    })?
+}
+
+fn broken() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!(
+            "{FILE_NAME} takes no more writes: the disk failed one; see the log, and restart the server"
+        ),
+    )
+}
+
+fn closed() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        "the server is shutting down; send this to another one",
+    )
+}
+
+fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    configure(&connection).map_err(failed)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        // A commit is acknowledged once the write-ahead log is flushed: that is what FULL adds to WAL.
+        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+        .map_err(failed)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    configure(&connection).map_err(failed)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.busy_timeout(Duration::from_secs(5))
+}
+
+/// Runs the changes that this file has not seen, each in a transaction with its number.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "bring station.db up to date", error);
+    let pragma = |connection: &Connection, name: &str| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+    };
+    let application = pragma(connection, "application_id").map_err(failed)?;
+    let version = pragma(connection, "user_version").map_err(failed)?;
+    let ours = application == APPLICATION_ID || (application == 0 && version == 0);
+    let seen = usize::try_from(version).ok().filter(|_| ours);
+    let Some(seen) = seen else {
+        return Err(sqlite::damaged(
+            FILE_NAME,
+            "it is not a Fieldstation database",
+        ));
+    };
+    let Some(unseen) = MIGRATIONS.get(seen..) else {
+        return Err(StoreError::new(
+            StoreErrorKind::Damaged,
+            format!(
+                "{FILE_NAME} has schema version {seen}, and this program knows {}; run the version of fieldstation that \
+                 wrote it, or a newer one",
+                MIGRATIONS.len()
+            ),
+        ));
+    };
+    for (number, change) in (seen + 1..).zip(unseen) {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        transaction.execute_batch(change).map_err(failed)?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .and_then(|()| transaction.pragma_update(None, "user_version", number as i64))
+            .and_then(|()| transaction.commit())
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(directory: &Path) -> Arc<StationDatabase> {
+        StationDatabase::open(Arc::new(DataDirectory::open(directory).unwrap())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_and_what_failed_is_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path());
+        database
+            .write("make a table", |transaction| {
+                Ok(transaction.execute_batch("CREATE TABLE words (word TEXT NOT NULL) STRICT")?)
+            })
+            .await
+            .unwrap();
+        let refused: Result<(), _> = database
+            .write("keep a word", |transaction| {
+                transaction.execute("INSERT INTO words VALUES ('lost')", [])?;
+                Err(StoreError::new(StoreErrorKind::Unsupported, "no").into())
+            })
+            .await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unsupported);
+        let words = |database: Arc<StationDatabase>| async move {
+            database
+                .read("read the words", |transaction| {
+                    let mut statement = transaction.prepare("SELECT word FROM words")?;
+                    let words = statement
+                        .query_map([], |row| row.get::<_, String>(0))?
+                        .collect::<rusqlite::Result<Vec<_>>>()?;
+                    Ok(words)
+                })
+                .await
+                .unwrap()
+        };
+        assert!(words(Arc::clone(&database)).await.is_empty());
+        database
+            .write("keep a word", |transaction| {
+                transaction.execute("INSERT INTO words VALUES ('kept')", [])?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        database.close().await;
+        assert_eq!(
+            database.ready().unwrap_err().kind(),
+            StoreErrorKind::Unavailable
+        );
+        drop(database);
+        assert_eq!(words(open(directory.path())).await, ["kept"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 7)
+            .unwrap();
+        let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
+        let error = StationDatabase::open(Arc::clone(&held)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        connection
+            .pragma_update(None, "user_version", 1_000_000)
+            .unwrap();
+        let error = StationDatabase::open(held).unwrap_err();
+        assert!(error.message().contains("1000000"), "{error}");
+    }
+}
