@@ -5,6 +5,7 @@ mod client;
 mod faults;
 mod random;
 mod raw;
+mod redis;
 mod server;
 
 pub use bodies::{gzip, lines, reading, zstd};
@@ -12,4 +13,5 @@ pub use client::{Answer, Client};
 pub use faults::{Fault, FaultProxy};
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
+pub use redis::RedisServer;
 pub use server::{Server, run};
