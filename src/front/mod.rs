@@ -36,7 +36,7 @@ const WORD_MAX: Duration = Duration::from_millis(300);
 const READINGS_MAX: Duration = Duration::from_secs(1);
 
 /// How many sensors are listed; `/api/sensors` has the rest.
-const SENSORS_MAX: usize = 6;
+const SENSORS_MAX: usize = 8;
 
 struct Front {
     app: App,
@@ -123,10 +123,7 @@ impl Front {
 }
 
 /// A sensor's last hours as a picture and in words; none when there is nothing to draw, or no time for it.
-async fn drawing(
-    store: &dyn ReadingStore,
-    sensor: &SensorSummary,
-) -> Option<(String, &'static str)> {
+async fn drawing(store: &dyn ReadingStore, sensor: &SensorSummary) -> Option<(String, String)> {
     let span = Span::of(sensor)?;
     let series = store.series(&sensor.sensor, span.window, span.buckets);
     let series = series.await.ok()??;

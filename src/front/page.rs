@@ -25,7 +25,7 @@ pub(super) struct Facts {
 /// A sensor in the table, with its drawing and what that spans.
 pub(super) struct Row {
     pub(super) sensor: SensorSummary,
-    pub(super) drawing: Option<(String, &'static str)>,
+    pub(super) drawing: Option<(String, String)>,
 }
 
 /// The page as HTML.
@@ -110,7 +110,7 @@ fn write_figures(page: &mut String, readings: Option<&Readings>) {
     let count = |count: Option<u64>| count.map_or_else(|| NOTHING.to_owned(), grouped);
     let cards = [
         ("low", "Minimum", degrees(text(stats.minimum()))),
-        ("", "Average", degrees(average)),
+        ("middle", "Average", degrees(average)),
         ("high", "Maximum", degrees(text(stats.maximum()))),
         ("", "Readings", count(readings.map(|_| stats.count()))),
         (
@@ -144,9 +144,9 @@ fn write_sensors(page: &mut String, readings: &Readings, now: Timestamp) {
         page,
         r#"<section aria-labelledby="sensors">
 <h2 id="sensors">Sensors</h2>
-<div class="table" role="region" aria-labelledby="sensors" tabindex="0">
+<div class="table" role="group" aria-labelledby="sensors" tabindex="0">
 <table>
-<thead><tr><th scope="col">Sensor</th><th scope="col">Latest, °C</th><th scope="col">Up to its last reading</th><th scope="col">Minimum</th><th scope="col">Average</th><th scope="col">Maximum</th><th scope="col">Readings</th><th scope="col">Last seen</th></tr></thead>
+<thead><tr><th scope="col">Sensor</th><th scope="col">Latest, °C</th><th scope="col">Trend</th><th scope="col">Minimum</th><th scope="col">Average</th><th scope="col">Maximum</th><th scope="col">Readings</th><th scope="col">Last seen</th></tr></thead>
 <tbody>
 "#
     );
@@ -295,8 +295,11 @@ mod tests {
         assert!(page.contains("<h1>Hello &lt;script&gt;&#39;!</h1>"));
         assert!(page.contains("&lt;script&gt; /&quot;+&amp;</a>"));
         assert!(page.contains("href=\"/api/sensors/%3Cscript%3E%20%2F%22%2B%26\""));
-        assert!(page.contains("<dd>−6&nbsp;°C</dd>"), "{page}");
-        assert!(page.contains("<dd>11&nbsp;°C</dd>"));
+        assert!(
+            page.contains("<dd>−6 <span class=\"unit\">°C</span></dd>"),
+            "{page}"
+        );
+        assert!(page.contains("<dd>11 <span class=\"unit\">°C</span></dd>"));
         assert!(page.contains("<dd>1,204</dd>"));
         assert!(page.contains("The first 1 of 1,204"));
         assert!(page.contains("1&nbsp;min ago"));

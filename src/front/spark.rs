@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::text::duration;
 use crate::http::html::escape;
 use crate::readings::{Bucket, SensorSummary, Series, Timestamp, Window};
 
@@ -21,7 +22,7 @@ const DAY_READINGS_MAX: f64 = 10_000.0;
 pub(super) struct Span {
     pub(super) window: Window,
     pub(super) buckets: usize,
-    hours: i64,
+    micros: i64,
 }
 
 impl Span {
@@ -38,7 +39,8 @@ impl Span {
             24
         };
         let from = (sensor.last.micros() - hours * HOUR_MICROS).max(sensor.first.micros());
-        let drawn_hours = (sensor.last.micros() - from) as f64 / HOUR_MICROS as f64;
+        let micros = sensor.last.micros() - from;
+        let drawn_hours = micros as f64 / HOUR_MICROS as f64;
         // About two readings in a bucket, so that an empty one is a silence.
         let buckets = (per_hour * drawn_hours / 2.0) as u64;
         Some(Self {
@@ -47,13 +49,16 @@ impl Span {
                 to: Timestamp::from_micros(sensor.last.micros() + 1),
             },
             buckets: buckets.clamp(2, BUCKETS_MAX) as usize,
-            hours,
+            micros,
         })
     }
 
     /// The length of the span in words.
-    pub(super) fn label(&self) -> &'static str {
-        if self.hours == 1 { "1 h" } else { "24 h" }
+    pub(super) fn label(&self) -> String {
+        match self.micros / HOUR_MICROS {
+            24 => "24&nbsp;h".to_owned(),
+            _ => duration(self.micros.unsigned_abs() / 1_000_000),
+        }
     }
 }
 
@@ -184,12 +189,12 @@ mod tests {
     #[test]
     fn a_span_is_a_day_unless_that_were_too_many_readings() {
         let span = Span::of(&sensor(1000 * 12 + 1, 1000)).unwrap();
-        assert_eq!((span.hours, span.buckets), (24, 60));
+        assert_eq!((span.label().as_str(), span.buckets), ("24&nbsp;h", 60));
         assert_eq!(span.window.from.unwrap().micros(), 976 * HOUR_MICROS);
         let span = Span::of(&sensor(1000 * 3600, 1000)).unwrap();
-        assert_eq!((span.hours, span.buckets), (1, 60));
+        assert_eq!((span.label().as_str(), span.buckets), ("1&nbsp;h", 60));
         let span = Span::of(&sensor(10, 10)).unwrap();
-        assert_eq!((span.hours, span.buckets), (24, 5));
+        assert_eq!((span.label().as_str(), span.buckets), ("10&nbsp;h", 5));
         assert_eq!(span.window.from.unwrap().micros(), 0);
         assert_eq!(Span::of(&sensor(1, 0)), None);
     }
@@ -210,7 +215,7 @@ mod tests {
         };
         let drawn = draw(&sensor, &span, &series).unwrap();
         assert_eq!(drawn.matches("<polyline").count(), 2, "{drawn}");
-        assert!(drawn.contains("&lt;a&gt;: -5 to 4 °C in its last 24 h"));
+        assert!(drawn.contains("&lt;a&gt;: -5 to 4 °C in its last 1&nbsp;h"));
         assert!(drawn.contains("22.5,2.0"), "{drawn}");
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
 

@@ -10,7 +10,7 @@ pub(super) const NOTHING: &str = "—";
 /// Degrees with all the digits they have, or nothing.
 pub(super) fn degrees(value: Option<String>) -> String {
     match value {
-        Some(value) => format!("{}&nbsp;°C", number(&value)),
+        Some(value) => format!("{} <span class=\"unit\">°C</span>", number(&value)),
         None => NOTHING.to_owned(),
     }
 }
@@ -56,6 +56,15 @@ pub(super) fn time(moment: Timestamp, now: Timestamp) -> String {
 }
 
 fn ago(moment: Timestamp, now: Timestamp) -> String {
+    match now.micros().abs_diff(moment.micros()) / 1_000_000 {
+        0 => "now".to_owned(),
+        seconds if moment > now => format!("in {}", duration(seconds)),
+        seconds => format!("{} ago", duration(seconds)),
+    }
+}
+
+/// A span of time in its largest unit.
+pub(super) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str, &str); 6] = [
         (1, "s", "s"),
         (60, "min", "min"),
@@ -64,20 +73,11 @@ fn ago(moment: Timestamp, now: Timestamp) -> String {
         (30 * 86_400, "month", "months"),
         (365 * 86_400, "year", "years"),
     ];
-    let seconds = now.micros().abs_diff(moment.micros()) / 1_000_000;
-    if seconds == 0 {
-        return "now".to_owned();
-    }
     let unit = UNITS.iter().rev().find(|(length, ..)| seconds >= *length);
     let (length, one, many) = unit.unwrap_or(&UNITS[0]);
     let count = seconds / length;
     let unit = if count == 1 { one } else { many };
-    let count = grouped(count);
-    if moment > now {
-        format!("in {count}&nbsp;{unit}")
-    } else {
-        format!("{count}&nbsp;{unit} ago")
-    }
+    format!("{}&nbsp;{unit}", grouped(count))
 }
 
 #[cfg(test)]
@@ -88,7 +88,10 @@ mod tests {
     fn numbers_are_for_people() {
         assert_eq!(number("-0.5"), "−0.5");
         assert_eq!(number("1000000"), "1,000,000");
-        assert_eq!(degrees(Some("-6".to_owned())), "−6&nbsp;°C");
+        assert_eq!(
+            degrees(Some("-6".to_owned())),
+            "−6 <span class=\"unit\">°C</span>"
+        );
         assert_eq!(degrees(None), "—");
         for (micro_degrees, shown) in [
             (0, "0.00"),

@@ -69,9 +69,9 @@ async fn sensors_are_listed_with_their_figures_and_drawn() {
     let body = reading("alone", "2026-11-20T13:00:00Z", "-1.005");
     client.put(body).await.with_status(200);
     let page = client.get("/").await.with_status(200).text();
-    assert_eq!(page.matches("<tr><th scope=\"row\">").count(), 6, "{page}");
-    assert_eq!(page.matches("<svg").count(), 5, "{page}");
-    assert!(page.contains("The first 6 of 9"), "{page}");
+    assert_eq!(page.matches("<tr><th scope=\"row\">").count(), 8, "{page}");
+    assert_eq!(page.matches("<svg").count(), 7, "{page}");
+    assert!(page.contains("The first 8 of 9"), "{page}");
     assert!(
         page.contains("<data value=\"-1.005\">−1.01</data>"),
         "{page}"
