@@ -146,7 +146,7 @@ fn write_sensors(page: &mut String, readings: &Readings, now: Timestamp) {
 <h2 id="sensors">Sensors</h2>
 <div class="table" role="group" aria-labelledby="sensors" tabindex="0">
 <table>
-<thead><tr><th scope="col">Sensor</th><th scope="col">Latest, °C</th><th scope="col">Trend</th><th scope="col">Minimum</th><th scope="col">Average</th><th scope="col">Maximum</th><th scope="col">Readings</th><th scope="col">Last seen</th></tr></thead>
+<thead><tr><th scope="col">Sensor</th><th scope="col">Latest, °C</th><th scope="col">Trend</th><th scope="col">Minimum, °C</th><th scope="col">Average, °C</th><th scope="col">Maximum, °C</th><th scope="col">Readings</th><th scope="col">Last seen</th></tr></thead>
 <tbody>
 "#
     );

@@ -57,7 +57,7 @@ impl Span {
     pub(super) fn label(&self) -> String {
         match self.micros / HOUR_MICROS {
             24 => "24&nbsp;h".to_owned(),
-            _ => duration(self.micros.unsigned_abs() / 1_000_000),
+            _ => duration(self.micros.unsigned_abs().div_ceil(1_000_000)),
         }
     }
 }

@@ -16,7 +16,7 @@ import { chromium } from "playwright-core";
 
 const WIDTHS = [390, 768, 1440];
 const THEMES = ["light", "dark"];
-const PICTURE = { width: 1240, height: 860 };
+const PICTURE = { width: 1240, height: 800 };
 const TARGET_PIXELS_MIN = 24;
 
 const { values, positionals } = parseArgs({
@@ -88,7 +88,7 @@ async function look(theme, width) {
 
 async function takePicture(file) {
   const { context, page } = await open("light", PICTURE);
-  await page.screenshot({ path: file });
+  await page.screenshot({ path: file, fullPage: true });
   await context.close();
 }
 

@@ -134,7 +134,7 @@ impl Link {
                     connection,
                 };
                 state.connection = Some(link.clone());
-                info!(connections = state.made, "connected to Redis");
+                info!("connected to Redis");
                 Ok(link)
             }
             Err(error) => {
