@@ -70,7 +70,8 @@ impl Link {
         }
     }
 
-    /// Asks something that may be asked again: a connection that has ended since it was used last is replaced unnoticed.
+    /// Asks for something that may be done twice: a connection that has ended since it was used last is replaced unnoticed. When it
+    /// fails with an error of the connection, nobody knows whether it was done.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self.attempt(command).await {
             Err(Attempt { error, was_in_use }) if was_in_use && !error.is_timeout() => {
@@ -79,11 +80,6 @@ impl Link {
             result => result,
         }
         .map_err(|attempt| attempt.error)
-    }
-
-    /// Asks for something that is done at most once. When it fails with an error of the connection, nobody knows whether it was.
-    pub(super) async fn ask_once<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        self.attempt(command).await.map_err(|attempt| attempt.error)
     }
 
     async fn attempt<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Attempt> {

@@ -1,8 +1,14 @@
 //! The greeting in Redis or Valkey, shared by all replicas.
 //!
-//! It is one key, a hash of the `word` and the number of `changes`. Nothing is kept in the server: every replica sees every word at
-//! once. A word is set by a script that looks at the number of changes first, so that a command that the network delivers long after
-//! it was given up never undoes a later one.
+//! It is one key, a hash. Nothing is kept in the server: every replica sees every word at once. Whoever sets a word draws a ticket
+//! first, and a word is only set over those of earlier tickets. So a command may be sent again when its answer was lost, and one that
+//! the network delivers long after it was given up never undoes a later one.
+//!
+//! | Field | Meaning |
+//! |---|---|
+//! | `word` | the word |
+//! | `ticket` | the ticket that it was set with |
+//! | `drawn` | the last ticket that was drawn |
 
 mod address;
 mod link;
@@ -27,13 +33,15 @@ const TIME_MAX: Duration = Duration::from_millis(1500);
 /// How much may be under way at a time.
 const UNDER_WAY_MAX: usize = 1024;
 
-/// How often a word is tried to be set while others set theirs.
-const TRIES_MAX: usize = 16;
-
-/// Sets the word (`ARGV[1]`) if there were exactly so many changes (`ARGV[2]`) before; says whether there were.
+/// Sets the word (`ARGV[1]`) unless one with a later ticket than this (`ARGV[2]`) stands. A Redis that has lost its last changes may
+/// give out a ticket twice, or one that is behind: then the word that comes later stands, and drawing goes on from the highest.
 const SET_SCRIPT: &str = "\
-if (redis.call('HGET', KEYS[1], 'changes') or '0') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'word', ARGV[1], 'changes', ARGV[2] + 1)
+local ticket = tonumber(ARGV[2])
+local function number(field) return tonumber(redis.call('HGET', KEYS[1], field) or 0) or 0 end
+if number('ticket') <= ticket or number('ticket') > number('drawn') then
+    redis.call('HSET', KEYS[1], 'word', ARGV[1], 'ticket', ARGV[2])
+end
+if number('drawn') < ticket then redis.call('HSET', KEYS[1], 'drawn', ARGV[2]) end
 return 1";
 
 /// The greeting under a key.
@@ -104,24 +112,14 @@ impl GreetingStore for RedisGreeting {
     async fn set(&self, word: Word) -> Result<(), StoreError> {
         let (link, key) = (Arc::clone(&self.link), Arc::clone(&self.key));
         let set = async move {
-            for _ in 0..TRIES_MAX {
-                let changes = changes(&link, &key).await?;
-                let mut script = redis::cmd("EVAL");
-                script.arg(SET_SCRIPT).arg(1).arg(&*key);
-                script.arg(word.as_str()).arg(changes);
-                if link.ask_once(&script).await? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            let mut draw = command("HINCRBY", &key);
+            let ticket: u64 = link.ask(draw.arg("drawn").arg(1)).await?;
+            let mut script = redis::cmd("EVAL");
+            script.arg(SET_SCRIPT).arg(1).arg(&*key);
+            script.arg(word.as_str()).arg(ticket);
+            link.ask(&script).await
         };
-        if self.run(set).await? {
-            return Ok(());
-        }
-        Err(StoreError::new(
-            StoreErrorKind::Overloaded,
-            "others keep changing the word; this one was not set",
-        ))
+        self.run::<u64, _>(set).await.map(drop)
     }
 
     fn backend(&self) -> &'static str {
@@ -133,12 +131,6 @@ impl GreetingStore for RedisGreeting {
         let ping = async move { link.ask(&redis::cmd("PING")).await };
         self.run::<redis::Value, _>(ping).await.map(drop)
     }
-}
-
-/// How often the word was changed.
-async fn changes(link: &Link, key: &str) -> RedisResult<Vec<u8>> {
-    let changes: Option<Vec<u8>> = link.ask(command("HGET", key).arg("changes")).await?;
-    Ok(changes.unwrap_or_else(|| b"0".to_vec()))
 }
 
 fn command(name: &str, key: &str) -> Cmd {

@@ -160,6 +160,30 @@ async fn a_page_is_not_slowed_and_keeps_the_word_it_last_saw() {
 }
 
 #[tokio::test]
+async fn a_command_that_comes_late_does_not_undo_a_later_word() {
+    let outage = Outage::start();
+    let other = Server::with_args(&["--greeting", &outage.redis.url()]);
+    outage.set("before").await.with_status(200);
+    outage.proxy.set(Fault::Delay(Duration::from_millis(300)));
+    let key = "fieldstation:greeting";
+    let later = async {
+        // The slow one has drawn its ticket, and its word is not there yet.
+        let started = Instant::now();
+        while outage.redis.command(&["HGET", key, "drawn"]) != "2" {
+            assert!(started.elapsed() < Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let client = other.client();
+        let set = client.request("POST", "/hello").body("later");
+        Answer::to(set).await.with_status(200);
+        assert_eq!(outage.redis.command(&["HGET", key, "ticket"]), "3");
+    };
+    let (late, ()) = tokio::join!(outage.set("late"), later);
+    late.with_status(200);
+    assert_eq!(outage.repair().await, "later");
+}
+
+#[tokio::test]
 async fn a_word_that_was_acknowledged_is_never_undone_by_one_that_was_sent_before_it() {
     let outage = Outage::start();
     let mut random = Random::new(7);
