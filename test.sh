@@ -6,8 +6,6 @@
 #
 # Needs a clone, Rust and a C compiler. Runs as any user, root too, and touches nothing outside target/ and temporary
 # directories; servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
-#
-# FIELDSTATION_TEST_DATA, when set, names the file of a real machine's readings for the tests that import one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
