@@ -69,3 +69,38 @@ pub fn open(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error of a URL, which must not touch the data directory.
+    fn refused(url: &str) -> StoreError {
+        let station = || -> Result<_, StoreError> { panic!("opened the database for {url}") };
+        let error = open(&url.parse().unwrap(), station).err().unwrap();
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{url}");
+        error
+    }
+
+    #[test]
+    fn a_url_that_leads_nowhere_says_which_would() {
+        assert!(refused("postgres://db").message().contains("redis://"));
+        assert!(refused("sqlite:other.db").message().contains("--data"));
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    #[test]
+    fn what_was_left_out_of_the_binary_is_named() {
+        assert!(refused("rediss://cache").message().contains("`cloud`"));
+    }
+
+    #[cfg(feature = "cloud")]
+    #[test]
+    fn a_server_that_is_not_there_keeps_nothing_from_opening() {
+        let station = || -> Result<_, StoreError> { panic!("opened the database") };
+        for url in ["redis://127.0.0.1:1", "valkey://no.such.host"] {
+            let store = open(&url.parse().unwrap(), station).unwrap();
+            assert_eq!(store.backend(), "redis");
+        }
+    }
+}
