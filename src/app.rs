@@ -1,6 +1,7 @@
 //! The stores, opened from the configuration.
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -9,12 +10,15 @@ use crate::error::StoreError;
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
 use crate::station::StationDatabase;
+use crate::todos::{self, TodoStore};
 
 /// Everything that requests are served from.
 #[derive(Clone)]
 pub struct App {
     /// Where readings live.
     pub readings: Arc<dyn ReadingStore>,
+    /// Where todos live.
+    pub todos: Arc<dyn TodoStore>,
 }
 
 impl App {
@@ -32,6 +36,7 @@ impl App {
         };
         Ok(Self {
             readings: readings::open(&config.readings, || embedded.directory(), options)?,
+            todos: todos::open(config.todos.as_ref(), Path::new(""), || embedded.station())?,
         })
     }
 
@@ -40,7 +45,9 @@ impl App {
     /// # Errors
     /// Those of the stores.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.readings.close().await
+        // Each of them, whatever becomes of the others.
+        let closed = [self.todos.close().await, self.readings.close().await];
+        closed.into_iter().collect()
     }
 }
 

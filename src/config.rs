@@ -51,6 +51,17 @@ pub struct Config {
     )]
     pub readings: BackendUrl,
 
+    /// Where todos live. `sqlite:` keeps them in the data directory;
+    /// `postgres://user:password@host:port/database?sslmode=verify-full` in PostgreSQL. [default: what a file manifest.json in
+    /// the working directory says, and sqlite: without one]
+    #[arg(
+        long,
+        env = "FIELDSTATION_TODOS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub todos: Option<BackendUrl>,
+
     /// What to log: a level (error, warn, info, debug, trace) or directives such as `info,fieldstation::http=debug`. At debug
     /// every request is a line.
     #[arg(

@@ -17,3 +17,4 @@ pub mod server;
 mod sqlite;
 pub mod station;
 pub mod timestamp;
+pub mod todos;

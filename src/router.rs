@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::http::layers::Edge;
 use crate::http::{Problem, ProblemKind};
 use crate::readings::http::ReadingLimits;
-use crate::{front, health, readings};
+use crate::todos::http::TodoLimits;
+use crate::{front, health, readings, todos};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -24,10 +25,15 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_idle: config.body_idle_seconds.duration(),
         export_idle: config.export_idle_seconds.duration(),
     };
+    let todo_limits = TodoLimits {
+        body_bytes_max: limits.body_bytes_max,
+        body_idle: limits.body_idle,
+    };
     let router = Router::new()
         .merge(front::router(app, config.listen))
         .merge(health::router(app, draining))
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
+        .merge(todos::http::router(Arc::clone(&app.todos), todo_limits))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();

@@ -2,5 +2,6 @@
 
 pub mod oracle;
 mod readings;
+mod todos;
 
 pub use oracle::Oracle;

@@ -3,6 +3,8 @@
 mod bodies;
 mod client;
 mod faults;
+#[cfg(feature = "cloud")]
+mod postgres;
 mod random;
 mod raw;
 mod server;
@@ -10,6 +12,8 @@ mod server;
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
 pub use faults::{Fault, FaultProxy};
+#[cfg(feature = "cloud")]
+pub use postgres::Database;
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
 pub use server::{Server, run};
