@@ -16,3 +16,5 @@ mod shutdown;
 mod statistics;
 mod temperature;
 mod timeouts;
+mod todo_bodies;
+mod todos;

@@ -11,6 +11,7 @@ mod server;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
+#[cfg(feature = "cloud")]
 pub use faults::{Fault, FaultProxy};
 #[cfg(feature = "cloud")]
 pub use postgres::Database;

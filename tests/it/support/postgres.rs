@@ -216,16 +216,18 @@ fn start(state: &Path) -> (u16, PathBuf) {
     let postmaster = postgres.spawn().unwrap().id();
     let mut keeper = Command::new("setsid");
     keeper
-        .args(["/bin/sh", "-c", KEEPER, "keeper"])
+        .args(["--fork", "/bin/sh", "-c", KEEPER, "keeper"])
         .arg(&directory)
         .arg(state.join("postgres.users"))
         .arg(postmaster.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    keeper
-        .spawn()
-        .expect("setsid is missing; install util-linux");
+    let started = keeper.status();
+    assert!(
+        started.is_ok_and(|status| status.success()),
+        "setsid is missing; install util-linux"
+    );
     let deadline = Instant::now() + START_TIME_MAX;
     while !listens(port) {
         let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
@@ -289,14 +291,10 @@ fn program(name: &str) -> PathBuf {
         .filter(|(_, path)| path.exists())
         .collect();
     found.sort();
-    if let Some((_, path)) = found.pop() {
-        return path;
-    }
-    let known = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&known)
-        .map(|directory| directory.join(name))
-        .find(|path| path.exists())
-        .unwrap_or_else(|| panic!("PostgreSQL's {name} is missing; install it (Debian: apt-get install postgresql), or run ./test.sh, which does"))
+    // Elsewhere it is where programs are looked for.
+    found
+        .pop()
+        .map_or_else(|| PathBuf::from(name), |(_, path)| path)
 }
 
 /// Runs statements; says what they answer.
@@ -315,7 +313,12 @@ fn done(command: &mut Command) -> Output {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        .unwrap_or_else(|error| {
+            panic!(
+                "{command:?}: {error}; is PostgreSQL missing? Install it with openssl (Debian: apt-get install postgresql \
+                 openssl), or run ./test.sh, which does"
+            )
+        });
     assert!(
         output.status.success(),
         "{command:?}: {}{}",

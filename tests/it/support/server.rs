@@ -90,7 +90,8 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .arg("--data")
             .arg(setup.directory.path().join("data"))
-            .args(&setup.arguments);
+            .args(&setup.arguments)
+            .current_dir(setup.directory.path());
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
@@ -170,6 +171,12 @@ impl Server {
         let setup = self.setup.clone();
         drop(self);
         Self::launch(setup).unwrap()
+    }
+
+    /// Kills it, and starts it again with the same data and settings, in its place.
+    pub fn kill9_and_start(&mut self) {
+        self.kill9();
+        *self = Self::launch(self.setup.clone()).unwrap();
     }
 
     /// Kills it if it still runs, and starts it again with the same data and other settings.
