@@ -17,4 +17,4 @@ pub use faults::{Fault, FaultProxy};
 pub use postgres::Database;
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
-pub use server::{Server, run};
+pub use server::{Exited, Server, run};

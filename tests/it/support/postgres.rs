@@ -4,6 +4,7 @@
 //! it, and leaves it to a keeper: a process that stops it and removes its files once no test has used it for a while. Tests tell
 //! that they use it by a shared lock on a file, which goes with the process, however it ends.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -73,24 +74,38 @@ impl Database {
 
     /// The URL for `--todos`.
     pub fn url(&self) -> String {
-        self.url_at(self.address(), "")
+        self.url_at(&self.address(), "")
     }
 
     /// The URL by way of another address, with parameters (`?sslmode=…`).
-    pub fn url_at(&self, address: SocketAddr, parameters: &str) -> String {
-        self.url_of(USER, PASSWORD_IN_URL, &address.to_string(), parameters)
+    pub fn url_at(&self, address: &dyn fmt::Display, parameters: &str) -> String {
+        let address = address.to_string();
+        self.url_of(USER, PASSWORD_IN_URL, &address, parameters)
     }
 
-    /// The URL of a user, by the name of a host and a port.
-    pub fn url_of(&self, user: &str, password: &str, host: &str, parameters: &str) -> String {
-        format!(
-            "postgres://{user}:{password}@{host}/{}{parameters}",
-            self.name
-        )
+    /// The URL by the name that the server's certificate is for.
+    pub fn url_at_localhost(&self, parameters: &str) -> String {
+        let address = format!("localhost:{}", cluster().port);
+        self.url_at(&address, parameters)
     }
 
-    /// The text of `manifest.json`.
-    pub fn manifest(&self) -> String {
+    /// The URL of another user.
+    pub fn url_for(&self, user: &str, password: &str) -> String {
+        self.url_of(user, password, &self.address().to_string(), "")
+    }
+
+    fn url_of(&self, user: &str, password: &str, host: &str, parameters: &str) -> String {
+        let name = &self.name;
+        format!("postgres://{user}:{password}@{host}/{name}{parameters}")
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `manifest.json` has to say.
+    pub fn manifest(&self) -> serde_json::Value {
         serde_json::json!({
             "database_server_host": "127.0.0.1",
             "database_server_port": cluster().port,
@@ -98,7 +113,6 @@ impl Database {
             "db_user": USER,
             "db_password": PASSWORD,
         })
-        .to_string()
     }
 
     /// The password, which must not be in a log.
@@ -109,6 +123,11 @@ impl Database {
     /// Runs statements as the superuser; says what they answer, a line a row.
     pub fn sql(&self, statements: &str) -> String {
         sql(&self.name, statements)
+    }
+
+    /// Runs statements about this database in another one.
+    pub fn sql_elsewhere(&self, statements: &str) -> String {
+        sql("postgres", statements)
     }
 
     /// How many connections to this database there are.
