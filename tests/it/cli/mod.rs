@@ -9,6 +9,7 @@ mod live;
 mod retries;
 mod simulate;
 mod station;
+mod todo;
 mod verify;
 
 use std::io::{Read, Write};
