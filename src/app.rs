@@ -19,6 +19,8 @@ pub struct App {
     pub readings: Arc<dyn ReadingStore>,
     /// Where todos live.
     pub todos: Arc<dyn TodoStore>,
+    /// What the embedded stores beside the readings share, where there are any.
+    station: Option<Arc<StationDatabase>>,
 }
 
 impl App {
@@ -37,6 +39,7 @@ impl App {
         Ok(Self {
             readings: readings::open(&config.readings, || embedded.directory(), options)?,
             todos: todos::open(config.todos.as_ref(), Path::new(""), || embedded.station())?,
+            station: embedded.station.into_inner(),
         })
     }
 
@@ -47,7 +50,24 @@ impl App {
     pub async fn close(&self) -> Result<(), StoreError> {
         // Each of them, whatever becomes of the others.
         let closed = [self.todos.close().await, self.readings.close().await];
+        if let Some(station) = &self.station {
+            station.close().await;
+        }
         closed.into_iter().collect()
+    }
+
+    /// Resolves once a store has failed for good: the process should drain and stop.
+    pub async fn failed(&self) -> StoreError {
+        let station = async {
+            match &self.station {
+                Some(station) => station.broke().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            failure = self.readings.failed() => failure,
+            failure = station => failure,
+        }
     }
 }
 
