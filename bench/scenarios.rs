@@ -41,10 +41,11 @@ impl Run {
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
             Scenario::Start => self.start(),
+            Scenario::Todos => self.todos().await,
         }
     }
 
-    fn round(&self) -> Duration {
+    pub(crate) fn round(&self) -> Duration {
         Duration::from_secs_f64(self.options.seconds)
     }
 

@@ -216,6 +216,14 @@ fn start(state: &Path) -> (u16, PathBuf) {
     as_owner(&mut initdb);
     done(&mut initdb);
     certify(&directory, &as_owner);
+    let mut configuration = File::options()
+        .append(true)
+        .open(directory.join("data/postgresql.conf"))
+        .unwrap();
+    // A crash of the machine is none of these tests.
+    configuration
+        .write_all(b"fsync = off\nmax_connections = 300\nshared_buffers = 64MB\nssl = on\n")
+        .unwrap();
 
     let port = free_port();
     let log = File::create(directory.join("log")).unwrap();
@@ -223,9 +231,6 @@ fn start(state: &Path) -> (u16, PathBuf) {
     postgres
         .args(["-D", "data", "-h", "127.0.0.1", "-k", "", "-p"])
         .arg(port.to_string())
-        // A crash of the machine is none of these tests.
-        .args(["-c", "fsync=off", "-c", "max_connections=300"])
-        .args(["-c", "shared_buffers=32MB", "-c", "ssl=on"])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
