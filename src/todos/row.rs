@@ -95,9 +95,24 @@ impl Span {
     }
 }
 
-/// A page from the rows found when one more than `limit` was asked for.
-pub(super) fn page(mut items: Vec<Todo>, limit: usize) -> TodoPage {
-    let more = items.len() > limit;
+/// Descriptions can be long: a page ends early rather than hold more than about this many bytes of them, so that a list is as
+/// bounded in memory as everything else.
+pub(super) const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Todos as they were read.
+pub(super) struct Found {
+    pub(super) todos: Vec<Todo>,
+    /// Whether reading stopped before the last of them, at [`PAGE_BYTES_MAX`].
+    pub(super) is_cut: bool,
+}
+
+/// A page from what was found when one more than `limit` was asked for.
+pub(super) fn page(found: Found, limit: usize) -> TodoPage {
+    let Found {
+        todos: mut items,
+        is_cut,
+    } = found;
+    let more = is_cut || items.len() > limit;
     items.truncate(limit);
     TodoPage { items, more }
 }

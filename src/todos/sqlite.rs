@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Params, ToSql, Transaction, params};
 
-use super::row::{Row, Span, deadline_number, moment, page};
+use super::row::{Found, PAGE_BYTES_MAX, Row, Span, deadline_number, moment, page};
 use super::{
     Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
 };
@@ -55,7 +55,9 @@ impl TodoStore for SqliteTodos {
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError> {
         let work = move |transaction: &Transaction<'_>| {
             let sql = include_str!("sql/sqlite/get.sql");
-            Ok(todos(transaction, sql, params![id.to_string()])?.pop())
+            Ok(todos(transaction, sql, params![id.to_string()])?
+                .todos
+                .pop())
         };
         self.station.read("read a todo", work).await
     }
@@ -130,7 +132,7 @@ impl TodoStore for SqliteTodos {
                 change.status.map(Status::as_str),
                 now.micros(),
             ];
-            match todos(transaction, sql, values)?.pop() {
+            match todos(transaction, sql, values)?.todos.pop() {
                 Some(todo) => Ok(Outcome::Done(todo)),
                 None => untouched(transaction, id),
             }
@@ -174,10 +176,20 @@ fn todos(
     transaction: &Transaction<'_>,
     sql: &str,
     values: impl Params,
-) -> Result<Vec<Todo>, WorkError> {
+) -> Result<Found, WorkError> {
     let mut statement = transaction.prepare_cached(sql)?;
-    let rows = statement.query_map(values, |row| {
-        Ok(Row {
+    let mut rows = statement.query(values)?;
+    let mut found = Found {
+        todos: Vec::new(),
+        is_cut: false,
+    };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        if bytes > PAGE_BYTES_MAX {
+            found.is_cut = true;
+            break;
+        }
+        let row = Row {
             id: row.get(0)?,
             title: row.get(1)?,
             description: row.get(2)?,
@@ -185,10 +197,12 @@ fn todos(
             status: row.get(4)?,
             created_at: row.get(5)?,
             updated_at: row.get(6)?,
-        })
-    })?;
-    rows.map(|row| row?.into_todo().map_err(|reason| damaged(&reason)))
-        .collect()
+        };
+        bytes += row.description.len();
+        let todo = row.into_todo().map_err(|reason| damaged(&reason))?;
+        found.todos.push(todo);
+    }
+    Ok(found)
 }
 
 /// Why a statement with a precondition found no row.

@@ -251,7 +251,7 @@ mod tests {
         let short = target("postgresql://ann@[::1]/todos?connections_max=3").unwrap();
         assert_eq!(short.options.get_host(), "::1");
         assert_eq!((short.options.get_port(), short.connections_max), (5432, 3));
-        let socket = target("postgres://ann@/todos?host=/run/postgresql").unwrap();
+        let socket = target("postgres://ann@localhost/todos?host=/run/postgresql").unwrap();
         assert_eq!(socket.host(), "/run/postgresql");
     }
 

@@ -62,6 +62,7 @@ suite![
     a_common_text_is_paged_like_a_rare_one,
     a_changed_text_is_found_by_its_new_words,
     filters_hold_together,
+    long_descriptions_make_short_pages,
     of_concurrent_changes_of_a_version_one_is_made,
     concurrent_changes_of_different_fields_are_all_kept,
     a_closed_store_refuses_changes,
@@ -568,6 +569,40 @@ async fn filters_hold_together(store: &dyn TodoStore) {
         text: Some("water".to_owned()),
     };
     assert_eq!(titles(store, &filter, 1).await, ["water a"]);
+}
+
+async fn long_descriptions_make_short_pages(store: &dyn TodoStore) {
+    let description = Description::new(&"💡".repeat(10_000)).unwrap();
+    let mut expected = Vec::new();
+    for number in 0..60 {
+        let new = Todo {
+            description: description.clone(),
+            ..todo(&format!("{number:02}"), number)
+        };
+        expected.push(new.title.as_str().to_owned());
+        store.create(&new).await.unwrap();
+    }
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = store
+            .list(&Filter::default(), after.as_ref(), 1000)
+            .await
+            .unwrap();
+        let bytes: usize = page
+            .items
+            .iter()
+            .map(|todo| todo.description.as_str().len())
+            .sum();
+        assert!((1..=1_200_000).contains(&bytes), "{bytes}");
+        after = page.items.last().map(Todo::place);
+        found.extend(page.items.iter().map(|todo| todo.title.as_str().to_owned()));
+        pages += 1;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+    assert_eq!(pages, 3);
 }
 
 async fn of_concurrent_changes_of_a_version_one_is_made(store: &dyn TodoStore) {

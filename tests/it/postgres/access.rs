@@ -168,7 +168,7 @@ async fn a_user_who_may_add_no_extension_does_without_its_index() {
     let database = Database::new();
     let user = format!("clerk_{}", database.name());
     database.sql(&format!(
-        "CREATE ROLE {user} LOGIN PASSWORD 'clerk'; GRANT CREATE, USAGE ON SCHEMA public TO {user}"
+        "SET password_encryption = 'scram-sha-256'; CREATE ROLE {user} LOGIN PASSWORD 'clerk'; GRANT CREATE, USAGE ON SCHEMA public TO {user}"
     ));
     let server = Server::with_args(&["--todos", &database.url_for(&user, "clerk")]);
     let client = server.client();

@@ -26,7 +26,7 @@ impl Setting {
     fn new() -> Self {
         let database = Database::new();
         let proxy = FaultProxy::start(database.address());
-        let url = database.url_at(&proxy.address(), "");
+        let url = database.url_at(&proxy.address(), "?sslmode=disable");
         let server = Server::with_args(&["--todos", &url]);
         Self {
             database,
@@ -195,7 +195,7 @@ async fn starts_first(fault: Fault) {
     let proxy = FaultProxy::start(database.address());
     proxy.set(fault);
     let begin = Instant::now();
-    let url = database.url_at(&proxy.address(), "");
+    let url = database.url_at(&proxy.address(), "?sslmode=disable");
     let server = Server::with_args(&["--todos", &url]);
     assert!(begin.elapsed() < Duration::from_secs(5));
     let setting = Setting {
