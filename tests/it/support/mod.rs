@@ -17,4 +17,6 @@ pub use faults::{Fault, FaultProxy};
 pub use postgres::Database;
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
-pub use server::{Exited, Server, run};
+#[cfg(feature = "cloud")]
+pub use server::Exited;
+pub use server::{Server, run};
