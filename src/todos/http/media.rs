@@ -215,6 +215,8 @@ fn unreadable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn text(name: &str, text: &str) -> (String, Value) {
@@ -236,6 +238,39 @@ mod tests {
             let read = entries(format, Bytes::from(body)).await.unwrap();
             let expected = vec![text("title", "a b"), ("deadline".to_owned(), Value::Null)];
             assert_eq!(read, expected, "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_read_the_same_in_json_and_in_a_form(
+            fields in prop::collection::vec((".{0,20}", ".{0,40}"), 0..6),
+        ) {
+            let object: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}:{}", serde_json::json!(name), serde_json::json!(value)))
+                .collect();
+            let json = json(&format!("{{{}}}", object.join(","))).unwrap();
+            let mut encoded = form_urlencoded::Serializer::new(String::new());
+            encoded.extend_pairs(&fields);
+            let form = form(&encoded.finish()).unwrap();
+            let blank_is_null = |(name, value): (String, Value)| match value {
+                Value::Text(text) => field(name, text),
+                value => (name, value),
+            };
+            let json: Entries = json.into_iter().map(blank_is_null).collect();
+            prop_assert_eq!(json, form);
+        }
+
+        #[test]
+        fn no_body_is_too_strange(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            format in 0usize..4,
+        ) {
+            let formats = [Format::Json, Format::Form, Format::PerhapsJson, Format::Multipart("x".to_owned())];
+            // It is read or refused; it never ends otherwise.
+            let body = Bytes::from(bytes);
+            let _ = futures_util::FutureExt::now_or_never(entries(formats[format].clone(), body));
         }
     }
 

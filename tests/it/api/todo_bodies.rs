@@ -222,6 +222,38 @@ async fn a_patch_is_json() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fails_ends_the_server_and_keeps_what_was_acknowledged() {
+    let directory = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    // Room for some hundred kilobytes.
+    let server = Server::with_file_limit(&directory, 1024);
+    let client = server.client();
+    let mut acknowledged = Vec::new();
+    for number in 0..10_000 {
+        let title = format!("{number:05}");
+        let body = json!({"title":title,"description":"x".repeat(500)}).to_string();
+        let request = client.request("POST", "/api/todos").body(body);
+        match Answer::try_to(request).await {
+            Ok(answer) if answer.status == 201 => acknowledged.push(title),
+            Ok(answer) => {
+                assert!(
+                    matches!(answer.status, 500 | 503 | 507),
+                    "{}",
+                    answer.text()
+                );
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    let exited = server.wait();
+    assert_eq!(exited.code, Some(4), "{}", exited.output);
+    let server = Server::try_in(&directory, &[]).unwrap();
+    let found = titles(&server.client(), "?limit=1000").await;
+    assert!(found.len() >= acknowledged.len() && !acknowledged.is_empty());
+    assert!(acknowledged.iter().all(|title| found.contains(title)));
+}
+
+#[tokio::test]
 async fn a_very_wrong_body_is_answered_briefly() {
     let server = Server::start();
     let client = server.client();

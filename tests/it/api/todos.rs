@@ -37,6 +37,7 @@ macro_rules! suite {
 suite![
     a_todo_is_made_read_replaced_merged_and_removed,
     what_was_acknowledged_survives_a_kill,
+    what_was_acknowledged_at_a_kill_is_there_and_whole,
     a_stale_change_is_refused,
     if_match_takes_lists_and_stars,
     a_known_version_is_not_sent_again,
@@ -161,6 +162,62 @@ async fn what_was_acknowledged_survives_a_kill(server: &mut Server) {
     let client = server.client();
     assert_eq!(client.get(&path).await.json()["title"], "stays");
     assert_eq!(titles(&client, "").await, ["stays"]);
+}
+
+async fn what_was_acknowledged_at_a_kill_is_there_and_whole(server: &mut Server) {
+    let adding = (0..8).map(|writer| {
+        let client = server.client();
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for number in 0..10_000 {
+                let title = format!("{writer} {number}");
+                let body = json!({"title":title,"description":title.repeat(50)}).to_string();
+                let request = client.request("POST", "/api/todos").body(body);
+                match Answer::try_to(request).await {
+                    Ok(answer) if answer.status == 201 => acknowledged.push(title),
+                    _ => break,
+                }
+            }
+            acknowledged
+        })
+    });
+    let adding: Vec<_> = adding.collect();
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    server.restart_in_place();
+    let client = server.client();
+    let mut stored = std::collections::HashSet::new();
+    let mut cursor = String::new();
+    loop {
+        let answer = client
+            .get(&format!("/api/todos?limit=1000{cursor}"))
+            .await
+            .with_status(200);
+        let page = answer.json();
+        for todo in page["todos"].as_array().unwrap() {
+            let title = todo["title"].as_str().unwrap();
+            assert_eq!(todo["description"], title.repeat(50));
+            stored.insert(title.to_owned());
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let mut count = 0;
+    for acknowledged in adding {
+        for title in acknowledged.await.unwrap() {
+            assert!(stored.contains(&title), "{title} is lost");
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+    // Its words are found, too: the index of the texts is as whole as the table.
+    assert_eq!(
+        titles(&client, "?text=0+0")
+            .await
+            .contains(&"0 0".to_owned()),
+        stored.contains("0 0")
+    );
 }
 
 async fn a_stale_change_is_refused(server: &mut Server) {

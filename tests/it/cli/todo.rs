@@ -1,14 +1,15 @@
 //! `fieldstation todo`.
 
 use super::fake::{Fake, answer};
-use super::station::Station;
-use super::{Ended, fieldstation};
 
-fn todo(station: &Station, arguments: &[&str]) -> Ended {
-    let url = station.url();
+use super::{Ended, fieldstation};
+use crate::support::Server;
+
+fn todo(server: &Server, arguments: &[&str]) -> Ended {
+    let url = server.url();
     let mut all = vec!["todo", "--url", &url];
     all.extend(arguments);
-    fieldstation(station.directory(), &all)
+    fieldstation(server.directory().path(), &all)
 }
 
 /// The ids in a table, in its order.
@@ -20,8 +21,8 @@ fn ids(table: &str) -> Vec<String> {
 
 #[test]
 fn todos_are_added_listed_done_and_removed() {
-    let station = Station::start();
-    let empty = todo(&station, &["list"]).with_code(0);
+    let server = Server::start();
+    let empty = todo(&server, &["list"]).with_code(0);
     assert_eq!(empty.stdout, "");
     empty.says("nothing");
     let later = [
@@ -32,7 +33,7 @@ fn todos_are_added_listed_done_and_removed() {
         "--deadline",
         "2026-12-02T08:00",
     ];
-    let added = todo(&station, &later).with_code(0);
+    let added = todo(&server, &later).with_code(0);
     let cat = ids(&added.stdout).remove(0);
     let first = [
         "add",
@@ -45,11 +46,11 @@ fn todos_are_added_listed_done_and_removed() {
         "in progress",
         "--json",
     ];
-    let plants = todo(&station, &first).with_code(0).json();
+    let plants = todo(&server, &first).with_code(0).json();
     assert_eq!(plants["description"], "Balcony");
     let plants = plants["id"].as_str().unwrap();
 
-    let listed = todo(&station, &["list"]).with_code(0);
+    let listed = todo(&server, &["list"]).with_code(0);
     assert_eq!(
         listed.stdout,
         format!(
@@ -65,38 +66,38 @@ fn todos_are_added_listed_done_and_removed() {
         (&["--before", "2026-12-02T00:00Z"], &[plants]),
         (&["--limit", "1"], &[plants]),
     ] {
-        let listed = todo(&station, &[&["list"], filter].concat()).with_code(0);
+        let listed = todo(&server, &[&["list"], filter].concat()).with_code(0);
         assert_eq!(ids(&listed.stdout), expected, "{filter:?}");
     }
-    todo(&station, &["list", "--limit", "1"]).says("--limit");
-    let json = todo(&station, &["list", "--json"]).with_code(0).json();
+    todo(&server, &["list", "--limit", "1"]).says("--limit");
+    let json = todo(&server, &["list", "--json"]).with_code(0).json();
     assert_eq!(json["todos"].as_array().unwrap().len(), 2);
 
-    let done = todo(&station, &["done", &cat]).with_code(0);
+    let done = todo(&server, &["done", &cat]).with_code(0);
     assert!(done.stdout.contains("completed"), "{}", done.stdout);
     // Those that there are, in spite of the one that there is not.
-    let removed = todo(&station, &["rm", "7", plants, &cat]).with_code(1);
+    let removed = todo(&server, &["rm", "7", plants, &cat]).with_code(1);
     removed.says("there is no todo with the id 7");
     assert_eq!(removed.stdout, format!("removed {plants}\nremoved {cat}\n"));
-    assert_eq!(todo(&station, &["list"]).with_code(0).stdout, "");
+    assert_eq!(todo(&server, &["list"]).with_code(0).stdout, "");
 }
 
 #[test]
 fn what_is_wrong_is_said() {
-    let station = Station::start();
-    todo(&station, &["add", " "])
+    let server = Server::start();
+    todo(&server, &["add", " "])
         .with_code(1)
         .says("title is empty");
-    todo(&station, &["add", "a", "--deadline", "soon"])
+    todo(&server, &["add", "a", "--deadline", "soon"])
         .with_code(1)
         .says("RFC 3339");
-    todo(&station, &["add", "a", "--status", "done"])
+    todo(&server, &["add", "a", "--status", "done"])
         .with_code(1)
         .says("in progress");
-    todo(&station, &["list", "--status", "done"])
+    todo(&server, &["list", "--status", "done"])
         .with_code(1)
         .says("in progress");
-    todo(&station, &["done", "7"]).with_code(1).says("404");
+    todo(&server, &["done", "7"]).with_code(1).says("404");
     for usage in [
         &["add"][..],
         &["done"],
@@ -104,9 +105,9 @@ fn what_is_wrong_is_said() {
         &["list", "--limit", "0"],
         &[],
     ] {
-        todo(&station, usage).with_code(2);
+        todo(&server, usage).with_code(2);
     }
-    assert_eq!(todo(&station, &["list"]).with_code(0).stdout, "");
+    assert_eq!(todo(&server, &["list"]).with_code(0).stdout, "");
 }
 
 #[test]
