@@ -16,3 +16,4 @@ pub mod router;
 pub mod server;
 mod sqlite;
 pub mod station;
+pub mod timestamp;
