@@ -3,9 +3,12 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use tracing::{info, warn};
+
 use crate::config::Config;
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
+use crate::files::{self, FileStore};
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
 use crate::station::StationDatabase;
@@ -15,6 +18,10 @@ use crate::station::StationDatabase;
 pub struct App {
     /// Where readings live.
     pub readings: Arc<dyn ReadingStore>,
+    /// Where device files live.
+    pub files: Arc<dyn FileStore>,
+    /// What the embedded stores beside the readings share, where there are any.
+    station: Option<Arc<StationDatabase>>,
 }
 
 impl App {
@@ -32,6 +39,12 @@ impl App {
         };
         Ok(Self {
             readings: readings::open(&config.readings, || embedded.directory(), options)?,
+            files: files::open(
+                &config.files,
+                || embedded.directory(),
+                || embedded.station(),
+            )?,
+            station: embedded.station.into_inner(),
         })
     }
 
@@ -40,7 +53,33 @@ impl App {
     /// # Errors
     /// Those of the stores.
     pub async fn close(&self) -> Result<(), StoreError> {
+        if let Some(station) = &self.station {
+            station.close().await;
+        }
         self.readings.close().await
+    }
+
+    /// Resolves once a store has failed for good: the process should drain and stop.
+    pub async fn failed(&self) -> StoreError {
+        let station = async {
+            match &self.station {
+                Some(station) => station.broke().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = self.readings.failed() => error,
+            error = station => error,
+        }
+    }
+
+    /// Removes what a crash left behind, beside the requests.
+    pub async fn sweep(&self) {
+        match self.files.sweep().await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "files that were never completed are removed"),
+            Err(error) => warn!(%error, "cannot remove files that were never completed"),
+        }
     }
 }
 

@@ -6,13 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::files::http::FileLimits;
 use crate::http::layers::Edge;
 use crate::http::{Problem, ProblemKind};
 use crate::readings::http::ReadingLimits;
-use crate::{front, health, readings};
+use crate::{files, front, health, readings};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -24,10 +26,16 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_idle: config.body_idle_seconds.duration(),
         export_idle: config.export_idle_seconds.duration(),
     };
+    let file_limits = FileLimits {
+        upload_bytes_max: config.upload_bytes_max,
+        transfers_max: memory(config.transfers_max).min(Semaphore::MAX_PERMITS),
+        body_idle: config.body_idle_seconds.duration(),
+    };
     let router = Router::new()
         .merge(front::router(app, config.listen))
         .merge(health::router(app, draining))
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
+        .merge(files::http::router(Arc::clone(&app.files), file_limits))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();
@@ -46,6 +54,9 @@ async fn method_not_allowed(request: Request) -> Problem {
     let hint = match *request.method() {
         Method::POST if request.uri().path() == "/api/temperature" => {
             "; a single reading is sent with PUT, a batch with POST to /api/readings"
+        }
+        Method::POST if request.uri().path().starts_with("/api/devices/") => {
+            "; a file is sent with PUT"
         }
         _ => "",
     };

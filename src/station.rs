@@ -19,7 +19,7 @@ const FILE_NAME: &str = "station.db";
 const APPLICATION_ID: i32 = 0x4653_5453;
 
 /// The changes that make the tables, in order; the number of the last one that ran is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001-files.sql")];
 
 const READERS: usize = 4;
 

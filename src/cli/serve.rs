@@ -61,6 +61,8 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         say_where_to_go(&address.to_string());
     }
 
+    let sweeper = app.clone();
+    tokio::spawn(async move { sweeper.sweep().await });
     let draining = Draining::default();
     let edge = router(
         &app,
@@ -80,7 +82,7 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
     let stop = async {
         let why = tokio::select! {
             signal = first.next() => signal,
-            failure = app.readings.failed() => {
+            failure = app.failed() => {
                 store_failure = Some(failure);
                 "a store has failed"
             }

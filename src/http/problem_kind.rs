@@ -19,6 +19,8 @@ pub enum ProblemKind {
     NotFound,
     /// No such sensor.
     UnknownSensor,
+    /// A device without a file.
+    UnknownFile,
     /// The route exists, with other methods.
     MethodNotAllowed,
     /// None of the accepted formats can be given.
@@ -27,6 +29,12 @@ pub enum ProblemKind {
     RequestTooSlow,
     /// More bytes than are accepted.
     BodyTooLarge,
+    /// What arrived is not what the digest sent with it says.
+    DigestMismatch,
+    /// What is there is not what the condition of the request asks for.
+    PreconditionFailed,
+    /// None of the bytes that are asked for are there.
+    RangeNotSatisfiable,
     /// A content type or encoding that is not understood.
     UnsupportedMediaType,
     /// More is under way than is taken in at a time.
@@ -49,7 +57,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidReading,
         Self::InvalidBatch,
         Self::UnreadableBody,
@@ -57,10 +65,14 @@ impl ProblemKind {
         Self::EmptyWindow,
         Self::NotFound,
         Self::UnknownSensor,
+        Self::UnknownFile,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTooSlow,
         Self::BodyTooLarge,
+        Self::DigestMismatch,
+        Self::PreconditionFailed,
+        Self::RangeNotSatisfiable,
         Self::UnsupportedMediaType,
         Self::Overloaded,
         Self::Unavailable,
@@ -113,6 +125,7 @@ impl ProblemKind {
             ),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
             Self::UnknownSensor => ("unknown-sensor", S::NOT_FOUND, "The sensor has no readings"),
+            Self::UnknownFile => ("unknown-file", S::NOT_FOUND, "The device has no file"),
             Self::MethodNotAllowed => (
                 "method-not-allowed",
                 S::METHOD_NOT_ALLOWED,
@@ -132,6 +145,21 @@ impl ProblemKind {
                 "body-too-large",
                 S::PAYLOAD_TOO_LARGE,
                 "The body is too large",
+            ),
+            Self::DigestMismatch => (
+                "digest-mismatch",
+                S::BAD_REQUEST,
+                "What arrived is not what was sent",
+            ),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                S::PRECONDITION_FAILED,
+                "What is there is something else",
+            ),
+            Self::RangeNotSatisfiable => (
+                "range-not-satisfiable",
+                S::RANGE_NOT_SATISFIABLE,
+                "The file has no such part",
             ),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
