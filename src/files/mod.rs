@@ -4,6 +4,8 @@ mod condition;
 pub mod folder;
 pub mod http;
 mod model;
+#[cfg(feature = "cloud")]
+pub mod s3;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -141,7 +143,9 @@ pub fn open(
         ("file", _) => unsupported(format!(
             "files are kept in the data directory: write file: instead of {url}, and name the directory with --data"
         )),
-        // CFG
+        #[cfg(feature = "cloud")]
+        ("s3", _) => Ok(Arc::new(s3::S3Store::open(url)?)),
+        #[cfg(not(feature = "cloud"))]
         ("s3", _) => unsupported(format!(
             "{url} needs a binary with the feature `cloud`, and this one was built without it"
         )),
