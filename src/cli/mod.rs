@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod client;
+mod download;
 mod duration;
 mod export;
 mod failure;
@@ -13,6 +14,7 @@ mod server_url;
 mod simulate;
 mod standard_output;
 mod target;
+mod upload;
 mod verify;
 mod wire;
 
@@ -44,6 +46,10 @@ enum Command {
     Import(Box<import::Arguments>),
     /// Write readings to a file or to standard output.
     Export(export::Arguments),
+    /// Send a file to a server, as a device's file.
+    Upload(upload::Arguments),
+    /// Fetch a device's file from a server.
+    Download(download::Arguments),
     /// Ask a server whether it is ready, and exit accordingly.
     Healthcheck(healthcheck::Arguments),
     /// Check everything in a data directory, and recount it.
@@ -74,6 +80,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Import(arguments) => import::run(*arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Upload(arguments) => upload::run(arguments),
+        Command::Download(arguments) => download::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),

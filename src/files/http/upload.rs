@@ -59,7 +59,7 @@ pub(super) async fn upload(
     let received = match kind {
         BodyKind::File(content_type) => receive_file(&mut body, &mut receiver)
             .await
-            .map(|()| Described::file(content_type)),
+            .and_then(|()| Described::of_body(content_type, &head.headers)),
         BodyKind::Form(boundary) => {
             receive_form(&mut body, &mut receiver, &boundary, &promised).await
         }
@@ -161,12 +161,27 @@ struct Described {
 }
 
 impl Described {
-    fn file(content_type: ContentType) -> Self {
-        Self {
+    /// A body that is the file may be named by a header.
+    fn of_body(content_type: ContentType, headers: &HeaderMap) -> Result<Self, Problem> {
+        let unreadable = || {
+            Problem::new(
+                ProblemKind::InvalidParameter,
+                "the header Content-Disposition is not like attachment; filename=\"photo.png\"",
+            )
+        };
+        let name = match headers.get(header::CONTENT_DISPOSITION) {
+            None => None,
+            Some(value) => {
+                let text = std::str::from_utf8(value.as_bytes()).map_err(|_| unreadable())?;
+                let head = PartHead::parse(&format!("content-disposition: {text}"));
+                file_name(head.ok_or_else(unreadable)?.file_name.as_deref())?
+            }
+        };
+        Ok(Self {
             content_type,
-            name: None,
+            name,
             around: None,
-        }
+        })
     }
 
     /// A digest of a form may be meant of the form, as RFC 9530 has it, or of the file, which is what people can calculate.
@@ -276,19 +291,26 @@ fn describe(head: PartHead) -> Result<Described, Problem> {
             ))
         })?,
     };
-    let name = match head.file_name.as_deref() {
-        None | Some("") => None,
-        Some(text) => Some(FileName::new(text).ok_or_else(|| {
-            unreadable(format!(
-                "the file name `{}` is longer than {} characters, or holds a control character, or is a directory",
-                shortened(text),
-                FileName::CHARACTERS_MAX
-            ))
-        })?),
-    };
+    let name = file_name(head.file_name.as_deref())?;
     Ok(Described {
         content_type,
         name,
         around: None,
+    })
+}
+
+fn file_name(text: Option<&str>) -> Result<Option<FileName>, Problem> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    FileName::new(text).map(Some).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::UnreadableBody,
+            format!(
+                "the file name `{}` is longer than {} characters, or holds a control character, or is a directory",
+                shortened(text),
+                FileName::CHARACTERS_MAX
+            ),
+        )
     })
 }
