@@ -13,7 +13,7 @@ use fieldstation::timestamp::Timestamp;
 use futures_util::TryStreamExt;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{FileBackend, FolderBackend, Random, S3Backend};
+use crate::support::{FileBackend, FolderBackend, S3Backend, random_bytes};
 
 /// Each behaviour on each backend, as a test of its own: `s3::a_file_is_read_back`.
 macro_rules! suite {
@@ -63,15 +63,6 @@ fn described(bytes: &[u8]) -> NewFile {
         digest: Digest(Sha256::digest(bytes).into()),
         time: Timestamp::now(),
     }
-}
-
-fn random_bytes(length: usize) -> Vec<u8> {
-    let mut random = Random::new(length as u64);
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8))
-        .flat_map(|_| random.number().to_le_bytes())
-        .collect();
-    bytes.truncate(length);
-    bytes
 }
 
 async fn try_send(

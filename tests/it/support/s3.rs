@@ -141,6 +141,10 @@ fn between(text: &str, before: &str, after: &str) -> Vec<String> {
 }
 
 /// Where the server is: where `test.sh` installs it, or on the path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where programs are is no setting of the server"
+)]
 fn program() -> PathBuf {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/moto/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
