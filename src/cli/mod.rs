@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod client;
+mod download;
 mod duration;
 mod export;
 mod failure;
@@ -14,6 +15,7 @@ mod simulate;
 mod standard_output;
 mod target;
 mod todo;
+mod upload;
 mod verify;
 mod wire;
 
@@ -45,6 +47,10 @@ enum Command {
     Import(Box<import::Arguments>),
     /// Write readings to a file or to standard output.
     Export(export::Arguments),
+    /// Send a file to a server, as a device's file.
+    Upload(upload::Arguments),
+    /// Fetch a device's file from a server.
+    Download(download::Arguments),
     /// Ask a server whether it is ready, and exit accordingly.
     Healthcheck(healthcheck::Arguments),
     /// Check everything in a data directory, and recount it.
@@ -77,6 +83,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Import(arguments) => import::run(*arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Upload(arguments) => upload::run(arguments),
+        Command::Download(arguments) => download::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),

@@ -16,6 +16,14 @@ use tempfile::TempDir;
 use super::Client;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
+
+/// Credentials as emulators of AWS take any, and no search for others.
+const AWS_ENVIRONMENT: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
+
 /// How long a machine under load may take for a start or a stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -223,6 +231,7 @@ impl Process {
         // Settings of whoever runs the tests are none of theirs.
         let mut child = command
             .env_clear()
+            .envs(AWS_ENVIRONMENT)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
