@@ -2,6 +2,7 @@
 
 mod control;
 mod disk;
+mod files;
 mod fleet;
 mod floor;
 mod load;
@@ -65,6 +66,8 @@ pub(crate) enum Scenario {
     Steady,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// Files up and down.
+    Files,
     /// Starts in an empty folder.
     Start,
 }

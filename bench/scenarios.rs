@@ -40,15 +40,16 @@ impl Run {
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
+            Scenario::Files => self.files().await,
             Scenario::Start => self.start(),
         }
     }
 
-    fn round(&self) -> Duration {
+    pub(crate) fn round(&self) -> Duration {
         Duration::from_secs_f64(self.options.seconds)
     }
 
-    fn data(&self, name: &str) -> PathBuf {
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
