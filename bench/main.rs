@@ -5,6 +5,7 @@ mod disk;
 mod files;
 mod fleet;
 mod floor;
+mod floor_files;
 mod load;
 mod proc;
 mod report;
