@@ -2,8 +2,10 @@
 
 mod control;
 mod disk;
+mod files;
 mod fleet;
 mod floor;
+mod floor_files;
 mod greeting;
 mod load;
 #[cfg(feature = "cloud")]
@@ -78,6 +80,8 @@ pub(crate) enum Scenario {
     Steady,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// Files up and down.
+    Files,
     /// The word of the greeting in SQLite and in Redis, and the front page.
     Greeting,
     /// Starts in an empty folder.

@@ -48,6 +48,13 @@ impl Server {
         Self::start(command)
     }
 
+    /// The same in a folder, where it may keep files.
+    pub(crate) fn floor_in(directory: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(floor::ARGUMENT).current_dir(directory);
+        Self::start(command)
+    }
+
     fn start(mut command: Command) -> Result<Self> {
         let begin = Instant::now();
         let mut child = command
