@@ -2,12 +2,14 @@
 
 mod bodies;
 mod client;
+mod faults;
 mod random;
 mod raw;
 mod server;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
+pub use faults::{Fault, FaultProxy};
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
 pub use server::{Server, run};
