@@ -31,7 +31,13 @@ impl App {
             ..EmbeddedOptions::default()
         };
         Ok(Self {
-            readings: readings::open(&config.readings, || embedded.directory(), options)?,
+            readings: readings::open(
+                &config.readings,
+                || embedded.directory(),
+                options,
+                // Before the request ends by itself, so that what was not stored can be named.
+                config.request_timeout_seconds.duration().mul_f64(0.75),
+            )?,
         })
     }
 

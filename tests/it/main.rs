@@ -11,5 +11,7 @@ mod api;
 mod cli;
 mod conformance;
 mod crash;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod embedded;
 mod support;

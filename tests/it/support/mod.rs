@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod dynamodb;
 mod faults;
 mod random;
 mod raw;
@@ -9,6 +10,7 @@ mod server;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
+pub use dynamodb::DynamoServer;
 pub use faults::{Fault, FaultProxy};
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};

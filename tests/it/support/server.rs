@@ -205,6 +205,7 @@ impl Process {
         // Settings of whoever runs the tests are none of theirs.
         let mut child = command
             .env_clear()
+            .envs(super::dynamodb::ENVIRONMENT)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

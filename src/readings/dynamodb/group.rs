@@ -1,0 +1,432 @@
+//! Storing a group of readings: look up what has to be known, plan, send, and again with what was learned.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::client::{Range, Tables};
+use super::items::{
+    Cell, Item, Part, StoredReading, aggregate_key, damaged, get_number, get_text, reading_key,
+};
+use super::keys;
+use super::plan::after_changes;
+use super::plan::{Author, Changes, Disposition, Key, KnownSensor, Plan, Subject, changes, plan};
+use super::send::{Backoff, Sent, send};
+use super::slots::unique_name;
+use super::totals;
+use crate::error::StoreError;
+use crate::readings::{Point, SensorId, Timestamp};
+
+/// A reading in line, and where its answer goes.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) submission: u64,
+    /// Its index in the batch.
+    pub(super) index: u32,
+    pub(super) sensor: SensorId,
+    pub(super) point: Point,
+}
+
+/// What a group is given.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) tables: Tables,
+    pub(super) author: Author,
+    pub(super) readings: Vec<Pending>,
+    /// What is known of its sensors; the others are looked up.
+    pub(super) known: HashMap<SensorId, KnownSensor>,
+    /// Whether the readings are probably there already, so that looking first is cheaper than trying.
+    pub(super) look_first: bool,
+    pub(super) sensors_max: u64,
+    pub(super) deadline: Instant,
+}
+
+/// What became of a group.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) author: Author,
+    pub(super) settled: Vec<(Pending, Settled)>,
+    /// Readings that are to be put in line again.
+    pub(super) again: Vec<Pending>,
+    /// What is known of the sensors now; not of those that are left out.
+    pub(super) known: Vec<(SensorId, KnownSensor)>,
+    /// All sensors of the group.
+    pub(super) sensors: Vec<SensorId>,
+    /// Whether most of the readings were there already.
+    pub(super) mostly_stored: bool,
+    /// Whether the slot is another replica's.
+    pub(super) fenced: bool,
+    /// Why the readings in `again` were not stored; they had their chance.
+    pub(super) failure: Option<StoreError>,
+}
+
+/// The end of a reading's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Stored(Disposition),
+    /// Its sensor would be one too many.
+    NoRoom,
+}
+
+/// Stores a group of readings as far as the deadline allows.
+pub(super) async fn store(task: Task) -> Done {
+    let sensors: BTreeSet<_> = task.readings.iter().map(|it| it.sensor.clone()).collect();
+    let mut group = Group {
+        stored: HashMap::new(),
+        settled: Vec::new(),
+        again: Vec::new(),
+        lanes_known: task.author.lane.clone(),
+        fenced: false,
+        fresh: Vec::new(),
+        task,
+    };
+    let failure = group.run().await.err();
+    let Group {
+        mut task,
+        settled,
+        mut again,
+        lanes_known,
+        fenced,
+        fresh,
+        ..
+    } = group;
+    // What is neither settled nor put off has failed.
+    task.readings.append(&mut again);
+    task.author.lane = lanes_known;
+    let unchanged = settled
+        .iter()
+        .filter(|(_, settled)| *settled == Settled::Stored(Disposition::Unchanged))
+        .count();
+    Done {
+        author: task.author,
+        mostly_stored: unchanged * 2 > settled.len(),
+        settled,
+        again: task.readings,
+        known: fresh,
+        sensors: sensors.into_iter().collect(),
+        fenced,
+        failure,
+    }
+}
+
+struct Group {
+    task: Task,
+    stored: HashMap<Key, StoredReading>,
+    settled: Vec<(Pending, Settled)>,
+    again: Vec<Pending>,
+    /// The lane as far as it is known to have come.
+    lanes_known: super::items::Lane,
+    fenced: bool,
+    fresh: Vec<(SensorId, KnownSensor)>,
+}
+
+impl Group {
+    async fn run(&mut self) -> Result<(), StoreError> {
+        self.look_up_sensors().await?;
+        if self.task.look_first {
+            self.look_up_readings().await?;
+        }
+        let mut backoff = Backoff::new();
+        let mut attempts = 0u32;
+        loop {
+            if self.task.readings.is_empty() {
+                return Ok(());
+            }
+            self.look_up_sensors().await?;
+            let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
+            let (dispositions, changes) = changes(of_readings, &self.stored);
+            let planned = plan(
+                &self.task.tables,
+                &self.task.author,
+                &changes,
+                &self.task.known,
+            )?;
+            let transaction = match planned {
+                Plan::Nothing => {
+                    self.settle(&dispositions);
+                    return Ok(());
+                }
+                Plan::NeedCells(sensors) => {
+                    for sensor in sensors {
+                        let known =
+                            cells_of(&self.task.tables, &sensor, &self.task.author.slot).await?;
+                        self.task.known.insert(sensor, known);
+                    }
+                    continue;
+                }
+                Plan::NeedExtremes(sensors) => {
+                    for sensor in sensors {
+                        self.find_extremes(&sensor, &changes).await?;
+                    }
+                    continue;
+                }
+                Plan::TooLarge => {
+                    let half = self.task.readings.len().div_ceil(2);
+                    // A reading alone always fits, unless there are more slots than there can be replicas.
+                    if half == self.task.readings.len() {
+                        return Err(super::client::internal("a transaction"));
+                    }
+                    let rest = self.task.readings.split_off(half);
+                    self.again.splice(0..0, rest);
+                    continue;
+                }
+                Plan::Send(transaction) => transaction,
+            };
+            self.task.author.mark = unique_name()?;
+            let author = &self.task.author;
+            match send(&self.task.tables, author, &transaction, self.task.deadline).await {
+                Sent::Committed => {
+                    self.lanes_known = transaction.lane;
+                    self.fresh = transaction.cells;
+                    self.settle(&dispositions);
+                    return Ok(());
+                }
+                Sent::Outdated(subjects) => {
+                    attempts += 1;
+                    debug!(attempts, outdated = subjects.len(), "planned anew");
+                    self.learn(subjects)?;
+                    // The first time it is only our picture that was old; after that others write to the same.
+                    if attempts > 1 && !backoff.pause(self.task.deadline).await {
+                        return Err(contended());
+                    }
+                }
+                Sent::Overtaken(lane) => {
+                    // The readings of the attempt given up are stored; what we know of its sensors is old.
+                    self.task.author.lane = lane.clone();
+                    self.lanes_known = lane;
+                    self.task.known.clear();
+                    self.look_up_readings().await?;
+                }
+                Sent::Fenced => {
+                    self.fenced = true;
+                    return Err(StoreError::new(
+                        crate::error::StoreErrorKind::Unavailable,
+                        "another replica has taken over, or a recount is running",
+                    ));
+                }
+                Sent::Unknown(error) | Sent::Refused(error) => return Err(error),
+            }
+        }
+    }
+
+    fn settle(&mut self, dispositions: &[Disposition]) {
+        let readings = std::mem::take(&mut self.task.readings);
+        let settled = dispositions.iter().map(|it| Settled::Stored(*it));
+        self.settled.extend(readings.into_iter().zip(settled));
+    }
+
+    /// Takes note of what was there instead of what was thought.
+    fn learn(&mut self, subjects: Vec<(Subject, Option<Item>)>) -> Result<(), StoreError> {
+        for (subject, item) in subjects {
+            match (subject, item) {
+                (Subject::Reading(key), Some(item)) => {
+                    let stored = StoredReading::from_item(&item)
+                        .ok_or_else(|| damaged("a stored reading"))?;
+                    self.stored.insert(key, stored);
+                }
+                (Subject::Reading(key), None) => {
+                    self.stored.remove(&key);
+                }
+                (Subject::Sensor(sensor), _) => {
+                    self.task.known.remove(&sensor);
+                }
+                (Subject::Lane, _) => {}
+            }
+        }
+        // What replacements were planned on was read together; it is read together again.
+        for known in self.task.known.values_mut() {
+            known.others = None;
+            known.extremes = None;
+        }
+        Ok(())
+    }
+
+    /// Looks up the sensors that nothing is known of, and refuses those that would be too many.
+    async fn look_up_sensors(&mut self) -> Result<(), StoreError> {
+        let known = &self.task.known;
+        let unknown: BTreeSet<_> = self.task.readings.iter().map(|it| &it.sensor).collect();
+        let unknown: Vec<SensorId> = unknown
+            .into_iter()
+            .filter(|sensor| !known.contains_key(*sensor))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let (tables, slot) = (&self.task.tables, &self.task.author.slot);
+        let wanted = unknown.iter().flat_map(|sensor| {
+            let period = keys::shard_of(sensor.as_str());
+            let guard = aggregate_key(period.clone(), keys::guard(sensor.as_str()));
+            [
+                guard,
+                aggregate_key(period, keys::cell(sensor.as_str(), slot)),
+            ]
+        });
+        let found = tables
+            .get_many(&tables.aggregation, wanted.collect())
+            .await?;
+        let mut looked_up: HashMap<&str, KnownSensor> = HashMap::new();
+        for item in &found {
+            if let Some((sensor, slot)) = get_text(item, "cell").and_then(keys::split_cell) {
+                let known = looked_up.entry(sensor).or_default();
+                take_in(known, slot, slot, item)?;
+            }
+        }
+        let mut new = Vec::new();
+        for sensor in unknown {
+            let known = looked_up.remove(sensor.as_str()).unwrap_or_default();
+            if known.guard.is_none() {
+                new.push(sensor.clone());
+            }
+            self.task.known.insert(sensor, known);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let count = totals::lanes(&self.task.tables).await?.sensors();
+        let room = self.task.sensors_max.saturating_sub(count);
+        let refused = new.split_off(new.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+        if !refused.is_empty() {
+            let readings = std::mem::take(&mut self.task.readings);
+            for reading in readings {
+                if refused.contains(&reading.sensor) {
+                    self.settled.push((reading, Settled::NoRoom));
+                } else {
+                    self.task.readings.push(reading);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up which of the readings are stored.
+    async fn look_up_readings(&mut self) -> Result<(), StoreError> {
+        let wanted: HashMap<(&str, String), Key> = self
+            .task
+            .readings
+            .iter()
+            .map(|it| {
+                let key = (it.sensor.clone(), it.point.timestamp);
+                ((it.sensor.as_str(), keys::moment(it.point.timestamp)), key)
+            })
+            .collect();
+        let tables = &self.task.tables;
+        let asked = wanted
+            .values()
+            .map(|(sensor, time)| reading_key(sensor, *time));
+        let found = tables.get_many(&tables.readings, asked.collect()).await?;
+        for item in found {
+            let name = get_text(&item, "sensor_id").zip(get_text(&item, "timestamp"));
+            let key = name.and_then(|(sensor, time)| wanted.get(&(sensor, time.to_owned())));
+            if let Some(key) = key {
+                let stored =
+                    StoredReading::from_item(&item).ok_or_else(|| damaged("a stored reading"))?;
+                self.stored.insert(key.clone(), stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the lowest and the highest of a sensor's readings as they will be.
+    async fn find_extremes(
+        &mut self,
+        sensor: &SensorId,
+        changes: &Changes,
+    ) -> Result<(), StoreError> {
+        let Some(of_sensor) = changes.get(sensor) else {
+            return Ok(());
+        };
+        let mut part = Part::EMPTY;
+        super::plan::brought(of_sensor).for_each(|it| part.widen(it.micro_degrees()));
+        let range = readings_range(&self.task.tables, sensor, None, None);
+        let mut start = None;
+        loop {
+            let page = self.task.tables.page(&range, start, None).await?;
+            for item in &page.items {
+                let time = get_text(item, "timestamp").and_then(|it| it.parse::<Timestamp>().ok());
+                let stored = StoredReading::from_item(item);
+                let (Some(time), Some(stored)) = (time, stored) else {
+                    return Err(damaged("a stored reading"));
+                };
+                part.widen(after_changes(of_sensor, time, stored.temperature).micro_degrees());
+            }
+            start = page.next;
+            if start.is_none() {
+                break;
+            }
+        }
+        if let Some(known) = self.task.known.get_mut(sensor) {
+            known.extremes = Some((part.minimum, part.maximum));
+        }
+        Ok(())
+    }
+}
+
+fn contended() -> StoreError {
+    StoreError::new(
+        crate::error::StoreErrorKind::Overloaded,
+        "other replicas write to the same readings all the time",
+    )
+}
+
+/// The readings of a sensor from a moment to another, both inside.
+pub(super) fn readings_range(
+    tables: &Tables,
+    sensor: &SensorId,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Range {
+    Range {
+        table: tables.readings.clone(),
+        hash: ("sensor_id", sensor.as_str().to_owned()),
+        range: "timestamp",
+        // Every moment begins with a digit; a colon sorts after all of them.
+        from: from.map_or_else(|| "0".to_owned(), keys::moment),
+        to: to.map_or_else(|| ":".to_owned(), keys::moment),
+        backwards: false,
+    }
+}
+
+/// A sensor's guard and all its cells, the guard read first.
+pub(super) async fn cells_of(
+    tables: &Tables,
+    sensor: &SensorId,
+    own_slot: &str,
+) -> Result<KnownSensor, StoreError> {
+    let range = tables.cells(
+        keys::shard_of(sensor.as_str()),
+        keys::guard(sensor.as_str()),
+        keys::after(sensor),
+    );
+    let mut known = KnownSensor {
+        others: Some(Vec::new()),
+        ..KnownSensor::default()
+    };
+    for item in tables.all(&range).await? {
+        if let Some((_, slot)) = get_text(&item, "cell").and_then(keys::split_cell) {
+            take_in(&mut known, slot, own_slot, &item)?;
+        }
+    }
+    Ok(known)
+}
+
+/// Adds a cell or a guard to what is known of its sensor.
+fn take_in(
+    known: &mut KnownSensor,
+    slot: &str,
+    own_slot: &str,
+    item: &Item,
+) -> Result<(), StoreError> {
+    if slot.is_empty() {
+        known.guard = get_number(item, "g");
+        return Ok(());
+    }
+    let cell = Cell::from_item(item).ok_or_else(|| damaged("a sensor's statistics"))?;
+    if slot == own_slot {
+        known.own = Some(cell);
+    } else if let Some(others) = &mut known.others {
+        others.push((slot.to_owned(), cell));
+    }
+    Ok(())
+}

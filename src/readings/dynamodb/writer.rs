@@ -1,0 +1,426 @@
+//! The one task that decides what is written next: it takes readings as they come, and keeps a few transactions in flight.
+//!
+//! A transaction that runs alone takes whatever is in line; another one beside it only starts when it would be well filled. So
+//! a single client waits for nobody, and many clients share few requests. No two transactions in flight touch one sensor, so
+//! that this replica never stands in its own way and a sensor's readings keep their order.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{info, warn};
+
+use super::client::Tables;
+use super::group::{self, Done, Pending, Settled, Task};
+use super::items::LANES;
+use super::location::DynamoOptions;
+use super::plan::{Author, KnownSensor};
+use super::slots::{self, Slot};
+use super::submission::{Submission, Submissions};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::SensorId;
+
+/// About how many readings go into a transaction: each is an item, and so is each of their sensors.
+const GROUP_READINGS_MAX: usize = 96;
+/// From how many readings in line on another transaction starts beside those in flight.
+const GROUP_READINGS_FULL: usize = 48;
+/// How far ahead readings of the same sensors are looked for.
+const LOOK_AHEAD: usize = 2_048;
+/// How many sensors' cells are remembered; about 400 bytes each.
+const KNOWN_SENSORS_MAX: usize = 50_000;
+/// How soon a slot is claimed again after it was lost.
+const CLAIM_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Record(Submission),
+    Close(oneshot::Sender<()>),
+}
+
+/// Where the writer stands, for those who ask whether the store is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Writing,
+    /// It has no slot; why it could not get one.
+    WithoutSlot(String),
+    Closed,
+}
+
+pub(super) struct Writer {
+    tables: Tables,
+    options: DynamoOptions,
+    standing: watch::Sender<Standing>,
+    slot: Option<Slot>,
+    /// The lanes that no transaction is in flight on.
+    idle: Vec<usize>,
+    known: HashMap<SensorId, KnownSensor>,
+    /// Sensors that a transaction in flight touches.
+    busy: HashSet<SensorId>,
+    line: VecDeque<Pending>,
+    submissions: Submissions,
+    flights: JoinSet<Done>,
+    look_first: bool,
+    waiting: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        tables: Tables,
+        options: DynamoOptions,
+        standing: watch::Sender<Standing>,
+        slot: Slot,
+        waiting: Arc<std::sync::atomic::AtomicUsize>,
+    ) -> Self {
+        Self {
+            tables,
+            idle: all_lanes(&options),
+            options,
+            standing,
+            slot: Some(slot),
+            known: HashMap::new(),
+            busy: HashSet::new(),
+            line: VecDeque::new(),
+            submissions: Submissions::default(),
+            flights: JoinSet::new(),
+            look_first: false,
+            waiting,
+        }
+    }
+
+    /// Works until it is closed, or until nobody can send orders any more.
+    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut renewal = tokio::time::interval(self.options.lease / 4);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut expiry = tokio::time::interval(Duration::from_millis(250));
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut claimed_at = Instant::now();
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Record(submission)) => self.enlist(submission),
+                    Some(Order::Close(done)) => {
+                        self.finish().await;
+                        // Whoever closed the store may have gone.
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.finish().await,
+                },
+                Some(done) = self.flights.join_next(), if !self.flights.is_empty() => match done {
+                    Ok(done) => self.landed(done),
+                    Err(error) => {
+                        warn!(%error, "a transaction's task has ended without an answer");
+                        self.lose_slot("a task has ended");
+                    }
+                },
+                _ = renewal.tick() => self.renew().await,
+                _ = expiry.tick() => self.expire(),
+            }
+            // What else is there already goes into the same transaction.
+            while let Ok(order) = orders.try_recv() {
+                match order {
+                    Order::Record(submission) => self.enlist(submission),
+                    Order::Close(done) => {
+                        self.finish().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                }
+            }
+            if self.slot.is_none() && self.flights.is_empty() && claimed_at.elapsed() > CLAIM_PAUSE
+            {
+                self.claim().await;
+                claimed_at = Instant::now();
+            }
+            self.start_transactions();
+        }
+    }
+
+    fn enlist(&mut self, submission: Submission) {
+        let sensors = submission.batch.sensors().to_vec();
+        let readings: Vec<_> = submission.batch.readings().to_vec();
+        let number = self.submissions.add(submission);
+        for (index, reading) in readings.into_iter().enumerate() {
+            if let Some(sensor) = sensors.get(reading.sensor as usize) {
+                self.line.push_back(Pending {
+                    submission: number,
+                    index: index as u32,
+                    sensor: sensor.clone(),
+                    point: reading.point,
+                });
+            }
+        }
+    }
+
+    fn start_transactions(&mut self) {
+        while self.slot.is_some() && !self.line.is_empty() {
+            let alone = self.flights.is_empty();
+            if self.idle.is_empty() || (!alone && self.line.len() < GROUP_READINGS_FULL) {
+                return;
+            }
+            let readings = self.next_group();
+            if readings.is_empty() || (!alone && readings.len() < GROUP_READINGS_FULL / 2) {
+                // Nearly all of them wait for a transaction in flight.
+                self.put_back(readings);
+                return;
+            }
+            self.start(readings);
+        }
+    }
+
+    /// Takes readings off the line: those of the sensors that come first, as many of each as are near.
+    fn next_group(&mut self) -> Vec<Pending> {
+        let near = self.line.len().min(LOOK_AHEAD);
+        let mut order = Vec::new();
+        let mut of_sensor: HashMap<SensorId, Vec<Pending>> = HashMap::new();
+        let mut rest = VecDeque::with_capacity(near);
+        for pending in self.line.drain(..near) {
+            if self.busy.contains(&pending.sensor) {
+                rest.push_back(pending);
+            } else if let Some(readings) = of_sensor.get_mut(&pending.sensor) {
+                readings.push(pending);
+            } else {
+                order.push(pending.sensor.clone());
+                of_sensor.insert(pending.sensor.clone(), vec![pending]);
+            }
+        }
+        let mut group = Vec::new();
+        let mut items = 1;
+        let mut left: Vec<Pending> = Vec::new();
+        for sensor in order {
+            let Some(mut readings) = of_sensor.remove(&sensor) else {
+                continue;
+            };
+            // A known sensor takes one item, a new one a guard and two extremes besides.
+            let of_cell = if self.known.contains_key(&sensor) {
+                1
+            } else {
+                4
+            };
+            let room = (GROUP_READINGS_MAX + 2usize).saturating_sub(items + of_cell);
+            if room == 0 {
+                left.append(&mut readings);
+                continue;
+            }
+            let kept = readings.split_off(readings.len().min(room));
+            items += of_cell + readings.len();
+            group.append(&mut readings);
+            left.extend(kept);
+        }
+        // The line keeps its order: what was not taken goes back to where it stood, sensor by sensor.
+        left.extend(rest);
+        left.sort_by_key(|pending| (pending.submission, pending.index));
+        for pending in left.into_iter().rev() {
+            self.line.push_front(pending);
+        }
+        group
+    }
+
+    fn put_back(&mut self, mut readings: Vec<Pending>) {
+        readings.sort_by_key(|pending| (pending.submission, pending.index));
+        for pending in readings.into_iter().rev() {
+            self.line.push_front(pending);
+        }
+    }
+
+    fn start(&mut self, readings: Vec<Pending>) {
+        let (Some(slot), Some(lane_index)) = (&self.slot, self.idle.pop()) else {
+            return self.put_back(readings);
+        };
+        let deadline = readings
+            .iter()
+            .filter_map(|pending| self.submissions.deadline(pending.submission))
+            .min()
+            .unwrap_or_else(|| Instant::now() + self.options.write_deadline);
+        let mut known = HashMap::new();
+        for pending in &readings {
+            if self.busy.insert(pending.sensor.clone())
+                && let Some(sensor) = self.known.remove(&pending.sensor)
+            {
+                known.insert(pending.sensor.clone(), sensor);
+            }
+        }
+        let task = Task {
+            tables: self.tables.clone(),
+            author: Author {
+                slot: slot.name.clone(),
+                lane_index,
+                lane: slot.lanes.get(lane_index).cloned().unwrap_or_default(),
+                mark: String::new(),
+            },
+            readings,
+            known,
+            look_first: self.look_first,
+            sensors_max: self.options.sensors_max,
+            deadline,
+        };
+        self.flights.spawn(group::store(task));
+    }
+
+    fn landed(&mut self, done: Done) {
+        for sensor in &done.sensors {
+            self.busy.remove(sensor);
+        }
+        self.idle.push(done.author.lane_index);
+        let ours = self
+            .slot
+            .as_mut()
+            .filter(|slot| slot.owner == done.author.lane.owner);
+        if let Some(slot) = ours {
+            if let Some(lane) = slot.lanes.get_mut(done.author.lane_index) {
+                *lane = done.author.lane;
+            }
+            if self.known.len() + done.known.len() > KNOWN_SENSORS_MAX {
+                // Whoever is asked for again is looked up again, a request for fifty of them.
+                self.known.clear();
+            }
+            self.known.extend(done.known);
+        }
+        self.look_first = done.mostly_stored;
+        let mut finished = 0;
+        for (pending, settled) in done.settled {
+            finished += 1;
+            let answer = match settled {
+                Settled::Stored(disposition) => Ok(disposition),
+                Settled::NoRoom => Err(too_many_sensors(self.options.sensors_max)),
+            };
+            self.submissions
+                .settle(pending.submission, pending.index, answer);
+        }
+        if let Some(failure) = done.failure {
+            warn!(error = %failure, readings = done.again.len(), "readings are not stored yet");
+            self.submissions
+                .remember(done.again.iter().map(|it| it.submission), &failure);
+            if matches!(
+                failure.kind(),
+                StoreErrorKind::Internal | StoreErrorKind::Damaged
+            ) {
+                let failed: HashSet<_> = done.again.iter().map(|it| it.submission).collect();
+                failed
+                    .into_iter()
+                    .for_each(|number| self.submissions.fail(number));
+            }
+        }
+        self.count_down(finished);
+        let again: Vec<_> = done.again;
+        let (alive, gone): (Vec<_>, Vec<_>) = again
+            .into_iter()
+            .partition(|pending| self.submissions.deadline(pending.submission).is_some());
+        self.count_down(gone.len());
+        self.put_back(alive);
+        self.expire();
+        if done.fenced {
+            self.lose_slot("another replica has taken it over, or a recount is running");
+        }
+    }
+
+    fn count_down(&self, readings: usize) {
+        self.waiting
+            .fetch_sub(readings, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Answers whose time has passed. Their readings leave the line; those in flight may yet be stored.
+    fn expire(&mut self) {
+        self.submissions.expire(Instant::now());
+        if self.submissions.has_gone() {
+            let before = self.line.len();
+            let submissions = &self.submissions;
+            self.line
+                .retain(|pending| submissions.deadline(pending.submission).is_some());
+            self.count_down(before - self.line.len());
+            self.submissions.forget_gone();
+        }
+    }
+
+    async fn renew(&mut self) {
+        let Some(slot) = &self.slot else {
+            return;
+        };
+        let renewal = slots::renew(&self.tables, &slot.name, &slot.owner, self.options.lease);
+        match tokio::time::timeout(Duration::from_secs(1), renewal).await {
+            Ok(Ok(false)) => self.lose_slot("its lease ran out, and another replica took it"),
+            Ok(Err(error)) => warn!(%error, "the lease could not be renewed"),
+            Ok(Ok(true)) | Err(_) => {}
+        }
+    }
+
+    fn lose_slot(&mut self, why: &str) {
+        if let Some(slot) = self.slot.take() {
+            warn!(slot = slot.name, why, "the slot of this replica is lost");
+        }
+        self.known.clear();
+        self.standing
+            .send_replace(Standing::WithoutSlot(why.to_owned()));
+    }
+
+    async fn claim(&mut self) {
+        let claimed = async {
+            let owner = slots::unique_name()?;
+            slots::claim(&self.tables, &owner, self.options.lease).await
+        };
+        let claimed = tokio::time::timeout(self.options.write_deadline / 4, claimed).await;
+        match claimed {
+            Ok(Ok(slot)) => {
+                info!(slot = slot.name, "this replica has a slot again");
+                self.slot = Some(slot);
+                self.busy.clear();
+                self.idle = all_lanes(&self.options);
+                self.standing.send_replace(Standing::Writing);
+            }
+            Ok(Err(error)) => {
+                self.standing
+                    .send_replace(Standing::WithoutSlot(error.message().to_owned()));
+                self.submissions.remember_all(&error);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Lets what is in flight and in line end, and gives the slot back.
+    async fn finish(&mut self) {
+        self.standing.send_replace(Standing::Closed);
+        while !self.flights.is_empty() || (self.slot.is_some() && !self.line.is_empty()) {
+            self.start_transactions();
+            match self.flights.join_next().await {
+                Some(Ok(done)) => self.landed(done),
+                Some(Err(_)) => self.lose_slot("a task has ended"),
+                None => {}
+            }
+            self.expire();
+        }
+        if let Some(slot) = self.slot.take()
+            && let Err(error) = slots::release(&self.tables, &slot.name, &slot.owner).await
+        {
+            warn!(%error, "the slot could not be given back; it is free when its lease ends");
+        }
+        self.standing.send_replace(Standing::Closed);
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writer {{ in line: {} }}", self.line.len())
+    }
+}
+
+/// The lanes that may be used, the first one at the end, where it is taken from.
+fn all_lanes(options: &DynamoOptions) -> Vec<usize> {
+    (0..options.transactions_max.clamp(1, LANES))
+        .rev()
+        .collect()
+}
+
+/// The message of [`StoreErrorKind::TooManySensors`].
+fn too_many_sensors(sensors_max: u64) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::TooManySensors,
+        format!(
+            "the sensor is new, and {sensors_max} sensors, which is the limit, are known already; check whether ids are made up \
+             anew each time, or raise --sensors-max"
+        ),
+    )
+}
