@@ -2,10 +2,13 @@
 
 mod client;
 mod duration;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod export;
 mod failure;
 mod healthcheck;
 mod import;
+mod migrate;
 mod progress;
 mod runtime;
 mod serve;
@@ -50,6 +53,11 @@ enum Command {
     Verify(verify::Arguments),
     /// Send realistic readings, and prove that the server counts them right.
     Simulate(Box<simulate::Arguments>),
+    /// Copy readings from one backend into another, and compare both.
+    Migrate(Box<migrate::Arguments>),
+    /// Make or recount the DynamoDB tables of the readings.
+    #[cfg(feature = "cloud")]
+    Dynamodb(Box<dynamodb::Arguments>),
 }
 
 const LONG_HELP: &str = "\
@@ -77,6 +85,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        #[cfg(feature = "cloud")]
+        Command::Dynamodb(arguments) => dynamodb::run(*arguments),
     }
 }
 

@@ -12,7 +12,7 @@ use super::items::{
 use super::keys;
 use super::plan::after_changes;
 use super::plan::{Author, Changes, Disposition, Key, KnownSensor, Plan, Subject, changes, plan};
-use super::send::{Backoff, Sent, send};
+use super::send::{Backoff, Sent, send, too_late};
 use super::slots::unique_name;
 use super::totals;
 use crate::error::StoreError;
@@ -81,7 +81,12 @@ pub(super) async fn store(task: Task) -> Done {
         fresh: Vec::new(),
         task,
     };
-    let failure = group.run().await.err();
+    // What is under way when the time is over may be committed or not: the lane will tell.
+    let deadline = group.task.deadline;
+    let failure = tokio::time::timeout_at(deadline, group.run())
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .err();
     let Group {
         mut task,
         settled,

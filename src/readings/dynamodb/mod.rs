@@ -27,6 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::info;
@@ -44,6 +45,8 @@ use super::{
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 
+/// How many batches may wait for the writer to look at them.
+const ORDERS_MAX: usize = 16_384;
 /// How long a start may take before it is given up.
 const OPEN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the answer to "are you ready" may take, and for how long it is good.
@@ -55,7 +58,7 @@ const READY_AGE: Duration = Duration::from_secs(1);
 pub struct DynamoStore {
     tables: Tables,
     options: DynamoOptions,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     standing: watch::Receiver<Standing>,
     /// How many readings are in line or in flight.
     waiting: Arc<AtomicUsize>,
@@ -74,11 +77,9 @@ impl DynamoStore {
     /// As [`DynamoStore::open`].
     pub fn open_blocking(url: &BackendUrl, options: DynamoOptions) -> Result<Self, StoreError> {
         let location = Location::parse(url)?;
-        on_own_threads(async move |runtime| {
-            let store = Self::open(&location, options).await?;
-            *store.runtime.lock() = Some(runtime);
-            Ok(store)
-        })
+        let (store, runtime) = on_own_threads(Self::open(&location, options))?;
+        *store.runtime.lock() = Some(runtime);
+        Ok(store)
     }
 
     /// Opens the store: checks the tables, and takes a slot.
@@ -109,7 +110,7 @@ impl DynamoStore {
             slot = slot.name,
             "readings are open"
         );
-        let (orders, received) = mpsc::unbounded_channel();
+        let (orders, received) = mpsc::channel(ORDERS_MAX);
         let (standing, watched) = watch::channel(Standing::Writing);
         let waiting = Arc::new(AtomicUsize::new(0));
         let writer = Writer::new(
@@ -158,15 +159,22 @@ impl DynamoStore {
         })
     }
 
+    fn overloaded() -> StoreError {
+        StoreError::new(
+            StoreErrorKind::Overloaded,
+            "more readings are waiting to be stored than the server holds; nothing of this was stored, send it again",
+        )
+    }
+
     fn closed() -> StoreError {
         StoreError::new(StoreErrorKind::Unavailable, "the server is shutting down")
     }
 }
 
-/// Runs something to its end on threads that it may keep.
+/// Runs something to its end on new threads, which go on for what it has started.
 fn on_own_threads<T: Send>(
-    work: impl AsyncFnOnce(Runtime) -> Result<T, StoreError> + Send,
-) -> Result<T, StoreError> {
+    work: impl Future<Output = Result<T, StoreError>> + Send,
+) -> Result<(T, Runtime), StoreError> {
     let internal = || {
         StoreError::new(
             StoreErrorKind::Internal,
@@ -179,14 +187,18 @@ fn on_own_threads<T: Send>(
         .enable_all()
         .build()
         .map_err(|error| internal().with_source(error))?;
-    let handle = runtime.handle().clone();
-    // A thread of its own may block whatever the caller's may do.
-    std::thread::scope(|scope| {
-        scope
-            .spawn(move || handle.block_on(work(runtime)))
-            .join()
-            .unwrap_or_else(|_| Err(internal()))
-    })
+    // A thread of its own may block, whatever the caller's may do.
+    let done = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| runtime.block_on(work));
+        thread.join().unwrap_or_else(|_| Err(internal()))
+    });
+    match done {
+        Ok(value) => Ok((value, runtime)),
+        Err(error) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
 }
 
 #[async_trait]
@@ -199,13 +211,7 @@ impl ReadingStore for DynamoStore {
         let before = self.waiting.fetch_add(length, Ordering::Relaxed);
         if before > 0 && before + length > self.options.queue_readings_max {
             self.waiting.fetch_sub(length, Ordering::Relaxed);
-            return Err(StoreError::new(
-                StoreErrorKind::Overloaded,
-                "more readings are waiting to be stored than the server holds; nothing of this was stored, send it again",
-            ));
-        }
-        if *self.standing.borrow() == Standing::Closed {
-            return Err(Self::closed());
+            return Err(Self::overloaded());
         }
         let (reply, answer) = oneshot::channel();
         let submission = Submission {
@@ -214,9 +220,13 @@ impl ReadingStore for DynamoStore {
             deadline: Instant::now() + self.options.write_deadline,
             reply,
         };
-        self.orders
-            .send(Order::Record(submission))
-            .map_err(|_| Self::closed())?;
+        if let Err(error) = self.orders.try_send(Order::Record(submission)) {
+            self.waiting.fetch_sub(length, Ordering::Relaxed);
+            return Err(match error {
+                TrySendError::Full(_) => Self::overloaded(),
+                TrySendError::Closed(_) => Self::closed(),
+            });
+        }
         answer.await.unwrap_or_else(|_| Err(Self::closed()))
     }
 
@@ -333,7 +343,7 @@ impl ReadingStore for DynamoStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         let (done, finished) = oneshot::channel();
-        if self.orders.send(Order::Close(done)).is_ok() {
+        if self.orders.send(Order::Close(done)).await.is_ok() {
             // The writer ends by itself, within the deadline of what it has in flight.
             let _ = finished.await;
         }

@@ -122,7 +122,7 @@ pub(super) async fn send(
     }
 }
 
-fn too_late() -> StoreError {
+pub(super) fn too_late() -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         "DynamoDB did not store the readings in time",

@@ -120,8 +120,8 @@ impl Submissions {
         };
         self.gone = true;
         let (kind, why) = open.obstacle.unwrap_or((
-            StoreErrorKind::Overloaded,
-            "more is waiting to be stored than DynamoDB takes".to_owned(),
+            StoreErrorKind::Unavailable,
+            "DynamoDB did not take the readings in time".to_owned(),
         ));
         let unstored: Vec<usize> = open
             .settled

@@ -31,6 +31,8 @@ const GROUP_READINGS_FULL: usize = 48;
 const LOOK_AHEAD: usize = 2_048;
 /// How many sensors' cells are remembered; about 400 bytes each.
 const KNOWN_SENSORS_MAX: usize = 50_000;
+/// How long before its deadline a batch that cannot be stored is given up, so that why is known by then.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
 /// How soon a slot is claimed again after it was lost.
 const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 
@@ -92,7 +94,7 @@ impl Writer {
     }
 
     /// Works until it is closed, or until nobody can send orders any more.
-    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut renewal = tokio::time::interval(self.options.lease / 4);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut expiry = tokio::time::interval(Duration::from_millis(250));
@@ -235,7 +237,8 @@ impl Writer {
             .iter()
             .filter_map(|pending| self.submissions.deadline(pending.submission))
             .min()
-            .unwrap_or_else(|| Instant::now() + self.options.write_deadline);
+            .unwrap_or_else(|| Instant::now() + self.options.write_deadline)
+            - ANSWER_TIME;
         let mut known = HashMap::new();
         for pending in &readings {
             if self.busy.insert(pending.sensor.clone())

@@ -1,5 +1,10 @@
 //! What only the store on DynamoDB does: replicas, faults between it and the tables, data that lies there already.
 
+mod backends;
+mod existing;
+mod outage;
+mod replicas;
+
 use fieldstation::readings::ReadingStore;
 use fieldstation::readings::dynamodb::{
     Credentials, DynamoOptions, DynamoStore, Location, RecountReport, recount,

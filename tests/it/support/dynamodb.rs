@@ -94,6 +94,8 @@ impl Drop for DynamoServer {
 
 /// Where the emulator is: on the path, or where `test.sh` installs it.
 fn program() -> PathBuf {
+    // Not a setting of the program.
+    #[allow(clippy::disallowed_methods)]
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin");
     std::env::split_paths(&path)

@@ -7,6 +7,7 @@ mod faults;
 mod random;
 mod raw;
 mod server;
+mod wire;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
@@ -15,3 +16,4 @@ pub use faults::{Fault, FaultProxy};
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
 pub use server::{Server, run};
+pub use wire::CountingProxy;
