@@ -79,9 +79,6 @@ impl DynamoServer {
         format!("dynamodb://test?region=eu-west-1&endpoint=http://{address}")
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for DynamoServer {

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Setup {
     directory: Arc<TempDir>,
     arguments: Vec<String>,
+    /// Where readings live when the tests are to run on DynamoDB.
+    #[cfg(feature = "cloud")]
+    dynamodb: Option<Arc<super::DynamoServer>>,
     /// The size beyond which the process cannot write to a file, in units of 512 bytes.
     file_blocks_max: Option<u64>,
 }
@@ -61,6 +64,8 @@ impl Server {
         Self::launch(Setup {
             directory: Arc::clone(directory),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            #[cfg(feature = "cloud")]
+            dynamodb: for_all_tests(arguments),
             file_blocks_max: None,
         })
     }
@@ -70,6 +75,8 @@ impl Server {
         let setup = Setup {
             directory: Arc::clone(directory),
             arguments: Vec::new(),
+            #[cfg(feature = "cloud")]
+            dynamodb: None,
             file_blocks_max: Some(file_blocks_max),
         };
         Self::launch(setup).unwrap()
@@ -91,6 +98,10 @@ impl Server {
             .arg("--data")
             .arg(setup.directory.path().join("data"))
             .args(&setup.arguments);
+        #[cfg(feature = "cloud")]
+        if let Some(dynamodb) = &setup.dynamodb {
+            command.args(["--readings", &dynamodb.url()]);
+        }
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
@@ -178,6 +189,27 @@ impl Server {
         drop(self);
         Self::try_in(&directory, arguments).unwrap()
     }
+}
+
+/// Tables for a server whose arguments do not say where readings live, when `FIELDSTATION_TEST_READINGS=dynamodb` asks for the
+/// tests of the API to run on them.
+#[cfg(feature = "cloud")]
+fn for_all_tests(arguments: &[&str]) -> Option<Arc<super::DynamoServer>> {
+    // Not a setting of the program.
+    #[allow(clippy::disallowed_methods)]
+    let wanted = std::env::var("FIELDSTATION_TEST_READINGS").ok()?;
+    assert_eq!(wanted, "dynamodb", "FIELDSTATION_TEST_READINGS");
+    if arguments.contains(&"--readings") {
+        return None;
+    }
+    let dynamodb = Arc::new(super::DynamoServer::start());
+    let url = dynamodb.url();
+    let made = run(
+        Path::new("."),
+        &["dynamodb", "create-tables", "--readings", &url],
+    );
+    assert_eq!(made.code, Some(0), "{}", made.output);
+    Some(dynamodb)
 }
 
 impl fmt::Debug for Server {
