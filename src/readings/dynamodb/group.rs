@@ -24,6 +24,8 @@ pub(super) struct Pending {
     pub(super) submission: u64,
     /// Its index in the batch.
     pub(super) index: u32,
+    /// Whether the batch is refused as a whole when one of its readings is.
+    pub(super) all_or_nothing: bool,
     pub(super) sensor: SensorId,
     pub(super) point: Point,
 }
@@ -167,12 +169,11 @@ impl Group {
                     continue;
                 }
                 Plan::TooLarge => {
-                    let half = self.task.readings.len().div_ceil(2);
+                    let rest = split(&mut self.task.readings);
                     // A reading alone always fits, unless there are more slots than there can be replicas.
-                    if half == self.task.readings.len() {
+                    if rest.is_empty() {
                         return Err(super::client::internal("a transaction"));
                     }
-                    let rest = self.task.readings.split_off(half);
                     self.again.splice(0..0, rest);
                     continue;
                 }
@@ -294,8 +295,13 @@ impl Group {
         let refused = new.split_off(new.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
         if !refused.is_empty() {
             let readings = std::mem::take(&mut self.task.readings);
+            let whole: BTreeSet<u64> = readings
+                .iter()
+                .filter(|it| it.all_or_nothing && refused.contains(&it.sensor))
+                .map(|it| it.submission)
+                .collect();
             for reading in readings {
-                if refused.contains(&reading.sensor) {
+                if refused.contains(&reading.sensor) || whole.contains(&reading.submission) {
                     self.settled.push((reading, Settled::NoRoom));
                 } else {
                     self.task.readings.push(reading);
@@ -366,6 +372,16 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// Takes about the second half away, between two batches where there are two.
+fn split(readings: &mut Vec<Pending>) -> Vec<Pending> {
+    let half = readings.len().div_ceil(2);
+    let is_between =
+        |at: &usize| *at > 0 && readings[*at - 1].submission != readings[*at].submission;
+    let before = (0..=half.min(readings.len() - 1)).rev().find(is_between);
+    let after = (half..readings.len()).find(is_between);
+    readings.split_off(before.or(after).unwrap_or(half))
 }
 
 fn contended() -> StoreError {

@@ -200,21 +200,33 @@ pub(super) async fn summary(
         .transpose()
 }
 
+/// A page of sensors. Cells that changed while others were read would make a page of several moments, so it is read again then,
+/// a few times; sensors that never rest are each of one moment, and may be of different ones.
 pub(super) async fn sensors(
     tables: &Tables,
     after: Option<&SensorId>,
     limit: usize,
 ) -> Result<Page<SensorSummary>, StoreError> {
-    totals::lanes(tables).await?;
-    let mut cursor = SensorCursor::open(tables, after, limit + 1);
-    let mut items = Vec::with_capacity(limit.min(1_000));
-    while let Some(view) = cursor.next().await? {
-        if items.len() == limit {
-            return Ok(Page { items, more: true });
+    const ATTEMPTS_MAX: u32 = 8;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let lanes = totals::lanes(tables).await?;
+        let mut cursor = SensorCursor::open(tables, after, limit + 1);
+        let mut items = Vec::with_capacity(limit.min(1_000));
+        let (mut more, mut steady) = (false, true);
+        while let Some(view) = cursor.next().await? {
+            if items.len() == limit {
+                more = true;
+                break;
+            }
+            steady &= view.is_within(&lanes);
+            items.push(view.summary()?);
         }
-        items.push(view.summary()?);
+        if steady || attempt == ATTEMPTS_MAX {
+            return Ok(Page { items, more });
+        }
     }
-    Ok(Page { items, more: false })
 }
 
 /// The readings of a sensor in a window, as the lanes had written them, a page of the table at a time.

@@ -21,10 +21,12 @@ use super::plan::{Author, KnownSensor};
 use super::slots::{self, Slot};
 use super::submission::{Submission, Submissions};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::SensorId;
+use crate::readings::{RecordMode, SensorId};
 
-/// About how many readings go into a transaction: each is an item, and so is each of their sensors.
-const GROUP_READINGS_MAX: usize = 96;
+/// About how many items go into a transaction: a lane, each reading, and each of their sensors.
+const GROUP_ITEMS_MAX: usize = 99;
+/// A batch of so many readings or fewer goes into one transaction if that is possible at all.
+const UNIT_READINGS_MAX: usize = 97;
 /// From how many readings in line on another transaction starts beside those in flight.
 const GROUP_READINGS_FULL: usize = 48;
 /// How far ahead readings of the same sensors are looked for.
@@ -145,12 +147,14 @@ impl Writer {
     fn enlist(&mut self, submission: Submission) {
         let sensors = submission.batch.sensors().to_vec();
         let readings: Vec<_> = submission.batch.readings().to_vec();
+        let all_or_nothing = submission.mode == RecordMode::AllOrNothing;
         let number = self.submissions.add(submission);
         for (index, reading) in readings.into_iter().enumerate() {
             if let Some(sensor) = sensors.get(reading.sensor as usize) {
                 self.line.push_back(Pending {
                     submission: number,
                     index: index as u32,
+                    all_or_nothing,
                     sensor: sensor.clone(),
                     point: reading.point,
                 });
@@ -174,52 +178,41 @@ impl Writer {
         }
     }
 
-    /// Takes readings off the line: those of the sensors that come first, as many of each as are near.
+    /// Takes readings off the line, from its front. A batch that fits into a transaction is taken whole or not at all, so that it is
+    /// seen so; of a larger one the sensors that come first are taken, as many readings of each as are near.
     fn next_group(&mut self) -> Vec<Pending> {
-        let near = self.line.len().min(LOOK_AHEAD);
-        let mut order = Vec::new();
-        let mut of_sensor: HashMap<SensorId, Vec<Pending>> = HashMap::new();
-        let mut rest = VecDeque::with_capacity(near);
+        let mut near = self.line.len().min(LOOK_AHEAD);
+        // A small batch is not cut where the look ahead ends.
+        while near < self.line.len()
+            && near < LOOK_AHEAD + UNIT_READINGS_MAX
+            && self.line[near].submission == self.line[near - 1].submission
+        {
+            near += 1;
+        }
+        let mut group = Grouping {
+            readings: Vec::new(),
+            left: Vec::new(),
+            sensors: HashSet::new(),
+            blocked: HashSet::new(),
+            items: 1,
+            busy: &self.busy,
+            known: &self.known,
+        };
+        let mut run: Vec<Pending> = Vec::new();
         for pending in self.line.drain(..near) {
-            if self.busy.contains(&pending.sensor) {
-                rest.push_back(pending);
-            } else if let Some(readings) = of_sensor.get_mut(&pending.sensor) {
-                readings.push(pending);
-            } else {
-                order.push(pending.sensor.clone());
-                of_sensor.insert(pending.sensor.clone(), vec![pending]);
+            if run
+                .last()
+                .is_some_and(|last| last.submission != pending.submission)
+            {
+                group.add(std::mem::take(&mut run));
             }
+            run.push(pending);
         }
-        let mut group = Vec::new();
-        let mut items = 1;
-        let mut left: Vec<Pending> = Vec::new();
-        for sensor in order {
-            let Some(mut readings) = of_sensor.remove(&sensor) else {
-                continue;
-            };
-            // A known sensor takes one item, a new one a guard and two extremes besides.
-            let of_cell = if self.known.contains_key(&sensor) {
-                1
-            } else {
-                4
-            };
-            let room = (GROUP_READINGS_MAX + 2usize).saturating_sub(items + of_cell);
-            if room == 0 {
-                left.append(&mut readings);
-                continue;
-            }
-            let kept = readings.split_off(readings.len().min(room));
-            items += of_cell + readings.len();
-            group.append(&mut readings);
-            left.extend(kept);
-        }
-        // The line keeps its order: what was not taken goes back to where it stood, sensor by sensor.
-        left.extend(rest);
-        left.sort_by_key(|pending| (pending.submission, pending.index));
-        for pending in left.into_iter().rev() {
-            self.line.push_front(pending);
-        }
-        group
+        group.add(run);
+        let Grouping { readings, left, .. } = group;
+        // What was not taken goes back to where it stood.
+        self.put_back(left);
+        readings
     }
 
     fn put_back(&mut self, mut readings: Vec<Pending>) {
@@ -407,6 +400,80 @@ impl Writer {
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Writer {{ in line: {} }}", self.line.len())
+    }
+}
+
+/// A group in the making.
+struct Grouping<'a> {
+    readings: Vec<Pending>,
+    left: Vec<Pending>,
+    sensors: HashSet<SensorId>,
+    /// Sensors of readings that stay in line: later ones of theirs stay behind them.
+    blocked: HashSet<SensorId>,
+    items: usize,
+    busy: &'a HashSet<SensorId>,
+    known: &'a HashMap<SensorId, KnownSensor>,
+}
+
+impl Grouping<'_> {
+    /// Adds what is in line of one batch, or what of it can be added.
+    fn add(&mut self, run: Vec<Pending>) {
+        if run.len() <= UNIT_READINGS_MAX {
+            let sensors: HashSet<&SensorId> = run.iter().map(|it| &it.sensor).collect();
+            let items = run.len() + sensors.iter().map(|it| self.cost(it)).sum::<usize>();
+            let fits = self.items + items <= GROUP_ITEMS_MAX || self.readings.is_empty();
+            if fits && !sensors.iter().any(|it| self.is_blocked(it)) {
+                self.items += items;
+                self.sensors.extend(sensors.into_iter().cloned());
+                self.readings.extend(run);
+            } else {
+                self.blocked.extend(sensors.into_iter().cloned());
+                self.left.extend(run);
+            }
+            return;
+        }
+        let mut order = Vec::new();
+        let mut of_sensor: HashMap<SensorId, Vec<Pending>> = HashMap::new();
+        for pending in run {
+            match of_sensor.get_mut(&pending.sensor) {
+                Some(readings) => readings.push(pending),
+                None => {
+                    order.push(pending.sensor.clone());
+                    of_sensor.insert(pending.sensor.clone(), vec![pending]);
+                }
+            }
+        }
+        for sensor in order {
+            let mut readings = of_sensor.remove(&sensor).unwrap_or_default();
+            let cost = self.cost(&sensor);
+            let room = GROUP_ITEMS_MAX.saturating_sub(self.items + cost);
+            if room == 0 || self.is_blocked(&sensor) {
+                self.left.append(&mut readings);
+                self.blocked.insert(sensor);
+                continue;
+            }
+            let rest = readings.split_off(readings.len().min(room));
+            self.items += cost + readings.len();
+            self.readings.append(&mut readings);
+            if !rest.is_empty() {
+                self.left.extend(rest);
+                self.blocked.insert(sensor.clone());
+            }
+            self.sensors.insert(sensor);
+        }
+    }
+
+    /// How many items a sensor takes besides its readings: its cell, and for a new one a guard and two extremes.
+    fn cost(&self, sensor: &SensorId) -> usize {
+        match (self.sensors.contains(sensor), self.known.get(sensor)) {
+            (true, _) => 0,
+            (false, Some(_)) => 1,
+            (false, None) => 4,
+        }
+    }
+
+    fn is_blocked(&self, sensor: &SensorId) -> bool {
+        self.busy.contains(sensor) || self.blocked.contains(sensor)
     }
 }
 

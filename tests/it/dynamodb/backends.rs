@@ -9,7 +9,7 @@ use super::{assert_sound, credentials, location};
 use crate::support::{Client, CountingProxy, DynamoServer, Random, Server, lines, reading, run};
 
 async fn tables() -> DynamoServer {
-    let dynamo = DynamoServer::start();
+    let dynamo = DynamoServer::with_args(&["--readings", "sqlite:"]);
     DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
         .await
         .unwrap();
@@ -46,7 +46,10 @@ async fn answers(client: &Client) -> Vec<String> {
 async fn both_backends_answer_byte_for_byte_the_same() {
     let dynamo = tables().await;
     let url = dynamo.url();
-    let servers = [Server::start(), Server::with_args(&["--readings", &url])];
+    let servers = [
+        Server::with_args(&["--readings", "sqlite:"]),
+        Server::with_args(&["--readings", &url]),
+    ];
     let seed = Random::any_seed();
     println!("seed {seed}");
     let mut random = Random::new(seed);
@@ -99,7 +102,7 @@ fn migrate(directory: &Path, from: &str, to: &str, code: i32) -> String {
 async fn readings_move_from_one_backend_to_the_other_and_back() {
     let dynamo = tables().await;
     let url = dynamo.url();
-    let server = Server::start();
+    let server = Server::with_args(&["--readings", "sqlite:"]);
     let client = server.client();
     client.store(lines("a", 700)).await;
     client.store(lines("b", 300)).await;

@@ -78,7 +78,6 @@ impl DynamoServer {
     pub fn url_at(address: SocketAddr) -> String {
         format!("dynamodb://test?region=eu-west-1&endpoint=http://{address}")
     }
-
 }
 
 impl Drop for DynamoServer {
