@@ -2,6 +2,8 @@
 
 mod control;
 mod disk;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod fleet;
 mod floor;
 mod load;
@@ -67,6 +69,9 @@ pub(crate) enum Scenario {
     Read,
     /// Starts in an empty folder.
     Start,
+    /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.
+    #[cfg(feature = "cloud")]
+    Dynamodb,
 }
 
 fn main() -> Result<()> {

@@ -41,14 +41,16 @@ impl Run {
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
             Scenario::Start => self.start(),
+            #[cfg(feature = "cloud")]
+            Scenario::Dynamodb => self.dynamodb().await,
         }
     }
 
-    fn round(&self) -> Duration {
+    pub(crate) fn round(&self) -> Duration {
         Duration::from_secs_f64(self.options.seconds)
     }
 
-    fn data(&self, name: &str) -> PathBuf {
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 

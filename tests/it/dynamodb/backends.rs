@@ -9,7 +9,7 @@ use super::{assert_sound, credentials, location};
 use crate::support::{Client, CountingProxy, DynamoServer, Random, Server, lines, reading, run};
 
 async fn tables() -> DynamoServer {
-    let dynamo = DynamoServer::with_args(&["--readings", "sqlite:"]);
+    let dynamo = DynamoServer::start();
     DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
         .await
         .unwrap();
