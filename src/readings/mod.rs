@@ -82,6 +82,9 @@ pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 /// * A write that failed with an error left nothing behind, with one exception: after
 ///   [`StoreErrorKind::Unavailable`] it may or may not be stored, and sending
 ///   it again is safe.
+///
+/// A backend that cannot hold a batch of any size in one transaction says up to which size a batch is one; a larger one is stored
+/// in pieces, each of which keeps these promises, and [`StoreError::unstored`] names what is missing when it ended half-way.
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
     /// Stores a batch. Of two readings in it for the same sensor and moment the later stands.
