@@ -6,6 +6,7 @@ mod disk;
 mod dynamodb;
 mod fleet;
 mod floor;
+mod greeting;
 mod load;
 mod proc;
 mod report;
@@ -67,6 +68,8 @@ pub(crate) enum Scenario {
     Steady,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// The word of the greeting in SQLite and in Redis, and the front page.
+    Greeting,
     /// Starts in an empty folder.
     Start,
     /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.

@@ -40,6 +40,7 @@ impl Run {
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
+            Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
             #[cfg(feature = "cloud")]
             Scenario::Dynamodb => self.dynamodb().await,
@@ -233,7 +234,7 @@ impl Run {
     }
 
     /// Records `count` readings of the sensors from `first` on; returns them all together.
-    async fn fill(
+    pub(crate) async fn fill(
         &self,
         server: &Server,
         first: usize,
@@ -281,7 +282,7 @@ impl Run {
     }
 
     /// Rounds on the product and on the floor in turn, so that whatever else the machine does meets both.
-    async fn alternate(
+    pub(crate) async fn alternate(
         &self,
         product: &Server,
         workers: &mut Vec<Worker>,
