@@ -172,3 +172,47 @@ async fn many_clients_share_few_requests() {
     assert!(requests * 20 <= readings, "{requests} for {readings}");
     assert_sound(&dynamo.url()).await;
 }
+
+/// A real machine's readings on both backends: the same statistics, and a second import changes nothing.
+/// `FIELDSTATION_TEST_DATA` is the path of `machine_temperature_system_failure.csv` of the Numenta Anomaly Benchmark.
+#[tokio::test]
+#[ignore = "needs a file: FIELDSTATION_TEST_DATA"]
+async fn a_real_machine() {
+    // Not a setting of the program: only the tests of real data know it.
+    #[allow(clippy::disallowed_methods)]
+    let path =
+        std::env::var("FIELDSTATION_TEST_DATA").expect("FIELDSTATION_TEST_DATA is the file's path");
+    let dynamo = tables().await;
+    let servers = [
+        Server::with_args(&["--readings", "sqlite:"]),
+        Server::with_args(&["--readings", &dynamo.url()]),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    for server in &servers {
+        let mut stats = Vec::new();
+        for round in ["recorded   22", "recorded   0"] {
+            let url = server.url();
+            let ended = run(
+                directory.path(),
+                &[
+                    "import",
+                    &path,
+                    "--sensor-id",
+                    "m",
+                    "--batch",
+                    "2000",
+                    "--url",
+                    &url,
+                ],
+            );
+            assert_eq!(ended.code, Some(0), "{}", ended.output);
+            assert!(ended.output.contains(round), "{}", ended.output);
+            stats.push(server.client().stats("").await);
+        }
+        assert_eq!(stats[0], stats[1]);
+        seen.extend(stats);
+    }
+    assert_eq!(seen[0], seen[3]);
+    assert_sound(&dynamo.url()).await;
+}

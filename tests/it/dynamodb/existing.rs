@@ -23,7 +23,7 @@ async fn create_tables(dynamo: &DynamoServer) {
         .unwrap();
 }
 
-fn client(dynamo: &DynamoServer) -> aws_sdk_dynamodb::Client {
+pub(super) fn client(dynamo: &DynamoServer) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))

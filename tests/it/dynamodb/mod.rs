@@ -3,6 +3,7 @@
 mod backends;
 mod existing;
 mod outage;
+mod properties;
 mod replicas;
 
 use fieldstation::readings::ReadingStore;

@@ -252,9 +252,10 @@ struct Process {
 impl Process {
     fn spawn(command: &mut Command) -> Self {
         // Settings of whoever runs the tests are none of theirs.
+        command.env_clear();
+        #[cfg(feature = "cloud")]
+        command.envs(super::dynamodb::ENVIRONMENT);
         let mut child = command
-            .env_clear()
-            .envs(super::dynamodb::ENVIRONMENT)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
