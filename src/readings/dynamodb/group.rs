@@ -5,30 +5,18 @@ use std::collections::{BTreeSet, HashMap};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::client::{Range, Tables};
-use super::items::{
-    Cell, Item, Part, StoredReading, aggregate_key, damaged, get_number, get_text, reading_key,
-};
-use super::keys;
-use super::plan::after_changes;
-use super::plan::{Author, Changes, Disposition, Key, KnownSensor, Plan, Subject, changes, plan};
+use super::changes::{Changes, Disposition, Key, changes};
+use super::client::{Tables, internal};
+use super::items::{Item, Lane, StoredReading, damaged};
+use super::line::Pending;
+use super::lookup::{cells_of, extremes, own_cells, stored_readings};
+use super::plan::{KnownSensor, Plan, plan};
 use super::send::{Backoff, Sent, send, too_late};
 use super::slots::unique_name;
 use super::totals;
-use crate::error::StoreError;
-use crate::readings::{Point, SensorId, Timestamp};
-
-/// A reading in line, and where its answer goes.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) submission: u64,
-    /// Its index in the batch.
-    pub(super) index: u32,
-    /// Whether the batch is refused as a whole when one of its readings is.
-    pub(super) all_or_nothing: bool,
-    pub(super) sensor: SensorId,
-    pub(super) point: Point,
-}
+use super::transaction::{Author, Subject};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::SensorId;
 
 /// What a group is given.
 #[derive(Debug)]
@@ -123,7 +111,7 @@ struct Group {
     settled: Vec<(Pending, Settled)>,
     again: Vec<Pending>,
     /// The lane as far as it is known to have come.
-    lanes_known: super::items::Lane,
+    lanes_known: Lane,
     fenced: bool,
     fresh: Vec<(SensorId, KnownSensor)>,
 }
@@ -172,7 +160,7 @@ impl Group {
                     let rest = split(&mut self.task.readings);
                     // A reading alone always fits, unless there are more slots than there can be replicas.
                     if rest.is_empty() {
-                        return Err(super::client::internal("a transaction"));
+                        return Err(internal("a transaction"));
                     }
                     self.again.splice(0..0, rest);
                     continue;
@@ -207,7 +195,7 @@ impl Group {
                 Sent::Fenced => {
                     self.fenced = true;
                     return Err(StoreError::new(
-                        crate::error::StoreErrorKind::Unavailable,
+                        StoreErrorKind::Unavailable,
                         "another replica has taken over, or a recount is running",
                     ));
                 }
@@ -260,28 +248,10 @@ impl Group {
         if unknown.is_empty() {
             return Ok(());
         }
-        let (tables, slot) = (&self.task.tables, &self.task.author.slot);
-        let wanted = unknown.iter().flat_map(|sensor| {
-            let period = keys::shard_of(sensor.as_str());
-            let guard = aggregate_key(period.clone(), keys::guard(sensor.as_str()));
-            [
-                guard,
-                aggregate_key(period, keys::cell(sensor.as_str(), slot)),
-            ]
-        });
-        let found = tables
-            .get_many(&tables.aggregation, wanted.collect())
-            .await?;
-        let mut looked_up: HashMap<&str, KnownSensor> = HashMap::new();
-        for item in &found {
-            if let Some((sensor, slot)) = get_text(item, "cell").and_then(keys::split_cell) {
-                let known = looked_up.entry(sensor).or_default();
-                take_in(known, slot, slot, item)?;
-            }
-        }
+        let mut looked_up = own_cells(&self.task.tables, &self.task.author.slot, &unknown).await?;
         let mut new = Vec::new();
         for sensor in unknown {
-            let known = looked_up.remove(sensor.as_str()).unwrap_or_default();
+            let known = looked_up.remove(&sensor).unwrap_or_default();
             if known.guard.is_none() {
                 new.push(sensor.clone());
             }
@@ -313,29 +283,10 @@ impl Group {
 
     /// Looks up which of the readings are stored.
     async fn look_up_readings(&mut self) -> Result<(), StoreError> {
-        let wanted: HashMap<(&str, String), Key> = self
-            .task
-            .readings
-            .iter()
-            .map(|it| {
-                let key = (it.sensor.clone(), it.point.timestamp);
-                ((it.sensor.as_str(), keys::moment(it.point.timestamp)), key)
-            })
-            .collect();
-        let tables = &self.task.tables;
-        let asked = wanted
-            .values()
-            .map(|(sensor, time)| reading_key(sensor, *time));
-        let found = tables.get_many(&tables.readings, asked.collect()).await?;
-        for item in found {
-            let name = get_text(&item, "sensor_id").zip(get_text(&item, "timestamp"));
-            let key = name.and_then(|(sensor, time)| wanted.get(&(sensor, time.to_owned())));
-            if let Some(key) = key {
-                let stored =
-                    StoredReading::from_item(&item).ok_or_else(|| damaged("a stored reading"))?;
-                self.stored.insert(key.clone(), stored);
-            }
-        }
+        let keys = self.task.readings.iter();
+        let keys = keys.map(|it| (it.sensor.clone(), it.point.timestamp));
+        let found = stored_readings(&self.task.tables, keys).await?;
+        self.stored.extend(found);
         Ok(())
     }
 
@@ -348,27 +299,9 @@ impl Group {
         let Some(of_sensor) = changes.get(sensor) else {
             return Ok(());
         };
-        let mut part = Part::EMPTY;
-        super::plan::brought(of_sensor).for_each(|it| part.widen(it.micro_degrees()));
-        let range = readings_range(&self.task.tables, sensor, None, None);
-        let mut start = None;
-        loop {
-            let page = self.task.tables.page(&range, start, None).await?;
-            for item in &page.items {
-                let time = get_text(item, "timestamp").and_then(|it| it.parse::<Timestamp>().ok());
-                let stored = StoredReading::from_item(item);
-                let (Some(time), Some(stored)) = (time, stored) else {
-                    return Err(damaged("a stored reading"));
-                };
-                part.widen(after_changes(of_sensor, time, stored.temperature).micro_degrees());
-            }
-            start = page.next;
-            if start.is_none() {
-                break;
-            }
-        }
+        let extremes = extremes(&self.task.tables, sensor, of_sensor).await?;
         if let Some(known) = self.task.known.get_mut(sensor) {
-            known.extremes = Some((part.minimum, part.maximum));
+            known.extremes = Some(extremes);
         }
         Ok(())
     }
@@ -386,68 +319,7 @@ fn split(readings: &mut Vec<Pending>) -> Vec<Pending> {
 
 fn contended() -> StoreError {
     StoreError::new(
-        crate::error::StoreErrorKind::Overloaded,
+        StoreErrorKind::Overloaded,
         "other replicas write to the same readings all the time",
     )
-}
-
-/// The readings of a sensor from a moment to another, both inside.
-pub(super) fn readings_range(
-    tables: &Tables,
-    sensor: &SensorId,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-) -> Range {
-    Range {
-        table: tables.readings.clone(),
-        hash: ("sensor_id", sensor.as_str().to_owned()),
-        range: "timestamp",
-        // Every moment begins with a digit; a colon sorts after all of them.
-        from: from.map_or_else(|| "0".to_owned(), keys::moment),
-        to: to.map_or_else(|| ":".to_owned(), keys::moment),
-        backwards: false,
-    }
-}
-
-/// A sensor's guard and all its cells, the guard read first.
-pub(super) async fn cells_of(
-    tables: &Tables,
-    sensor: &SensorId,
-    own_slot: &str,
-) -> Result<KnownSensor, StoreError> {
-    let range = tables.cells(
-        keys::shard_of(sensor.as_str()),
-        keys::guard(sensor.as_str()),
-        keys::after(sensor),
-    );
-    let mut known = KnownSensor {
-        others: Some(Vec::new()),
-        ..KnownSensor::default()
-    };
-    for item in tables.all(&range).await? {
-        if let Some((_, slot)) = get_text(&item, "cell").and_then(keys::split_cell) {
-            take_in(&mut known, slot, own_slot, &item)?;
-        }
-    }
-    Ok(known)
-}
-
-/// Adds a cell or a guard to what is known of its sensor.
-fn take_in(
-    known: &mut KnownSensor,
-    slot: &str,
-    own_slot: &str,
-    item: &Item,
-) -> Result<(), StoreError> {
-    if slot.is_empty() {
-        known.guard = get_number(item, "g");
-        return Ok(());
-    }
-    let cell = Cell::from_item(item).ok_or_else(|| damaged("a sensor's statistics"))?;
-    if slot == own_slot {
-        known.own = Some(cell);
-    } else if let Some(others) = &mut known.others {
-        others.push((slot.to_owned(), cell));
-    }
-    Ok(())
 }

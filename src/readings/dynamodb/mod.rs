@@ -4,19 +4,27 @@
 //! statistics follow exactly. A replica owns a slot, and writes to cells of its own; a read merges the cells. docs/adr/0005
 //! says why it is so, and what was left out.
 
+mod changes;
 mod client;
+mod export;
 mod group;
 mod items;
 mod keys;
+mod line;
 mod location;
+mod lookup;
 mod plan;
+mod points;
 mod reads;
 mod recount;
+mod scan;
 mod send;
+mod sensors;
 mod slots;
 mod submission;
 mod tables;
 mod totals;
+mod transaction;
 mod writer;
 
 use std::future::Future;
@@ -283,7 +291,7 @@ impl ReadingStore for DynamoStore {
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
         let (tables, selection) = (self.tables.clone(), selection.clone());
         let cursor = self
-            .run(async move { reads::ExportCursor::open(&tables, &selection).await })
+            .run(async move { export::ExportCursor::open(&tables, &selection).await })
             .await?;
         let handle = self.handle.clone();
         Ok(Box::pin(futures_util::stream::try_unfold(

@@ -1,25 +1,13 @@
-//! What a transaction has to hold so that some readings are stored and every aggregate follows. Pure: it decides from what is
-//! known, and each item carries the condition under which what was known is still so.
+//! What has to be known so that some readings can be stored, and what is lacking of it: pure.
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::{
-    Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
-
+use super::changes::{Change, Changes, brought, is_replacing};
 use super::client::{Tables, internal};
-use super::items::{
-    Cell, Item, LANES, Lane, Part, StoredReading, Written, aggregate_key, number, text,
-};
-use super::keys;
+use super::items::{Cell, Part};
+use super::transaction::{Author, Builder, Transaction};
 use crate::error::StoreError;
-use crate::readings::{Point, SensorId, Temperature, Timestamp};
-
-/// What `TransactWriteItems` takes.
-const ITEMS_MAX: usize = 100;
-
-/// The key of a reading.
-pub(super) type Key = (SensorId, Timestamp);
+use crate::readings::{SensorId, Timestamp};
 
 /// What is known of a sensor.
 #[derive(Clone, Debug, Default)]
@@ -32,53 +20,6 @@ pub(super) struct KnownSensor {
     pub(super) others: Option<Vec<(String, Cell)>>,
     /// The lowest and the highest of all its readings as they will be afterwards; looked up only when an extreme is replaced.
     pub(super) extremes: Option<(i64, i64)>,
-}
-
-/// What has become of a reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Disposition {
-    Recorded,
-    Unchanged,
-    Replaced,
-}
-
-/// Who writes, and what it is called.
-#[derive(Clone, Debug)]
-pub(super) struct Author {
-    pub(super) slot: String,
-    pub(super) lane_index: usize,
-    /// The lane as the last transaction left it.
-    pub(super) lane: Lane,
-    /// The name of this attempt.
-    pub(super) mark: String,
-}
-
-impl Author {
-    fn written(&self) -> Written {
-        Written {
-            lane: keys::lane(&self.slot, self.lane_index),
-            number: self.lane.sequence + 1,
-        }
-    }
-}
-
-/// What an item of a transaction is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
-    Lane,
-    Sensor(SensorId),
-    Reading(Key),
-}
-
-/// A transaction to be sent.
-#[derive(Debug)]
-pub(super) struct Transaction {
-    pub(super) items: Vec<TransactWriteItem>,
-    /// What each item is about.
-    pub(super) subjects: Vec<Subject>,
-    /// The lane and our cells once it is committed.
-    pub(super) lane: Lane,
-    pub(super) cells: Vec<(SensorId, KnownSensor)>,
 }
 
 /// What is to be done about some readings.
@@ -96,80 +37,6 @@ pub(super) enum Plan {
     TooLarge,
 }
 
-/// A reading's temperature before and after.
-#[derive(Clone, Debug)]
-pub(super) struct Change {
-    before: Option<StoredReading>,
-    after: Temperature,
-}
-
-/// The changes that some readings make, sensor by sensor.
-pub(super) type Changes = BTreeMap<SensorId, BTreeMap<Timestamp, Change>>;
-
-/// Goes through readings in their order: what becomes of each, and what remains to be written. A reading that is not in
-/// `stored` is taken for new.
-pub(super) fn changes<'a>(
-    readings: impl IntoIterator<Item = (&'a SensorId, Point)>,
-    stored: &HashMap<Key, StoredReading>,
-) -> (Vec<Disposition>, Changes) {
-    let mut dispositions = Vec::new();
-    let mut changes = Changes::new();
-    for (sensor, point) in readings {
-        let of_sensor = match changes.get_mut(sensor) {
-            Some(of_sensor) => of_sensor,
-            None => changes.entry(sensor.clone()).or_default(),
-        };
-        let new = point.temperature;
-        let disposition = match of_sensor.get_mut(&point.timestamp) {
-            Some(change) if change.after == new => Disposition::Unchanged,
-            Some(change) => {
-                change.after = new;
-                Disposition::Replaced
-            }
-            None => {
-                let before = stored.get(&(sensor.clone(), point.timestamp)).cloned();
-                let disposition = match &before {
-                    None => Disposition::Recorded,
-                    Some(stored) if stored.temperature == new => Disposition::Unchanged,
-                    Some(_) => Disposition::Replaced,
-                };
-                let after = new;
-                of_sensor.insert(point.timestamp, Change { before, after });
-                disposition
-            }
-        };
-        dispositions.push(disposition);
-    }
-    for of_sensor in changes.values_mut() {
-        of_sensor.retain(|_, change| {
-            change
-                .before
-                .as_ref()
-                .is_none_or(|before| before.temperature != change.after)
-        });
-    }
-    changes.retain(|_, of_sensor| !of_sensor.is_empty());
-    (dispositions, changes)
-}
-
-/// The temperature of a stored reading once the changes are made.
-pub(super) fn after_changes(
-    changes: &BTreeMap<Timestamp, Change>,
-    timestamp: Timestamp,
-    stored: Temperature,
-) -> Temperature {
-    changes
-        .get(&timestamp)
-        .map_or(stored, |change| change.after)
-}
-
-/// The temperatures that changes bring.
-pub(super) fn brought(
-    changes: &BTreeMap<Timestamp, Change>,
-) -> impl Iterator<Item = Temperature> + '_ {
-    changes.values().map(|change| change.after)
-}
-
 /// Puts the transaction together. Every sensor of `changes` is in `known`.
 pub(super) fn plan(
     tables: &Tables,
@@ -180,9 +47,6 @@ pub(super) fn plan(
     if changes.is_empty() {
         return Ok(Plan::Nothing);
     }
-    let is_replacing = |of_sensor: &BTreeMap<Timestamp, Change>| {
-        of_sensor.values().any(|change| change.before.is_some())
-    };
     let lacking = |lacks: &dyn Fn(&KnownSensor, &BTreeMap<Timestamp, Change>) -> bool| {
         let lacking = changes.iter().filter(|(sensor, of_sensor)| {
             known
@@ -203,42 +67,17 @@ pub(super) fn plan(
         return Ok(Plan::NeedExtremes(need_extremes));
     }
 
-    let mut builder = Builder {
-        tables,
-        author,
-        items: Vec::new(),
-        subjects: Vec::new(),
-        lane: author.lane.clone(),
-    };
-    let mut cells = Vec::with_capacity(changes.len());
+    let mut builder = Builder::new(tables, author);
     for (sensor, of_sensor) in changes {
         let Some(known) = known.get(sensor) else {
             return Err(internal("a transaction"));
         };
-        cells.push((
-            sensor.clone(),
-            builder.sensor(sensor, of_sensor, known, is_replacing(of_sensor))?,
-        ));
-        for (timestamp, change) in of_sensor {
-            builder.reading(sensor, *timestamp, change)?;
-        }
-        if builder.items.len() >= ITEMS_MAX {
+        builder.add(sensor, of_sensor, known)?;
+        if builder.is_full() {
             return Ok(Plan::TooLarge);
         }
     }
-    builder.lane()?;
-    let Builder {
-        items,
-        subjects,
-        lane,
-        ..
-    } = builder;
-    Ok(Plan::Send(Box::new(Transaction {
-        items,
-        subjects,
-        lane,
-        cells,
-    })))
+    Ok(Plan::Send(Box::new(builder.finish()?)))
 }
 
 /// Whether the sensor's extremes cannot be told from its cells once the changes are made: a reading that was one of them is
@@ -259,284 +98,4 @@ fn loses_an_extreme(known: &KnownSensor, changes: &BTreeMap<Timestamp, Change>) 
             (old <= whole.minimum && news.minimum > old)
                 || (old >= whole.maximum && news.maximum < old)
         })
-}
-
-struct Builder<'a> {
-    tables: &'a Tables,
-    author: &'a Author,
-    items: Vec<TransactWriteItem>,
-    subjects: Vec<Subject>,
-    lane: Lane,
-}
-
-impl Builder<'_> {
-    fn push(&mut self, item: TransactWriteItem, subject: Subject) {
-        self.items.push(item);
-        self.subjects.push(subject);
-    }
-
-    /// Our cell of a sensor, those of others whose extremes are no longer right, and the guard.
-    fn sensor(
-        &mut self,
-        sensor: &SensorId,
-        changes: &BTreeMap<Timestamp, Change>,
-        known: &KnownSensor,
-        replacing: bool,
-    ) -> Result<KnownSensor, StoreError> {
-        let (Some((&first, _)), Some((&last, latest))) =
-            (changes.first_key_value(), changes.last_key_value())
-        else {
-            return Err(internal("a transaction"));
-        };
-        let mut cell = known.own.clone().unwrap_or(Cell {
-            version: 0,
-            part: Part::EMPTY,
-            first,
-            last,
-            latest: latest.after,
-            latest_version: 0,
-            lanes: [0; LANES],
-        });
-        cell.version += 1;
-        cell.first = cell.first.min(first);
-        if last >= cell.last {
-            cell.last = last;
-            cell.latest = latest.after;
-            cell.latest_version = version_after(latest);
-        }
-        if let Some(of_lane) = cell.lanes.get_mut(self.author.lane_index) {
-            *of_lane = self.author.lane.sequence + 1;
-        }
-        for change in changes.values() {
-            let new = change.after.micro_degrees();
-            cell.part.sum += i128::from(new);
-            match &change.before {
-                None => cell.part.count += 1,
-                Some(before) => cell.part.sum -= i128::from(before.temperature.micro_degrees()),
-            }
-            cell.part.widen(new);
-        }
-        let mut others = known.others.clone();
-        if let Some(extremes) = known.extremes {
-            narrow(&mut cell.part, extremes);
-            for (slot, other) in others.iter_mut().flatten() {
-                let before = other.clone();
-                if narrow(&mut other.part, extremes) {
-                    other.version += 1;
-                    self.cell(sensor, slot, Some(&before), other)?;
-                }
-            }
-        }
-        let slot = self.author.slot.clone();
-        self.cell(sensor, &slot, known.own.as_ref(), &cell)?;
-        let guard = self.guard(sensor, known.guard, replacing)?;
-        self.lane.count += changes
-            .values()
-            .filter(|change| change.before.is_none())
-            .count() as u64;
-        self.lane.sum += cell.part.sum - known.own.as_ref().map_or(0, |own| own.part.sum);
-        Ok(KnownSensor {
-            guard: Some(guard),
-            own: Some(cell),
-            // Others may write to theirs at any time; the next replacement looks them up anew.
-            others: None,
-            extremes: None,
-        })
-    }
-
-    /// A cell, and where its extremes stand in the order of all.
-    fn cell(
-        &mut self,
-        sensor: &SensorId,
-        slot: &str,
-        before: Option<&Cell>,
-        after: &Cell,
-    ) -> Result<(), StoreError> {
-        let put = Put::builder()
-            .table_name(&self.tables.aggregation)
-            .set_item(Some(after.to_item(sensor.as_str(), slot)))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = match before {
-            None => put.condition_expression("attribute_not_exists(cell)"),
-            Some(before) => put
-                .condition_expression("v = :v")
-                .expression_attribute_values(":v", number(before.version)),
-        };
-        let put = built(put.build())?;
-        let subject = Subject::Sensor(sensor.clone());
-        self.push(
-            TransactWriteItem::builder().put(put).build(),
-            subject.clone(),
-        );
-        let mut moved = false;
-        for (period, old, new) in [
-            (
-                keys::MINIMUM,
-                before.map(|cell| cell.part.minimum),
-                after.part.minimum,
-            ),
-            (
-                keys::MAXIMUM,
-                before.map(|cell| cell.part.maximum),
-                after.part.maximum,
-            ),
-        ] {
-            if old == Some(new) {
-                continue;
-            }
-            moved = true;
-            if let Some(old) = old {
-                let key = aggregate_key(period, keys::extreme(old, sensor.as_str(), slot));
-                let delete = Delete::builder()
-                    .table_name(&self.tables.aggregation)
-                    .set_key(Some(key));
-                let item = TransactWriteItem::builder()
-                    .delete(built(delete.build())?)
-                    .build();
-                self.push(item, subject.clone());
-            }
-            let item = aggregate_key(period, keys::extreme(new, sensor.as_str(), slot));
-            self.put(item, subject.clone())?;
-        }
-        if moved {
-            self.lane.extremes += 1;
-        }
-        Ok(())
-    }
-
-    fn guard(
-        &mut self,
-        sensor: &SensorId,
-        known: Option<u64>,
-        replacing: bool,
-    ) -> Result<u64, StoreError> {
-        let after = match known {
-            None => 0,
-            Some(before) if !replacing => return Ok(before),
-            Some(before) => before + 1,
-        };
-        let mut item = aggregate_key(
-            keys::shard_of(sensor.as_str()),
-            keys::guard(sensor.as_str()),
-        );
-        item.insert("g".to_owned(), number(after));
-        let put = Put::builder()
-            .table_name(&self.tables.aggregation)
-            .set_item(Some(item));
-        let put = match known {
-            None => {
-                self.lane.sensors += 1;
-                put.condition_expression("attribute_not_exists(cell)")
-            }
-            Some(before) => put
-                .condition_expression("g = :g")
-                .expression_attribute_values(":g", number(before)),
-        };
-        let item = TransactWriteItem::builder()
-            .put(built(put.build())?)
-            .build();
-        self.push(item, Subject::Sensor(sensor.clone()));
-        Ok(after)
-    }
-
-    fn reading(
-        &mut self,
-        sensor: &SensorId,
-        timestamp: Timestamp,
-        change: &Change,
-    ) -> Result<(), StoreError> {
-        let stored = StoredReading {
-            temperature: change.after,
-            written: Some(self.author.written()),
-            version: version_after(change),
-            before: change
-                .before
-                .as_ref()
-                .map(|before| (before.temperature, before.written.clone())),
-        };
-        let put = Put::builder()
-            .table_name(&self.tables.readings)
-            .set_item(Some(stored.to_item(sensor, timestamp)))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = match change.before.as_ref().map(|before| &before.written) {
-            None => put.condition_expression("attribute_not_exists(sensor_id)"),
-            Some(Some(written)) => put
-                .condition_expression("w = :w")
-                .expression_attribute_values(":w", text(written.to_text())),
-            // What was there before this program has no author; it leaves this state once and never comes back.
-            Some(None) => {
-                put.condition_expression("attribute_exists(sensor_id) AND attribute_not_exists(w)")
-            }
-        };
-        let item = TransactWriteItem::builder()
-            .put(built(put.build())?)
-            .build();
-        self.push(item, Subject::Reading((sensor.clone(), timestamp)));
-        Ok(())
-    }
-
-    /// The lane: the sums, and the condition that this is its next transaction and nobody else's.
-    fn lane(&mut self) -> Result<(), StoreError> {
-        let before = &self.author.lane;
-        self.lane.sequence += 1;
-        self.lane.mark.clone_from(&self.author.mark);
-        let lane = &self.lane;
-        let key = aggregate_key(
-            keys::TOTAL,
-            keys::lane(&self.author.slot, self.author.lane_index),
-        );
-        let update = Update::builder()
-            .table_name(&self.tables.aggregation)
-            .set_key(Some(key))
-            .update_expression(
-                "SET #q = :q, mark = :mark, readings = :readings, micro_degrees = :sum, sensors = :sensors, extremes = :extremes",
-            )
-            .condition_expression("#o = :owner AND #q = :before")
-            .expression_attribute_names("#o", "owner")
-            .expression_attribute_names("#q", "sequence")
-            .expression_attribute_values(":owner", text(&before.owner))
-            .expression_attribute_values(":before", number(before.sequence))
-            .expression_attribute_values(":q", number(lane.sequence))
-            .expression_attribute_values(":mark", text(&lane.mark))
-            .expression_attribute_values(":readings", number(lane.count))
-            .expression_attribute_values(":sum", number(lane.sum))
-            .expression_attribute_values(":sensors", number(lane.sensors))
-            .expression_attribute_values(":extremes", number(lane.extremes))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let item = TransactWriteItem::builder()
-            .update(built(update.build())?)
-            .build();
-        self.push(item, Subject::Lane);
-        Ok(())
-    }
-
-    fn put(&mut self, item: Item, subject: Subject) -> Result<(), StoreError> {
-        let put = Put::builder()
-            .table_name(&self.tables.aggregation)
-            .set_item(Some(item));
-        let item = TransactWriteItem::builder()
-            .put(built(put.build())?)
-            .build();
-        self.push(item, subject);
-        Ok(())
-    }
-}
-
-fn built<T>(result: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
-    result.map_err(|error| internal("a transaction").with_source(error))
-}
-
-/// Takes what is outside the extremes of all readings back to them. Says whether anything was.
-fn narrow(part: &mut Part, (minimum, maximum): (i64, i64)) -> bool {
-    let before = *part;
-    part.minimum = part.minimum.max(minimum).min(maximum);
-    part.maximum = part.maximum.min(maximum).max(minimum);
-    *part != before
-}
-
-fn version_after(change: &Change) -> u64 {
-    change
-        .before
-        .as_ref()
-        .map_or(1, |before| before.version + 1)
 }

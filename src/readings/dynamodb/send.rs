@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::client::{Tables, is_throttling, read_error};
 use super::items::{Item, Lane};
-use super::plan::{Author, Subject, Transaction};
+use super::transaction::{Author, Subject, Transaction};
 use crate::error::{StoreError, StoreErrorKind};
 
 const PAUSE_MIN: Duration = Duration::from_millis(5);

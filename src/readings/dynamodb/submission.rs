@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::plan::Disposition;
+use super::changes::Disposition;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode, Refusal};
 

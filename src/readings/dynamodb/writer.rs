@@ -4,7 +4,7 @@
 //! a single client waits for nobody, and many clients share few requests. No two transactions in flight touch one sensor, so
 //! that this replica never stands in its own way and a sensor's readings keep their order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,23 +14,19 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
 use super::client::Tables;
-use super::group::{self, Done, Pending, Settled, Task};
+use super::group::{self, Done, Settled, Task};
 use super::items::LANES;
+use super::line::{Line, Pending};
 use super::location::DynamoOptions;
-use super::plan::{Author, KnownSensor};
+use super::plan::KnownSensor;
 use super::slots::{self, Slot};
 use super::submission::{Submission, Submissions};
+use super::transaction::Author;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{RecordMode, SensorId};
 
-/// About how many items go into a transaction: a lane, each reading, and each of their sensors.
-const GROUP_ITEMS_MAX: usize = 99;
-/// A batch of so many readings or fewer goes into one transaction if that is possible at all.
-const UNIT_READINGS_MAX: usize = 97;
 /// From how many readings in line on another transaction starts beside those in flight.
 const GROUP_READINGS_FULL: usize = 48;
-/// How far ahead readings of the same sensors are looked for.
-const LOOK_AHEAD: usize = 2_048;
 /// How many sensors' cells are remembered; about 400 bytes each.
 const KNOWN_SENSORS_MAX: usize = 50_000;
 /// How long before its deadline a batch that cannot be stored is given up, so that why is known by then.
@@ -64,7 +60,7 @@ pub(super) struct Writer {
     known: HashMap<SensorId, KnownSensor>,
     /// Sensors that a transaction in flight touches.
     busy: HashSet<SensorId>,
-    line: VecDeque<Pending>,
+    line: Line,
     submissions: Submissions,
     flights: JoinSet<Done>,
     look_first: bool,
@@ -87,7 +83,7 @@ impl Writer {
             slot: Some(slot),
             known: HashMap::new(),
             busy: HashSet::new(),
-            line: VecDeque::new(),
+            line: Line::default(),
             submissions: Submissions::default(),
             flights: JoinSet::new(),
             look_first: false,
@@ -151,7 +147,7 @@ impl Writer {
         let number = self.submissions.add(submission);
         for (index, reading) in readings.into_iter().enumerate() {
             if let Some(sensor) = sensors.get(reading.sensor as usize) {
-                self.line.push_back(Pending {
+                self.line.push(Pending {
                     submission: number,
                     index: index as u32,
                     all_or_nothing,
@@ -168,63 +164,19 @@ impl Writer {
             if self.idle.is_empty() || (!alone && self.line.len() < GROUP_READINGS_FULL) {
                 return;
             }
-            let readings = self.next_group();
+            let readings = self.line.next_group(&self.busy, &self.known);
             if readings.is_empty() || (!alone && readings.len() < GROUP_READINGS_FULL / 2) {
                 // Nearly all of them wait for a transaction in flight.
-                self.put_back(readings);
+                self.line.put_back(readings);
                 return;
             }
             self.start(readings);
         }
     }
 
-    /// Takes readings off the line, from its front. A batch that fits into a transaction is taken whole or not at all, so that it is
-    /// seen so; of a larger one the sensors that come first are taken, as many readings of each as are near.
-    fn next_group(&mut self) -> Vec<Pending> {
-        let mut near = self.line.len().min(LOOK_AHEAD);
-        // A small batch is not cut where the look ahead ends.
-        while near < self.line.len()
-            && near < LOOK_AHEAD + UNIT_READINGS_MAX
-            && self.line[near].submission == self.line[near - 1].submission
-        {
-            near += 1;
-        }
-        let mut group = Grouping {
-            readings: Vec::new(),
-            left: Vec::new(),
-            sensors: HashSet::new(),
-            blocked: HashSet::new(),
-            items: 1,
-            busy: &self.busy,
-            known: &self.known,
-        };
-        let mut run: Vec<Pending> = Vec::new();
-        for pending in self.line.drain(..near) {
-            if run
-                .last()
-                .is_some_and(|last| last.submission != pending.submission)
-            {
-                group.add(std::mem::take(&mut run));
-            }
-            run.push(pending);
-        }
-        group.add(run);
-        let Grouping { readings, left, .. } = group;
-        // What was not taken goes back to where it stood.
-        self.put_back(left);
-        readings
-    }
-
-    fn put_back(&mut self, mut readings: Vec<Pending>) {
-        readings.sort_by_key(|pending| (pending.submission, pending.index));
-        for pending in readings.into_iter().rev() {
-            self.line.push_front(pending);
-        }
-    }
-
     fn start(&mut self, readings: Vec<Pending>) {
         let (Some(slot), Some(lane_index)) = (&self.slot, self.idle.pop()) else {
-            return self.put_back(readings);
+            return self.line.put_back(readings);
         };
         let deadline = readings
             .iter()
@@ -307,7 +259,7 @@ impl Writer {
             .into_iter()
             .partition(|pending| self.submissions.deadline(pending.submission).is_some());
         self.count_down(gone.len());
-        self.put_back(alive);
+        self.line.put_back(alive);
         self.expire();
         if done.fenced {
             self.lose_slot("another replica has taken it over, or a recount is running");
@@ -400,80 +352,6 @@ impl Writer {
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Writer {{ in line: {} }}", self.line.len())
-    }
-}
-
-/// A group in the making.
-struct Grouping<'a> {
-    readings: Vec<Pending>,
-    left: Vec<Pending>,
-    sensors: HashSet<SensorId>,
-    /// Sensors of readings that stay in line: later ones of theirs stay behind them.
-    blocked: HashSet<SensorId>,
-    items: usize,
-    busy: &'a HashSet<SensorId>,
-    known: &'a HashMap<SensorId, KnownSensor>,
-}
-
-impl Grouping<'_> {
-    /// Adds what is in line of one batch, or what of it can be added.
-    fn add(&mut self, run: Vec<Pending>) {
-        if run.len() <= UNIT_READINGS_MAX {
-            let sensors: HashSet<&SensorId> = run.iter().map(|it| &it.sensor).collect();
-            let items = run.len() + sensors.iter().map(|it| self.cost(it)).sum::<usize>();
-            let fits = self.items + items <= GROUP_ITEMS_MAX || self.readings.is_empty();
-            if fits && !sensors.iter().any(|it| self.is_blocked(it)) {
-                self.items += items;
-                self.sensors.extend(sensors.into_iter().cloned());
-                self.readings.extend(run);
-            } else {
-                self.blocked.extend(sensors.into_iter().cloned());
-                self.left.extend(run);
-            }
-            return;
-        }
-        let mut order = Vec::new();
-        let mut of_sensor: HashMap<SensorId, Vec<Pending>> = HashMap::new();
-        for pending in run {
-            match of_sensor.get_mut(&pending.sensor) {
-                Some(readings) => readings.push(pending),
-                None => {
-                    order.push(pending.sensor.clone());
-                    of_sensor.insert(pending.sensor.clone(), vec![pending]);
-                }
-            }
-        }
-        for sensor in order {
-            let mut readings = of_sensor.remove(&sensor).unwrap_or_default();
-            let cost = self.cost(&sensor);
-            let room = GROUP_ITEMS_MAX.saturating_sub(self.items + cost);
-            if room == 0 || self.is_blocked(&sensor) {
-                self.left.append(&mut readings);
-                self.blocked.insert(sensor);
-                continue;
-            }
-            let rest = readings.split_off(readings.len().min(room));
-            self.items += cost + readings.len();
-            self.readings.append(&mut readings);
-            if !rest.is_empty() {
-                self.left.extend(rest);
-                self.blocked.insert(sensor.clone());
-            }
-            self.sensors.insert(sensor);
-        }
-    }
-
-    /// How many items a sensor takes besides its readings: its cell, and for a new one a guard and two extremes.
-    fn cost(&self, sensor: &SensorId) -> usize {
-        match (self.sensors.contains(sensor), self.known.get(sensor)) {
-            (true, _) => 0,
-            (false, Some(_)) => 1,
-            (false, None) => 4,
-        }
-    }
-
-    fn is_blocked(&self, sensor: &SensorId) -> bool {
-        self.busy.contains(sensor) || self.blocked.contains(sensor)
     }
 }
 
