@@ -1,6 +1,7 @@
 //! Storing a group of readings: look up what has to be known, plan, send, and again with what was learned.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::debug;
@@ -47,6 +48,8 @@ pub(super) struct Done {
     pub(super) mostly_stored: bool,
     /// Whether the slot is another replica's.
     pub(super) fenced: bool,
+    /// How long all of it took.
+    pub(super) took: Duration,
     /// Why the readings in `again` were not stored; they had their chance.
     pub(super) failure: Option<StoreError>,
 }
@@ -61,6 +64,7 @@ pub(super) enum Settled {
 
 /// Stores a group of readings as far as the deadline allows.
 pub(super) async fn store(task: Task) -> Done {
+    let started = Instant::now();
     let sensors: BTreeSet<_> = task.readings.iter().map(|it| it.sensor.clone()).collect();
     let mut group = Group {
         stored: HashMap::new(),
@@ -101,6 +105,7 @@ pub(super) async fn store(task: Task) -> Done {
         known: fresh,
         sensors: sensors.into_iter().collect(),
         fenced,
+        took: started.elapsed(),
         failure,
     }
 }

@@ -54,6 +54,11 @@ impl Submissions {
         number
     }
 
+    /// How many batches are under way.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// When a batch has to be answered; none when it has been.
     pub(super) fn deadline(&self, number: u64) -> Option<Instant> {
         Some(self.open.get(&number)?.submission.deadline)

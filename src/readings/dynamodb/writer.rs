@@ -1,7 +1,8 @@
 //! The one task that decides what is written next: it takes readings as they come, and keeps a few transactions in flight.
 //!
 //! A transaction that runs alone takes whatever is in line; another one beside it only starts when it would be well filled. So
-//! a single client waits for nobody, and many clients share few requests. No two transactions in flight touch one sensor, so
+//! a single client waits for nobody, and many clients share few requests. Those who were answered together mostly come back
+//! together: the next transaction gives them a moment for that, unless as many wait as before or it is full. No two transactions in flight touch one sensor, so
 //! that this replica never stands in its own way and a sensor's readings keep their order.
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,9 @@ use crate::readings::{RecordMode, SensorId};
 
 /// From how many readings in line on another transaction starts beside those in flight.
 const GROUP_READINGS_FULL: usize = 48;
+/// How long those who were answered have to come back: this part of what the transaction took, and no longer than so.
+const GATHERING_PART: u32 = 4;
+const GATHERING_MAX: Duration = Duration::from_millis(10);
 /// How many sensors' cells are remembered; about 400 bytes each.
 const KNOWN_SENSORS_MAX: usize = 50_000;
 /// How long before its deadline a batch that cannot be stored is given up, so that why is known by then.
@@ -64,7 +68,16 @@ pub(super) struct Writer {
     submissions: Submissions,
     flights: JoinSet<Done>,
     look_first: bool,
+    gathering: Option<Gathering>,
     waiting: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+/// The moment after an answer in which more is expected.
+#[derive(Debug)]
+struct Gathering {
+    until: Instant,
+    /// How many batches waited before; with as many there is nothing more to wait for.
+    expected: usize,
 }
 
 impl Writer {
@@ -87,6 +100,7 @@ impl Writer {
             submissions: Submissions::default(),
             flights: JoinSet::new(),
             look_first: false,
+            gathering: None,
             waiting,
         }
     }
@@ -117,6 +131,7 @@ impl Writer {
                         self.lose_slot("a task has ended");
                     }
                 },
+                () = gathered(self.gathering.as_ref()), if self.gathering.is_some() => self.gathering = None,
                 _ = renewal.tick() => self.renew().await,
                 _ = expiry.tick() => self.expire(),
             }
@@ -164,6 +179,9 @@ impl Writer {
             if self.idle.is_empty() || (!alone && self.line.len() < GROUP_READINGS_FULL) {
                 return;
             }
+            if alone && self.line.len() < GROUP_READINGS_FULL && self.is_gathering() {
+                return;
+            }
             let readings = self.line.next_group(&self.busy, &self.known);
             if readings.is_empty() || (!alone && readings.len() < GROUP_READINGS_FULL / 2) {
                 // Nearly all of them wait for a transaction in flight.
@@ -172,6 +190,13 @@ impl Writer {
             }
             self.start(readings);
         }
+    }
+
+    /// Whether more is expected in a moment.
+    fn is_gathering(&self) -> bool {
+        self.gathering.as_ref().is_some_and(|gathering| {
+            self.submissions.len() < gathering.expected && Instant::now() < gathering.until
+        })
     }
 
     fn start(&mut self, readings: Vec<Pending>) {
@@ -206,6 +231,7 @@ impl Writer {
             sensors_max: self.options.sensors_max,
             deadline,
         };
+        self.gathering = None;
         self.flights.spawn(group::store(task));
     }
 
@@ -229,6 +255,10 @@ impl Writer {
             self.known.extend(done.known);
         }
         self.look_first = done.mostly_stored;
+        self.gathering = Some(Gathering {
+            until: Instant::now() + (done.took / GATHERING_PART).min(GATHERING_MAX),
+            expected: self.submissions.len(),
+        });
         let mut finished = 0;
         for (pending, settled) in done.settled {
             finished += 1;
@@ -332,6 +362,8 @@ impl Writer {
     async fn finish(&mut self) {
         self.standing.send_replace(Standing::Closed);
         while !self.flights.is_empty() || (self.slot.is_some() && !self.line.is_empty()) {
+            // Nobody comes back any more.
+            self.gathering = None;
             self.start_transactions();
             match self.flights.join_next().await {
                 Some(Ok(done)) => self.landed(done),
@@ -352,6 +384,13 @@ impl Writer {
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Writer {{ in line: {} }}", self.line.len())
+    }
+}
+
+/// Resolves when the moment is over.
+async fn gathered(gathering: Option<&Gathering>) {
+    if let Some(gathering) = gathering {
+        tokio::time::sleep_until(gathering.until).await;
     }
 }
 

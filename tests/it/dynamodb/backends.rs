@@ -112,11 +112,16 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     assert!(refused.contains("sqlite:"), "{refused}");
     server.stop();
 
+    // As if it had been broken off within the first sensor.
+    let remote = Server::with_args(&["--readings", &url]);
+    remote.client().store(lines("a", 250)).await;
+    remote.stop();
     let output = migrate(directory.path(), "sqlite:", &url, 0);
-    assert!(output.contains("recorded   1,000"), "{output}");
+    assert!(output.contains("recorded   750"), "{output}");
+    assert!(output.contains("unchanged  250"), "{output}");
     assert!(output.contains("The same on both sides"), "{output}");
     assert_sound(&url).await;
-    // Broken off or not, it goes on where it was.
+    // What is the same already is passed over.
     let output = migrate(directory.path(), "sqlite:", &url, 0);
     assert!(
         output.contains("2, of which 2 were the same already"),
@@ -140,7 +145,7 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
 #[tokio::test]
 async fn many_clients_share_few_requests() {
     const CLIENTS: usize = 64;
-    const EACH: usize = 20;
+    const EACH: usize = 50;
     let dynamo = tables().await;
     let wire = CountingProxy::start(dynamo.address());
     let url = DynamoServer::url_at(wire.address());
