@@ -78,6 +78,21 @@ rust_found=$(rustc --version) ||
     fail "the toolchain of rust-toolchain.toml cannot be used; try: rustup toolchain install"
 say "Testing with $rust_found (Rust $rust_wanted or later is needed)"
 
+# A server with the DynamoDB API, for the tests of readings there. It is built from its sources, once: about two minutes.
+dynamodb_emulator() {
+    local version=3.0.0 tools=$PWD/target/tools
+    PATH="$tools/bin:$PATH"
+    if [ ! -x "$tools/bin/dynoxide" ] || [ "$(cat "$tools/dynoxide.version" 2>/dev/null)" != "$version" ]; then
+        say "Installing dynoxide $version, a DynamoDB emulator"
+        cargo install --quiet --locked --force --root "$tools" --target-dir "$tools/build" "dynoxide-rs@$version" ||
+            fail "dynoxide, a DynamoDB emulator, cannot be installed; try: cargo install --locked dynoxide-rs@$version"
+        rm -rf "$tools/build"
+        echo "$version" >"$tools/dynoxide.version"
+    fi
+}
+dynamodb_emulator
+export PATH
+
 if cargo nextest --version >/dev/null 2>&1; then
     say "Unit and integration tests (cargo nextest)"
     cargo nextest run --locked "$@"

@@ -2,6 +2,8 @@
 
 mod control;
 mod disk;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod files;
 mod fleet;
 mod floor;
@@ -88,6 +90,9 @@ pub(crate) enum Scenario {
     Start,
     /// Todos, in SQLite and in a PostgreSQL of its own.
     Todos,
+    /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.
+    #[cfg(feature = "cloud")]
+    Dynamodb,
 }
 
 fn main() -> Result<()> {

@@ -44,6 +44,8 @@ impl Run {
             Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
             Scenario::Todos => self.todos().await,
+            #[cfg(feature = "cloud")]
+            Scenario::Dynamodb => self.dynamodb().await,
         }
     }
 

@@ -56,7 +56,13 @@ impl App {
             readers_max: config.exports_max as usize + 4,
             ..EmbeddedOptions::default()
         };
-        let readings = readings::open(&config.readings, || embedded.directory(), options)?;
+        let readings = readings::open(
+            &config.readings,
+            || embedded.directory(),
+            options,
+            // Before the request ends by itself, so that what was not stored can be named.
+            config.request_timeout_seconds.duration().mul_f64(0.75),
+        )?;
         let files = files::open(
             &config.files,
             || embedded.directory(),

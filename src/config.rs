@@ -54,7 +54,8 @@ pub struct Config {
     )]
     pub data: PathBuf,
 
-    /// Where readings live. `sqlite:` keeps them in the data directory.
+    /// Where readings live. `sqlite:` keeps them in the data directory; `dynamodb://PREFIX?region=…&endpoint=…` in two DynamoDB
+    /// tables, which any number of servers share. Credentials, and the region if it is not given, come from where AWS tools look.
     #[arg(
         long,
         env = "FIELDSTATION_READINGS",

@@ -3,10 +3,13 @@
 mod client;
 mod download;
 mod duration;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod export;
 mod failure;
 mod healthcheck;
 mod import;
+mod migrate;
 mod progress;
 mod runtime;
 mod serve;
@@ -59,6 +62,11 @@ enum Command {
     Simulate(Box<simulate::Arguments>),
     /// List, add, complete and remove the todos of a server.
     Todo(todo::Arguments),
+    /// Copy readings from one backend into another, and compare both.
+    Migrate(Box<migrate::Arguments>),
+    /// Make or recount the DynamoDB tables of the readings.
+    #[cfg(feature = "cloud")]
+    Dynamodb(Box<dynamodb::Arguments>),
 }
 
 const LONG_HELP: &str = "\
@@ -89,6 +97,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),
         Command::Todo(arguments) => todo::run(arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        #[cfg(feature = "cloud")]
+        Command::Dynamodb(arguments) => dynamodb::run(*arguments),
     }
 }
 

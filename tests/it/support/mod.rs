@@ -2,6 +2,8 @@
 
 mod bodies;
 mod client;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod faults;
 mod files;
 #[cfg(feature = "cloud")]
@@ -16,9 +18,13 @@ mod s3;
 mod s3_files;
 mod server;
 mod transfer;
+#[cfg(feature = "cloud")]
+mod wire;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
+#[cfg(feature = "cloud")]
+pub use dynamodb::DynamoServer;
 pub use faults::{Fault, FaultProxy};
 pub use files::{FileBackend, FolderBackend};
 #[cfg(feature = "cloud")]
@@ -35,3 +41,5 @@ pub use s3_files::S3Backend;
 pub use server::Exited;
 pub use server::{Server, run};
 pub use transfer::{BOUNDARY, endless, form, random_bytes};
+#[cfg(feature = "cloud")]
+pub use wire::CountingProxy;
