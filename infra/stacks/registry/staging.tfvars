@@ -1,0 +1,1 @@
+# Nothing beyond what every stack is told.
