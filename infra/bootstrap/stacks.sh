@@ -4,8 +4,7 @@
 
 # shellcheck disable=SC2154  # root, environment, account, assume_yes and the functions come from bootstrap.sh and tools.sh
 
-settings() { printf '%s/infra/environments/%s.tfvars' "$root" "$environment"; }
-region() { sed -n 's/^region *= *"\(.*\)"$/\1/p' "$(settings)"; }
+region() { sed -n 's/^region *= *"\(.*\)"$/\1/p' "$root/infra/environments/$environment.s3.tfbackend"; }
 state_bucket() { printf 'fieldstation-terraform-%s-%s' "$account" "$(region)"; }
 
 # --- The bucket of the state, which Terraform cannot make for itself
@@ -41,16 +40,12 @@ initialize() {
         "-backend-config=bucket=$(state_bucket)" "-backend-config=key=$(state_key "$1")" >&2
 }
 
-# The values of a stack, without those that only one action knows.
-value_files() { printf '%s\n' "-var-file=$(settings)" "-var-file=$root/infra/stacks/$1/$environment.tfvars"; }
-
 apply() {
-    local stack=$1 files
+    local stack=$1
     shift
     say "Applying $stack in $environment"
     initialize "$stack"
-    mapfile -t files < <(value_files "$stack")
-    terraform_in "$stack" apply -input=false -no-color -auto-approve "${files[@]}" "$@" >&2
+    terraform_in "$stack" apply -input=false -no-color -auto-approve "-var-file=$environment.tfvars" "$@" >&2
 }
 
 output() { terraform_in "$1" output -raw -no-color "$2"; }
@@ -137,7 +132,6 @@ create() {
                 apply station "-var=image=$image"
                 wait_until_healthy "$(output station url)"
                 ;;
-            hosts) apply hosts "-var=service_url=$(environment_url)" ;;
             *) apply "$stack" ;;
         esac
     done
@@ -158,7 +152,7 @@ confirm() {
 
 destroy() {
     need_tools terraform aws credentials
-    local stack files extra
+    local stack options
     confirm
     if ! aws_cli s3api head-bucket --bucket "$(state_bucket)" --expected-bucket-owner "$account" >/dev/null 2>&1; then
         say "There is no bucket of the state, so nothing was created"
@@ -166,27 +160,20 @@ destroy() {
     fi
     for stack in hosts delivery station registry; do
         if ! aws_cli s3api head-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null 2>&1; then continue; fi
-        extra=()
-        case $stack in
-            # Destroying looks at no value of these, and asks for all that have no default.
-            station)
-                extra=("-var=image=none@sha256:$(printf '0%.0s' {1..64})" "-var=allow_removal=true")
-                export_database_password
-                ;;
-            registry) extra=("-var=allow_removal=true") ;;
-            hosts) extra=("-var=service_url=http://none.invalid") ;;
-        esac
         initialize "$stack"
-        mapfile -t files < <(value_files "$stack")
+        options=("-var-file=$environment.tfvars")
         case $stack in
-            # Protection against deletion and buckets that must be empty hold until they are lifted, which is a change of its own.
+            # Protection against deletion, and buckets that must be empty, hold until they are lifted: a change of its own.
             station | registry)
+                options+=("-var=allow_removal=true")
+                # Any image will do, and there may be none left.
+                [ "$stack" = registry ] || options+=("-var=image=none@sha256:$(printf '0%.0s' {1..64})")
                 say "Lifting the protection of $stack in $environment"
-                lift_protection "$stack" "${files[@]}" "${extra[@]}"
+                lift_protection "$stack" "${options[@]}"
                 ;;
         esac
         say "Destroying $stack in $environment"
-        terraform_in "$stack" destroy -input=false -no-color -auto-approve "${files[@]}" "${extra[@]}" >&2
+        terraform_in "$stack" destroy -input=false -no-color -auto-approve "${options[@]}" >&2
         aws_cli s3api delete-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null
     done
     aws_cli secretsmanager delete-secret --secret-id "$(database_password_secret)" --force-delete-without-recovery >/dev/null 2>&1 || true

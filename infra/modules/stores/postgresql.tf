@@ -68,7 +68,7 @@ resource "aws_db_instance" "this" {
   enabled_cloudwatch_logs_exports = ["postgresql"]
 
   deletion_protection       = local.protected
-  skip_final_snapshot       = !local.protected
+  skip_final_snapshot       = !var.protect
   final_snapshot_identifier = "${var.name}-final-${random_id.final_snapshot.hex}"
 }
 
@@ -111,7 +111,7 @@ resource "aws_rds_cluster" "this" {
   enabled_cloudwatch_logs_exports = ["postgresql"]
 
   deletion_protection       = local.protected
-  skip_final_snapshot       = !local.protected
+  skip_final_snapshot       = !var.protect
   final_snapshot_identifier = "${var.name}-final-${random_id.final_snapshot.hex}"
 
   serverlessv2_scaling_configuration {
@@ -140,15 +140,15 @@ locals {
 
 # The whole URL, since that is what the server takes.
 resource "aws_secretsmanager_secret" "todos_url" {
-  name        = "${var.name}/todos-url"
+  # A secret that waits for its removal keeps its name, so each has one of its own.
+  name_prefix = "${var.name}/todos-url-"
   description = "FIELDSTATION_TODOS of ${var.name}: the database with its password"
 
-  # A secret that waits for its removal keeps its name.
-  recovery_window_in_days = local.protected ? 30 : 0
+  recovery_window_in_days = var.protect ? 30 : 0
 }
 
 resource "aws_secretsmanager_secret_version" "todos_url" {
   secret_id                = aws_secretsmanager_secret.todos_url.id
-  secret_string_wo         = "postgres://${local.user}:${var.database_password}@${local.database_address}:5432/${local.database}?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem"
+  secret_string_wo         = var.database_password == null ? null : "postgres://${local.user}:${var.database_password}@${local.database_address}:5432/${local.database}?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem"
   secret_string_wo_version = var.database_password_version
 }

@@ -76,13 +76,14 @@ variable "database" {
 }
 
 variable "database_password" {
-  description = "The database's password: 24 or more letters and digits, which are safe in a URL. Kept in no plan and no state."
+  description = "The database's password: 24 or more letters and digits, which are safe in a URL. Kept in no plan and no state, and needed only when it is set."
   type        = string
+  default     = null
   sensitive   = true
   ephemeral   = true
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9]{24,100}$", var.database_password))
+    condition     = var.database_password == null || can(regex("^[A-Za-z0-9]{24,100}$", var.database_password))
     error_message = "The password of the database has 24 to 100 letters and digits, and nothing else."
   }
 }

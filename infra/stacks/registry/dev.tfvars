@@ -1,1 +1,2 @@
-# Nothing beyond what every stack is told.
+environment = "dev"
+region      = "us-east-1"

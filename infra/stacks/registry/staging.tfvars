@@ -1,1 +1,2 @@
-# Nothing beyond what every stack is told.
+environment = "staging"
+region      = "us-east-1"

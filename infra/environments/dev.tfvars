@@ -1,4 +1,0 @@
-# What every stack of dev is told.
-environment = "dev"
-region      = "us-east-1"
-tags        = {}
