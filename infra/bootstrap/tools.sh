@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # The programs that bootstrap.sh needs, and what runs them where they are not installed. Sourced by bootstrap.sh.
 
+# shellcheck disable=SC2034,SC2154  # bootstrap.sh and stacks.sh share root, account and the functions
+
 # The same versions as in CI.
 terraform_image=hashicorp/terraform:1.11.4
 aws_image=amazon/aws-cli:2.31.0

@@ -23,3 +23,34 @@ variable "tags" {
   type        = map(string)
   default     = {}
 }
+
+variable "hosts" {
+  description = "The machines by name; modules/hosts explains the fields."
+  type = map(object({
+    system           = string
+    instance_type    = optional(string)
+    interval_seconds = optional(number)
+  }))
+  default = {}
+}
+
+variable "network_cidr" {
+  description = "Addresses of the machines' own network."
+  type        = string
+  default     = "10.1.0.0/16"
+}
+
+variable "ingress" {
+  description = "Who may connect to the machines, and on which ports: nobody by default."
+  type = object({
+    cidrs = optional(list(string))
+    ports = optional(list(number))
+  })
+  default = {}
+}
+
+variable "service_url" {
+  description = "Where the server is reached, when it has a domain."
+  type        = string
+  default     = null
+}
