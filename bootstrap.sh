@@ -18,7 +18,8 @@ Usage: ./bootstrap.sh -a create|test|destroy [-e dev|staging|prod] [-i DEVICE_ID
   -h           this text
 
 Variables:
-  STACKS       which stacks to create, in order (default: "registry station"; optional ones: delivery, hosts)
+  STACKS       which stacks to create, in order (default: "registry station"; optional ones: delivery, hosts), or to destroy
+               (default: all that there are)
   IMAGE        create: deploy this image, REPOSITORY@sha256:…, instead of building one
 
 `create` and `destroy` may be run again after a failure at any step; what is done already is left as it is. They need
@@ -82,6 +83,7 @@ case $url in
     '' | http://?* | https://?*) ;;
     *) bad_usage "-u begins with http:// or https://, not '$url'" ;;
 esac
+stacks_asked_for=${STACKS:-}
 for stack in ${STACKS:=registry station}; do
     [ -d "$root/infra/stacks/$stack" ] || bad_usage "STACKS: there is no stack '$stack'"
 done

@@ -48,6 +48,29 @@ apply() {
     terraform_in "$stack" apply -input=false -no-color -auto-approve "-var-file=$environment.tfvars" "$@" >&2
 }
 
+# Where nothing was created yet, there is nothing to compare with.
+plan() {
+    local stack=$1 options=()
+    if ! aws_cli s3api head-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null 2>&1; then
+        printf 'The stack %s of %s is not there yet; all of it will be created.\n' "$stack" "$environment"
+        return
+    fi
+    initialize "$stack"
+    # The image is the one that runs: what a build will put in its place is in the commit, not in the plan.
+    if [ "$stack" = station ]; then options=("-var=image=$(running_image)"); fi
+    terraform_in "$stack" plan -input=false -no-color -lock=false "-var-file=$environment.tfvars" "${options[@]}"
+}
+
+running_image() {
+    local name=fieldstation-$environment definition
+    definition=$(aws_cli ecs describe-services --cluster "$name" --services "$name" --query 'services[0].taskDefinition' \
+        --output text 2>/dev/null) || return 0
+    case $definition in
+        arn:*) aws_cli ecs describe-task-definition --task-definition "$definition" \
+            --query 'taskDefinition.containerDefinitions[0].image' --output text ;;
+    esac
+}
+
 output() { terraform_in "$1" output -raw -no-color "$2"; }
 
 # The database's password lives in a secret of its own, made before the database: a run that is cut off between the two finds
@@ -159,6 +182,7 @@ destroy() {
         return
     fi
     for stack in hosts delivery station registry; do
+        if [[ " ${stacks_asked_for:-$stack} " != *" $stack "* ]]; then continue; fi
         if ! aws_cli s3api head-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null 2>&1; then continue; fi
         initialize "$stack"
         options=("-var-file=$environment.tfvars")
@@ -176,7 +200,10 @@ destroy() {
         terraform_in "$stack" destroy -input=false -no-color -auto-approve "${options[@]}" >&2
         aws_cli s3api delete-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null
     done
-    aws_cli secretsmanager delete-secret --secret-id "$(database_password_secret)" --force-delete-without-recovery >/dev/null 2>&1 || true
+    if [[ " ${stacks_asked_for:-station} " = *" station "* ]]; then
+        aws_cli secretsmanager delete-secret --secret-id "$(database_password_secret)" --force-delete-without-recovery \
+            >/dev/null 2>&1 || true
+    fi
     say "$environment is gone; the bucket $(state_bucket) stays, with the old versions of its state, for 90 days"
 }
 
