@@ -23,21 +23,22 @@ locals {
     server-errors = {
       description = "The server answers with errors of its own"
       namespace   = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", dimensions = local.balancer
-      statistic   = "Sum", threshold = 5, comparison = "GreaterThanThreshold", periods = 2
+      statistic   = "Sum", threshold = 5, comparison = "GreaterThanThreshold", periods = 1
     }
     no-answer = {
       description = "The load balancer gets no answer from any task"
       namespace   = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", dimensions = local.balancer
-      statistic   = "Sum", threshold = 5, comparison = "GreaterThanThreshold", periods = 2
-    }
-    slow = {
-      description = "One request in a hundred takes longer than a second"
-      namespace   = "AWS/ApplicationELB", metric = "TargetResponseTime", dimensions = local.balancer
-      statistic   = "p99", threshold = 1, comparison = "GreaterThanThreshold", periods = 5
+      statistic   = "Sum", threshold = 5, comparison = "GreaterThanThreshold", periods = 1
     }
   }
 
   operation_alarms = merge({
+    # Not for deployments: a large file that comes in slowly counts, too.
+    slow = {
+      description = "One request in a hundred takes longer than five seconds"
+      namespace   = "AWS/ApplicationELB", metric = "TargetResponseTime", dimensions = local.balancer
+      statistic   = "p99", threshold = 5, comparison = "GreaterThanThreshold", periods = 10
+    }
     cpu = {
       description = "The tasks are busy, and no more may come"
       namespace   = "AWS/ECS", metric = "CPUUtilization", dimensions = local.service
@@ -83,8 +84,7 @@ resource "aws_cloudwatch_metric_alarm" "deployment" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
-  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
+  statistic           = each.value.statistic
   threshold           = each.value.threshold
   comparison_operator = each.value.comparison
   evaluation_periods  = each.value.periods
@@ -103,7 +103,8 @@ resource "aws_cloudwatch_metric_alarm" "operation" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
+  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
+  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
   threshold           = each.value.threshold
   comparison_operator = each.value.comparison
   evaluation_periods  = each.value.periods

@@ -114,7 +114,7 @@ run "deployments_are_blue_and_green_and_turn_back" {
     error_message = "A deployment that goes wrong does not turn back."
   }
   assert {
-    condition     = length(aws_ecs_service.server.alarms[0].alarm_names) == 3
+    condition     = length(aws_ecs_service.server.alarms[0].alarm_names) == 2
     error_message = "No alarm looks at deployments."
   }
   assert {

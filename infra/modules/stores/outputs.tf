@@ -5,7 +5,7 @@ output "readings_url" {
 
 output "files_url" {
   description = "FIELDSTATION_FILES."
-  value       = "s3://${aws_s3_bucket.files.bucket}/devices"
+  value       = "s3://${aws_s3_bucket.files.bucket}/devices?region=${data.aws_region.current.region}"
 }
 
 output "greeting_url" {
