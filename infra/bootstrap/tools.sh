@@ -23,9 +23,12 @@ need_tools() {
         esac
     done
     if [ ${#missing[@]} -eq 0 ] && [[ " $* " = *" credentials "* ]]; then
-        account=$(aws_cli sts get-caller-identity --query Account --output text 2>"${TMPDIR:-/tmp}/bootstrap.$$") ||
-            missing+=("credentials for AWS: $(tr -s '\n ' ' ' <"${TMPDIR:-/tmp}/bootstrap.$$")")
-        rm -f "${TMPDIR:-/tmp}/bootstrap.$$"
+        local answer
+        if answer=$(aws_cli sts get-caller-identity --query Account --output text 2>&1); then
+            account=${answer##*$'\n'} # Warnings may come before it.
+        else
+            missing+=("credentials for AWS: $(tr -s '\n ' ' ' <<<"$answer")")
+        fi
     fi
     [ ${#missing[@]} -eq 0 ] && return
     printf 'bootstrap.sh: nothing was done, because this is missing:\n' >&2
