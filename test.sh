@@ -6,8 +6,6 @@
 #
 # Needs a clone, Rust and a C compiler. Runs as any user, root too, and touches nothing outside target/ and temporary
 # directories; servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
-#
-# FIELDSTATION_TEST_DATA, when set, names the file of a real machine's readings for the tests that import one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -28,6 +26,21 @@ install_package() {
         { "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install -y "$@"; }
 }
 
+# The tests start their own; the service that the package brings is kept from starting where systemd would start it.
+install_redis() {
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    local masked=
+    if [ -d /run/systemd/system ] && "${as_root[@]}" systemctl mask redis-server.service; then masked=yes; fi
+    local installed=0
+    install_package redis-server || installed=1
+    if [ -n "$masked" ]; then
+        "${as_root[@]}" systemctl unmask redis-server.service
+        "${as_root[@]}" systemctl disable redis-server.service || true # Not there when the installation failed.
+    fi
+    return "$installed"
+}
+
 if ! command -v cargo >/dev/null; then
     # rustup's own place, which a shell that was open before the installation does not know yet.
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -36,6 +49,13 @@ fi
 # SQLite and the TLS library are built from their C sources.
 if ! command -v cc >/dev/null; then
     install_package build-essential || fail "a C compiler is missing; install one (Debian: apt-get install build-essential)"
+fi
+# The greeting is tested on a real Redis (or Valkey), also with TLS, for which openssl makes the certificate.
+if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then
+    install_redis || fail "redis-server is missing; install it (Debian: apt-get install redis-server)"
+fi
+if ! command -v openssl >/dev/null; then
+    install_package openssl || fail "openssl is missing; install it (Debian: apt-get install openssl)"
 fi
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 rust_found=$(rustc --version) ||

@@ -4,6 +4,7 @@ mod control;
 mod disk;
 mod fleet;
 mod floor;
+mod greeting;
 mod load;
 mod proc;
 mod report;
@@ -65,6 +66,8 @@ pub(crate) enum Scenario {
     Steady,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// The word of the greeting in SQLite and in Redis, and the front page.
+    Greeting,
     /// Starts in an empty folder.
     Start,
 }

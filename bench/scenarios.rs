@@ -40,15 +40,16 @@ impl Run {
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
+            Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
         }
     }
 
-    fn round(&self) -> Duration {
+    pub(crate) fn round(&self) -> Duration {
         Duration::from_secs_f64(self.options.seconds)
     }
 
-    fn data(&self, name: &str) -> PathBuf {
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -231,7 +232,7 @@ impl Run {
     }
 
     /// Records `count` readings of the sensors from `first` on; returns them all together.
-    async fn fill(
+    pub(crate) async fn fill(
         &self,
         server: &Server,
         first: usize,
@@ -279,7 +280,7 @@ impl Run {
     }
 
     /// Rounds on the product and on the floor in turn, so that whatever else the machine does meets both.
-    async fn alternate(
+    pub(crate) async fn alternate(
         &self,
         product: &Server,
         workers: &mut Vec<Worker>,

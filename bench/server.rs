@@ -30,9 +30,14 @@ pub(crate) struct Server {
 impl Server {
     /// The product on a data directory.
     pub(crate) fn product(data: &Path) -> Result<Self> {
+        Self::product_with(data, &[])
+    }
+
+    /// The product on a data directory, with settings.
+    pub(crate) fn product_with(data: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fieldstation"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
-        command.arg("--data").arg(data);
+        command.arg("--data").arg(data).args(arguments);
         Self::start(command)
     }
 

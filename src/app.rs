@@ -3,9 +3,11 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, StoreName};
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
+use crate::greeting::{self, GreetingStore};
+use crate::health::Check;
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
 use crate::station::StationDatabase;
@@ -15,6 +17,21 @@ use crate::station::StationDatabase;
 pub struct App {
     /// Where readings live.
     pub readings: Arc<dyn ReadingStore>,
+    /// Where the word of the greeting lives.
+    pub greeting: Arc<dyn GreetingStore>,
+    /// What the embedded stores other than readings share, when there are any.
+    station: Option<Arc<StationDatabase>>,
+}
+
+/// A store of the app as `/health` and `/readyz` see it.
+macro_rules! check {
+    ($name:literal, $store:expr, $is_needed:expr) => {{
+        let store = Arc::clone(&$store);
+        Check::new($name, store.backend(), $is_needed, move || {
+            let store = Arc::clone(&store);
+            Box::pin(async move { store.ready().await })
+        })
+    }};
 }
 
 impl App {
@@ -30,9 +47,36 @@ impl App {
             readers_max: config.exports_max as usize + 4,
             ..EmbeddedOptions::default()
         };
+        let readings = readings::open(&config.readings, || embedded.directory(), options)?;
+        let greeting = greeting::open(&config.greeting, || embedded.station())?;
         Ok(Self {
-            readings: readings::open(&config.readings, || embedded.directory(), options)?,
+            readings,
+            greeting,
+            station: embedded.station.into_inner(),
         })
+    }
+
+    /// What to ask for the health of the whole; the server is not ready without those stores that are needed.
+    pub fn checks(&self, needed: &[StoreName]) -> Vec<Check> {
+        let is_needed = |name| needed.contains(&name);
+        vec![
+            check!("readings", self.readings, is_needed(StoreName::Readings)),
+            check!("greeting", self.greeting, is_needed(StoreName::Greeting)),
+        ]
+    }
+
+    /// Resolves once a store has failed for good: the process should drain and stop.
+    pub async fn failed(&self) -> StoreError {
+        let station = async {
+            match &self.station {
+                Some(station) => station.broke().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            failure = self.readings.failed() => failure,
+            failure = station => failure,
+        }
     }
 
     /// Closes the stores. What was acknowledged is safe without it, but the next start has more to do.
@@ -40,7 +84,11 @@ impl App {
     /// # Errors
     /// Those of the stores.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.readings.close().await
+        let closed = self.readings.close().await;
+        if let Some(station) = &self.station {
+            station.close().await;
+        }
+        closed
     }
 }
 

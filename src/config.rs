@@ -19,6 +19,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// A store by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreName {
+    /// Temperature readings.
+    Readings,
+    /// The word of the greeting.
+    Greeting,
+}
+
 /// The settings of `fieldstation serve`.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
@@ -50,6 +59,38 @@ pub struct Config {
         hide_env_values = true
     )]
     pub readings: BackendUrl,
+
+    /// Where the word of the greeting lives. `sqlite:` keeps it in the data directory; `redis://HOST:PORT` and `rediss://HOST:PORT`
+    /// (TLS) share it among replicas, with Redis or Valkey. The URL may hold `USER:PASSWORD@`, the number of a database as its
+    /// path, `?prefix=NAME:` before the key (`fieldstation:` by default), and `?ca=FILE` with the certificates to trust.
+    #[arg(
+        long,
+        env = "FIELDSTATION_GREETING",
+        default_value = "sqlite:",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub greeting: BackendUrl,
+
+    /// Stores without which the server is not ready (`/readyz` answers 503), separated by commas. Any store that is down costs
+    /// its own routes; one that is needed takes the server out of a load balancer, together with everything else that it serves.
+    #[arg(
+        long,
+        env = "FIELDSTATION_NEEDED",
+        default_value = "readings",
+        value_name = "STORES",
+        value_delimiter = ','
+    )]
+    pub needed: Vec<StoreName>,
+
+    /// Where ECS tells a task about itself; it sets the variable. Shown by `/health`.
+    #[arg(
+        long,
+        env = "ECS_CONTAINER_METADATA_URI_V4",
+        value_name = "URL",
+        hide = true
+    )]
+    pub ecs_metadata: Option<url::Url>,
 
     /// What to log: a level (error, warn, info, debug, trace) or directives such as `info,fieldstation::http=debug`. At debug
     /// every request is a line.

@@ -1,18 +1,24 @@
 //! Liveness, readiness, and the state of each store.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::future::join_all;
 
-use crate::app::App;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::http::json::write_string;
 use crate::http::{Problem, ProblemKind};
+use crate::instance::Instance;
+
+/// How long a store may take to say how it is.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// Whether the server is stopping: it answers what it has, and wants nothing new.
 #[derive(Clone, Debug, Default)]
@@ -29,22 +35,61 @@ impl Draining {
     }
 }
 
-#[derive(Clone)]
+/// What a store says of itself, as it comes.
+pub type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// A store that can be asked how it is.
+pub struct Check {
+    name: &'static str,
+    backend: &'static str,
+    is_needed: bool,
+    ask: Box<dyn Fn() -> Answer + Send + Sync>,
+}
+
+impl Check {
+    /// A store by its name, with the kind of its backend, and how to ask it. The server is not ready without one that is needed.
+    pub fn new(
+        name: &'static str,
+        backend: &'static str,
+        is_needed: bool,
+        ask: impl Fn() -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            backend,
+            is_needed,
+            ask: Box::new(ask),
+        }
+    }
+
+    async fn state(&self) -> Result<(), StoreError> {
+        let answer = tokio::time::timeout(ANSWER_MAX, (self.ask)()).await;
+        answer.unwrap_or_else(|_| {
+            Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!("no answer within {} s", ANSWER_MAX.as_secs_f64()),
+            ))
+        })
+    }
+}
+
 struct Health {
-    app: App,
+    checks: Vec<Check>,
+    instance: Instance,
     draining: Draining,
 }
 
 /// `/livez`, `/readyz`, `/health`.
-pub fn router(app: &App, draining: Draining) -> Router {
+pub fn router(checks: Vec<Check>, instance: Instance, draining: Draining) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/health", get(health))
-        .with_state(Health {
-            app: app.clone(),
+        .with_state(Arc::new(Health {
+            checks,
+            instance,
             draining,
-        })
+        }))
 }
 
 /// The process is alive: it looks at nothing, so that a store that is down does not get it restarted.
@@ -52,34 +97,43 @@ async fn livez() -> Response {
     answer(StatusCode::OK, br#"{"status":"alive"}"#.to_vec())
 }
 
-/// Whether requests should be sent here.
-async fn readyz(State(health): State<Health>) -> Result<Response, Problem> {
+/// Whether requests should be sent here. Only stores that are needed count: another one that is down costs its own routes, and
+/// all of them if it kept every replica from being asked.
+async fn readyz(State(health): State<Arc<Health>>) -> Result<Response, Problem> {
     if health.draining.has_begun() {
         let detail = "the server is shutting down; send requests to another one";
         return Err(Problem::new(ProblemKind::NotReady, detail).retry_after_seconds(5));
     }
-    health.app.readings.ready().await.map_err(|error| {
-        Problem::new(ProblemKind::NotReady, format!("readings: {error}")).retry_after_seconds(5)
-    })?;
-    Ok(answer(StatusCode::OK, br#"{"status":"ready"}"#.to_vec()))
+    let needed = health.checks.iter().filter(|check| check.is_needed);
+    let asked = needed.map(|check| async {
+        let state = check.state().await;
+        state.map_err(|error| format!("{}: {error}", check.name))
+    });
+    let states = join_all(asked).await;
+    let faults: Vec<_> = states.into_iter().filter_map(Result::err).collect();
+    if faults.is_empty() {
+        return Ok(answer(StatusCode::OK, br#"{"status":"ready"}"#.to_vec()));
+    }
+    Err(Problem::new(ProblemKind::NotReady, faults.join("; ")).retry_after_seconds(5))
 }
 
 /// Each store with its backend and its state.
-async fn health(State(health): State<Health>) -> Response {
-    let readings = &health.app.readings;
-    let stores = [("readings", readings.backend(), readings.ready().await)];
-    let sound = stores.iter().all(|(_, _, state)| state.is_ok());
-    let mut out = Vec::with_capacity(128);
+async fn health(State(health): State<Arc<Health>>) -> Response {
+    let states = join_all(health.checks.iter().map(Check::state)).await;
+    let sound = states.iter().all(Result::is_ok);
+    let mut out = Vec::with_capacity(512);
     out.extend_from_slice(b"{\"status\":");
     write_string(&mut out, if sound { "healthy" } else { "unhealthy" });
     out.extend_from_slice(b",\"stores\":{");
-    for (at, (name, backend, state)) in stores.iter().enumerate() {
+    for (at, (check, state)) in health.checks.iter().zip(&states).enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        write_store(&mut out, name, backend, state);
+        write_store(&mut out, check, state);
     }
-    out.extend_from_slice(b"}}");
+    out.push(b'}');
+    health.instance.write_member(&mut out);
+    out.push(b'}');
     answer(
         if sound {
             StatusCode::OK
@@ -90,10 +144,10 @@ async fn health(State(health): State<Health>) -> Response {
     )
 }
 
-fn write_store(out: &mut Vec<u8>, name: &str, backend: &str, state: &Result<(), StoreError>) {
-    write_string(out, name);
+fn write_store(out: &mut Vec<u8>, check: &Check, state: &Result<(), StoreError>) {
+    write_string(out, check.name);
     out.extend_from_slice(b":{\"backend\":");
-    write_string(out, backend);
+    write_string(out, check.backend);
     out.extend_from_slice(b",\"state\":");
     match state {
         Ok(()) => write_string(out, "healthy"),

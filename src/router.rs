@@ -9,10 +9,12 @@ use axum::http::Method;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::greeting::http::GreetingLimits;
 use crate::http::layers::Edge;
 use crate::http::{Problem, ProblemKind};
+use crate::instance::Instance;
 use crate::readings::http::ReadingLimits;
-use crate::{front, health, readings};
+use crate::{front, greeting, health, readings};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -24,14 +26,34 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_idle: config.body_idle_seconds.duration(),
         export_idle: config.export_idle_seconds.duration(),
     };
+    let greeting_limits = GreetingLimits {
+        body_bytes_max: limits.body_bytes_max,
+        body_idle: limits.body_idle,
+    };
     let router = Router::new()
         .merge(front::router(app, config.listen))
-        .merge(health::router(app, draining))
+        .merge(health::router(
+            app.checks(&config.needed),
+            instance(config),
+            draining,
+        ))
+        .merge(greeting::http::router(
+            Arc::clone(&app.greeting),
+            greeting_limits,
+        ))
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();
     Arc::new(Edge::new(router, seed(), time_max))
+}
+
+fn instance(config: &Config) -> Instance {
+    let instance = Instance::default();
+    if let Some(metadata) = &config.ecs_metadata {
+        instance.ask_ecs(metadata.clone());
+    }
+    instance
 }
 
 async fn not_found() -> Problem {

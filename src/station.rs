@@ -13,13 +13,13 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite;
 
 /// The file's name in the data directory.
-const FILE_NAME: &str = "station.db";
+pub(crate) const FILE_NAME: &str = "station.db";
 
 /// Marks the file as ours for `file(1)` and for us: "FSTS".
 const APPLICATION_ID: i32 = 0x4653_5453;
 
 /// The changes that make the tables, in order; the number of the last one that ran is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0003-greeting.sql")];
 
 const READERS: usize = 4;
 

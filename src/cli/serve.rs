@@ -80,7 +80,7 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
     let stop = async {
         let why = tokio::select! {
             signal = first.next() => signal,
-            failure = app.readings.failed() => {
+            failure = app.failed() => {
                 store_failure = Some(failure);
                 "a store has failed"
             }

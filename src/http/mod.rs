@@ -3,6 +3,7 @@
 mod arrival;
 pub mod body;
 pub mod extract;
+pub mod html;
 pub mod json;
 pub mod layers;
 pub mod page;

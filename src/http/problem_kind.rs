@@ -9,6 +9,8 @@ pub enum ProblemKind {
     InvalidReading,
     /// A batch with at least one reading that is not accepted.
     InvalidBatch,
+    /// A text that cannot be the word of the greeting.
+    InvalidWord,
     /// A body that does not parse.
     UnreadableBody,
     /// A query parameter or a part of the path that is not accepted.
@@ -49,9 +51,10 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidReading,
         Self::InvalidBatch,
+        Self::InvalidWord,
         Self::UnreadableBody,
         Self::InvalidParameter,
         Self::EmptyWindow,
@@ -100,6 +103,7 @@ impl ProblemKind {
                 S::UNPROCESSABLE_ENTITY,
                 "The batch is not accepted",
             ),
+            Self::InvalidWord => ("invalid-word", S::BAD_REQUEST, "The word is not accepted"),
             Self::UnreadableBody => ("unreadable-body", S::BAD_REQUEST, "The body cannot be read"),
             Self::InvalidParameter => (
                 "invalid-parameter",

@@ -20,6 +20,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct ChunkCache {
     entries: Vec<Entry>,
+    /// Where the last lookup ended: late readings come in runs.
+    latest: usize,
     clock: u64,
 }
 
@@ -34,7 +36,12 @@ impl ChunkCache {
         self.clock += 1;
         let covers =
             |chunk: &Chunk| chunk.sensor == sensor && chunk.first <= moment && moment <= chunk.last;
-        let at = match self.entries.iter().position(|entry| covers(&entry.chunk)) {
+        let latest = self.entries.get(self.latest);
+        let held = match latest.filter(|entry| covers(&entry.chunk)) {
+            Some(_) => Some(self.latest),
+            None => self.entries.iter().position(|entry| covers(&entry.chunk)),
+        };
+        let at = match held {
             Some(at) => at,
             None => {
                 let found = chunks::at_or_before(connection, sensor, moment)?;
@@ -49,6 +56,7 @@ impl ChunkCache {
                 })
             }
         };
+        self.latest = at;
         self.entries[at].used = self.clock;
         Ok(Some(&self.entries[at].points))
     }

@@ -19,8 +19,10 @@ mod reads;
 mod recovery;
 mod sealing;
 mod snapshot;
+mod stored;
 mod verify;
 mod window;
+mod writer;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -37,6 +39,7 @@ use self::committer::{Committer, Shared};
 use self::queue::{Closed, Queue, Submission};
 use self::reads::{ExportCursor, blocking, series_of, visit_points};
 use self::snapshot::{ReaderPool, Snapshot};
+use self::writer::Writer;
 use super::{
     Batch, Export, ExportBlock, Outcome, Page, Point, ReadingStore, RecordMode, Selection,
     SensorId, SensorSummary, Series, Stats, Window,
@@ -82,13 +85,8 @@ impl EmbeddedStore {
             totals: Mutex::new(recovered.index.totals),
             failed: watch::Sender::new(false),
         });
-        let committer = Committer::new(
-            Arc::clone(&shared),
-            options,
-            connection,
-            &recovered,
-            last_data,
-        );
+        let writer = Writer::new(options.clone(), connection, &recovered, last_data);
+        let committer = Committer::new(Arc::clone(&shared), options, writer);
         *shared.index.write() = recovered.index;
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())

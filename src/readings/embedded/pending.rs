@@ -2,9 +2,10 @@
 
 use rusqlite::Connection;
 
-use super::cache::ChunkCache;
+use super::database;
 use super::index::{Index, put_into};
 use super::log::Runs;
+use super::stored::{Disk, Stored};
 use super::{window, window::position};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{
@@ -39,6 +40,57 @@ pub(crate) struct Pending {
     /// Sensors that this commit adds, numbered from where the index ends.
     pub(crate) new_sensors: Vec<SensorId>,
     new_numbers: hashbrown::HashMap<SensorId, u32>,
+    /// Of the batch being admitted: the readings that are not newer than what their sensor has.
+    late: Vec<(u32, Point)>,
+}
+
+impl Slot {
+    /// Takes in late points of the sensor, in ascending order of time.
+    fn merge(
+        &mut self,
+        late: &[(u32, Point)],
+        stored: &mut Stored<'_, '_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), StoreError> {
+        let Some((_, first)) = late.first() else {
+            return Ok(());
+        };
+        let mut later = self
+            .points
+            .split_off(position(&self.points, first.timestamp))
+            .into_iter()
+            .peekable();
+        for (_, point) in late {
+            while let Some(pending) = later.next_if(|next| next.timestamp <= point.timestamp) {
+                self.points.push(pending);
+            }
+            if let Some(pending) = self.points.last_mut()
+                && pending.timestamp == point.timestamp
+            {
+                if pending.temperature == point.temperature {
+                    outcome.unchanged += 1;
+                } else {
+                    pending.temperature = point.temperature;
+                    outcome.replaced += 1;
+                }
+                continue;
+            }
+            match stored.temperature(point.timestamp)? {
+                Some(stored) if stored == point.temperature => {
+                    outcome.unchanged += 1;
+                    continue;
+                }
+                Some(stored) => {
+                    self.replaced.push((point.timestamp, stored));
+                    outcome.replaced += 1;
+                }
+                None => outcome.recorded += 1,
+            }
+            self.points.push(*point);
+        }
+        self.points.extend(later);
+        Ok(())
+    }
 }
 
 impl Runs for Pending {
@@ -47,13 +99,6 @@ impl Runs for Pending {
             visit(slot.sensor, &slot.points);
         }
     }
-}
-
-/// What a reading turns out to be.
-enum Finding {
-    Recorded,
-    Unchanged,
-    Replaced,
 }
 
 impl Pending {
@@ -91,101 +136,90 @@ impl Pending {
         mode: RecordMode,
         sensors_max: usize,
         index: &Index,
+        is_stuck: impl Fn(u32) -> bool,
         disk: &mut Disk<'_>,
     ) -> Result<Outcome, StoreError> {
-        let numbers = self.number_sensors(batch, mode, sensors_max, index)?;
+        let numbers = self.number_sensors(batch, sensors_max, index, is_stuck);
+        if mode == RecordMode::AllOrNothing
+            && let Some(no_number) = numbers.iter().find_map(|number| number.err())
+        {
+            return Err(no_number.error(sensors_max));
+        }
         let mut outcome = Outcome::default();
+        self.late.clear();
         for (at, reading) in batch.readings().iter().enumerate() {
-            let Some(number) = numbers[reading.sensor as usize] else {
-                outcome.refused.push(Refusal {
-                    index: at,
-                    reason: too_many_sensors(sensors_max),
-                });
-                continue;
+            let number = match numbers[reading.sensor as usize] {
+                Ok(number) => number,
+                Err(no_number) => {
+                    outcome.refused.push(Refusal {
+                        index: at,
+                        reason: no_number.error(sensors_max).message().to_owned(),
+                    });
+                    continue;
+                }
             };
-            match self.admit_point(number, reading.point, index, disk)? {
-                Finding::Recorded => outcome.recorded += 1,
-                Finding::Unchanged => outcome.unchanged += 1,
-                Finding::Replaced => outcome.replaced += 1,
+            let slot = self.slot(number, index);
+            if slot.last.is_none_or(|last| last < reading.point.timestamp) {
+                slot.last = Some(reading.point.timestamp);
+                slot.points.push(reading.point);
+                outcome.recorded += 1;
+            } else {
+                self.late.push((number, reading.point));
             }
         }
+        self.admit_late(index, disk, &mut outcome)?;
         Ok(outcome)
     }
 
-    /// The numbers of a batch's sensors; `None` for one that there is no room for.
+    /// Takes in the late readings of a batch, sensor by sensor and in order of time, so that a chunk is decoded once however
+    /// many of them it covers. What came before in the batch still comes before among those of one moment.
+    fn admit_late(
+        &mut self,
+        index: &Index,
+        disk: &mut Disk<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), StoreError> {
+        if self.late.is_empty() {
+            return Ok(());
+        }
+        let mut late = std::mem::take(&mut self.late);
+        late.sort_by_key(|(sensor, point)| (*sensor, point.timestamp));
+        for run in late.chunk_by(|(sensor, _), (next, _)| sensor == next) {
+            let number = run[0].0;
+            let slot = self.slot(number, index);
+            slot.merge(run, &mut disk.of(number, index), outcome)?;
+        }
+        self.late = late;
+        Ok(())
+    }
+
+    /// The numbers of a batch's sensors, those of new ones given out here.
     fn number_sensors(
         &mut self,
         batch: &Batch,
-        mode: RecordMode,
         sensors_max: usize,
         index: &Index,
-    ) -> Result<Vec<Option<u32>>, StoreError> {
-        let mut numbers: Vec<Option<u32>> = batch
-            .sensors()
-            .iter()
-            .map(|id| {
-                index
-                    .number(id.as_str())
-                    .or_else(|| self.new_numbers.get(id).copied())
-            })
-            .collect();
-        let missing = numbers.iter().filter(|number| number.is_none()).count();
-        let room = sensors_max.saturating_sub(index.len() + self.new_sensors.len());
-        if missing > room && mode == RecordMode::AllOrNothing {
-            return Err(StoreError::new(
-                StoreErrorKind::TooManySensors,
-                too_many_sensors(sensors_max),
-            ));
-        }
-        let new = batch
-            .sensors()
-            .iter()
-            .zip(&mut numbers)
-            .filter(|(_, number)| number.is_none());
-        for (id, number) in new.take(room) {
-            let next = (index.len() + self.new_sensors.len()) as u32;
+        is_stuck: impl Fn(u32) -> bool,
+    ) -> Vec<Result<u32, NoNumber>> {
+        let ids = batch.sensors().iter();
+        ids.map(|id| {
+            let known = index.number(id.as_str());
+            if let Some(number) = known.or_else(|| self.new_numbers.get(id).copied()) {
+                return if is_stuck(number) {
+                    Err(NoNumber::Stuck)
+                } else {
+                    Ok(number)
+                };
+            }
+            let next = index.len() + self.new_sensors.len();
+            if next >= sensors_max {
+                return Err(NoNumber::TooManySensors);
+            }
             self.new_sensors.push(id.clone());
-            self.new_numbers.insert(id.clone(), next);
-            *number = Some(next);
-        }
-        Ok(numbers)
-    }
-
-    fn admit_point(
-        &mut self,
-        number: u32,
-        point: Point,
-        index: &Index,
-        disk: &mut Disk<'_>,
-    ) -> Result<Finding, StoreError> {
-        let slot = self.slot(number, index);
-        if slot.last.is_none_or(|last| last < point.timestamp) {
-            slot.last = Some(point.timestamp);
-            slot.points.push(point);
-            return Ok(Finding::Recorded);
-        }
-        let at = position(&slot.points, point.timestamp);
-        if let Some(pending) = slot.points.get_mut(at)
-            && pending.timestamp == point.timestamp
-        {
-            if pending.temperature == point.temperature {
-                return Ok(Finding::Unchanged);
-            }
-            pending.temperature = point.temperature;
-            return Ok(Finding::Replaced);
-        }
-        match disk.stored(number, point.timestamp, index)? {
-            Some(stored) if stored == point.temperature => Ok(Finding::Unchanged),
-            Some(stored) => {
-                slot.points.insert(at, point);
-                slot.replaced.push((point.timestamp, stored));
-                Ok(Finding::Replaced)
-            }
-            None => {
-                slot.points.insert(at, point);
-                Ok(Finding::Recorded)
-            }
-        }
+            self.new_numbers.insert(id.clone(), next as u32);
+            Ok(next as u32)
+        })
+        .collect()
     }
 
     fn slot(&mut self, number: u32, index: &Index) -> &mut Slot {
@@ -266,47 +300,27 @@ impl Pending {
     }
 }
 
-/// The message of [`StoreErrorKind::TooManySensors`].
-fn too_many_sensors(sensors_max: usize) -> String {
-    format!(
-        "the sensor is new, and {sensors_max} sensors, which is the limit, are known already; check whether ids are made up \
-         anew each time, or raise --sensors-max"
-    )
+/// Why a sensor's readings are not taken.
+#[derive(Clone, Copy, Debug)]
+enum NoNumber {
+    TooManySensors,
+    /// They could only gather in memory: what is on disk is in the way.
+    Stuck,
 }
 
-/// Looks readings up where they are stored.
-pub(crate) struct Disk<'a> {
-    pub(crate) connection: &'a Connection,
-    pub(crate) cache: &'a mut ChunkCache,
-}
-
-impl Disk<'_> {
-    /// The stored temperature of a sensor at a moment that is not later than its last.
-    fn stored(
-        &mut self,
-        number: u32,
-        timestamp: Timestamp,
-        index: &Index,
-    ) -> Result<Option<Temperature>, StoreError> {
-        let Some(sensor) = index.get(number) else {
-            return Ok(None);
-        };
-        let find = |points: &[Point]| {
-            points
-                .get(position(points, timestamp))
-                .filter(|found| found.timestamp == timestamp)
-                .map(|found| found.temperature)
-        };
-        if let Some(found) = find(&sensor.tail) {
-            return Ok(Some(found));
+impl NoNumber {
+    fn error(self, sensors_max: usize) -> StoreError {
+        match self {
+            Self::TooManySensors => StoreError::new(
+                StoreErrorKind::TooManySensors,
+                format!(
+                    "the sensor is new, and {sensors_max} sensors, which is the limit, are known already; check whether ids \
+                     are made up anew each time, or raise --sensors-max"
+                ),
+            ),
+            Self::Stuck => database::damaged(
+                "a chunk of this sensor does not match its checksum, and no more of its readings can be held beside it",
+            ),
         }
-        if sensor
-            .sealed_last
-            .is_none_or(|sealed_last| sealed_last < timestamp)
-        {
-            return Ok(None);
-        }
-        let points = self.cache.covering(self.connection, number, timestamp)?;
-        Ok(points.and_then(find))
     }
 }

@@ -17,6 +17,13 @@ pub(crate) struct Submission {
     pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
 }
 
+impl Submission {
+    /// Whoever waited may have gone; what is stored is stored all the same.
+    pub(crate) fn answer(self, answer: Result<Outcome, StoreError>) {
+        let _ = self.reply.send(answer);
+    }
+}
+
 /// What the committer finds when it looks.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {

@@ -27,6 +27,9 @@ const SLICE_TIME_CLOSING: Duration = Duration::from_millis(100);
 /// How many sensors are passed between looks at the clock.
 const SENSORS_PER_LOOK: usize = 64;
 
+/// How many chunks' worth of readings a sensor may gather that cannot be sealed because what is on disk is damaged.
+const STUCK_CHUNKS: usize = 8;
+
 /// What a slice did within its transaction; it takes effect in memory once that is committed.
 #[derive(Debug, Default)]
 pub(crate) struct Slice {
@@ -136,10 +139,11 @@ impl Sealer {
             .unsealed_since
             .is_some_and(|since| since.elapsed() >= options.seal_age);
         let long_log = self.logged_readings >= 3 * options.tail_points_max;
-        let crowded = index.tail_points >= options.tail_points_max;
+        let sealable_points = index.tail_points - self.stuck_points(index);
+        let crowded = sealable_points >= options.tail_points_max;
         let urgent = aged || long_log;
         if (crowded || urgent) && self.cycle.is_none() {
-            self.cycle = Some(Cycle::new(last_sequence, index, options));
+            self.cycle = Some(Cycle::new(last_sequence, index, sealable_points, options));
         }
         if let Some(cycle) = &mut self.cycle {
             cycle.urgent |= urgent;
@@ -199,6 +203,20 @@ impl Sealer {
         }
     }
 
+    /// What the tails hold of the sensors that cannot be sealed: going round makes no room of it.
+    fn stuck_points(&self, index: &Index) -> usize {
+        let tails = self.damaged.iter().filter_map(|&sensor| index.get(sensor));
+        tails.map(|sensor| sensor.tail.len()).sum()
+    }
+
+    /// Whether a sensor cannot be sealed and has gathered as much as it may.
+    pub(crate) fn is_stuck(&self, number: u32, index: &Index, options: &EmbeddedOptions) -> bool {
+        self.damaged.contains(&number)
+            && index
+                .get(number)
+                .is_some_and(|sensor| sensor.tail.len() >= STUCK_CHUNKS * options.chunk_points_max)
+    }
+
     /// Leaves a sensor's tail where it is from now on.
     pub(crate) fn give_up_on(&mut self, sensor: u32) {
         self.damaged.insert(sensor);
@@ -207,16 +225,21 @@ impl Sealer {
 }
 
 impl Cycle {
-    fn new(last_sequence: u64, index: &Index, options: &EmbeddedOptions) -> Self {
+    fn new(
+        last_sequence: u64,
+        index: &Index,
+        sealable_points: usize,
+        options: &EmbeddedOptions,
+    ) -> Self {
         let tails = index
             .sensors()
             .iter()
             .filter(|sensor| !sensor.tail.is_empty())
             .count();
-        let crowded = 2 * index.tail_points >= options.tail_points_max;
+        let crowded = 2 * sealable_points >= options.tail_points_max;
         // Where short tails are what fills the memory, they have to go too.
         let points_min = if crowded {
-            (index.tail_points / tails.max(1) / 2).clamp(1, options.chunk_points_min)
+            (sealable_points / tails.max(1) / 2).clamp(1, options.chunk_points_min)
         } else {
             options.chunk_points_min
         };

@@ -2,8 +2,9 @@
 
 use crate::support::{Answer, Raw, Server, reading};
 
-const ROUTES: [(&str, &[&str]); 13] = [
+const ROUTES: [(&str, &[&str]); 14] = [
     ("/", &["GET", "HEAD"]),
+    ("/hello", &["GET", "HEAD", "POST"]),
     ("/api", &["GET", "HEAD"]),
     ("/api/temperature", &["PUT"]),
     ("/api/stats", &["GET", "HEAD"]),

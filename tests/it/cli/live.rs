@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::station::Station;
 use super::{Ended, counts, fieldstation};
+use crate::support::Server;
 
-fn run(station: &Station, command: &str, arguments: &[&str]) -> Ended {
-    let url = station.url();
+fn run(server: &Server, command: &str, arguments: &[&str]) -> Ended {
+    let url = server.url();
     let mut all = vec![command, "--url", &url];
     all.extend(arguments);
-    fieldstation(station.directory(), &all)
+    fieldstation(server.directory().path(), &all)
 }
 
 /// A file in the manner of a real machine: every five minutes, long decimals, some times twice.
@@ -31,15 +31,18 @@ fn machine(rows: u32) -> String {
     text
 }
 
-fn report(station: &Station) -> Value {
-    let report = fieldstation(station.directory(), &["verify", "--json", "--data", "data"]);
+fn report(server: &Server) -> Value {
+    let report = fieldstation(
+        server.directory().path(),
+        &["verify", "--json", "--data", "data"],
+    );
     report.with_code(0).json()
 }
 
 #[test]
 fn an_import_comes_back_the_same_and_again_changes_nothing() {
-    let mut station = Station::start();
-    fs::write(station.directory().join("machine.csv"), machine(5000)).unwrap();
+    let mut server = Server::start();
+    fs::write(server.directory().path().join("machine.csv"), machine(5000)).unwrap();
     let import = [
         "machine.csv",
         "--sensor-id",
@@ -49,14 +52,14 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
         "700",
     ];
     let export = |name: &str| {
-        run(&station, "export", &["--output", name]).with_code(0);
-        fs::read_to_string(station.directory().join(name)).unwrap()
+        run(&server, "export", &["--output", name]).with_code(0);
+        fs::read_to_string(server.directory().path().join(name)).unwrap()
     };
-    let first = run(&station, "import", &import).with_code(0).json();
+    let first = run(&server, "import", &import).with_code(0).json();
     assert_eq!(counts(&first), [4990, 0, 10, 0]);
     let exported = export("first.csv");
     assert_eq!(exported.lines().count(), 4991);
-    let second = run(&station, "import", &import).with_code(0).json();
+    let second = run(&server, "import", &import).with_code(0).json();
     // Of the times that occur twice the earlier line replaces, and the later one replaces again.
     assert_eq!(counts(&second), [0, 4980, 20, 0]);
     assert_eq!(export("second.csv"), exported);
@@ -70,13 +73,13 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
         "first.csv",
         "first.ndjson",
     ];
-    let again = fieldstation(station.directory(), &again)
+    let again = fieldstation(server.directory().path(), &again)
         .with_code(0)
         .json();
     assert_eq!(counts(&again), [4990, 4990, 0, 0]);
     for (format, text) in [("csv", &exported), ("ndjson", &ndjson)] {
         let directly = ["export", "--data", "other", "--format", format];
-        let directly = fieldstation(station.directory(), &directly).with_code(0);
+        let directly = fieldstation(server.directory().path(), &directly).with_code(0);
         assert_eq!(&directly.stdout, text);
     }
     let part = [
@@ -87,17 +90,17 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
         "--to",
         "2013-12-03",
     ];
-    let part = run(&station, "export", &part).with_code(0);
+    let part = run(&server, "export", &part).with_code(0);
     // One of the day's 288 moments is the one that the row before it took.
     assert_eq!(part.stdout.lines().count(), 287);
-    station.kill();
-    assert_eq!(report(&station)["readings"], 4990);
+    server.kill9();
+    assert_eq!(report(&server)["readings"], 4990);
 }
 
 #[test]
 fn a_directory_that_a_server_holds_is_refused() {
-    let station = Station::start();
-    fs::write(station.directory().join("machine.csv"), machine(5)).unwrap();
+    let server = Server::start();
+    fs::write(server.directory().path().join("machine.csv"), machine(5)).unwrap();
     for arguments in [
         &[
             "import",
@@ -110,7 +113,7 @@ fn a_directory_that_a_server_holds_is_refused() {
         &["export", "--data", "data"],
         &["verify", "--data", "data"],
     ] {
-        fieldstation(station.directory(), arguments)
+        fieldstation(server.directory().path(), arguments)
             .with_code(3)
             .says("in use by another fieldstation");
     }
@@ -118,7 +121,7 @@ fn a_directory_that_a_server_holds_is_refused() {
 
 #[test]
 fn readings_that_the_server_refuses_are_all_named() {
-    let station = Station::with_arguments(&["--sensors-max", "3"]);
+    let server = Server::with_args(&["--sensors-max", "3"]);
     let mut text = "sensor,time,temp\n".to_owned();
     for row in 0..500 {
         text.push_str(&format!(
@@ -127,11 +130,11 @@ fn readings_that_the_server_refuses_are_all_named() {
             row % 60
         ));
     }
-    fs::write(station.directory().join("many.csv"), text).unwrap();
+    fs::write(server.directory().path().join("many.csv"), text).unwrap();
     let arguments = ["many.csv", "--json", "--rejects", "rejects.csv"];
-    let ended = run(&station, "import", &arguments).with_code(1);
+    let ended = run(&server, "import", &arguments).with_code(1);
     assert_eq!(counts(&ended.json()), [6, 0, 0, 494]);
-    let rejects = fs::read_to_string(station.directory().join("rejects.csv")).unwrap();
+    let rejects = fs::read_to_string(server.directory().path().join("rejects.csv")).unwrap();
     let lines: Vec<usize> = rejects
         .lines()
         .skip(1)
@@ -142,15 +145,15 @@ fn readings_that_the_server_refuses_are_all_named() {
 
 #[test]
 fn a_server_is_healthy_until_it_is_gone() {
-    let mut station = Station::start();
-    run(&station, "healthcheck", &[]).with_code(0);
-    station.kill();
-    run(&station, "healthcheck", &["--timeout-seconds", "1"]).with_code(1);
+    let mut server = Server::start();
+    run(&server, "healthcheck", &[]).with_code(0);
+    server.kill9();
+    run(&server, "healthcheck", &["--timeout-seconds", "1"]).with_code(1);
 }
 
 #[test]
 fn a_simulation_proves_the_server() {
-    let station = Station::start();
+    let server = Server::start();
     let arguments = [
         "--sensors",
         "20",
@@ -166,7 +169,7 @@ fn a_simulation_proves_the_server() {
         "10",
         "--json",
     ];
-    let report = run(&station, "simulate", &arguments).with_code(0).json();
+    let report = run(&server, "simulate", &arguments).with_code(0).json();
     assert_eq!(report["proven"], true);
     assert_eq!(report["sensorsCompared"], 20);
     assert_eq!(report["readingsCompared"], report["readings"]);
@@ -175,8 +178,8 @@ fn a_simulation_proves_the_server() {
 
 #[test]
 fn a_simulation_proves_a_server_that_is_killed_meanwhile() {
-    let mut station = Station::start();
-    let (url, directory) = (station.url(), tempfile::tempdir().unwrap());
+    let mut server = Server::start();
+    let (url, directory) = (server.url(), tempfile::tempdir().unwrap());
     let report = thread::scope(|scope| {
         let simulation = scope.spawn(|| {
             let arguments = [
@@ -203,7 +206,7 @@ fn a_simulation_proves_a_server_that_is_killed_meanwhile() {
         });
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(600));
-            station.restart();
+            server.restart_in_place();
         }
         simulation.join().unwrap()
     });
@@ -213,8 +216,8 @@ fn a_simulation_proves_a_server_that_is_killed_meanwhile() {
 
 #[test]
 fn a_simulation_notices_a_reading_that_is_not_its_own() {
-    let station = Station::start();
-    let url = station.url();
+    let server = Server::start();
+    let url = server.url();
     let report = thread::scope(|scope| {
         let simulation = scope.spawn(|| {
             let arguments = [
@@ -231,7 +234,7 @@ fn a_simulation_notices_a_reading_that_is_not_its_own() {
                 "3s",
                 "--json",
             ];
-            fieldstation(station.directory(), &arguments).with_code(1)
+            fieldstation(server.directory().path(), &arguments).with_code(1)
         });
         thread::sleep(Duration::from_secs(1));
         let alien = json!({

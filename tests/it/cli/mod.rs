@@ -8,7 +8,6 @@ mod liar;
 mod live;
 mod retries;
 mod simulate;
-mod station;
 mod verify;
 
 use std::io::{Read, Write};

@@ -2,12 +2,20 @@
 
 mod bodies;
 mod client;
+#[cfg(feature = "cloud")]
+mod faults;
 mod random;
 mod raw;
+#[cfg(feature = "cloud")]
+mod redis;
 mod server;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
+#[cfg(feature = "cloud")]
+pub use faults::{Fault, FaultProxy};
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
+#[cfg(feature = "cloud")]
+pub use redis::RedisServer;
 pub use server::{Server, run};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -19,10 +19,14 @@ const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 /// How long a machine under load may take for a start or a stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// How to start a server, again and again.
 #[derive(Clone)]
 struct Setup {
     directory: Arc<TempDir>,
+    /// Port 0 takes a free one.
+    listen: SocketAddr,
     arguments: Vec<String>,
     /// The size beyond which the process cannot write to a file, in units of 512 bytes.
     file_blocks_max: Option<u64>,
@@ -60,6 +64,7 @@ impl Server {
     pub fn try_in(directory: &Arc<TempDir>, arguments: &[&str]) -> Result<Self, Exited> {
         Self::launch(Setup {
             directory: Arc::clone(directory),
+            listen: ANY_PORT,
             arguments: arguments.iter().map(ToString::to_string).collect(),
             file_blocks_max: None,
         })
@@ -69,6 +74,7 @@ impl Server {
     pub fn with_file_limit(directory: &Arc<TempDir>, file_blocks_max: u64) -> Self {
         let setup = Setup {
             directory: Arc::clone(directory),
+            listen: ANY_PORT,
             arguments: Vec::new(),
             file_blocks_max: Some(file_blocks_max),
         };
@@ -87,7 +93,8 @@ impl Server {
             }
         };
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["serve", "--log-format", "json", "--listen"])
+            .arg(setup.listen.to_string())
             .arg("--data")
             .arg(setup.directory.path().join("data"))
             .args(&setup.arguments);
@@ -170,6 +177,16 @@ impl Server {
         let setup = self.setup.clone();
         drop(self);
         Self::launch(setup).unwrap()
+    }
+
+    /// Kills it, and starts it again where it was, for clients that know it by its address.
+    pub fn restart_in_place(&mut self) {
+        self.kill9();
+        let setup = Setup {
+            listen: self.address,
+            ..self.setup.clone()
+        };
+        *self = Self::launch(setup).unwrap();
     }
 
     /// Kills it if it still runs, and starts it again with the same data and other settings.

@@ -1,0 +1,119 @@
+//! The word of the greeting.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Whom the front page greets: 1 to 200 characters, none of them a control character, not all of them white space. `World` until
+/// somebody says otherwise. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word(Arc<str>);
+
+impl Word {
+    /// The most characters (Unicode scalar values) that a word may have.
+    pub const CHARACTERS_MAX: usize = 200;
+
+    /// The word as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Word {
+    fn default() -> Self {
+        Self("World".into())
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Word {
+    type Err = WordError;
+
+    /// Takes the text as it is, white space at its ends included.
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        if text.chars().all(char::is_whitespace) && !text.contains(char::is_control) {
+            return Err(WordError::Empty);
+        }
+        for (index, character) in text.chars().enumerate() {
+            if index == Self::CHARACTERS_MAX {
+                return Err(WordError::TooLong);
+            }
+            if character.is_control() {
+                return Err(WordError::Control {
+                    character,
+                    position: index + 1,
+                });
+            }
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// Why a text is not a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    /// There is nothing in it that could be seen.
+    #[error("data must contain a string")]
+    Empty,
+    /// It has more than [`Word::CHARACTERS_MAX`] characters.
+    #[error(
+        "the word has more than the {} characters that it may have",
+        Word::CHARACTERS_MAX
+    )]
+    TooLong,
+    /// It has a character that is an instruction and no text.
+    #[error(
+        "character {position} of the word is the control character U+{:04X}; send text without any", u32::from(*.character)
+    )]
+    Control {
+        /// The first of them.
+        character: char,
+        /// Where it is, from 1.
+        position: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_kept_as_it_is() {
+        let longest = "🌍".repeat(Word::CHARACTERS_MAX);
+        for text in ["World", " a ", "<script>", "Grüße, 世界", "0", &longest] {
+            assert_eq!(text.parse::<Word>().unwrap().as_str(), text);
+        }
+        assert_eq!(Word::default().as_str(), "World");
+    }
+
+    #[test]
+    fn what_is_no_word_is_named() {
+        let too_long = "a".repeat(Word::CHARACTERS_MAX + 1);
+        let control = |character, position| WordError::Control {
+            character,
+            position,
+        };
+        for (text, error) in [
+            ("", WordError::Empty),
+            (" \u{a0}\u{3000}", WordError::Empty),
+            (&too_long, WordError::TooLong),
+            ("a\nb", control('\n', 2)),
+            ("\n", control('\n', 1)),
+            ("tab\t", control('\t', 4)),
+            ("\u{0}", control('\u{0}', 1)),
+            ("é\u{7f}", control('\u{7f}', 2)),
+            ("\u{85}", control('\u{85}', 1)),
+        ] {
+            assert_eq!(text.parse::<Word>(), Err(error), "{text:?}");
+        }
+        assert_eq!(
+            control('\n', 2).to_string(),
+            "character 2 of the word is the control character U+000A; send text without any"
+        );
+    }
+}

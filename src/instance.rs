@@ -1,0 +1,139 @@
+//! Which of several servers this one is, as far as the platform below it tells.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use tracing::{info, warn};
+use url::Url;
+
+use crate::http::json::write_string;
+
+/// How long the platform may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// How much of its answer is taken in.
+const BYTES_MAX: usize = 1 << 20;
+
+/// The task and the zone of this server on ECS. Empty until the platform has said so, and everywhere else.
+#[derive(Clone, Debug, Default)]
+pub struct Instance(Arc<OnceLock<Facts>>);
+
+#[derive(Debug)]
+struct Facts {
+    task: Option<String>,
+    zone: Option<String>,
+}
+
+/// What the platform says of a task, as far as it is of interest here.
+#[derive(Deserialize)]
+struct Task {
+    #[serde(rename = "TaskARN")]
+    arn: Option<String>,
+    #[serde(rename = "AvailabilityZone")]
+    zone: Option<String>,
+}
+
+impl Instance {
+    /// Asks the metadata service of ECS once, in the background: nobody waits for it, and a server without an answer serves all the
+    /// same.
+    pub fn ask_ecs(&self, metadata: Url) {
+        let facts = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            match read(metadata).await {
+                Ok(task) => {
+                    let facts = facts.get_or_init(|| task.into());
+                    info!(task = facts.task, zone = facts.zone, "running on ECS");
+                }
+                Err(error) => warn!("cannot tell which ECS task this is: {error:#}"),
+            }
+        });
+    }
+
+    /// Appends `,"instance":{"task":…,"zone":…}`, or nothing.
+    pub(crate) fn write_member(&self, out: &mut Vec<u8>) {
+        let Some(facts) = self.0.get() else { return };
+        let members = [("task", &facts.task), ("zone", &facts.zone)];
+        let members = members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        for (at, (name, value)) in members.enumerate() {
+            out.extend_from_slice(if at == 0 { b",\"instance\":{" } else { b"," });
+            write_string(out, name);
+            out.push(b':');
+            write_string(out, value);
+        }
+        if facts.task.is_some() || facts.zone.is_some() {
+            out.push(b'}');
+        }
+    }
+}
+
+impl From<Task> for Facts {
+    /// The last part of a task's long name is the one that people know it by.
+    fn from(task: Task) -> Self {
+        let known = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Self {
+            task: known(task.arn).map(|arn| arn.rsplit('/').next().unwrap_or_default().to_owned()),
+            zone: known(task.zone),
+        }
+    }
+}
+
+async fn read(mut metadata: Url) -> anyhow::Result<Task> {
+    metadata
+        .path_segments_mut()
+        .map_err(|()| anyhow::anyhow!("its address is not a URL with a path"))?
+        .pop_if_empty()
+        .push("task");
+    // The service is on this machine: no proxy, and no certificates to load.
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .timeout(ANSWER_MAX)
+        .build()?;
+    let mut response = client.get(metadata).send().await?.error_for_status()?;
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        anyhow::ensure!(
+            body.len() + piece.len() <= BYTES_MAX,
+            "its answer is too long"
+        );
+        body.extend_from_slice(&piece);
+    }
+    serde_json::from_slice(&body).context("its answer is not what was expected")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let instance = Instance::default();
+        let task: Task = serde_json::from_str(text).unwrap();
+        instance.0.set(task.into()).unwrap();
+        let mut out = Vec::new();
+        instance.write_member(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_known_is_shown() {
+        let arn = "arn:aws:ecs:eu-central-1:1:task/fieldstation/0a1b";
+        assert_eq!(
+            shown(&format!(
+                r#"{{"TaskARN":"{arn}","AvailabilityZone":"eu-central-1a","Cluster":"fieldstation"}}"#
+            )),
+            r#","instance":{"task":"0a1b","zone":"eu-central-1a"}"#
+        );
+        assert_eq!(
+            shown(r#"{"AvailabilityZone":"b\""}"#),
+            r#","instance":{"zone":"b\""}"#
+        );
+        assert_eq!(shown(r#"{"TaskARN":"","AvailabilityZone":null}"#), "");
+        let mut out = Vec::new();
+        Instance::default().write_member(&mut out);
+        assert!(out.is_empty());
+    }
+}

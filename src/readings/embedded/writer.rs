@@ -1,0 +1,284 @@
+//! The connection that writes: one transaction a commit, with its log row, a slice of sealing, and what sealing lets go of.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+use tracing::error;
+
+use super::cache::ChunkCache;
+use super::database::{failed, signed};
+use super::index::Index;
+use super::log;
+use super::options::EmbeddedOptions;
+use super::pending::Pending;
+use super::recovery::{Recovered, sensor_checksum};
+use super::sealing::{Sealer, Slice};
+use super::stored::Disk;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::{Batch, Outcome, RecordMode};
+
+/// How long sealing rests after a commit was refused.
+const CHORES_REST: Duration = Duration::from_secs(1);
+
+/// How many rows of the log a commit removes at the most.
+const LOG_ROWS_REMOVED_MAX: u64 = 256;
+
+pub(crate) struct Writer {
+    options: EmbeddedOptions,
+    connection: Connection,
+    cache: ChunkCache,
+    pub(crate) sealer: Sealer,
+    last_sequence: u64,
+    /// Rows of the log up to here are gone.
+    log_removed: u64,
+    /// After a commit was refused (the disk is full): until when only readings are tried, not sealing.
+    chores_rest_until: Option<Instant>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        options: EmbeddedOptions,
+        connection: Connection,
+        recovered: &Recovered,
+        last_data: i64,
+    ) -> Self {
+        let mut sealer = Sealer::new(recovered.ledger, last_data);
+        sealer.logged(recovered.log_readings as usize);
+        Self {
+            options,
+            connection,
+            cache: ChunkCache::default(),
+            sealer,
+            last_sequence: recovered.last_sequence,
+            log_removed: 0,
+            chores_rest_until: None,
+        }
+    }
+
+    /// Takes a batch into `pending`, checked against what is stored.
+    ///
+    /// On an error the changes are half made: clear, and admit the other batches again.
+    pub(crate) fn admit(
+        &mut self,
+        batch: &Batch,
+        mode: RecordMode,
+        pending: &mut Pending,
+        index: &Index,
+    ) -> Result<Outcome, StoreError> {
+        let mut disk = Disk {
+            connection: &self.connection,
+            cache: &mut self.cache,
+        };
+        let (sealer, options) = (&self.sealer, &self.options);
+        let is_stuck = |number| sealer.is_stuck(number, index, options);
+        pending.admit(batch, mode, options.sensors_max, index, is_stuck, &mut disk)
+    }
+
+    /// Goes round sealing once without resting.
+    pub(crate) fn hurry(&mut self) {
+        self.sealer.hurry(self.last_sequence, &self.options);
+    }
+
+    /// Whether there is something to do though nothing has arrived.
+    pub(crate) fn has_chores(&mut self, index: &Index) -> bool {
+        if self
+            .chores_rest_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return false;
+        }
+        self.chores_rest_until = None;
+        self.has_rows_to_remove() || self.sealer.is_due(self.last_sequence, index, &self.options)
+    }
+
+    fn has_rows_to_remove(&self) -> bool {
+        self.log_removed < self.sealer.ledger.log_sealed
+    }
+
+    /// Writes what is pending, and a slice of sealing, in one transaction. `None` when there was nothing to seal.
+    pub(crate) fn write(
+        &mut self,
+        pending: &mut Pending,
+        index: &Index,
+    ) -> Result<Option<Slice>, WriteError> {
+        let due = self.chores_rest_until.is_none()
+            && self.sealer.is_due(self.last_sequence, index, &self.options);
+        if pending.is_empty() && !self.has_rows_to_remove() && !due {
+            return Ok(None);
+        }
+        self.execute("BEGIN IMMEDIATE").map_err(WriteError::known)?;
+        let written = self.write_within(pending, index, due);
+        match written {
+            Ok(written) => {
+                self.execute("COMMIT")
+                    .map_err(|error| self.rolled_back(error))?;
+                self.last_sequence = written.last_sequence;
+                self.log_removed = written.log_removed;
+                Ok(written.slice)
+            }
+            Err(error) => Err(self.rolled_back(error)),
+        }
+    }
+
+    /// After a commit that was refused: sealing, which takes room before it gives any back, waits a little.
+    pub(crate) fn rest(&mut self) {
+        self.chores_rest_until = Some(Instant::now() + CHORES_REST);
+    }
+
+    /// Undoes the transaction. The outcome is known if that worked and the disk itself has not failed.
+    fn rolled_back(&mut self, error: StoreError) -> WriteError {
+        self.cache.clear();
+        let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
+        let disk_failed = error.kind() == StoreErrorKind::Internal;
+        WriteError {
+            error,
+            outcome_known: undone && !disk_failed,
+        }
+    }
+
+    fn write_within(
+        &mut self,
+        pending: &mut Pending,
+        index: &Index,
+        due: bool,
+    ) -> Result<Written, StoreError> {
+        let mut last_sequence = self.last_sequence;
+        let slice = if due { Some(self.slice(index)?) } else { None };
+
+        let dropped = |sensor| slice.as_ref().map_or(0, |slice| slice.dropped_of(sensor));
+        pending.settle(index, dropped, &self.connection)?;
+
+        for (offset, id) in pending.new_sensors.iter().enumerate() {
+            let number = (index.len() + offset) as u32;
+            self.connection
+                .prepare_cached("INSERT INTO sensors VALUES (?, ?, ?)")
+                .and_then(|mut statement| {
+                    let checksum = signed(sensor_checksum(number, id.as_str()));
+                    statement.execute(params![number, id.as_str(), checksum])
+                })
+                .map_err(|error| failed("write a sensor", error))?;
+        }
+        // What is carried is older than what is pending, and has to come before it.
+        if let Some(slice) = slice.as_ref().filter(|slice| !slice.carried.is_empty()) {
+            last_sequence += 1;
+            self.append(
+                last_sequence,
+                &log::encode_row(last_sequence, slice.carried.as_slice()),
+            )?;
+        }
+        if !pending.is_empty() {
+            last_sequence += 1;
+            self.append(last_sequence, &log::encode_row(last_sequence, pending))?;
+        }
+        let log_removed = self.remove_sealed_rows()?;
+        if let Some(slice) = &slice {
+            slice
+                .ledger
+                .write(&self.connection)
+                .map_err(|error| failed("write the ledger", error))?;
+        }
+        Ok(Written {
+            slice,
+            last_sequence,
+            log_removed,
+        })
+    }
+
+    /// Seals a little. A sensor that cannot be sealed is left out from then on, and does not hold up the others.
+    fn slice(&mut self, index: &Index) -> Result<Slice, StoreError> {
+        loop {
+            self.execute("SAVEPOINT slice")?;
+            match self
+                .sealer
+                .slice(&self.connection, index, &mut self.cache, &self.options)
+            {
+                Ok(slice) => {
+                    self.execute("RELEASE slice")?;
+                    return Ok(slice);
+                }
+                Err(failure) => {
+                    self.execute("ROLLBACK TO slice")?;
+                    self.execute("RELEASE slice")?;
+                    self.cache.clear();
+                    if failure.error.kind() != StoreErrorKind::Damaged {
+                        return Err(failure.error);
+                    }
+                    let sensor = index
+                        .get(failure.sensor)
+                        .map(|sensor| sensor.id.to_string());
+                    error!(sensor, error = %failure.error, "a sensor's readings stay in the log: they cannot be sealed");
+                    self.sealer.give_up_on(failure.sensor);
+                }
+            }
+        }
+    }
+
+    fn append(&self, sequence: u64, row: &[u8]) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO log VALUES (?, ?)")
+            .and_then(|mut statement| statement.execute(params![signed(sequence), row]))
+            .map(drop)
+            .map_err(|error| failed("write to the log", error))
+    }
+
+    /// Removes some of the rows that sealing has dealt with; returns up to where they are gone then.
+    fn remove_sealed_rows(&self) -> Result<u64, StoreError> {
+        let sealed = self.sealer.ledger.log_sealed;
+        if self.log_removed >= sealed {
+            return Ok(self.log_removed);
+        }
+        let remove = || -> rusqlite::Result<u64> {
+            let mut oldest = self
+                .connection
+                .prepare_cached("SELECT min(sequence) FROM log")?;
+            let Some(oldest) = oldest.query_row([], |row| row.get::<_, Option<i64>>(0))? else {
+                return Ok(sealed);
+            };
+            let through = sealed.min(oldest.cast_unsigned() + LOG_ROWS_REMOVED_MAX);
+            self.connection
+                .prepare_cached("DELETE FROM log WHERE sequence <= ?")?
+                .execute([signed(through)])?;
+            Ok(through)
+        };
+        remove().map_err(|error| failed("remove sealed log rows", error))
+    }
+
+    /// Gives free pages back to the disk, and folds the write-ahead log into the file.
+    pub(crate) fn tidy(&self) -> rusqlite::Result<()> {
+        let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {} // Each step frees one.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(|error| failed("write to readings.db", error))
+    }
+}
+
+struct Written {
+    slice: Option<Slice>,
+    last_sequence: u64,
+    log_removed: u64,
+}
+
+/// A transaction that did not commit.
+pub(crate) struct WriteError {
+    pub(crate) error: StoreError,
+    /// Whether it is certain that nothing of it is on disk.
+    pub(crate) outcome_known: bool,
+}
+
+impl WriteError {
+    fn known(error: StoreError) -> Self {
+        Self {
+            error,
+            outcome_known: true,
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! A network that fails on demand: a TCP proxy to put between the server and something it depends on.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+const PIECE_BYTES: usize = 64 * 1024;
+const BACKLOG: u32 = 1024;
+
+/// What is wrong with the network. It holds for connections that are open and for those to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Nobody listens on the port, and what was connected is cut.
+    Refuse,
+    /// Connections are made, and reset at once.
+    Reset,
+    /// Connections are made, and nothing passes in either direction, until the fault is over.
+    Blackhole,
+    /// Every piece takes so much longer, in each direction.
+    Delay(Duration),
+    /// A connection is reset when so many bytes have passed on it, both directions together, counted from its beginning.
+    CutAfter(u64),
+    /// Requests arrive, and the connection is reset instead of the first byte of an answer: nobody knows what was done.
+    CutAnswers,
+    /// Somebody else answers, with exactly these bytes, and closes. The upstream hears nothing.
+    Answer(&'static str),
+}
+
+/// A proxy on a port of its own. It stops, and cuts its connections, when it is dropped.
+pub struct FaultProxy {
+    address: SocketAddr,
+    commands: Option<mpsc::Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A fault to switch to, and whom to tell when it is in effect.
+type Command = (Fault, SyncSender<()>);
+
+impl FaultProxy {
+    /// A proxy in front of `upstream`, without a fault. It is asked for a connection for each one that is made here.
+    pub fn start(upstream: SocketAddr) -> Self {
+        let (commands, receiver) = mpsc::channel(1);
+        let (started, address) = sync_channel(1);
+        // A runtime of its own, so that it works whatever the test's runtime is busy with.
+        let thread = thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(run(upstream, &started, receiver));
+        });
+        Self {
+            address: address.recv().unwrap(),
+            commands: Some(commands),
+            thread: Some(thread),
+        }
+    }
+
+    /// Where to connect to. It stays the same whatever the fault.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Switches to a fault. It is in effect when this returns.
+    pub fn set(&self, fault: Fault) {
+        let (done, is_done) = sync_channel(1);
+        let commands = self.commands.as_ref().unwrap();
+        // The thread reads one at a time, so there is room as soon as it has read the one before.
+        let mut command = (fault, done);
+        while let Err(mpsc::error::TrySendError::Full(back)) = commands.try_send(command) {
+            command = back;
+            thread::sleep(Duration::from_millis(1));
+        }
+        is_done.recv().expect("the proxy has ended");
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn run(
+    upstream: SocketAddr,
+    started: &SyncSender<SocketAddr>,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    // Bound and never listening: it keeps the port while nobody listens, and then connections are refused.
+    let holder = socket("127.0.0.1:0".parse().unwrap());
+    let address = holder.local_addr().unwrap();
+    let mut listener = Some(listen(address));
+    let (fault, _) = watch::channel(Fault::None);
+    started.send(address).unwrap();
+    loop {
+        let stream = tokio::select! {
+            biased;
+            command = commands.recv() => {
+                let Some((next, done)) = command else { return };
+                fault.send_replace(next);
+                match next {
+                    Fault::Refuse => listener = None,
+                    _ => listener = listener.or_else(|| Some(listen(address))),
+                }
+                // Connections under way see it before the test goes on.
+                tokio::task::yield_now().await;
+                let _ = done.send(());
+                continue;
+            }
+            stream = accept(listener.as_ref()) => stream,
+        };
+        if let Ok(stream) = stream {
+            tokio::spawn(connection(stream, upstream, fault.subscribe()));
+        }
+    }
+}
+
+/// Several may be bound to the port at a time; only one of them listens.
+fn socket(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+fn listen(address: SocketAddr) -> TcpListener {
+    socket(address).listen(BACKLOG).unwrap()
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves a connection until it ends or a fault ends it.
+async fn connection(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    mut fault: watch::Receiver<Fault>,
+) {
+    let now = *fault.borrow();
+    if let Fault::Answer(text) = now {
+        answer(client, text).await;
+        return;
+    }
+    if matches!(now, Fault::Refuse | Fault::Reset) {
+        return reset(&client);
+    }
+    let Ok(mut server) = TcpStream::connect(upstream).await else {
+        return reset(&client);
+    };
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let passed = AtomicU64::new(0);
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let mut up = Pump {
+        passed: &passed,
+        fault: fault.clone(),
+        answers: false,
+    };
+    let mut down = Pump {
+        passed: &passed,
+        fault: fault.clone(),
+        answers: true,
+    };
+    let both = async {
+        tokio::try_join!(
+            up.run(from_client, to_server),
+            down.run(from_server, to_client)
+        )
+    };
+    let is_cut = tokio::select! {
+        biased;
+        _ = fault.wait_for(|fault| matches!(fault, Fault::Refuse | Fault::Reset | Fault::Answer(_))) => true,
+        result = both => result.is_err(),
+    };
+    if is_cut {
+        reset(&client);
+    }
+}
+
+/// Makes the end of a connection, when it is dropped, one that the client sees as a failure.
+fn reset(client: &TcpStream) {
+    // Fails when the client has gone already.
+    let _ = client.set_zero_linger();
+}
+
+/// Takes in what a client asks until it pauses, then answers and closes.
+async fn answer(mut client: TcpStream, text: &str) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut buffer = vec![0; PIECE_BYTES];
+    let mut asked = false;
+    loop {
+        let pause = if asked { PAUSE } else { PAUSE * 200 };
+        match tokio::time::timeout(pause, client.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(_)) => asked = true,
+            Err(_) => break,
+        }
+    }
+    let _ = client.write_all(text.as_bytes()).await;
+    let _ = client.shutdown().await;
+}
+
+/// One direction of a connection.
+struct Pump<'a> {
+    passed: &'a AtomicU64,
+    fault: watch::Receiver<Fault>,
+    answers: bool,
+}
+
+impl Pump<'_> {
+    /// Passes everything on until the end, or an error when the connection is to be cut.
+    async fn run(
+        &mut self,
+        mut from: impl io::AsyncRead + Unpin,
+        mut to: impl io::AsyncWrite + Unpin,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            if length == 0 {
+                return to.shutdown().await;
+            }
+            let fault = self
+                .fault
+                .wait_for(|fault| *fault != Fault::Blackhole)
+                .await;
+            let Ok(fault) = fault.map(|fault| *fault) else {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            };
+            let mut piece = &buffer[..length];
+            match fault {
+                Fault::Delay(time) => tokio::time::sleep(time).await,
+                Fault::CutAnswers if self.answers => piece = &[],
+                Fault::CutAfter(bytes) => {
+                    let room = bytes.saturating_sub(self.passed.load(Ordering::Relaxed));
+                    piece = &piece[..piece.len().min(room as usize)];
+                }
+                _ => {}
+            }
+            to.write_all(piece).await?;
+            self.passed.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if piece.len() < length {
+                to.flush().await?;
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Sends back what comes.
+    fn echo() -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let mut copy = stream.try_clone().unwrap();
+                    let _ = std::io::copy(&mut stream, &mut copy);
+                });
+            }
+        });
+        address
+    }
+
+    fn connect(proxy: &FaultProxy) -> TcpStream {
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        stream
+    }
+
+    fn exchange(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
+        let mut buffer = [0; 4];
+        stream.write_all(b"ping")?;
+        stream.read_exact(&mut buffer)?;
+        Ok(buffer)
+    }
+
+    #[test]
+    fn a_fault_proxy_passes_everything_on_and_recovers_from_each_fault() {
+        let proxy = FaultProxy::start(echo());
+        for fault in [
+            Fault::Refuse,
+            Fault::Reset,
+            Fault::CutAfter(0),
+            Fault::CutAnswers,
+            Fault::Answer("no"),
+        ] {
+            let mut open = connect(&proxy);
+            exchange(&mut open).unwrap();
+            proxy.set(fault);
+            exchange(&mut open).unwrap_err();
+            proxy.set(Fault::None);
+            assert_eq!(&exchange(&mut connect(&proxy)).unwrap(), b"ping");
+        }
+    }
+
+    #[test]
+    fn a_fault_proxy_refuses_connections_and_keeps_its_port() {
+        let proxy = FaultProxy::start(echo());
+        for _ in 0..20 {
+            proxy.set(Fault::Refuse);
+            let error = TcpStream::connect(proxy.address()).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+            proxy.set(Fault::None);
+            exchange(&mut connect(&proxy)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_fault_proxy_holds_and_delays() {
+        let proxy = FaultProxy::start(echo());
+        let mut open = connect(&proxy);
+        proxy.set(Fault::Blackhole);
+        open.set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        exchange(&mut open).unwrap_err();
+        proxy.set(Fault::Delay(Duration::from_millis(150)));
+        open.set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut held = [0; 4];
+        open.read_exact(&mut held).unwrap();
+        let start = Instant::now();
+        exchange(&mut open).unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(300));
+    }
+
+    #[test]
+    fn a_fault_proxy_cuts_after_so_many_bytes() {
+        let proxy = FaultProxy::start(echo());
+        proxy.set(Fault::CutAfter(10));
+        let mut open = connect(&proxy);
+        exchange(&mut open).unwrap();
+        exchange(&mut open).unwrap_err();
+    }
+}
