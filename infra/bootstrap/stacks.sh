@@ -56,6 +56,10 @@ plan() {
         return
     fi
     initialize "$stack"
+    if [ "$stack" = station ]; then
+        TF_VAR_database_password=$(database_password) || fail "the secret $(database_password_secret) cannot be read"
+        export TF_VAR_database_password
+    fi
     # The image is the one that runs: what a build will put in its place is in the commit, not in the plan.
     if [ "$stack" = station ]; then options=("-var=image=$(running_image)"); fi
     terraform_in "$stack" plan -input=false -no-color -lock=false "-var-file=$environment.tfvars" "${options[@]}"
@@ -77,10 +81,14 @@ output() { terraform_in "$1" output -raw -no-color "$2"; }
 # it again. Terraform gets it in an ephemeral variable, which is in no state and no plan.
 database_password_secret() { printf 'fieldstation-%s/database-password' "$environment"; }
 
+database_password() {
+    aws_cli secretsmanager get-secret-value --secret-id "$(database_password_secret)" --query SecretString --output text 2>/dev/null
+}
+
 export_database_password() {
     local secret password
     secret=$(database_password_secret)
-    if ! password=$(aws_cli secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text 2>/dev/null); then
+    if ! password=$(database_password); then
         say "A password for the database, in the secret $secret"
         password=$(aws_cli secretsmanager get-random-password --exclude-punctuation --password-length 40 \
             --query RandomPassword --output text)
@@ -191,7 +199,12 @@ destroy() {
             station | registry)
                 options+=("-var=allow_removal=true")
                 # Any image will do, and there may be none left.
-                [ "$stack" = registry ] || options+=("-var=image=none@sha256:$(printf '0%.0s' {1..64})")
+                if [ "$stack" = station ]; then
+                    options+=("-var=image=none@sha256:$(printf '0%.0s' {1..64})")
+                    # It is wanted and not used. A run before may have removed the secret already.
+                    TF_VAR_database_password=$(database_password || printf 'x%.0s' {1..40})
+                    export TF_VAR_database_password
+                fi
                 say "Lifting the protection of $stack in $environment"
                 lift_protection "$stack" "${options[@]}"
                 ;;
@@ -200,9 +213,8 @@ destroy() {
         terraform_in "$stack" destroy -input=false -no-color -auto-approve "${options[@]}" >&2
         aws_cli s3api delete-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null
     done
-    if [[ " ${stacks_asked_for:-station} " = *" station "* ]]; then
-        aws_cli secretsmanager delete-secret --secret-id "$(database_password_secret)" --force-delete-without-recovery \
-            >/dev/null 2>&1 || true
+    if [[ " ${stacks_asked_for:-station} " = *" station "* ]] && database_password >/dev/null; then
+        aws_cli secretsmanager delete-secret --secret-id "$(database_password_secret)" --force-delete-without-recovery >/dev/null
     fi
     say "$environment is gone; the bucket $(state_bucket) stays, with the old versions of its state, for 90 days"
 }

@@ -75,7 +75,8 @@ locals {
       retries     = 10
       startPeriod = 15
     }
-    stopTimeout = var.stop_seconds
+    stopTimeout  = var.stop_seconds
+    dockerLabels = { "todos-url-version" = tostring(var.todos_url_version) }
 
     logConfiguration = {
       logDriver = "awslogs"

@@ -103,6 +103,12 @@ variable "todos_url_secret_arn" {
   type        = string
 }
 
+variable "todos_url_version" {
+  description = "Another number makes new tasks, which a new value in the secret takes: tasks read it when they start."
+  type        = number
+  default     = 1
+}
+
 variable "table_arns" {
   description = "The DynamoDB tables that the server may use."
   type        = list(string)

@@ -76,7 +76,7 @@ variable "database" {
 }
 
 variable "database_password" {
-  description = "The database's password: 24 or more letters and digits, which are safe in a URL. Kept in no plan and no state, and needed only when it is set."
+  description = "The database's password: 24 or more letters and digits, which are safe in a URL. Kept in no plan and no state. Without it, AWS's provider refuses the version below."
   type        = string
   default     = null
   sensitive   = true

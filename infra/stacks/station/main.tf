@@ -56,6 +56,7 @@ module "service" {
   files_url            = module.stores.files_url
   greeting_url         = module.stores.greeting_url
   todos_url_secret_arn = module.stores.todos_url_secret_arn
+  todos_url_version    = var.database_password_version
   table_arns           = module.stores.table_arns
   table_names          = module.stores.table_names
   bucket_arn           = module.stores.bucket_arn

@@ -37,8 +37,8 @@ variable "image" {
 
 variable "database_password" {
   description = <<-END
-    The database's password, which creating it takes, and setting another one: in TF_VAR_database_password, from the secret
-    in which bootstrap.sh keeps it. Every other change goes without.
+    The database's password, in TF_VAR_database_password: from the secret in which bootstrap.sh keeps it. It is written only
+    when database_password_version changes, and yet every plan takes it: without it the provider refuses password_wo_version.
   END
   type        = string
   default     = null
