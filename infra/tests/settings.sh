@@ -48,6 +48,7 @@ done
 
 check "the tables are made by a command that there is" yes \
     "$("$binary" dynamodb create-tables --help >/dev/null 2>&1 && echo yes || echo no)"
-check "the version of Rust in the image" "$(first 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)" \
-    "$(first 's/^ARG RUST_IMAGE=rust:\([0-9.]*\)-.*/\1/p' Dockerfile)"
+rust=$(first 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+check "the version of Rust in the image" "$rust" "$(first 's/^ARG RUST_IMAGE=rust:\([0-9.]*\)-.*/\1/p' Dockerfile)"
+check "the version of Rust in the pipeline" "$rust" "$(first 's|.*library/rust:\([0-9.]*\)-.*|\1|p' infra/modules/delivery/main.tf)"
 [ "$failures" -eq 0 ]

@@ -13,11 +13,15 @@ locals {
   codecommit_arn = "arn:aws:codecommit:${local.region}:${local.account}:${var.source_code.repository}"
   service_arn    = "arn:aws:ecs:${local.region}:${local.account}:service/${var.name}/${var.name}"
 
-  # What CodeBuild does, each with its buildspec in infra/buildspecs.
+  # AWS's own, which has Docker and the command line.
+  build_image = var.architecture == "ARM64" ? "aws/codebuild/amazonlinux-aarch64-standard:3.0" : "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+
+  # What CodeBuild does, each with its buildspec in infra/buildspecs. The tests run on Debian, where test.sh can install the
+  # databases that it takes; the version is that of rust-toolchain.toml.
   builds = {
-    test   = { privileged = false, description = "Every test of the project" }
-    image  = { privileged = true, description = "Builds the image and pushes it" }
-    verify = { privileged = false, description = "Uses every route of what was deployed" }
+    test   = { privileged = false, image = "public.ecr.aws/docker/library/rust:1.95.0-bookworm", description = "Every test of the project" }
+    image  = { privileged = true, image = local.build_image, description = "Builds the image and pushes it" }
+    verify = { privileged = false, image = local.build_image, description = "Uses every route of what was deployed" }
   }
 }
 
@@ -94,9 +98,11 @@ resource "aws_codebuild_project" "this" {
 
   environment {
     type            = var.architecture == "ARM64" ? "ARM_CONTAINER" : "LINUX_CONTAINER"
-    image           = var.architecture == "ARM64" ? "aws/codebuild/amazonlinux-aarch64-standard:3.0" : "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+    image           = each.value.image
     compute_type    = each.key == "verify" ? "BUILD_GENERAL1_SMALL" : "BUILD_GENERAL1_LARGE"
     privileged_mode = each.value.privileged
+    # Only AWS's own images are pulled with its own credentials.
+    image_pull_credentials_type = startswith(each.value.image, "aws/") ? "CODEBUILD" : "SERVICE_ROLE"
 
     environment_variable {
       name  = "REPOSITORY_URL"
