@@ -50,7 +50,23 @@ fi
 if ! command -v cc >/dev/null; then
     install_package build-essential || fail "a C compiler is missing; install one (Debian: apt-get install build-essential)"
 fi
-# The greeting is tested on a real Redis (or Valkey), also with TLS, for which openssl makes the certificate.
+# The tests start a cluster of their own; the package is kept from making and starting one.
+install_postgresql() {
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    local settings=/etc/postgresql-common/createcluster.conf
+    install_package postgresql-common || return 1
+    if [ -f "$settings" ] && ! grep -q '^create_main_cluster' "$settings"; then
+        printf 'create_main_cluster = false\n' | "${as_root[@]}" tee -a "$settings" >/dev/null
+    fi
+    install_package postgresql
+}
+
+# Todos are tested on a real PostgreSQL and the greeting on a real Redis (or Valkey), also with TLS, for which openssl makes the
+# certificates.
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+    install_postgresql || fail "PostgreSQL is missing; install it (Debian: apt-get install postgresql)"
+fi
 if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then
     install_redis || fail "redis-server is missing; install it (Debian: apt-get install redis-server)"
 fi

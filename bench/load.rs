@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::fleet::ReadingsRequest;
 use crate::report::Latencies;
+use crate::todos::AddTodo;
 
 /// An answer that takes longer than this is a failure of the run.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -19,6 +20,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) enum Work {
     /// Readings, every one of them new.
     Record(ReadingsRequest),
+    /// Todos, every one of them new.
+    Add(AddTodo),
     /// The same request every time.
     Get(Vec<u8>),
 }
@@ -33,7 +36,7 @@ impl Work {
     fn items_per_request(&self) -> u64 {
         match self {
             Self::Record(request) => request.rows() as u64,
-            Self::Get(_) => 1,
+            Self::Add(_) | Self::Get(_) => 1,
         }
     }
 }
@@ -137,6 +140,7 @@ async fn run_worker(
         }
         let bytes = match &mut worker.work {
             Work::Record(request) => request.fill()?,
+            Work::Add(todo) => todo.fill(),
             Work::Get(bytes) => bytes,
         };
         let start = match worker.pace {

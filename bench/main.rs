@@ -6,11 +6,23 @@ mod fleet;
 mod floor;
 mod greeting;
 mod load;
+#[cfg(feature = "cloud")]
+#[path = "../tests/it/support/postgres.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    dead_code
+)]
+mod postgres;
 mod proc;
 mod report;
 mod rounds;
 mod scenarios;
 mod server;
+mod todos;
 
 use std::path::PathBuf;
 
@@ -33,7 +45,7 @@ pub(crate) struct Options {
     /// Only these scenarios; may be given more than once.
     #[arg(long, value_enum, value_name = "SCENARIO")]
     only: Vec<Scenario>,
-    /// How many readings are stored before reads are measured.
+    /// How many readings are stored before reads are measured; a tenth of it for todos.
     #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
     fill: u64,
     /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
@@ -70,6 +82,8 @@ pub(crate) enum Scenario {
     Greeting,
     /// Starts in an empty folder.
     Start,
+    /// Todos, in SQLite and in a PostgreSQL of its own.
+    Todos,
 }
 
 fn main() -> Result<()> {

@@ -44,6 +44,7 @@ impl Latencies {
 /// What a round of load on one server showed. An item is a request, or a reading where requests carry many.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
+    pub(crate) items: u64,
     pub(crate) items_per_second: f64,
     pub(crate) server_cpu_micros: f64,
     pub(crate) client_cpu_micros: f64,

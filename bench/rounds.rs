@@ -50,6 +50,7 @@ pub(crate) async fn measure(
     let items = load.items as f64;
     let [p50_ms, p99_ms, max_ms] = load.latencies.quantiles_ms([0.5, 0.99, 1.0]);
     Ok(Figures {
+        items: load.items,
         items_per_second: items / load.elapsed.as_secs_f64(),
         server_cpu_micros: (end.cpu - begin.cpu).as_secs_f64() * 1e6 / items,
         client_cpu_micros: (client_end.cpu - client_begin.cpu).as_secs_f64() * 1e6 / items,

@@ -42,6 +42,7 @@ impl Run {
             Scenario::Read => self.read().await,
             Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
+            Scenario::Todos => self.todos().await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The stores, opened from the configuration.
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, StoreName};
@@ -11,6 +12,7 @@ use crate::health::Check;
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
 use crate::station::StationDatabase;
+use crate::todos::{self, TodoStore};
 
 /// Everything that requests are served from.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub struct App {
     pub readings: Arc<dyn ReadingStore>,
     /// Where the word of the greeting lives.
     pub greeting: Arc<dyn GreetingStore>,
+    /// Where todos live.
+    pub todos: Arc<dyn TodoStore>,
     /// What the embedded stores other than readings share, when there are any.
     station: Option<Arc<StationDatabase>>,
 }
@@ -49,9 +53,11 @@ impl App {
         };
         let readings = readings::open(&config.readings, || embedded.directory(), options)?;
         let greeting = greeting::open(&config.greeting, || embedded.station())?;
+        let todos = todos::open(config.todos.as_ref(), Path::new(""), || embedded.station())?;
         Ok(Self {
             readings,
             greeting,
+            todos,
             station: embedded.station.into_inner(),
         })
     }
@@ -61,8 +67,22 @@ impl App {
         let is_needed = |name| needed.contains(&name);
         vec![
             check!("readings", self.readings, is_needed(StoreName::Readings)),
+            check!("todos", self.todos, is_needed(StoreName::Todos)),
             check!("greeting", self.greeting, is_needed(StoreName::Greeting)),
         ]
+    }
+
+    /// Closes the stores. What was acknowledged is safe without it, but the next start has more to do.
+    ///
+    /// # Errors
+    /// Those of the stores.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        // Each of them, whatever becomes of the others.
+        let closed = [self.todos.close().await, self.readings.close().await];
+        if let Some(station) = &self.station {
+            station.close().await;
+        }
+        closed.into_iter().collect()
     }
 
     /// Resolves once a store has failed for good: the process should drain and stop.
@@ -77,18 +97,6 @@ impl App {
             failure = self.readings.failed() => failure,
             failure = station => failure,
         }
-    }
-
-    /// Closes the stores. What was acknowledged is safe without it, but the next start has more to do.
-    ///
-    /// # Errors
-    /// Those of the stores.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        let closed = self.readings.close().await;
-        if let Some(station) = &self.station {
-            station.close().await;
-        }
-        closed
     }
 }
 

@@ -48,10 +48,16 @@ impl FromStr for BackendUrl {
 
 impl fmt::Display for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `//user:password@host`: what stands between the colon and the last at sign before the path stays here.
+        // `//user:password@host`: what stands between the colon and the last at sign before the path stays here. Where a
+        // password is usual it may have a slash in it by mistake, and the last at sign of all counts.
+        let has_password = matches!(
+            self.scheme.as_str(),
+            "postgres" | "postgresql" | "redis" | "rediss"
+        );
         let authority_end = self
             .rest
             .get(2..)
+            .filter(|_| !has_password)
             .and_then(|rest| rest.find('/'))
             .map_or(self.rest.len(), |at| at + 2);
         let authority = &self.rest[..authority_end];
@@ -96,6 +102,14 @@ mod tests {
             ("redis://:p@ss:word@cache", "redis://:***@cache"),
             ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
             ("postgres://ann@db/todos", "postgres://ann@db/todos"),
+            (
+                "postgres://ann:s3/cr@t@db/todos",
+                "postgres://ann:***@db/todos",
+            ),
+            (
+                "postgres://ann:s3?cr#t@db:1/todos",
+                "postgres://ann:***@db:1/todos",
+            ),
         ] {
             let url: BackendUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);

@@ -24,6 +24,8 @@ pub enum LogFormat {
 pub enum StoreName {
     /// Temperature readings.
     Readings,
+    /// The task list.
+    Todos,
     /// The word of the greeting.
     Greeting,
 }
@@ -59,6 +61,17 @@ pub struct Config {
         hide_env_values = true
     )]
     pub readings: BackendUrl,
+
+    /// Where todos live. `sqlite:` keeps them in the data directory;
+    /// `postgres://user:password@host:port/database?sslmode=verify-full` in PostgreSQL. [default: what a file manifest.json in
+    /// the working directory says, and sqlite: without one]
+    #[arg(
+        long,
+        env = "FIELDSTATION_TODOS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub todos: Option<BackendUrl>,
 
     /// Where the word of the greeting lives. `sqlite:` keeps it in the data directory; `redis://HOST:PORT` and `rediss://HOST:PORT`
     /// (TLS) share it among replicas, with Redis or Valkey. The URL may hold `USER:PASSWORD@`, the number of a database as its

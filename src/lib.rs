@@ -18,3 +18,5 @@ pub mod router;
 pub mod server;
 mod sqlite;
 pub mod station;
+pub mod timestamp;
+pub mod todos;

@@ -14,7 +14,8 @@ use crate::http::layers::Edge;
 use crate::http::{Problem, ProblemKind};
 use crate::instance::Instance;
 use crate::readings::http::ReadingLimits;
-use crate::{front, greeting, health, readings};
+use crate::todos::http::TodoLimits;
+use crate::{front, greeting, health, readings, todos};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -30,6 +31,10 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_bytes_max: limits.body_bytes_max,
         body_idle: limits.body_idle,
     };
+    let todo_limits = TodoLimits {
+        body_bytes_max: limits.body_bytes_max,
+        body_idle: limits.body_idle,
+    };
     let router = Router::new()
         .merge(front::router(app, config.listen))
         .merge(health::router(
@@ -42,6 +47,7 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
             greeting_limits,
         ))
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
+        .merge(todos::http::router(Arc::clone(&app.todos), todo_limits))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();

@@ -13,6 +13,7 @@ mod server_url;
 mod simulate;
 mod standard_output;
 mod target;
+mod todo;
 mod verify;
 mod wire;
 
@@ -50,6 +51,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Send realistic readings, and prove that the server counts them right.
     Simulate(Box<simulate::Arguments>),
+    /// List, add, complete and remove the todos of a server.
+    Todo(todo::Arguments),
 }
 
 const LONG_HELP: &str = "\
@@ -77,6 +80,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),
+        Command::Todo(arguments) => todo::run(arguments),
     }
 }
 

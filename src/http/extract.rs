@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use super::{Problem, ProblemKind};
+use crate::timestamp::Timestamp;
 
 /// The parameters of a query, each at most once.
 #[derive(Debug, Default)]
@@ -107,6 +108,20 @@ impl Query {
         };
         let parsed = text.parse().map(Some);
         parsed.map_err(|error| Problem::parameter(name, format!("`{}` {error}", shortened(text))))
+    }
+
+    /// A time. The plus sign of an offset stands for a space in a query, and nearly nobody writes `%2B`; no time ends in a
+    /// space and an offset, so what was meant is certain.
+    ///
+    /// # Errors
+    /// 400 for what is not a time.
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        if let Some((moment, offset)) = self.get(name).and_then(|text| text.rsplit_once(' '))
+            && let Ok(meant) = format!("{moment}+{offset}").parse()
+        {
+            return Ok(Some(meant));
+        }
+        self.parsed(name)
     }
 
     /// A whole number within bounds.

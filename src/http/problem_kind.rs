@@ -21,6 +21,12 @@ pub enum ProblemKind {
     NotFound,
     /// No such sensor.
     UnknownSensor,
+    /// A todo that parses but is not accepted.
+    InvalidTodo,
+    /// No such todo.
+    UnknownTodo,
+    /// What is to be changed is another version than the client has seen.
+    PreconditionFailed,
     /// The route exists, with other methods.
     MethodNotAllowed,
     /// None of the accepted formats can be given.
@@ -51,7 +57,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidReading,
         Self::InvalidBatch,
         Self::InvalidWord,
@@ -60,6 +66,9 @@ impl ProblemKind {
         Self::EmptyWindow,
         Self::NotFound,
         Self::UnknownSensor,
+        Self::InvalidTodo,
+        Self::UnknownTodo,
+        Self::PreconditionFailed,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTooSlow,
@@ -117,6 +126,17 @@ impl ProblemKind {
             ),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
             Self::UnknownSensor => ("unknown-sensor", S::NOT_FOUND, "The sensor has no readings"),
+            Self::InvalidTodo => (
+                "invalid-todo",
+                S::UNPROCESSABLE_ENTITY,
+                "The todo is not accepted",
+            ),
+            Self::UnknownTodo => ("unknown-todo", S::NOT_FOUND, "There is no such todo"),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                S::PRECONDITION_FAILED,
+                "It has been changed meanwhile",
+            ),
             Self::MethodNotAllowed => (
                 "method-not-allowed",
                 S::METHOD_NOT_ALLOWED,

@@ -6,7 +6,6 @@ pub mod ingest;
 mod model;
 mod stats;
 mod temperature;
-mod timestamp;
 
 use std::sync::Arc;
 
@@ -19,11 +18,11 @@ pub use model::{
 };
 pub use stats::Stats;
 pub use temperature::{Temperature, TemperatureError};
-pub use timestamp::{Timestamp, TimestampError};
 
 use crate::backend_url::BackendUrl;
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
+pub use crate::timestamp::{Timestamp, TimestampError};
 
 /// What becomes of a batch that holds readings the store cannot take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

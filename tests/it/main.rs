@@ -12,4 +12,6 @@ mod cli;
 mod conformance;
 mod crash;
 mod embedded;
+#[cfg(feature = "cloud")]
+mod postgres;
 mod support;

@@ -119,20 +119,9 @@ fn write_or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut
 /// The window of `from` and `to`.
 pub(super) fn window(query: &Query) -> Result<Window, Problem> {
     Ok(Window {
-        from: time(query, "from")?,
-        to: time(query, "to")?,
+        from: query.time("from")?,
+        to: query.time("to")?,
     })
-}
-
-/// A time from the query. The plus sign of an offset stands for a space there, and nearly nobody writes `%2B`; no time ends
-/// in a space and an offset, so what was meant is certain.
-fn time(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
-    if let Some((moment, offset)) = query.get(name).and_then(|text| text.rsplit_once(' '))
-        && let Ok(meant) = format!("{moment}+{offset}").parse()
-    {
-        return Ok(Some(meant));
-    }
-    query.parsed(name)
 }
 
 /// The sensor of `sensorId`, if it is given.

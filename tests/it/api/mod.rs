@@ -21,3 +21,5 @@ mod shutdown;
 mod statistics;
 mod temperature;
 mod timeouts;
+mod todo_bodies;
+mod todos;

@@ -8,6 +8,7 @@ mod liar;
 mod live;
 mod retries;
 mod simulate;
+mod todo;
 mod verify;
 
 use std::io::{Read, Write};

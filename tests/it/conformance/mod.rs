@@ -3,5 +3,6 @@
 mod greeting;
 pub mod oracle;
 mod readings;
+mod todos;
 
 pub use oracle::Oracle;

@@ -4,6 +4,8 @@ mod bodies;
 mod client;
 #[cfg(feature = "cloud")]
 mod faults;
+#[cfg(feature = "cloud")]
+mod postgres;
 mod random;
 mod raw;
 #[cfg(feature = "cloud")]
@@ -14,8 +16,12 @@ pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
 #[cfg(feature = "cloud")]
 pub use faults::{Fault, FaultProxy};
+#[cfg(feature = "cloud")]
+pub use postgres::Database;
 pub use random::Random;
 pub use raw::{Raw, RawAnswer};
 #[cfg(feature = "cloud")]
 pub use redis::RedisServer;
+#[cfg(feature = "cloud")]
+pub use server::Exited;
 pub use server::{Server, run};

@@ -97,7 +97,8 @@ impl Server {
             .arg(setup.listen.to_string())
             .arg("--data")
             .arg(setup.directory.path().join("data"))
-            .args(&setup.arguments);
+            .args(&setup.arguments)
+            .current_dir(setup.directory.path());
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {

@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Microseconds since 1970-01-01T00:00:00Z, within the years 0001 to 9999 (proleptic Gregorian, no leap seconds).
 ///
 /// ```
-/// use fieldstation::readings::Timestamp;
+/// use fieldstation::timestamp::Timestamp;
 /// let t: Timestamp = "2026-11-20 14:00:00.5+01:00".parse()?;
 /// assert_eq!(t.to_string(), "2026-11-20T13:00:00.5Z");
 /// assert_eq!("2026-11-20T13:00".parse::<Timestamp>()?.to_string(), "2026-11-20T13:00:00Z");
 /// assert!("2026-11-20T13:00:60Z".parse::<Timestamp>().is_err());
-/// # Ok::<(), fieldstation::readings::TimestampError>(())
+/// # Ok::<(), fieldstation::timestamp::TimestampError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -1,0 +1,248 @@
+//! The routes of todos.
+
+mod conditions;
+mod fields;
+mod media;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::{Change, Filter, Outcome, Todo, TodoId, TodoStore, folded};
+use crate::http::extract::{PathPart, Query, RawQuery, shortened};
+use crate::http::{Page, Problem, ProblemKind, body};
+use crate::timestamp::Timestamp;
+use media::Format;
+
+/// The most characters of the text that a list is filtered by.
+const TEXT_CHARACTERS_MAX: usize = 200;
+
+/// Bounds on what requests may ask of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct TodoLimits {
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a client may take to send the next piece of a body.
+    pub body_idle: Duration,
+}
+
+struct TodoRoutes {
+    store: Arc<dyn TodoStore>,
+    limits: TodoLimits,
+}
+
+/// The routes over a store.
+pub fn router(store: Arc<dyn TodoStore>, limits: TodoLimits) -> Router {
+    let one = get(one).put(replace).patch(merge).delete(remove);
+    Router::new()
+        .route("/api/todos", get(list).post(create))
+        .route("/api/todos/{id}", one)
+        .with_state(Arc::new(TodoRoutes { store, limits }))
+}
+
+/// Todos in order, a page at a time.
+async fn list(State(routes): State<Arc<TodoRoutes>>, query: RawQuery) -> Result<Response, Problem> {
+    let query = query.parse(&[
+        "status",
+        "deadlineAfter",
+        "deadlineBefore",
+        "text",
+        "limit",
+        "cursor",
+    ])?;
+    let page = Page::from_query(&query)?;
+    let filter = filter(&query)?;
+    let after = page.start(wire::TODOS, |place| wire::read_place(place, &filter))?;
+    let found = routes
+        .store
+        .list(&filter, after.as_ref(), page.limit)
+        .await?;
+    Ok(wire::json(wire::list(&found, &filter)))
+}
+
+fn filter(query: &Query) -> Result<Filter, Problem> {
+    let text = query.get("text").filter(|text| !text.is_empty());
+    if let Some(text) = text {
+        if text.chars().count() > TEXT_CHARACTERS_MAX {
+            return Err(Problem::parameter(
+                "text",
+                format!("has more than {TEXT_CHARACTERS_MAX} characters"),
+            ));
+        }
+        if text.contains('\0') {
+            return Err(Problem::parameter("text", "has a NUL in it"));
+        }
+    }
+    Ok(Filter {
+        status: query.parsed("status")?,
+        deadline_from: query.time("deadlineAfter")?,
+        deadline_to: query.time("deadlineBefore")?,
+        text: text.map(folded),
+    })
+}
+
+/// Adds a todo.
+async fn create(
+    State(routes): State<Arc<TodoRoutes>>,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    query.parse(&[])?;
+    let entries = routes.entries(media::of_todo(&headers)?, body).await?;
+    let whole = fields::whole(entries)?;
+    let now = Timestamp::now();
+    let id = TodoId::make(now).map_err(|error| {
+        Problem::new(ProblemKind::Internal, "there are no random numbers").with_source(error)
+    })?;
+    let todo = Todo {
+        id,
+        title: whole.title,
+        description: whole.description,
+        deadline: whole.deadline,
+        status: whole.status,
+        created_at: now,
+        updated_at: now,
+    };
+    routes.store.create(&todo).await?;
+    let location = HeaderValue::try_from(format!("/api/todos/{id}")).map_err(|error| {
+        Problem::new(ProblemKind::Internal, "the id is not text").with_source(error)
+    })?;
+    let mut response = answer(&todo);
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// One todo.
+async fn one(
+    State(routes): State<Arc<TodoRoutes>>,
+    PathPart(id): PathPart,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.parse(&[])?;
+    let found = routes.store.get(todo_id(&id)?).await?;
+    let todo = found.ok_or_else(|| unknown(&id))?;
+    if conditions::is_known(&headers, todo.updated_at)? {
+        let tag = [(header::ETAG, conditions::tag(todo.updated_at))];
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
+    Ok(answer(&todo))
+}
+
+/// Puts another one in a todo's place: what is not sent is as in a new one.
+async fn replace(
+    State(routes): State<Arc<TodoRoutes>>,
+    PathPart(id): PathPart,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    query.parse(&[])?;
+    let entries = routes.entries(media::of_todo(&headers)?, body).await?;
+    let whole = fields::whole(entries)?;
+    let change = Change {
+        title: Some(whole.title),
+        description: Some(whole.description),
+        deadline: Some(whole.deadline),
+        status: Some(whole.status),
+    };
+    routes.change(&id, &headers, &change).await
+}
+
+/// Changes some fields: what is not sent stays as it is (RFC 7396).
+async fn merge(
+    State(routes): State<Arc<TodoRoutes>>,
+    PathPart(id): PathPart,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    query.parse(&[])?;
+    let entries = routes.entries(media::of_patch(&headers)?, body).await?;
+    let change = fields::some(entries)?;
+    routes.change(&id, &headers, &change).await
+}
+
+/// Removes a todo.
+async fn remove(
+    State(routes): State<Arc<TodoRoutes>>,
+    PathPart(id): PathPart,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.parse(&[])?;
+    let precondition = conditions::precondition(&headers)?;
+    match routes.store.remove(todo_id(&id)?, &precondition).await? {
+        Outcome::Done(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Outcome::Missing => Err(unknown(&id)),
+        Outcome::Conflict(version) => Err(conflict(version)),
+    }
+}
+
+impl TodoRoutes {
+    /// The fields that a body holds, in its order.
+    async fn entries(&self, format: Format, body: Body) -> Result<fields::Entries, Problem> {
+        let bytes = body::read(body, self.limits.body_bytes_max, self.limits.body_idle).await?;
+        media::entries(format, bytes).await
+    }
+
+    async fn change(
+        &self,
+        id: &str,
+        headers: &HeaderMap,
+        change: &Change,
+    ) -> Result<Response, Problem> {
+        let precondition = conditions::precondition(headers)?;
+        let now = Timestamp::now();
+        let outcome = self
+            .store
+            .change(todo_id(id)?, &precondition, change, now)
+            .await?;
+        match outcome {
+            Outcome::Done(todo) => Ok(answer(&todo)),
+            Outcome::Missing => Err(unknown(id)),
+            Outcome::Conflict(version) => Err(conflict(version)),
+        }
+    }
+}
+
+/// A todo with its tag.
+fn answer(todo: &Todo) -> Response {
+    let mut out = Vec::with_capacity(256 + todo.description.as_str().len());
+    wire::write_todo(&mut out, todo);
+    let mut response = wire::json(out);
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, conditions::tag(todo.updated_at));
+    response
+}
+
+fn todo_id(text: &str) -> Result<TodoId, Problem> {
+    // What cannot be an id is the id of nothing.
+    text.parse().map_err(|_| unknown(text))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::new(
+        ProblemKind::UnknownTodo,
+        format!("there is no todo with the id {}", shortened(id)),
+    )
+}
+
+fn conflict(version: Timestamp) -> Problem {
+    Problem::new(
+        ProblemKind::PreconditionFailed,
+        format!(
+            "the todo was changed at {version}, and If-Match names another version: read it again, and send the change \
+             with its new ETag"
+        ),
+    )
+}

@@ -1,0 +1,2 @@
+SELECT id::text, title, description, deadline, status, created_at, updated_at
+FROM todos WHERE id = $1::uuid

@@ -1,0 +1,1 @@
+SELECT updated_at FROM todos WHERE id = $1::uuid

@@ -1,0 +1,367 @@
+//! A real PostgreSQL: one cluster for all tests of a run, and a database for each.
+//!
+//! nextest runs every test in a process of its own, and making a cluster takes seconds. So the first test that needs one makes
+//! it, and leaves it to a keeper: a process that stops it and removes its files once no test has used it for a while. Tests tell
+//! that they use it by a shared lock on a file, which goes with the process, however it ends.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const USER: &str = "postgres";
+/// With everything that means something in a URL.
+const PASSWORD: &str = "p@ss:w/rd%41?#";
+const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%2541%3F%23";
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Stops the cluster, and removes its files, when nobody has used it for half a minute, and after an hour in any case.
+const KEEPER: &str = r#"
+directory=$1; users=$2; postmaster=$3
+unused=0; checks=0
+while [ "$unused" -lt 6 ] && [ "$checks" -lt 720 ] && kill -0 "$postmaster" 2>/dev/null; do
+    sleep 5
+    checks=$((checks + 1))
+    if flock --exclusive --nonblock "$users" true; then unused=$((unused + 1)); else unused=0; fi
+done
+# Whoever comes now waits until it is gone, and makes another.
+exec flock --exclusive --timeout 60 "$users" /bin/sh -c '
+    kill -INT "$2" 2>/dev/null
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$2" 2>/dev/null || break; sleep 0.5; done
+    kill -QUIT "$2" 2>/dev/null
+    rm -rf "$1"
+' remover "$directory" "$postmaster"
+"#;
+
+/// The running cluster, for as long as this process lives.
+struct Cluster {
+    port: u16,
+    directory: PathBuf,
+    /// Locked, shared.
+    _use: File,
+}
+
+/// An empty database of its own. It is dropped with this.
+pub struct Database {
+    name: String,
+}
+
+impl Database {
+    /// An empty database.
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        sql(
+            "postgres",
+            &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+        );
+        sql("postgres", &format!("CREATE DATABASE {name}"));
+        Self { name }
+    }
+
+    /// Where PostgreSQL listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, cluster().port).into()
+    }
+
+    /// The URL for `--todos`, without TLS: that has tests of its own, and costs much in a program that is not optimized.
+    pub fn url(&self) -> String {
+        self.url_at(&self.address(), "?sslmode=disable")
+    }
+
+    /// The URL by way of another address, with parameters (`?sslmode=…`).
+    pub fn url_at(&self, address: &dyn fmt::Display, parameters: &str) -> String {
+        let address = address.to_string();
+        self.url_of(USER, PASSWORD_IN_URL, &address, parameters)
+    }
+
+    /// The URL by the name that the server's certificate is for.
+    pub fn url_at_localhost(&self, parameters: &str) -> String {
+        let address = format!("localhost:{}", cluster().port);
+        self.url_at(&address, parameters)
+    }
+
+    /// The URL of another user.
+    pub fn url_for(&self, user: &str, password: &str) -> String {
+        self.url_of(user, password, &self.address().to_string(), "")
+    }
+
+    fn url_of(&self, user: &str, password: &str, host: &str, parameters: &str) -> String {
+        let name = &self.name;
+        format!("postgres://{user}:{password}@{host}/{name}{parameters}")
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `manifest.json` has to say.
+    pub fn manifest(&self) -> serde_json::Value {
+        serde_json::json!({
+            "database_server_host": "127.0.0.1",
+            "database_server_port": cluster().port,
+            "database": self.name,
+            "db_user": USER,
+            "db_password": PASSWORD,
+        })
+    }
+
+    /// The password, which must not be in a log.
+    pub fn passwords(&self) -> [&'static str; 2] {
+        [PASSWORD, PASSWORD_IN_URL]
+    }
+
+    /// Runs statements as the superuser; says what they answer, a line a row.
+    pub fn sql(&self, statements: &str) -> String {
+        sql(&self.name, statements)
+    }
+
+    /// Runs statements about this database in another one.
+    pub fn sql_elsewhere(&self, statements: &str) -> String {
+        sql("postgres", statements)
+    }
+
+    /// How many connections to this database there are.
+    pub fn connections(&self) -> usize {
+        let count = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'",
+            self.name
+        );
+        sql("postgres", &count).trim().parse().unwrap()
+    }
+
+    /// The certificate of who signed the server's, which is for `localhost`.
+    pub fn certificate_authority(&self) -> PathBuf {
+        cluster().directory.join("ca.crt")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        if !std::thread::panicking() {
+            sql("postgres", &drop);
+        }
+    }
+}
+
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        fs::create_dir_all(state).unwrap();
+        let in_use = File::create(state.join("postgres.users")).unwrap();
+        // The keeper holds it for moments only, when it looks whether anybody else does.
+        in_use.lock_shared().unwrap();
+        let turn = File::create(state.join("postgres.lock")).unwrap();
+        turn.lock().unwrap();
+        let note = state.join("postgres.port");
+        let noted = fs::read_to_string(&note).unwrap_or_default();
+        let mut words = noted.split_whitespace();
+        let port = words.next().and_then(|word| word.parse().ok());
+        let directory = words.next().map(PathBuf::from);
+        let (port, directory) = match (port, directory) {
+            (Some(port), Some(directory)) if listens(port) && directory.join("ca.crt").exists() => {
+                (port, directory)
+            }
+            _ => start(state),
+        };
+        fs::write(&note, format!("{port} {}", directory.display())).unwrap();
+        Cluster {
+            port,
+            directory,
+            _use: in_use,
+        }
+    })
+}
+
+/// Makes a cluster and starts it; whoever calls this is the only one.
+fn start(state: &Path) -> (u16, PathBuf) {
+    let directory = tempfile::Builder::new()
+        .prefix("fieldstation-postgres-")
+        .tempdir()
+        .unwrap()
+        .keep();
+    let owner = owner();
+    if let Some((user, group)) = owner {
+        chown(&directory, Some(user), Some(group)).unwrap();
+    }
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let as_owner = |command: &mut Command| {
+        command.current_dir(&directory).env("LC_ALL", "C.UTF-8");
+        // PostgreSQL refuses to be root.
+        if let Some((user, group)) = owner {
+            command.uid(user).gid(group);
+        }
+    };
+    fs::write(directory.join("password"), PASSWORD).unwrap();
+    let mut initdb = Command::new(program("initdb"));
+    initdb.args([
+        "--pgdata=data",
+        "--username=postgres",
+        "--pwfile=password",
+        // Cheap, since tests connect often and are not optimized. Whoever has a SCRAM password is asked for it all the same.
+        "--auth=md5",
+        "--encoding=UTF8",
+        "--no-sync",
+    ]);
+    as_owner(&mut initdb);
+    done(&mut initdb);
+    certify(&directory, &as_owner);
+    let mut configuration = File::options()
+        .append(true)
+        .open(directory.join("data/postgresql.conf"))
+        .unwrap();
+    // A crash of the machine is none of these tests.
+    configuration
+        .write_all(b"fsync = off\nmax_connections = 300\nshared_buffers = 64MB\nssl = on\n")
+        .unwrap();
+
+    let port = free_port();
+    let log = File::create(directory.join("log")).unwrap();
+    let mut postgres = Command::new(program("postgres"));
+    postgres
+        .args(["-D", "data", "-h", "127.0.0.1", "-k", "", "-p"])
+        .arg(port.to_string())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        // What ends this test, or its terminal, is not to end the cluster.
+        .process_group(0);
+    as_owner(&mut postgres);
+    let postmaster = postgres.spawn().unwrap().id();
+    let mut keeper = Command::new("setsid");
+    keeper
+        .args(["--fork", "/bin/sh", "-c", KEEPER, "keeper"])
+        .arg(&directory)
+        .arg(state.join("postgres.users"))
+        .arg(postmaster.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let started = keeper.status();
+    assert!(
+        started.is_ok_and(|status| status.success()),
+        "setsid is missing; install util-linux"
+    );
+    let deadline = Instant::now() + START_TIME_MAX;
+    // It listens before it is ready.
+    let mut is_ready = Command::new(program("pg_isready"));
+    is_ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+    while !is_ready.status().is_ok_and(|status| status.success()) {
+        let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
+        assert!(
+            Instant::now() < deadline,
+            "PostgreSQL does not start: {log}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (port, directory)
+}
+
+/// A certificate for `localhost`, signed by an authority that nobody else knows.
+fn certify(directory: &Path, as_owner: &dyn Fn(&mut Command)) {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' '));
+        as_owner(&mut command);
+        done(&mut command);
+    };
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt",
+    );
+    openssl(
+        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout data/server.key -out server.csr",
+    );
+    let mut names = File::create(directory.join("names")).unwrap();
+    names.write_all(b"subjectAltName=DNS:localhost\n").unwrap();
+    openssl(
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out data/server.crt",
+    );
+    let key = directory.join("data/server.key");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Who PostgreSQL runs as when the tests run as root; nobody else otherwise.
+fn owner() -> Option<(u32, u32)> {
+    let own = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
+    if own.unwrap() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let user = users
+        .lines()
+        .find(|line| line.starts_with("postgres:"))
+        .or_else(|| users.lines().find(|line| line.starts_with("nobody:")))
+        .expect("PostgreSQL refuses to be root, and there is neither a user postgres nor nobody");
+    let mut fields = user.split(':').skip(2).map(|field| field.parse().unwrap());
+    Some((fields.next().unwrap(), fields.next().unwrap()))
+}
+
+/// A program of PostgreSQL, the newest there is.
+fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut found: Vec<(u32, PathBuf)> = versions
+        .filter_map(|version| {
+            let path = version.ok()?.path();
+            let number = path.file_name()?.to_str()?.parse().ok()?;
+            Some((number, path.join("bin").join(name)))
+        })
+        .filter(|(_, path)| path.exists())
+        .collect();
+    found.sort();
+    // Elsewhere it is where programs are looked for.
+    found
+        .pop()
+        .map_or_else(|| PathBuf::from(name), |(_, path)| path)
+}
+
+/// Runs statements; says what they answer.
+fn sql(database: &str, statements: &str) -> String {
+    let mut psql = Command::new(program("psql"));
+    psql.args(["-h", "127.0.0.1", "-U", USER, "-d", database, "-p"])
+        .arg(cluster().port.to_string())
+        .args(["-XqtA", "-v", "ON_ERROR_STOP=1", "-c", statements])
+        .env("PGPASSWORD", PASSWORD)
+        .env("PGCONNECT_TIMEOUT", "20");
+    let output = done(&mut psql);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn done(command: &mut Command) -> Output {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| {
+            panic!(
+                "{command:?}: {error}; is PostgreSQL missing? Install it with openssl (Debian: apt-get install postgresql \
+                 openssl), or run ./test.sh, which does"
+            )
+        });
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn listens(port: u16) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
