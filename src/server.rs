@@ -1,7 +1,10 @@
 //! Accepts connections, serves them, and drains them when the server is told to stop.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -9,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::http::layers::Edge;
@@ -17,6 +20,12 @@ use crate::http::stall::StallGuard;
 
 /// How long accepting rests when the system has no more to give, such as file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// How many connections that are waiting to be accepted are taken in when the server is told to stop: as many as wait at most.
+const LAST_CONNECTIONS_MAX: usize = 1024;
+
+/// How long a client that has sent nothing yet may take for its first request once the server drains.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// What a client that speaks HTTP/2 without having been asked sends first.
 const HTTP2_PREFACE: &[u8] = b"PRI";
@@ -53,15 +62,7 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let (draining, is_draining) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(options.connections_max));
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let stream = tokio::select! {
-            stream = accept(&listener, &connections) => stream,
-            () = &mut stop => break,
-        };
-        let Some((stream, permit)) = stream else {
-            continue;
-        };
+    let begin = |stream, permit: OwnedSemaphorePermit| {
         let (edge, watcher) = (Arc::clone(&edge), graceful.watcher());
         let is_draining = is_draining.clone();
         tokio::spawn(async move {
@@ -70,8 +71,20 @@ pub async fn serve(
             }
             drop(permit);
         });
+    };
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            () = &mut stop => break,
+        };
+        if let Some((stream, permit)) = accepted {
+            begin(stream, permit);
+        }
     }
-    drop(listener);
+    for (stream, permit) in accept_the_rest(listener, &connections) {
+        begin(stream, permit);
+    }
     draining.send_replace(true);
     let under_way = graceful.count();
     info!(connections = under_way, "draining");
@@ -91,7 +104,7 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, permit)),
@@ -102,6 +115,33 @@ async fn accept(
             None
         }
     }
+}
+
+/// The connections that the system has made and nobody has accepted yet, whose clients may have sent a request already: closing
+/// the listener cuts them off. Then closes it.
+fn accept_the_rest(
+    listener: TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Vec<(TcpStream, OwnedSemaphorePermit)> {
+    let mut last = Vec::new();
+    // The standard library's asks the system itself; ours only what the runtime has been told so far.
+    let Ok(listener) = listener.into_std() else {
+        return last;
+    };
+    while last.len() < LAST_CONNECTIONS_MAX
+        && let Ok(permit) = Arc::clone(connections).try_acquire_owned()
+    {
+        let accepted = listener.accept().and_then(|(stream, _)| {
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream)
+        });
+        match accepted {
+            Ok(stream) => last.push((stream, permit)),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => break,
+        }
+    }
+    last
 }
 
 /// Whether only the connection that was about to be accepted is gone.
@@ -129,29 +169,55 @@ async fn connection(
     let http2 = tokio::select! {
         biased;
         http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)) => http2??,
-        // Nothing has come on it: there is nothing to wait for.
-        _ = is_draining.wait_for(|draining| *draining) => return Ok(()),
+        () = nothing_comes(&mut is_draining) => return Ok(()),
     };
     let service = service_fn(move |request| Arc::clone(&edge).answer(request));
     let io = TokioIo::new(StallGuard::new(stream, options.stall));
     if http2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let mut connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(HTTP2_STREAMS_MAX)
             .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(header_timeout)
             .serve_connection(io, service);
-        watcher.watch(connection).await?;
+        match read_what_is_there(&mut connection).await {
+            Some(ended) => ended?,
+            None => watcher.watch(connection).await?,
+        }
     } else {
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_buf_size(HTTP1_BUFFER_BYTES)
             .serve_connection(io, service);
-        watcher.watch(connection).await?;
+        match read_what_is_there(&mut connection).await {
+            Some(ended) => ended?,
+            None => watcher.watch(connection).await?,
+        }
     }
     Ok(())
+}
+
+/// Polls a connection once, so that it has read the beginning of its first request: told to stop before that, it would close
+/// without an answer. Gives its result if that is all there is to it.
+async fn read_what_is_there<C: Future + Unpin>(connection: &mut C) -> Option<C::Output> {
+    poll_fn(|context| {
+        Poll::Ready(match Pin::new(&mut *connection).poll(context) {
+            Poll::Ready(ended) => Some(ended),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Resolves when the server is draining and a client that has sent nothing yet has had the time to: its first request may be on
+/// its way.
+async fn nothing_comes(is_draining: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone.
+    if is_draining.wait_for(|draining| *draining).await.is_ok() {
+        tokio::time::sleep(FIRST_REQUEST_GRACE).await;
+    }
 }
 
 /// Looks at the first bytes without taking them.

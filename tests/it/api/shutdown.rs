@@ -42,6 +42,29 @@ async fn a_request_under_way_is_finished_before_the_server_stops() {
 }
 
 #[tokio::test]
+async fn a_request_on_its_way_when_the_server_is_told_to_stop_is_answered() {
+    let server = Server::start();
+    let mut raw = Raw::connect(server.address()).await;
+    // An answer on a second connection says that the server has had time for the first.
+    server.client().get("/livez").await.with_status(200);
+    server.sigterm();
+    let started = Instant::now();
+    while !server.log().contains("draining") {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "{}",
+            server.log()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    raw.send("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let exited = server.wait();
+    assert_eq!(exited.code, Some(0), "{}", exited.output);
+}
+
+#[tokio::test]
 async fn an_idle_connection_does_not_keep_the_server() {
     let server = Server::start();
     let mut raw = Raw::connect(server.address()).await;

@@ -1,0 +1,9 @@
+output "repository_url" {
+  description = "Where to push images to: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME."
+  value       = aws_ecr_repository.server.repository_url
+}
+
+output "repository_arn" {
+  description = "ARN of the repository, for policies."
+  value       = aws_ecr_repository.server.arn
+}

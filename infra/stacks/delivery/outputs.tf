@@ -1,0 +1,9 @@
+output "pipeline_name" {
+  description = "The pipeline, if there is one."
+  value       = one(module.delivery[*].pipeline_name)
+}
+
+output "github_role_arn" {
+  description = "What a workflow assumes: the variable AWS_ROLE_ARN of the repository's environment of the same name."
+  value       = one(module.deployer[*].role_arn)
+}

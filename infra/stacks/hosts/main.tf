@@ -1,0 +1,18 @@
+# Optional: machines that send readings, as a fleet would.
+
+module "hosts" {
+  source = "../../modules/hosts"
+
+  name        = local.name
+  hosts       = var.hosts
+  cidr        = var.network_cidr
+  ingress     = var.ingress
+  service_url = coalesce(var.service_url, try("http://${data.aws_lb.server[0].dns_name}", null))
+}
+
+# Where the station stack has no domain, its load balancer's name is its URL.
+data "aws_lb" "server" {
+  count = var.service_url == null ? 1 : 0
+
+  name = local.name
+}

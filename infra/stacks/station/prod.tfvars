@@ -1,0 +1,12 @@
+environment = "prod"
+region      = "us-east-1"
+
+# Three zones, and nothing that goes down with one of them.
+zone_count         = 3
+nat                = "per_zone"
+tasks              = { cpu = 1024, memory_mib = 2048, min = 3, max = 12 }
+database           = { instance_class = "db.t4g.small", multi_az = true, backup_days = 14 }
+cache              = { nodes = 2, snapshot_days = 7 }
+bake_minutes       = 10
+container_insights = true
+log_days           = 90

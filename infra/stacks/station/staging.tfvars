@@ -1,0 +1,9 @@
+environment = "staging"
+region      = "us-east-1"
+
+# As production in everything that a deployment could break, and small.
+nat             = "one"
+tasks           = { min = 2, max = 4, spot = true }
+bake_minutes    = 3
+execute_command = true
+log_days        = 14
