@@ -4,7 +4,7 @@
 #   ./test.sh                 all of them
 #   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
 #
-# Needs a clone, Rust and a C compiler. Runs as any user, root too, and touches nothing outside target/ and temporary
+# Needs a clone, Rust, a C compiler and Python. Runs as any user, root too, and touches nothing outside target/ and temporary
 # directories; servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
 #
 # FIELDSTATION_TEST_DATA, when set, names the file of a real machine's readings for the tests that import one.
@@ -36,6 +36,16 @@ fi
 # SQLite and the TLS library are built from their C sources.
 if ! command -v cc >/dev/null; then
     install_package build-essential || fail "a C compiler is missing; install one (Debian: apt-get install build-essential)"
+fi
+# Files on S3 are tested on a real server that speaks its API, which is a Python package: in an environment of its own.
+if ! command -v moto_server >/dev/null && [ ! -x target/tools/moto/bin/moto_server ]; then
+    # Debian has the module for environments in a package of its own.
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        install_package python3-venv || fail "python3 with its module venv is missing; install it (Debian: apt-get install python3-venv)"
+    fi
+    say "Installing moto, an S3 server for the tests (once)"
+    python3 -m venv target/tools/moto
+    target/tools/moto/bin/pip install --quiet 'moto[s3,server]==5.2.1'
 fi
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 rust_found=$(rustc --version) ||
