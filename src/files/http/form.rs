@@ -126,14 +126,15 @@ impl FormParser {
                     }
                     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
                     let padding = self.input.iter().take_while(|byte| is_blank(byte)).count();
+                    if padding > PADDING_BYTES_MAX {
+                        return Err(FormError::Boundary);
+                    }
                     let rest = &self.input[padding..];
                     if rest.starts_with(LINE_END) {
                         // The line break stays: it may be the beginning of the end of an empty head.
                         self.input.advance(padding);
                         self.state = State::Head;
-                    } else if padding > PADDING_BYTES_MAX
-                        || !(LINE_END.starts_with(rest) || &self.input[..] == b"-")
-                    {
+                    } else if !(LINE_END.starts_with(rest) || &self.input[..] == b"-") {
                         return Err(FormError::Boundary);
                     } else {
                         return Ok(None);
@@ -141,7 +142,9 @@ impl FormParser {
                 }
                 State::Head => {
                     let end = memchr::memmem::find(&self.input, HEAD_END);
-                    if end.unwrap_or(self.input.len()) > HEAD_BYTES_MAX {
+                    // Its end may be here up to the last byte.
+                    let pending = self.input.len().saturating_sub(HEAD_END.len() - 1);
+                    if end.unwrap_or(pending) > HEAD_BYTES_MAX {
                         return Err(FormError::LongHead);
                     }
                     let Some(end) = end else {

@@ -7,6 +7,8 @@ mod disposition;
 mod download;
 mod form;
 mod form_head;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod queries;
 mod range;
 mod receive;

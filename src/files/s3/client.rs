@@ -14,6 +14,9 @@ use crate::error::{StoreError, StoreErrorKind};
 /// How long anything may take, retries included: a client hears within ten seconds that S3 is away.
 pub(super) const TIME_MAX: Duration = Duration::from_millis(8500);
 
+/// How much longer the parts of a file may take to become one, for each byte: S3 says nothing until it is done.
+const JOINING_NANOS_PER_BYTE: u64 = 15;
+
 /// How often, and with what pauses, cleaning up is tried: S3 may be away, which is why there is something to clean up.
 const CLEAN_UPS_MAX: u32 = 8;
 const CLEAN_UP_PAUSE: Duration = Duration::from_secs(1);
@@ -25,18 +28,42 @@ const CLEAN_UPS_WAITING_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct S3Client {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same for uploads in parts, with more patience for silence.
+    pub(super) patient: Arc<dyn ObjectStore>,
     /// One for each part in memory.
     pub(super) parts: Arc<Semaphore>,
     clean_ups: Arc<Semaphore>,
 }
 
 impl S3Client {
-    pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, patient: Arc<dyn ObjectStore>) -> Self {
         Self {
             store,
+            patient,
             parts: Arc::new(Semaphore::new(upload::PARTS_MAX)),
             clean_ups: Arc::new(Semaphore::new(CLEAN_UPS_WAITING_MAX)),
         }
+    }
+
+    /// Makes a file of its parts.
+    pub(super) async fn complete(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        path: &Path,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let joining = Duration::from_nanos(size_bytes.saturating_mul(JOINING_NANOS_PER_BYTE));
+        in_this_time(TIME_MAX + joining, "complete a file", async {
+            match upload.complete().await {
+                // A request whose answer was lost is sent again, and then there are no parts any more.
+                Err(error @ object_store::Error::NotFound { .. }) => {
+                    self.store.head(path).await.map_err(|_| error)?;
+                    Ok(())
+                }
+                result => result.map(|_| ()),
+            }
+        })
+        .await
     }
 
     /// Removes an object; one that is not there is as good as removed.
@@ -110,7 +137,15 @@ pub(super) async fn in_time<T>(
     what: &'static str,
     request: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(TIME_MAX, request).await {
+    in_this_time(TIME_MAX, what, request).await
+}
+
+async fn in_this_time<T>(
+    time_max: Duration,
+    what: &'static str,
+    request: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(time_max, request).await {
         Ok(result) => result.map_err(|error| failed(what, error)),
         Err(_) => Err(StoreError::new(
             StoreErrorKind::Unavailable,

@@ -12,6 +12,7 @@ use object_store::{BackoffConfig, ClientOptions, CredentialProvider, ObjectStore
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::client::S3Client;
 use super::key::PREFIX_BYTES_MAX;
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
@@ -19,6 +20,8 @@ use crate::error::{StoreError, StoreErrorKind};
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long S3 may be silent, which includes the time that a part takes on its way.
 const SILENCE_MAX: Duration = Duration::from_secs(8);
+/// The same while it makes a file of parts: what bounds that is a limit for the size of the file.
+const JOINING_SILENCE_MAX: Duration = Duration::from_secs(600);
 /// Below what S3 keeps an idle connection for.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
@@ -41,11 +44,12 @@ struct Place {
 pub(super) fn connect(
     url: &BackendUrl,
     credentials: Option<SharedCredentialsProvider>,
-) -> Result<Arc<dyn ObjectStore>, StoreError> {
+) -> Result<S3Client, StoreError> {
     let place = Place::of(url)?;
     let settings = settings(place.region.clone(), place.endpoint.is_some())?;
     let endpoint = place
         .endpoint
+        .clone()
         .or_else(|| settings.endpoint_url().map(str::to_owned));
     let is_plain = endpoint
         .as_deref()
@@ -66,13 +70,48 @@ pub(super) fn connect(
             "{url} needs credentials, and there is nowhere to look for them"
         ))
     })?;
-    let options = ClientOptions::new()
+    let credentials = Arc::new(Credentials::new(provider));
+    let bucket = |silence_max| -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&place.bucket)
+            .with_region(&region)
+            .with_credentials(Arc::clone(&credentials) as _)
+            .with_client_options(client_options(is_plain, silence_max))
+            .with_retry(retries())
+            // A request for one object each: not everything that speaks S3 takes lists, and there is one to remove at a time.
+            .with_disable_bulk_delete(true)
+            // TLS protects what is sent; without it a digest in the signature does, for as much work as ours costs.
+            .with_unsigned_payload(!is_plain)
+            .with_virtual_hosted_style_request(endpoint.is_none());
+        if let Some(endpoint) = &endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        let store = builder
+            .build()
+            .map_err(|error| unsupported(format!("{url} cannot be used: {error}")))?;
+        Ok(if place.prefix.is_empty() {
+            Arc::new(store)
+        } else {
+            Arc::new(PrefixStore::new(store, place.prefix.as_str()))
+        })
+    };
+    Ok(S3Client::new(
+        bucket(SILENCE_MAX)?,
+        bucket(JOINING_SILENCE_MAX)?,
+    ))
+}
+
+fn client_options(is_plain: bool, silence_max: Duration) -> ClientOptions {
+    ClientOptions::new()
         .with_allow_http(is_plain)
         .with_connect_timeout(CONNECT_TIME_MAX)
-        .with_read_timeout(SILENCE_MAX)
+        .with_read_timeout(silence_max)
         .with_timeout_disabled()
-        .with_pool_idle_timeout(IDLE_TIME_MAX);
-    let retry = RetryConfig {
+        .with_pool_idle_timeout(IDLE_TIME_MAX)
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(1),
@@ -80,29 +119,7 @@ pub(super) fn connect(
         },
         max_retries: 4,
         retry_timeout: Duration::from_secs(4),
-    };
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(place.bucket)
-        .with_region(region)
-        .with_credentials(Arc::new(Credentials::new(provider)))
-        .with_client_options(options)
-        .with_retry(retry)
-        // A request for one object each: not everything that speaks S3 takes lists, and there is one to remove at a time.
-        .with_disable_bulk_delete(true)
-        // TLS protects what is sent; without it a digest in the signature does, for as much work as ours costs.
-        .with_unsigned_payload(!is_plain)
-        .with_virtual_hosted_style_request(endpoint.is_none());
-    if let Some(endpoint) = endpoint {
-        builder = builder.with_endpoint(endpoint);
     }
-    let store = builder
-        .build()
-        .map_err(|error| unsupported(format!("{url} cannot be used: {error}")))?;
-    Ok(if place.prefix.is_empty() {
-        Arc::new(store)
-    } else {
-        Arc::new(PrefixStore::new(store, place.prefix))
-    })
 }
 
 impl Place {

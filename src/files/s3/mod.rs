@@ -48,7 +48,7 @@ impl S3Store {
     /// # Errors
     /// When the URL or the settings make no sense.
     pub fn open(url: &BackendUrl) -> Result<Self, StoreError> {
-        Self::with(connect::connect(url, None)?)
+        Ok(Self::with(connect::connect(url, None)?))
     }
 
     /// [`S3Store::open`] with credentials of the caller's.
@@ -59,14 +59,14 @@ impl S3Store {
         url: &BackendUrl,
         credentials: SharedCredentialsProvider,
     ) -> Result<Self, StoreError> {
-        Self::with(connect::connect(url, Some(credentials))?)
+        Ok(Self::with(connect::connect(url, Some(credentials))?))
     }
 
-    fn with(store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
-        Ok(Self {
-            client: Arc::new(S3Client::new(store)),
+    fn with(client: S3Client) -> Self {
+        Self {
+            client: Arc::new(client),
             ready_at: Mutex::default(),
-        })
+        }
     }
 }
 

@@ -18,8 +18,8 @@ use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
 /// The smallest part that S3 takes, but for the last. There may be 10,000.
 const PART_BYTES: usize = 5 << 20;
 
-/// How many parts may be in memory at a time, over all uploads: 40 MiB.
-pub(super) const PARTS_MAX: usize = 8;
+/// How many parts may be in memory at a time, over all uploads: 30 MiB.
+pub(super) const PARTS_MAX: usize = 6;
 
 /// What an upload may hold without a place among the parts, so that small and slow ones never wait for large ones.
 const PLACELESS_BYTES: usize = 512 << 10;
@@ -31,6 +31,8 @@ pub(super) struct S3Upload {
     blob: String,
     pieces: Vec<Bytes>,
     waiting_bytes: usize,
+    /// In parts, sent or under way.
+    sent_bytes: u64,
     place: Option<OwnedSemaphorePermit>,
     multipart: Option<Box<dyn MultipartUpload>>,
     sending: Option<JoinHandle<Result<(), StoreError>>>,
@@ -45,6 +47,7 @@ impl S3Upload {
             blob: new_name(),
             pieces: Vec::new(),
             waiting_bytes: 0,
+            sent_bytes: 0,
             place: None,
             multipart: None,
             sending: None,
@@ -80,10 +83,11 @@ impl S3Upload {
             Some(multipart) => multipart,
             None => {
                 let options = PutMultipartOptions::default();
-                let begun = self.client.store.put_multipart_opts(&path, options);
+                let begun = self.client.patient.put_multipart_opts(&path, options);
                 self.multipart.insert(in_time("begin a file", begun).await?)
             }
         };
+        self.sent_bytes += self.waiting_bytes as u64;
         self.waiting_bytes = 0;
         let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
         let part = multipart.put_part(payload);
@@ -117,8 +121,11 @@ impl S3Upload {
                 self.send_part().await?;
             }
             self.sent().await?;
+            let path = self.path();
             if let Some(multipart) = &mut self.multipart {
-                in_time("complete a file", multipart.complete()).await?;
+                self.client
+                    .complete(multipart.as_mut(), &path, self.sent_bytes)
+                    .await?;
             }
             self.multipart = None;
             self.is_stored = true;
