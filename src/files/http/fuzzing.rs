@@ -3,10 +3,15 @@
 use bytes::Bytes;
 
 use super::form::{FormEvent, FormParser};
-pub use super::form_head::boundary;
+use super::form_head;
 
 /// A part: its field, its file name, its bytes.
 pub type Part = (Option<String>, Option<String>, Vec<u8>);
+
+/// The boundary that a content type names.
+pub fn boundary(content_type: &str) -> Option<String> {
+    form_head::boundary(content_type)
+}
 
 /// The parts of a form that arrives in pieces of so many bytes, and whether it is complete; `None` when it is no form.
 pub fn parts(boundary: &str, body: &[u8], piece_bytes: usize) -> Option<(Vec<Part>, bool)> {
