@@ -273,11 +273,20 @@ async fn transfers_take_little_memory(server: &Server) {
     let sending = (0..AT_ONCE).map(|number| {
         let client = server.client();
         async move {
-            let request = client.request("PUT", &format!("/api/devices/{number}"));
-            let request = request
-                .timeout(Duration::from_secs(3600))
-                .body(endless(size));
-            Answer::to(request).await.with_status(200);
+            for _ in 0..30 {
+                let request = client.request("PUT", &format!("/api/devices/{number}"));
+                let request = request
+                    .timeout(Duration::from_secs(3600))
+                    .body(endless(size));
+                let answer = Answer::to(request).await;
+                if answer.status == 200 {
+                    return;
+                }
+                // The other side may be too slow for so many at once; it says so instead of holding them in memory.
+                answer.problem(503, "overloaded");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            panic!("{number} is never taken");
         }
     });
     futures_util::future::join_all(sending).await;
