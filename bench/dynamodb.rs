@@ -10,11 +10,25 @@
     reason = "shared with the tests, which may"
 )]
 #[path = "../tests/it/support/dynamodb.rs"]
+mod dynamo;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "shared with the tests, which may"
+)]
+#[path = "../tests/it/support/emulator.rs"]
 mod emulator;
 #[allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     unreachable_pub,
     missing_docs,
+    dead_code,
     reason = "shared with the tests, which may"
 )]
 #[path = "../tests/it/support/wire.rs"]
@@ -24,7 +38,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use self::emulator::DynamoServer;
+use self::dynamo::DynamoServer;
 use self::wire::CountingProxy;
 use crate::control::Control;
 use crate::load::{self, Work, Worker};

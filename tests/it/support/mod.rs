@@ -4,6 +4,8 @@ mod bodies;
 mod client;
 #[cfg(feature = "cloud")]
 mod dynamodb;
+#[cfg(feature = "cloud")]
+mod emulator;
 mod faults;
 mod files;
 #[cfg(feature = "cloud")]

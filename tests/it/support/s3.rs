@@ -5,10 +5,10 @@
 //! thing. It checks no signatures and is slow.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::emulator::{Emulator, installed};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,59 +17,25 @@ const BUCKET: &str = "fieldstation";
 const PREFIX: &str = "some/place";
 
 /// A running server with an empty bucket. It is killed when this goes.
-pub struct S3Server {
-    child: Child,
-    address: SocketAddr,
-}
+pub struct S3Server(Emulator);
 
 impl S3Server {
     pub fn start() -> Self {
-        let program = program();
-        // The port may be taken by somebody else between the look and the start; then there are others.
-        for _ in 0..10 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = free.local_addr().unwrap();
-            drop(free);
-            let child = Command::new(&program)
-                .args(["-H", "127.0.0.1", "-p"])
-                .arg(address.port().to_string())
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut server = Self { child, address };
-            if server.listens() {
-                server.request("PUT", &format!("/{BUCKET}"));
-                return server;
-            }
-        }
-        panic!("{} does not listen on any port", program.display());
-    }
-
-    fn listens(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if self.child.try_wait().unwrap().is_some() {
-                return false;
-            }
-            if TcpStream::connect(self.address).is_ok() {
-                // It may have been another one's port: then ours ends by itself.
-                std::thread::sleep(Duration::from_millis(5));
-                return self.child.try_wait().unwrap().is_none();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
+        let program = installed("moto_server", "target/tools/moto/bin").expect(
+            "moto_server, an S3 server, is missing; ./test.sh installs it, and so does `python3 -m venv target/tools/moto && target/tools/moto/bin/pip install 'moto[s3,server]==5.2.1'`",
+        );
+        let server = Self(Emulator::start(&program, &["-H", "127.0.0.1", "-p"]));
+        server.request("PUT", &format!("/{BUCKET}"));
+        server
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
     /// What `--files` takes.
     pub fn url(&self) -> String {
-        Self::url_at(self.address)
+        Self::url_at(self.address())
     }
 
     /// The same through another address, such as a proxy's.
@@ -101,12 +67,12 @@ impl S3Server {
     }
 
     fn request(&self, method: &str, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address
+            self.address()
         )
         .unwrap();
         let mut answer = Vec::new();
@@ -117,33 +83,10 @@ impl S3Server {
     }
 }
 
-impl Drop for S3Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn between(text: &str, before: &str, after: &str) -> Vec<String> {
     text.split(before)
         .skip(1)
         .filter_map(|rest| rest.split(after).next())
         .map(str::to_owned)
         .collect()
-}
-
-/// Where the server is: where `test.sh` installs it, or on the path.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where programs are is no setting of the server"
-)]
-fn program() -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/moto/bin");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::iter::once(installed)
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join("moto_server"))
-        .find(|program| program.is_file())
-        .expect("moto_server, an S3 server, is missing; ./test.sh installs it, and so does `python3 -m venv target/tools/moto && target/tools/moto/bin/pip install 'moto[s3,server]==5.2.1'`")
 }

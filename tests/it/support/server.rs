@@ -256,7 +256,7 @@ impl Process {
         // Settings of whoever runs the tests are none of theirs.
         command.env_clear();
         #[cfg(feature = "cloud")]
-        command.envs(super::dynamodb::ENVIRONMENT);
+        command.envs(super::emulator::ENVIRONMENT);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,0 +1,88 @@
+//! A server of somebody else's that takes a port and forgets everything at its end.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Credentials as emulators of AWS take any, and no search for others.
+pub const ENVIRONMENT: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
+
+/// A running server. It is killed when this goes.
+pub struct Emulator {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Emulator {
+    /// Starts a program on a free port, which comes after the arguments.
+    pub fn start(program: &Path, arguments: &[&str]) -> Self {
+        // The port may be taken by somebody else between the look and the start; then there are others.
+        for _ in 0..10 {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = free.local_addr().unwrap();
+            drop(free);
+            let child = Command::new(program)
+                .args(arguments)
+                .arg(address.port().to_string())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut emulator = Self { child, address };
+            if emulator.listens() {
+                return emulator;
+            }
+        }
+        panic!("{} does not listen on any port", program.display());
+    }
+
+    fn listens(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if TcpStream::connect(self.address).is_ok() {
+                // It may have been another one's port: then ours ends by itself.
+                std::thread::sleep(Duration::from_millis(5));
+                return self.child.try_wait().unwrap().is_none();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where a program is: where `test.sh` installs it, or on the path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where programs are is no setting of the server"
+)]
+pub fn installed(program: &str, folder: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    std::iter::once(folder)
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(program))
+        .find(|program| program.is_file())
+}
