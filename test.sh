@@ -4,8 +4,9 @@
 #   ./test.sh                 all of them
 #   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
 #
-# Needs a clone, Rust and a C compiler. Runs as any user, root too, and touches nothing outside target/ and temporary
-# directories; servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
+# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, Redis, Python) it installs with apt where there is apt
+# and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary directories, and
+# servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -73,10 +74,35 @@ fi
 if ! command -v openssl >/dev/null; then
     install_package openssl || fail "openssl is missing; install it (Debian: apt-get install openssl)"
 fi
+# Files on S3 are tested on a real server that speaks its API, which is a Python package: in an environment of its own.
+if ! command -v moto_server >/dev/null && [ ! -x target/tools/moto/bin/moto_server ]; then
+    # Debian has the module for environments in a package of its own.
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        install_package python3-venv || fail "python3 with its module venv is missing; install it (Debian: apt-get install python3-venv)"
+    fi
+    say "Installing moto, an S3 server for the tests (once)"
+    python3 -m venv target/tools/moto
+    target/tools/moto/bin/pip install --quiet 'moto[s3,server]==5.2.1'
+fi
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 rust_found=$(rustc --version) ||
     fail "the toolchain of rust-toolchain.toml cannot be used; try: rustup toolchain install"
 say "Testing with $rust_found (Rust $rust_wanted or later is needed)"
+
+# A server with the DynamoDB API, for the tests of readings there. It is built from its sources, once: about two minutes.
+dynamodb_emulator() {
+    local version=3.0.0 tools=$PWD/target/tools
+    PATH="$tools/bin:$PATH"
+    if [ ! -x "$tools/bin/dynoxide" ] || [ "$(cat "$tools/dynoxide.version" 2>/dev/null)" != "$version" ]; then
+        say "Installing dynoxide $version, a DynamoDB emulator"
+        cargo install --quiet --locked --force --root "$tools" --target-dir "$tools/build" "dynoxide-rs@$version" ||
+            fail "dynoxide, a DynamoDB emulator, cannot be installed; try: cargo install --locked dynoxide-rs@$version"
+        rm -rf "$tools/build"
+        echo "$version" >"$tools/dynoxide.version"
+    fi
+}
+dynamodb_emulator
+export PATH
 
 if cargo nextest --version >/dev/null 2>&1; then
     say "Unit and integration tests (cargo nextest)"

@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
+use crate::floor_files;
+
 /// The argument that makes the benchmark this server.
 pub(crate) const ARGUMENT: &str = "--floor-server";
 
@@ -35,6 +37,7 @@ async fn accept() -> Result<()> {
         .route("/api/temperature", put(temperature))
         .route("/api/readings", post(readings))
         .route("/api/stats", get(|| answer(STATS)))
+        .merge(floor_files::router())
         .layer(DefaultBodyLimit::disable());
     loop {
         let (stream, _) = listener.accept().await?;

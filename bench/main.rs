@@ -2,8 +2,12 @@
 
 mod control;
 mod disk;
+#[cfg(feature = "cloud")]
+mod dynamodb;
+mod files;
 mod fleet;
 mod floor;
+mod floor_files;
 mod greeting;
 mod load;
 #[cfg(feature = "cloud")]
@@ -78,12 +82,17 @@ pub(crate) enum Scenario {
     Steady,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// Files up and down.
+    Files,
     /// The word of the greeting in SQLite and in Redis, and the front page.
     Greeting,
     /// Starts in an empty folder.
     Start,
     /// Todos, in SQLite and in a PostgreSQL of its own.
     Todos,
+    /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.
+    #[cfg(feature = "cloud")]
+    Dynamodb,
 }
 
 fn main() -> Result<()> {

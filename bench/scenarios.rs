@@ -40,9 +40,12 @@ impl Run {
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
+            Scenario::Files => self.files().await,
             Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
             Scenario::Todos => self.todos().await,
+            #[cfg(feature = "cloud")]
+            Scenario::Dynamodb => self.dynamodb().await,
         }
     }
 

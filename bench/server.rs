@@ -41,10 +41,27 @@ impl Server {
         Self::start(command)
     }
 
+    /// The product with readings on DynamoDB.
+    #[cfg(feature = "cloud")]
+    pub(crate) fn on_dynamodb(data: &Path, url: &str) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fieldstation"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.args(["--readings", url]).arg("--data").arg(data);
+        command.envs(crate::dynamodb::ENVIRONMENT);
+        Self::start(command)
+    }
+
     /// The same stack, which stores nothing: this program again.
     pub(crate) fn floor() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(floor::ARGUMENT);
+        Self::start(command)
+    }
+
+    /// The same in a folder, where it may keep files.
+    pub(crate) fn floor_in(directory: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(floor::ARGUMENT).current_dir(directory);
         Self::start(command)
     }
 

@@ -4,9 +4,12 @@ use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
 
+use tracing::{info, warn};
+
 use crate::config::{Config, StoreName};
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
+use crate::files::{self, FileStore};
 use crate::greeting::{self, GreetingStore};
 use crate::health::Check;
 use crate::readings::embedded::EmbeddedOptions;
@@ -19,10 +22,12 @@ use crate::todos::{self, TodoStore};
 pub struct App {
     /// Where readings live.
     pub readings: Arc<dyn ReadingStore>,
-    /// Where the word of the greeting lives.
-    pub greeting: Arc<dyn GreetingStore>,
+    /// Where device files live.
+    pub files: Arc<dyn FileStore>,
     /// Where todos live.
     pub todos: Arc<dyn TodoStore>,
+    /// Where the word of the greeting lives.
+    pub greeting: Arc<dyn GreetingStore>,
     /// What the embedded stores other than readings share, when there are any.
     station: Option<Arc<StationDatabase>>,
 }
@@ -51,13 +56,25 @@ impl App {
             readers_max: config.exports_max as usize + 4,
             ..EmbeddedOptions::default()
         };
-        let readings = readings::open(&config.readings, || embedded.directory(), options)?;
-        let greeting = greeting::open(&config.greeting, || embedded.station())?;
+        let readings = readings::open(
+            &config.readings,
+            || embedded.directory(),
+            options,
+            // Before the request ends by itself, so that what was not stored can be named.
+            config.request_timeout_seconds.duration().mul_f64(0.75),
+        )?;
+        let files = files::open(
+            &config.files,
+            || embedded.directory(),
+            || embedded.station(),
+        )?;
         let todos = todos::open(config.todos.as_ref(), Path::new(""), || embedded.station())?;
+        let greeting = greeting::open(&config.greeting, || embedded.station())?;
         Ok(Self {
             readings,
-            greeting,
+            files,
             todos,
+            greeting,
             station: embedded.station.into_inner(),
         })
     }
@@ -67,6 +84,7 @@ impl App {
         let is_needed = |name| needed.contains(&name);
         vec![
             check!("readings", self.readings, is_needed(StoreName::Readings)),
+            check!("files", self.files, is_needed(StoreName::Files)),
             check!("todos", self.todos, is_needed(StoreName::Todos)),
             check!("greeting", self.greeting, is_needed(StoreName::Greeting)),
         ]
@@ -96,6 +114,15 @@ impl App {
         tokio::select! {
             failure = self.readings.failed() => failure,
             failure = station => failure,
+        }
+    }
+
+    /// Removes what a crash left behind, beside the requests.
+    pub async fn sweep(&self) {
+        match self.files.sweep().await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "files that were never completed are removed"),
+            Err(error) => warn!(%error, "cannot remove files that were never completed"),
         }
     }
 }

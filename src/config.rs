@@ -24,6 +24,8 @@ pub enum LogFormat {
 pub enum StoreName {
     /// Temperature readings.
     Readings,
+    /// Device files.
+    Files,
     /// The task list.
     Todos,
     /// The word of the greeting.
@@ -52,7 +54,8 @@ pub struct Config {
     )]
     pub data: PathBuf,
 
-    /// Where readings live. `sqlite:` keeps them in the data directory.
+    /// Where readings live. `sqlite:` keeps them in the data directory; `dynamodb://PREFIX?region=…&endpoint=…` in two DynamoDB
+    /// tables, which any number of servers share. Credentials, and the region if it is not given, come from where AWS tools look.
     #[arg(
         long,
         env = "FIELDSTATION_READINGS",
@@ -61,6 +64,17 @@ pub struct Config {
         hide_env_values = true
     )]
     pub readings: BackendUrl,
+
+    /// Where device files live. `file:` keeps them in the data directory; `s3://bucket/prefix` in a bucket, with
+    /// `?region=…&endpoint=…` for one that is not Amazon's. Credentials come from where AWS tools look for them.
+    #[arg(
+        long,
+        env = "FIELDSTATION_FILES",
+        default_value = "file:",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub files: BackendUrl,
 
     /// Where todos live. `sqlite:` keeps them in the data directory;
     /// `postgres://user:password@host:port/database?sslmode=verify-full` in PostgreSQL. [default: what a file manifest.json in
@@ -135,6 +149,14 @@ pub struct Config {
     /// Memory for all batches that are being received at a time, in bytes; beyond it they are refused with 503.
     #[arg(long, env = "FIELDSTATION_INGEST_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES", value_parser = positive())]
     pub ingest_bytes_max: u64,
+
+    /// Largest device file, in bytes; larger ones are refused with 413.
+    #[arg(long, env = "FIELDSTATION_UPLOAD_BYTES_MAX", default_value_t = 5 << 30, value_name = "BYTES", value_parser = positive())]
+    pub upload_bytes_max: u64,
+
+    /// How many device files may be sent or fetched at a time; one more is refused with 503. Each takes up to 1 MiB of memory.
+    #[arg(long, env = "FIELDSTATION_TRANSFERS_MAX", default_value_t = 128, value_name = "COUNT", value_parser = positive())]
+    pub transfers_max: u64,
 
     /// How many exports may be under way at a time, 1 to 7; one more is refused with 503. Each holds a snapshot.
     #[arg(long, env = "FIELDSTATION_EXPORTS_MAX", default_value_t = 4, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=7))]

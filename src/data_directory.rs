@@ -67,6 +67,17 @@ impl DataDirectory {
         self.path.join(name)
     }
 
+    /// A directory in it, created if it is missing, and there for good when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create_directory(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.join(name);
+        create_durably(&path)
+            .map_err(|error| failed(&path, "cannot create the directory", error))?;
+        Ok(path)
+    }
+
     /// Makes the names of files just created in it durable.
     ///
     /// # Errors

@@ -22,11 +22,12 @@ pub enum StoreErrorKind {
     Internal,
 }
 
-/// A store's operation that failed, with nothing of it done.
+/// A store's operation that failed, with nothing of it done unless it says otherwise.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
+    unstored: Vec<usize>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -36,8 +37,16 @@ impl StoreError {
         Self {
             kind,
             message: message.into(),
+            unstored: Vec::new(),
             source: None,
         }
+    }
+
+    /// Names the items, by their indices in what was to be written, that are not known to be stored; the others are.
+    #[must_use]
+    pub fn with_unstored(mut self, indices: Vec<usize>) -> Self {
+        self.unstored = indices;
+        self
     }
 
     /// Adds the error below it, for the log.
@@ -50,6 +59,11 @@ impl StoreError {
     /// What a caller can act on.
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// The items that are not known to be stored, by their indices, when a write ended half-way; empty when it is all of them.
+    pub fn unstored(&self) -> &[usize] {
+        &self.unstored
     }
 
     /// The message without the errors below it.

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod data_directory;
 pub mod error;
+pub mod files;
 pub mod front;
 pub mod greeting;
 pub mod health;

@@ -6,16 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::files::http::FileLimits;
 use crate::greeting::http::GreetingLimits;
 use crate::http::layers::Edge;
 use crate::http::{Problem, ProblemKind};
 use crate::instance::Instance;
 use crate::readings::http::ReadingLimits;
 use crate::todos::http::TodoLimits;
-use crate::{front, greeting, health, readings, todos};
+use crate::{files, front, greeting, health, readings, todos};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -35,6 +37,11 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_bytes_max: limits.body_bytes_max,
         body_idle: limits.body_idle,
     };
+    let file_limits = FileLimits {
+        upload_bytes_max: config.upload_bytes_max,
+        transfers_max: memory(config.transfers_max).min(Semaphore::MAX_PERMITS),
+        body_idle: config.body_idle_seconds.duration(),
+    };
     let router = Router::new()
         .merge(front::router(app, config.listen))
         .merge(health::router(
@@ -48,6 +55,7 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         ))
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
         .merge(todos::http::router(Arc::clone(&app.todos), todo_limits))
+        .merge(files::http::router(Arc::clone(&app.files), file_limits))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();
@@ -74,6 +82,9 @@ async fn method_not_allowed(request: Request) -> Problem {
     let hint = match *request.method() {
         Method::POST if request.uri().path() == "/api/temperature" => {
             "; a single reading is sent with PUT, a batch with POST to /api/readings"
+        }
+        Method::POST if request.uri().path().starts_with("/api/devices/") => {
+            "; a file is sent with PUT"
         }
         _ => "",
     };

@@ -20,6 +20,7 @@ const APPLICATION_ID: i32 = 0x4653_5453;
 
 /// The changes that make the tables, in order; the number of the last one that ran is the file's `user_version`.
 const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001-files.sql"),
     include_str!("../migrations/sqlite/0002-todos.sql"),
     include_str!("../migrations/sqlite/0003-greeting.sql"),
 ];

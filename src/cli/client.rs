@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Request, Response, StatusCode};
+use reqwest::{Request, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::server_url::{ServerUrl, plain_text};
@@ -179,11 +179,41 @@ impl Client {
         }
     }
 
+    /// Sends a request whose body is a stream, made anew for each try, until it is answered with something else than "try again
+    /// later". It must be safe to send again.
+    ///
+    /// # Errors
+    /// As [`Client::call`], and those of `make`.
+    pub(crate) async fn send(
+        &self,
+        make: impl AsyncFn() -> anyhow::Result<Request>,
+        mut on_retry: impl FnMut(&CallError),
+    ) -> anyhow::Result<()> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let request = make().await?;
+            let url = request.url().clone();
+            let failure = match self.http.execute(request).await {
+                Ok(response) => match accepted(&url, response, attempts).await {
+                    Ok(_) => return Ok(()),
+                    Err(failure) => failure,
+                },
+                Err(error) => Failure::no_answer(&url, attempts, &error),
+            };
+            if !failure.again || attempts >= self.patience.attempts_max {
+                return Err(failure.error.into());
+            }
+            on_retry(&failure.error);
+            tokio::time::sleep(pause(attempts, failure.retry_after)).await;
+        }
+    }
+
     async fn attempt(&self, request: &Request, attempts: u32) -> Result<Bytes, Failure> {
         let mut response = self.begin(request, attempts, true).await?;
         read_body(&mut response)
             .await
-            .map_err(|error| Failure::no_answer(request, attempts, &error))
+            .map_err(|error| Failure::no_answer(request.url(), attempts, &error))
     }
 
     async fn begin(
@@ -203,51 +233,56 @@ impl Client {
         if whole {
             *copy.timeout_mut() = Some(self.patience.timeout);
         }
-        let mut response = self
+        let response = self
             .http
             .execute(copy)
             .await
-            .map_err(|error| Failure::no_answer(request, attempts, &error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
-        let location = response
-            .headers()
-            .get(reqwest::header::LOCATION)
-            .and_then(|value| value.to_str().ok().map(str::to_owned));
-        let detail = match (location, read_body(&mut response).await) {
-            (Some(location), _) if status.is_redirection() => {
-                format!("it is at {location}; use that URL")
-            }
-            (_, Ok(body)) => detail(&body),
-            (_, Err(error)) => reason(&error),
-        };
-        let again = matches!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::BAD_GATEWAY
-                | StatusCode::GATEWAY_TIMEOUT
-                | StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::REQUEST_TIMEOUT
-        );
-        Err(Failure {
-            again,
-            uncertain: true,
-            retry_after,
-            error: CallError::Status {
-                url: url(),
-                attempts,
-                status,
-                detail,
-            },
-        })
+            .map_err(|error| Failure::no_answer(request.url(), attempts, &error))?;
+        accepted(request.url(), response, attempts).await
     }
+}
+
+/// The answer, if its status is a 2xx.
+async fn accepted(url: &Url, mut response: Response, attempts: u32) -> Result<Response, Failure> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let location = response
+        .headers()
+        .get(reqwest::header::LOCATION)
+        .and_then(|value| value.to_str().ok().map(str::to_owned));
+    let detail = match (location, read_body(&mut response).await) {
+        (Some(location), _) if status.is_redirection() => {
+            format!("it is at {location}; use that URL")
+        }
+        (_, Ok(body)) => detail(&body),
+        (_, Err(error)) => reason(&error),
+    };
+    let again = matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::GATEWAY_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::REQUEST_TIMEOUT
+    );
+    Err(Failure {
+        again,
+        uncertain: true,
+        retry_after,
+        error: CallError::Status {
+            url: plain_text(url),
+            attempts,
+            status,
+            detail,
+        },
+    })
 }
 
 /// One try that came to nothing.
@@ -269,13 +304,13 @@ impl Failure {
         }
     }
 
-    fn no_answer(request: &Request, attempts: u32, error: &reqwest::Error) -> Self {
+    fn no_answer(url: &Url, attempts: u32, error: &reqwest::Error) -> Self {
         Self {
             again: !error.is_builder(),
             uncertain: !error.is_connect(),
             retry_after: None,
             error: CallError::NoAnswer {
-                url: plain_text(request.url()),
+                url: plain_text(url),
                 attempts,
                 reason: reason(error),
             },

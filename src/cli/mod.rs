@@ -1,11 +1,15 @@
 //! The command line: one file per command.
 
 mod client;
+mod download;
 mod duration;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod export;
 mod failure;
 mod healthcheck;
 mod import;
+mod migrate;
 mod progress;
 mod runtime;
 mod serve;
@@ -14,6 +18,7 @@ mod simulate;
 mod standard_output;
 mod target;
 mod todo;
+mod upload;
 mod verify;
 mod wire;
 
@@ -45,6 +50,10 @@ enum Command {
     Import(Box<import::Arguments>),
     /// Write readings to a file or to standard output.
     Export(export::Arguments),
+    /// Send a file to a server, as a device's file.
+    Upload(upload::Arguments),
+    /// Fetch a device's file from a server.
+    Download(download::Arguments),
     /// Ask a server whether it is ready, and exit accordingly.
     Healthcheck(healthcheck::Arguments),
     /// Check everything in a data directory, and recount it.
@@ -53,6 +62,11 @@ enum Command {
     Simulate(Box<simulate::Arguments>),
     /// List, add, complete and remove the todos of a server.
     Todo(todo::Arguments),
+    /// Copy readings from one backend into another, and compare both.
+    Migrate(Box<migrate::Arguments>),
+    /// Make or recount the DynamoDB tables of the readings.
+    #[cfg(feature = "cloud")]
+    Dynamodb(Box<dynamodb::Arguments>),
 }
 
 const LONG_HELP: &str = "\
@@ -77,10 +91,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Import(arguments) => import::run(*arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Upload(arguments) => upload::run(arguments),
+        Command::Download(arguments) => download::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),
         Command::Todo(arguments) => todo::run(arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        #[cfg(feature = "cloud")]
+        Command::Dynamodb(arguments) => dynamodb::run(*arguments),
     }
 }
 

@@ -21,8 +21,16 @@ impl<'a> Page<'a> {
     /// # Errors
     /// 400 when the limit is not 1 to [`LIMIT_MAX`].
     pub fn from_query(query: &'a Query) -> Result<Self, Problem> {
+        Self::from_query_or(query, LIMIT_DEFAULT)
+    }
+
+    /// [`Page::from_query`] with another limit where none is given.
+    ///
+    /// # Errors
+    /// As [`Page::from_query`].
+    pub fn from_query_or(query: &'a Query, limit_default: usize) -> Result<Self, Problem> {
         Ok(Self {
-            limit: query.number("limit", 1, LIMIT_MAX, LIMIT_DEFAULT)?,
+            limit: query.number("limit", 1, LIMIT_MAX, limit_default)?,
             cursor: query.get("cursor"),
         })
     }

@@ -25,8 +25,8 @@ pub enum ProblemKind {
     InvalidTodo,
     /// No such todo.
     UnknownTodo,
-    /// What is to be changed is another version than the client has seen.
-    PreconditionFailed,
+    /// A device without a file.
+    UnknownFile,
     /// The route exists, with other methods.
     MethodNotAllowed,
     /// None of the accepted formats can be given.
@@ -35,6 +35,12 @@ pub enum ProblemKind {
     RequestTooSlow,
     /// More bytes than are accepted.
     BodyTooLarge,
+    /// What arrived is not what the digest sent with it says.
+    DigestMismatch,
+    /// What is there is not what the condition of the request asks for.
+    PreconditionFailed,
+    /// None of the bytes that are asked for are there.
+    RangeNotSatisfiable,
     /// A content type or encoding that is not understood.
     UnsupportedMediaType,
     /// More is under way than is taken in at a time.
@@ -57,7 +63,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidReading,
         Self::InvalidBatch,
         Self::InvalidWord,
@@ -68,11 +74,14 @@ impl ProblemKind {
         Self::UnknownSensor,
         Self::InvalidTodo,
         Self::UnknownTodo,
-        Self::PreconditionFailed,
+        Self::UnknownFile,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTooSlow,
         Self::BodyTooLarge,
+        Self::DigestMismatch,
+        Self::PreconditionFailed,
+        Self::RangeNotSatisfiable,
         Self::UnsupportedMediaType,
         Self::Overloaded,
         Self::Unavailable,
@@ -132,11 +141,7 @@ impl ProblemKind {
                 "The todo is not accepted",
             ),
             Self::UnknownTodo => ("unknown-todo", S::NOT_FOUND, "There is no such todo"),
-            Self::PreconditionFailed => (
-                "precondition-failed",
-                S::PRECONDITION_FAILED,
-                "It has been changed meanwhile",
-            ),
+            Self::UnknownFile => ("unknown-file", S::NOT_FOUND, "The device has no file"),
             Self::MethodNotAllowed => (
                 "method-not-allowed",
                 S::METHOD_NOT_ALLOWED,
@@ -156,6 +161,21 @@ impl ProblemKind {
                 "body-too-large",
                 S::PAYLOAD_TOO_LARGE,
                 "The body is too large",
+            ),
+            Self::DigestMismatch => (
+                "digest-mismatch",
+                S::BAD_REQUEST,
+                "What arrived is not what was sent",
+            ),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                S::PRECONDITION_FAILED,
+                "What is there is something else",
+            ),
+            Self::RangeNotSatisfiable => (
+                "range-not-satisfiable",
+                S::RANGE_NOT_SATISFIABLE,
+                "The file has no such part",
             ),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",

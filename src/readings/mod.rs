@@ -1,5 +1,7 @@
 //! Temperature readings: the words of the domain, the promise every backend keeps, the routes, the backends.
 
+#[cfg(feature = "cloud")]
+pub mod dynamodb;
 pub mod embedded;
 pub mod http;
 pub mod ingest;
@@ -8,6 +10,7 @@ mod stats;
 mod temperature;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -78,6 +81,9 @@ pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 /// * A write that failed with an error left nothing behind, with one exception: after
 ///   [`StoreErrorKind::Unavailable`] it may or may not be stored, and sending
 ///   it again is safe.
+///
+/// A backend that cannot hold a batch of any size in one transaction says up to which size a batch is one; a larger one is stored
+/// in pieces, each of which keeps these promises, and [`StoreError::unstored`] names what is missing when it ended half-way.
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
     /// Stores a batch. Of two readings in it for the same sensor and moment the later stands.
@@ -134,7 +140,8 @@ pub trait ReadingStore: Send + Sync {
 }
 
 /// Opens the backend that a URL's scheme picks. Blocks until it is ready. `directory` is called only for a backend that lives in
-/// the data directory, so that a URL with a mistake in it leaves no trace.
+/// the data directory, so that a URL with a mistake in it leaves no trace. `write_deadline` is for a backend that may have to wait
+/// for others: how long until a write is given up.
 ///
 /// # Errors
 /// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
@@ -142,6 +149,7 @@ pub fn open(
     url: &BackendUrl,
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
     options: embedded::EmbeddedOptions,
+    write_deadline: Duration,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => {
@@ -154,11 +162,39 @@ pub fn open(
                 "readings are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
             ),
         )),
+        ("dynamodb", _) => open_dynamodb(url, options.sensors_max as u64, write_deadline),
         (scheme, _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
-                "there is no backend for readings with the scheme {scheme}; this binary knows sqlite:"
+                "there is no backend for readings with the scheme {scheme}; this binary knows sqlite: and dynamodb:"
             ),
         )),
     }
+}
+
+#[cfg(feature = "cloud")]
+fn open_dynamodb(
+    url: &BackendUrl,
+    sensors_max: u64,
+    write_deadline: Duration,
+) -> Result<Arc<dyn ReadingStore>, StoreError> {
+    let options = dynamodb::DynamoOptions {
+        sensors_max,
+        write_deadline,
+        ..dynamodb::DynamoOptions::default()
+    };
+    let store = dynamodb::DynamoStore::open_blocking(url, options)?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "cloud"))]
+fn open_dynamodb(
+    url: &BackendUrl,
+    _sensors_max: u64,
+    _write_deadline: Duration,
+) -> Result<Arc<dyn ReadingStore>, StoreError> {
+    Err(StoreError::new(
+        StoreErrorKind::Unsupported,
+        format!("{url}: this binary was built without the feature `cloud`, which DynamoDB takes"),
+    ))
 }

@@ -11,6 +11,8 @@ mod api;
 mod cli;
 mod conformance;
 mod crash;
+#[cfg(feature = "cloud")]
+mod dynamodb;
 mod embedded;
 #[cfg(feature = "cloud")]
 mod postgres;

@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::ReadingRoutes;
 use super::wire;
+use crate::error::StoreError;
 use crate::http::extract::RawQuery;
 use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind, body};
@@ -39,7 +40,11 @@ pub(super) async fn record(
         return Err(rejected_batch(&parsed));
     }
     let batch = std::mem::take(&mut parsed.batch);
-    let outcome = routes.store.record(batch, mode).await?;
+    let outcome = routes
+        .store
+        .record(batch, mode)
+        .await
+        .map_err(|error| failed_batch(error, &parsed))?;
     parsed.refuse(&outcome.refused);
     Ok(wire::json(summary(&outcome, &parsed)))
 }
@@ -186,6 +191,32 @@ fn rejected_batch(parsed: &Parsed) -> Problem {
     );
     Problem::new(ProblemKind::InvalidBatch, detail)
         .with_member("rejected", parsed.rejected.to_string().into_bytes())
+        .with_member("errors", errors)
+}
+
+/// A batch that the store took a part of, at most: what is not known to be stored is named.
+fn failed_batch(error: StoreError, parsed: &Parsed) -> Problem {
+    const NAMED_MAX: usize = 100;
+    let unstored = error.unstored();
+    if unstored.is_empty() {
+        return Problem::from(error);
+    }
+    let mut errors = vec![b'['];
+    for (at, index) in unstored.iter().take(NAMED_MAX).enumerate() {
+        if at > 0 {
+            errors.push(b',');
+        }
+        let rejection = Rejection {
+            position: parsed.position(*index),
+            field: None,
+            reason: "is not known to be stored".to_owned(),
+        };
+        write_rejection(&mut errors, parsed.place, &rejection);
+    }
+    errors.push(b']');
+    let count = unstored.len().to_string().into_bytes();
+    Problem::from(error)
+        .with_member("unstored", count)
         .with_member("errors", errors)
 }
 

@@ -2,6 +2,7 @@
 
 mod export;
 mod fake;
+mod files;
 mod healthcheck;
 mod import;
 mod liar;

@@ -1,5 +1,6 @@
 //! What every backend promises, each behaviour a test by name on each backend.
 
+mod files;
 mod greeting;
 pub mod oracle;
 mod readings;

@@ -21,6 +21,18 @@ macro_rules! suite {
                 }
             )*
         }
+
+        #[cfg(feature = "cloud")]
+        mod dynamodb {
+            $(
+                #[tokio::test]
+                async fn $behaviour() {
+                    let backend = crate::dynamodb::Backend::new().await;
+                    super::$behaviour(backend.store()).await;
+                    backend.close().await;
+                }
+            )*
+        }
     };
 }
 

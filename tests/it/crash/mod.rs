@@ -6,6 +6,7 @@
 
 mod audit;
 mod disk;
+mod files;
 mod keys;
 mod writer;
 
@@ -17,7 +18,7 @@ use futures_util::future;
 
 use self::audit::audit;
 use self::writer::{Habit, Writer};
-use crate::support::{Random, Server};
+use crate::support::{Random, Server, setting};
 
 /// Connections that write at once.
 const WRITERS: usize = 16;
@@ -25,18 +26,6 @@ const WRITERS: usize = 16;
 const KILL_AFTER_MAX: Duration = Duration::from_millis(400);
 /// Kills of the store with much data.
 const BULK_KILLS: u64 = 3;
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a setting of the tests, not of the server"
-)]
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
-    )
-}
 
 fn kills() -> u64 {
     setting("FIELDSTATION_CRASH_KILLS")

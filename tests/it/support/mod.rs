@@ -3,25 +3,43 @@
 mod bodies;
 mod client;
 #[cfg(feature = "cloud")]
+mod dynamodb;
 mod faults;
+mod files;
 #[cfg(feature = "cloud")]
 mod postgres;
 mod random;
 mod raw;
 #[cfg(feature = "cloud")]
 mod redis;
+#[cfg(feature = "cloud")]
+mod s3;
+#[cfg(feature = "cloud")]
+mod s3_files;
 mod server;
+mod transfer;
+#[cfg(feature = "cloud")]
+mod wire;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
 #[cfg(feature = "cloud")]
+pub use dynamodb::DynamoServer;
 pub use faults::{Fault, FaultProxy};
+pub use files::{FileBackend, FolderBackend};
 #[cfg(feature = "cloud")]
 pub use postgres::Database;
-pub use random::Random;
+pub use random::{Random, setting};
 pub use raw::{Raw, RawAnswer};
 #[cfg(feature = "cloud")]
 pub use redis::RedisServer;
 #[cfg(feature = "cloud")]
+pub use s3::S3Server;
+#[cfg(feature = "cloud")]
+pub use s3_files::S3Backend;
+#[cfg(feature = "cloud")]
 pub use server::Exited;
 pub use server::{Server, run};
+pub use transfer::{BOUNDARY, endless, form, random_bytes};
+#[cfg(feature = "cloud")]
+pub use wire::CountingProxy;

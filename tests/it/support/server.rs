@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::Client;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
+
 /// How long a machine under load may take for a start or a stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,6 +29,9 @@ struct Setup {
     /// Port 0 takes a free one.
     listen: SocketAddr,
     arguments: Vec<String>,
+    /// Where readings live when the tests are to run on DynamoDB.
+    #[cfg(feature = "cloud")]
+    dynamodb: Option<Arc<super::DynamoServer>>,
     /// The size beyond which the process cannot write to a file, in units of 512 bytes.
     file_blocks_max: Option<u64>,
 }
@@ -66,6 +70,8 @@ impl Server {
             directory: Arc::clone(directory),
             listen: ANY_PORT,
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            #[cfg(feature = "cloud")]
+            dynamodb: for_all_tests(arguments),
             file_blocks_max: None,
         })
     }
@@ -76,6 +82,8 @@ impl Server {
             directory: Arc::clone(directory),
             listen: ANY_PORT,
             arguments: Vec::new(),
+            #[cfg(feature = "cloud")]
+            dynamodb: None,
             file_blocks_max: Some(file_blocks_max),
         };
         Self::launch(setup).unwrap()
@@ -99,6 +107,10 @@ impl Server {
             .arg(setup.directory.path().join("data"))
             .args(&setup.arguments)
             .current_dir(setup.directory.path());
+        #[cfg(feature = "cloud")]
+        if let Some(dynamodb) = &setup.dynamodb {
+            command.args(["--readings", &dynamodb.url()]);
+        }
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
@@ -198,6 +210,27 @@ impl Server {
     }
 }
 
+/// Tables for a server whose arguments do not say where readings live, when `FIELDSTATION_TEST_READINGS=dynamodb` asks for the
+/// tests of the API to run on them.
+#[cfg(feature = "cloud")]
+fn for_all_tests(arguments: &[&str]) -> Option<Arc<super::DynamoServer>> {
+    // Not a setting of the program.
+    #[allow(clippy::disallowed_methods)]
+    let wanted = std::env::var("FIELDSTATION_TEST_READINGS").ok()?;
+    assert_eq!(wanted, "dynamodb", "FIELDSTATION_TEST_READINGS");
+    if arguments.contains(&"--readings") {
+        return None;
+    }
+    let dynamodb = Arc::new(super::DynamoServer::start());
+    let url = dynamodb.url();
+    let made = run(
+        Path::new("."),
+        &["dynamodb", "create-tables", "--readings", &url],
+    );
+    assert_eq!(made.code, Some(0), "{}", made.output);
+    Some(dynamodb)
+}
+
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server at {}", self.address)
@@ -221,8 +254,10 @@ struct Process {
 impl Process {
     fn spawn(command: &mut Command) -> Self {
         // Settings of whoever runs the tests are none of theirs.
+        command.env_clear();
+        #[cfg(feature = "cloud")]
+        command.envs(super::dynamodb::ENVIRONMENT);
         let mut child = command
-            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

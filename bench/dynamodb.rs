@@ -1,0 +1,126 @@
+//! Readings on DynamoDB, on an emulator: what the server spends on a reading, and how many requests go over the wire for it.
+
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "shared with the tests, which may"
+)]
+#[path = "../tests/it/support/dynamodb.rs"]
+mod emulator;
+#[allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared with the tests, which may"
+)]
+#[path = "../tests/it/support/wire.rs"]
+mod wire;
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use self::emulator::DynamoServer;
+use self::wire::CountingProxy;
+use crate::control::Control;
+use crate::load::{self, Work, Worker};
+use crate::report::Rounds;
+use crate::rounds::{acknowledged, measure, recorders};
+use crate::scenarios::Run;
+use crate::server::Server;
+
+pub(crate) use self::emulator::ENVIRONMENT;
+
+const SENSORS: usize = 1_000;
+
+/// The server on tables of its own, and what counts its requests.
+struct Remote {
+    server: Server,
+    wire: CountingProxy,
+    _dynamo: DynamoServer,
+}
+
+impl Run {
+    pub(crate) async fn dynamodb(&mut self) -> Result<()> {
+        self.report.heading(
+            "dynamodb",
+            "readings on DynamoDB (an emulator on the same cores) beside the embedded store, 1,000 sensors",
+        );
+        self.beside_embedded("put", "single readings, 64 connections", 64, 1)
+            .await?;
+        self.beside_embedded("batch", "batches of 1,000, 4 connections", 4, 1_000)
+            .await
+    }
+
+    fn remote(&self, name: &str) -> Result<Remote> {
+        let dynamo = DynamoServer::start();
+        let made = Command::new(env!("CARGO_BIN_EXE_fieldstation"))
+            .args(["dynamodb", "create-tables", "--readings", &dynamo.url()])
+            .envs(ENVIRONMENT)
+            .output()?;
+        ensure!(made.status.success(), "the tables cannot be made");
+        let wire = CountingProxy::start(dynamo.address());
+        let url = DynamoServer::url_at(wire.address());
+        let server = Server::on_dynamodb(&self.data(&format!("dynamodb-{name}")), &url)?;
+        Ok(Remote {
+            server,
+            wire,
+            _dynamo: dynamo,
+        })
+    }
+
+    async fn beside_embedded(
+        &mut self,
+        name: &str,
+        what: &str,
+        connections: usize,
+        rows: usize,
+    ) -> Result<()> {
+        let Remote {
+            server: remote,
+            wire,
+            _dynamo,
+        } = self.remote(name)?;
+        let embedded = Server::product(&self.data(&format!("embedded-{name}")))?;
+        let mut workers = recorders(SENSORS, connections, rows)?;
+        let mut embedded_workers = workers.clone();
+        // Until every sensor is known, as in a fleet that has been running for a while.
+        load::run(remote.address, &mut workers, self.round()).await?;
+        let (mut rounds, mut embedded_rounds) = (Rounds::default(), Rounds::default());
+        let (mut requests, mut readings) = (0, 0);
+        for _ in 0..self.options.rounds {
+            let before = (wire.requests(), acknowledged(&workers).count());
+            rounds.push(measure(&remote, &mut workers, self.round()).await?);
+            requests += wire.requests() - before.0;
+            readings += acknowledged(&workers).count() - before.1;
+            embedded_rounds.push(measure(&embedded, &mut embedded_workers, self.round()).await?);
+        }
+        let heading = format!("dynamodb: {what}");
+        println!("   {heading}");
+        self.report.rounds(&heading, "readings", &rounds, None);
+        let each = readings as f64 / requests as f64;
+        self.report
+            .value(&heading, "readings a request to DynamoDB", each, "");
+        let heading = format!("embedded: {what}");
+        println!("   {heading}");
+        self.report
+            .rounds(&heading, "readings", &embedded_rounds, None);
+        Control::new(remote.address).verify(&acknowledged(&workers))?;
+
+        let mut readers = vec![Worker::unpaced(Work::get("/api/stats")); 64];
+        let mut rounds = Rounds::default();
+        for _ in 0..self.options.rounds {
+            rounds.push(measure(&remote, &mut readers, self.round()).await?);
+        }
+        let heading = "dynamodb: GET /api/stats, 64 connections";
+        println!("   {heading}");
+        self.report.rounds(heading, "requests", &rounds, None);
+        remote.stop()?;
+        embedded.stop()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! The rows of `station.db`: which blob is a device's file.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::blobs::BlobName;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::{
+    Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Page, Publication,
+    Removal,
+};
+use crate::station::StationDatabase;
+use crate::timestamp::Timestamp;
+
+/// The table `files`.
+#[derive(Clone, Debug)]
+pub(super) struct Catalog {
+    station: Arc<StationDatabase>,
+}
+
+/// A device's row.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) info: FileInfo,
+    pub(super) blob: BlobName,
+}
+
+impl Catalog {
+    pub(super) fn new(station: Arc<StationDatabase>) -> Self {
+        Self { station }
+    }
+
+    pub(super) fn ready(&self) -> Result<(), StoreError> {
+        self.station.ready()
+    }
+
+    pub(super) async fn find(&self, device: &DeviceId) -> Result<Option<Entry>, StoreError> {
+        let device = device.clone();
+        self.station
+            .read("look up a file", move |transaction| {
+                Ok(find(transaction, &device)?.transpose()?)
+            })
+            .await
+    }
+
+    pub(super) async fn list(
+        &self,
+        after: Option<&DeviceId>,
+        limit: usize,
+    ) -> Result<Page<DeviceId>, StoreError> {
+        // No id is empty, so every id comes after the empty text.
+        let after = after.map_or("", DeviceId::as_str).to_owned();
+        self.station
+            .read("list the files", move |transaction| {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT device FROM files WHERE device > ?1 ORDER BY device LIMIT ?2",
+                )?;
+                let mut rows = statement.query(params![after, limit as i64 + 1])?;
+                let mut items = Vec::new();
+                while let Some(row) = rows.next()? {
+                    items.push(device_id(row.get_ref(0)?.as_str().map_err(odd)?)?);
+                }
+                let more = items.len() > limit;
+                items.truncate(limit);
+                Ok(Page { items, more })
+            })
+            .await
+    }
+
+    /// Makes a blob a device's file if the condition holds. Returns the blob that was its file before.
+    pub(super) async fn publish(
+        &self,
+        device: DeviceId,
+        blob: BlobName,
+        file: NewFile,
+        condition: Condition,
+    ) -> Result<(Publication, Option<BlobName>), StoreError> {
+        self.station
+            .write("publish a file", move |transaction| {
+                let current = find(transaction, &device)?.transpose()?;
+                let tag = current.as_ref().map(|entry| entry.info.tag());
+                if !condition.holds(tag.as_deref()) {
+                    return Ok((Publication::Refused, None));
+                }
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO files (device, blob, size_bytes, content_type, name, sha256, time_micros) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                         ON CONFLICT (device) DO UPDATE SET blob = ?2, size_bytes = ?3, content_type = ?4, \
+                         name = ?5, sha256 = ?6, time_micros = ?7",
+                    )?
+                    .execute(params![
+                        device.as_str(),
+                        &*blob,
+                        file.size_bytes as i64,
+                        file.content_type.as_str(),
+                        file.name.as_ref().map(FileName::as_str),
+                        file.digest.0,
+                        file.time.micros(),
+                    ])?;
+                let info = FileInfo { device, file };
+                Ok((Publication::Stored(info), current.map(|entry| entry.blob)))
+            })
+            .await
+    }
+
+    /// Removes a device's row if the condition holds. Returns the blob that was its file.
+    pub(super) async fn remove(
+        &self,
+        device: &DeviceId,
+        condition: Condition,
+    ) -> Result<(Removal, Option<BlobName>), StoreError> {
+        let device = device.clone();
+        self.station
+            .write("remove a file", move |transaction| {
+                let Some(current) = find(transaction, &device)?.transpose()? else {
+                    let removal = if condition.holds(None) {
+                        Removal::Missing
+                    } else {
+                        Removal::Refused
+                    };
+                    return Ok((removal, None));
+                };
+                if !condition.holds(Some(&current.info.tag())) {
+                    return Ok((Removal::Refused, None));
+                }
+                transaction
+                    .prepare_cached("DELETE FROM files WHERE device = ?1")?
+                    .execute([device.as_str()])?;
+                Ok((Removal::Removed, Some(current.blob)))
+            })
+            .await
+    }
+
+    /// Those of some names that no row has.
+    pub(super) async fn without_row(
+        &self,
+        names: Vec<BlobName>,
+    ) -> Result<Vec<BlobName>, StoreError> {
+        self.station
+            .read("look up files", move |transaction| {
+                let mut statement =
+                    transaction.prepare_cached("SELECT 1 FROM files WHERE blob = ?1")?;
+                let mut unknown = Vec::new();
+                for name in names {
+                    if !statement.exists([&*name])? {
+                        unknown.push(name);
+                    }
+                }
+                Ok(unknown)
+            })
+            .await
+    }
+}
+
+type Found<T> = Result<T, StoreError>;
+
+fn find(
+    transaction: &Transaction<'_>,
+    device: &DeviceId,
+) -> rusqlite::Result<Option<Found<Entry>>> {
+    transaction
+        .prepare_cached(
+            "SELECT blob, size_bytes, content_type, name, sha256, time_micros FROM files WHERE device = ?1",
+        )?
+        .query_row([device.as_str()], |row| entry(row, device))
+        .optional()
+}
+
+fn entry(row: &Row<'_>, device: &DeviceId) -> rusqlite::Result<Found<Entry>> {
+    let blob: String = row.get(0)?;
+    let size_bytes: i64 = row.get(1)?;
+    let content_type: String = row.get(2)?;
+    let name: Option<String> = row.get(3)?;
+    let digest: [u8; 32] = row.get(4)?;
+    let time_micros: i64 = row.get(5)?;
+    let file = || {
+        Some(NewFile {
+            size_bytes: u64::try_from(size_bytes).ok()?,
+            content_type: ContentType::new(&content_type)?,
+            name: match name {
+                None => None,
+                Some(name) => Some(FileName::new(&name)?),
+            },
+            digest: Digest(digest),
+            time: Timestamp::from_micros(time_micros)?,
+        })
+    };
+    Ok(file()
+        .map(|file| Entry {
+            info: FileInfo {
+                device: device.clone(),
+                file,
+            },
+            blob: blob.into(),
+        })
+        .ok_or_else(damaged))
+}
+
+fn device_id(text: &str) -> Found<DeviceId> {
+    DeviceId::new(text).map_err(|_| damaged())
+}
+
+fn odd(error: rusqlite::types::FromSqlError) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}
+
+/// A row that this program does not write.
+fn damaged() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Damaged,
+        "station.db is damaged: a row of a file is not what this program writes; restore a backup",
+    )
+}

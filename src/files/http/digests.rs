@@ -1,0 +1,266 @@
+//! Digests of what is sent and answered (RFC 9530): `Content-Digest` and `Repr-Digest`.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256, Sha512};
+use tokio::task::JoinHandle;
+
+use crate::files::Digest;
+use crate::http::{Problem, ProblemKind};
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+pub(super) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
+/// From so many bytes on hashing is worth the way to another thread.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// The value of `Repr-Digest`.
+pub(super) fn header_value(digest: &Digest) -> Option<HeaderValue> {
+    format!("sha-256=:{}:", STANDARD.encode(digest.0))
+        .parse()
+        .ok()
+}
+
+/// The digests that a request promises.
+#[derive(Debug, Default)]
+pub(super) struct Promised(Vec<(&'static str, Value)>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Value {
+    Sha256([u8; 32]),
+    Sha512([u8; 64]),
+}
+
+impl Promised {
+    /// Reads both headers. Algorithms that are not known are ignored, as RFC 9530 has it.
+    ///
+    /// # Errors
+    /// 400 when a header is not a dictionary of byte sequences, or one of them has the wrong length.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let mut promised = Vec::new();
+        for (name, shown) in [
+            (CONTENT_DIGEST, "Content-Digest"),
+            (REPR_DIGEST, "Repr-Digest"),
+        ] {
+            for value in headers.get_all(name) {
+                let malformed = || {
+                    Problem::new(
+                        ProblemKind::InvalidParameter,
+                        format!(
+                            "the header {shown} is not like `sha-256=:base64 of the 32 bytes:`"
+                        ),
+                    )
+                };
+                let text = value.to_str().map_err(|_| malformed())?;
+                for member in text.split(',') {
+                    let (algorithm, rest) = member.trim().split_once('=').ok_or_else(malformed)?;
+                    let (encoded, _parameters) = rest
+                        .strip_prefix(':')
+                        .and_then(|rest| rest.split_once(':'))
+                        .ok_or_else(malformed)?;
+                    let bytes = STANDARD.decode(encoded).map_err(|_| malformed())?;
+                    let value = match algorithm {
+                        "sha-256" => bytes.try_into().map(Value::Sha256),
+                        "sha-512" => bytes.try_into().map(Value::Sha512),
+                        _ => continue,
+                    };
+                    promised.push((shown, value.map_err(|_| malformed())?));
+                }
+            }
+        }
+        Ok(Self(promised))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What has to be calculated to check them.
+    pub(super) fn hashers(&self) -> Hashers {
+        let wants_sha512 = self
+            .0
+            .iter()
+            .any(|(_, value)| matches!(value, Value::Sha512(_)));
+        Hashers {
+            sha256: Sha256::new(),
+            sha512: wants_sha512.then(Sha512::new),
+        }
+    }
+
+    /// Checks that each is the digest of one of what was received: a form as a whole, or the file in it.
+    ///
+    /// # Errors
+    /// 400 naming the first that is not.
+    pub(super) fn check(&self, received: &[&Digests]) -> Result<(), Problem> {
+        for (name, value) in &self.0 {
+            let is_kept = received.iter().any(|digests| match value {
+                Value::Sha256(value) => digests.sha256.0 == *value,
+                Value::Sha512(value) => digests.sha512.as_deref() == Some(value),
+            });
+            if !is_kept {
+                return Err(Problem::new(
+                    ProblemKind::DigestMismatch,
+                    format!(
+                        "what arrived is not what {name} says; nothing was stored. Send it again"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Digests that are being calculated.
+#[derive(Clone, Debug)]
+pub(super) struct Hashers {
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+/// Digests that were calculated.
+#[derive(Debug)]
+pub(super) struct Digests {
+    pub(super) sha256: Digest,
+    sha512: Option<Box<[u8; 64]>>,
+}
+
+impl Hashers {
+    fn update(&mut self, pieces: &[Bytes]) {
+        for piece in pieces {
+            self.sha256.update(piece);
+            if let Some(sha512) = &mut self.sha512 {
+                sha512.update(piece);
+            }
+        }
+    }
+
+    fn finish(self) -> Digests {
+        Digests {
+            sha256: Digest(self.sha256.finalize().into()),
+            sha512: self.sha512.map(|sha512| Box::new(sha512.finalize().into())),
+        }
+    }
+}
+
+/// Calculates digests of what goes by, beside the thread that it goes by on.
+#[derive(Debug)]
+pub(super) struct Digester {
+    /// `None` while a thread has them.
+    hashers: Option<Hashers>,
+    hashing: Option<JoinHandle<Hashers>>,
+    pieces: Vec<Bytes>,
+    waiting_bytes: usize,
+}
+
+impl Digester {
+    pub(super) fn new(hashers: Hashers) -> Self {
+        Self {
+            hashers: Some(hashers),
+            hashing: None,
+            pieces: Vec::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), Problem> {
+        self.waiting_bytes += piece.len();
+        self.pieces.push(piece);
+        if self.waiting_bytes < BATCH_BYTES {
+            return Ok(());
+        }
+        let mut hashers = self.idle().await?;
+        let pieces = std::mem::take(&mut self.pieces);
+        self.waiting_bytes = 0;
+        self.hashing = Some(tokio::task::spawn_blocking(move || {
+            hashers.update(&pieces);
+            hashers
+        }));
+        Ok(())
+    }
+
+    /// The digests of everything.
+    pub(super) async fn finish(mut self) -> Result<Digests, Problem> {
+        let mut hashers = self.idle().await?;
+        hashers.update(&self.pieces);
+        Ok(hashers.finish())
+    }
+
+    async fn idle(&mut self) -> Result<Hashers, Problem> {
+        let lost = || Problem::new(ProblemKind::Internal, "calculating the digest was cut off");
+        match self.hashing.take() {
+            Some(hashing) => hashing.await.map_err(|error| lost().with_source(error)),
+            None => self.hashers.take().ok_or_else(lost),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promised(values: &[&str]) -> Result<Promised, Problem> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(REPR_DIGEST, value.parse().unwrap());
+        }
+        Promised::of(&headers)
+    }
+
+    fn digests(of: &'static str, promised: &Promised) -> Digests {
+        let mut hashers = promised.hashers();
+        hashers.update(&[Bytes::from(of)]);
+        hashers.finish()
+    }
+
+    /// Of `{"hello": "world"}` and a line break, from RFC 9530.
+    const BODY: &str = "{\"hello\": \"world\"}\n";
+    const SHA_256: &str = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
+    const SHA_512: &str = "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:";
+
+    #[test]
+    fn digests_of_the_rfc_are_checked() {
+        for values in [&[SHA_256][..], &[SHA_512], &[SHA_256, SHA_512]] {
+            let promised = promised(values).unwrap();
+            promised.check(&[&digests(BODY, &promised)]).unwrap();
+            let problem = promised.check(&[&digests("x", &promised)]).unwrap_err();
+            assert_eq!(problem.kind(), ProblemKind::DigestMismatch);
+            let (x, body) = (digests("x", &promised), digests(BODY, &promised));
+            promised.check(&[&x, &body]).unwrap();
+        }
+        let both = format!("md5=:AA==:, {SHA_256};p=1, {SHA_512}");
+        assert_eq!(promised(&[&both]).unwrap().0.len(), 2);
+        assert!(promised(&["md5=:AA==:"]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        for bad in [
+            "sha-256",
+            "sha-256=abc",
+            "sha-256=:AA==:",
+            "sha-256=:!:",
+            "sha-512=:AA==:",
+            "",
+        ] {
+            assert!(promised(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_digester_sees_every_byte_once() {
+        let mut digester = Digester::new(Promised::default().hashers());
+        let bytes: Bytes = (0..3 * BATCH_BYTES).map(|n| n as u8).collect();
+        for piece in [
+            &bytes[..5],
+            &bytes[5..BATCH_BYTES * 2],
+            &bytes[BATCH_BYTES * 2..],
+        ] {
+            digester.push(bytes.slice_ref(piece)).await.unwrap();
+        }
+        let digest = digester.finish().await.unwrap().sha256;
+        assert_eq!(digest.0, <[u8; 32]>::from(Sha256::digest(&bytes)));
+    }
+}

@@ -1,0 +1,326 @@
+//! `multipart/form-data` (RFC 7578) as it arrives: bytes in, heads and data out. Data is not copied, and what is kept between
+//! two pieces is no more than the head of a part.
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::memmem::Finder;
+use memchr::memrchr;
+
+use super::form_head::PartHead;
+
+/// The longest head of a part.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// A form has a field or a few.
+const PARTS_MAX: usize = 100;
+/// Blanks between a boundary and the end of its line, which hardly anybody sends.
+const PADDING_BYTES_MAX: usize = 100;
+
+const LINE_END: &[u8] = b"\r\n";
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// What comes next in a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FormEvent {
+    /// A part begins.
+    Part(PartHead),
+    /// Some of its bytes.
+    Data(Bytes),
+    /// It has ended.
+    PartEnd,
+}
+
+/// Why a body is not a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormError {
+    /// Something else than a line break or two hyphens.
+    #[error("a boundary of the form is followed by something else than a line break")]
+    Boundary,
+    /// More than [`HEAD_BYTES_MAX`] bytes without an end.
+    #[error("the head of a part of the form is longer than {HEAD_BYTES_MAX} bytes")]
+    LongHead,
+    /// Not UTF-8, or lines that are no headers.
+    #[error("the head of a part of the form cannot be read")]
+    Head,
+    /// More than [`PARTS_MAX`].
+    #[error("the form has more than {PARTS_MAX} parts")]
+    Parts,
+}
+
+/// Takes a form apart. After each [`FormParser::feed`], [`FormParser::next`] is to be called until it has nothing more.
+#[derive(Debug)]
+pub(crate) struct FormParser {
+    /// A line break, two hyphens and the boundary.
+    delimiter: Finder<'static>,
+    state: State,
+    /// What has not been looked at, or not to its end.
+    input: Bytes,
+    parts: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first boundary, where a text for people may stand.
+    Preamble,
+    Data,
+    /// Right behind a boundary.
+    Boundary,
+    Head,
+    /// Behind the last boundary.
+    End,
+}
+
+impl FormParser {
+    /// A form with this boundary.
+    pub(crate) fn new(boundary: &str) -> Self {
+        let delimiter = format!("\r\n--{boundary}");
+        Self {
+            delimiter: Finder::new(&delimiter).into_owned(),
+            state: State::Preamble,
+            // The first boundary may stand at the very beginning.
+            input: Bytes::from_static(LINE_END),
+            parts: 0,
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    pub(crate) fn feed(&mut self, piece: Bytes) {
+        if self.input.is_empty() {
+            self.input = piece;
+        } else {
+            let mut joined = BytesMut::from(std::mem::take(&mut self.input));
+            joined.extend_from_slice(&piece);
+            self.input = joined.freeze();
+        }
+    }
+
+    /// What comes next; `None` when it takes more of the body to know.
+    pub(crate) fn next(&mut self) -> Result<Option<FormEvent>, FormError> {
+        loop {
+            match self.state {
+                State::Preamble => match self.delimiter.find(&self.input) {
+                    Some(at) => {
+                        self.input.advance(at + self.delimiter.needle().len());
+                        self.state = State::Boundary;
+                    }
+                    None => {
+                        let kept = self.kept_bytes();
+                        self.input.advance(self.input.len() - kept);
+                        return Ok(None);
+                    }
+                },
+                State::Data => match self.delimiter.find(&self.input) {
+                    Some(0) => {
+                        self.input.advance(self.delimiter.needle().len());
+                        self.state = State::Boundary;
+                        return Ok(Some(FormEvent::PartEnd));
+                    }
+                    Some(at) => return Ok(Some(FormEvent::Data(self.input.split_to(at)))),
+                    None => {
+                        let data = self.input.split_to(self.input.len() - self.kept_bytes());
+                        return Ok((!data.is_empty()).then_some(FormEvent::Data(data)));
+                    }
+                },
+                State::Boundary => {
+                    if self.input.starts_with(b"--") {
+                        self.state = State::End;
+                        continue;
+                    }
+                    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+                    let padding = self.input.iter().take_while(|byte| is_blank(byte)).count();
+                    if padding > PADDING_BYTES_MAX {
+                        return Err(FormError::Boundary);
+                    }
+                    let rest = &self.input[padding..];
+                    if rest.starts_with(LINE_END) {
+                        // The line break stays: it may be the beginning of the end of an empty head.
+                        self.input.advance(padding);
+                        self.state = State::Head;
+                    } else if !(LINE_END.starts_with(rest) || &self.input[..] == b"-") {
+                        return Err(FormError::Boundary);
+                    } else {
+                        return Ok(None);
+                    }
+                }
+                State::Head => {
+                    let end = memchr::memmem::find(&self.input, HEAD_END);
+                    // Its end may be here up to the last byte.
+                    let pending = self.input.len().saturating_sub(HEAD_END.len() - 1);
+                    if end.unwrap_or(pending) > HEAD_BYTES_MAX {
+                        return Err(FormError::LongHead);
+                    }
+                    let Some(end) = end else {
+                        return Ok(None);
+                    };
+                    let head = self.input.split_to(end);
+                    self.input.advance(HEAD_END.len());
+                    self.parts += 1;
+                    if self.parts > PARTS_MAX {
+                        return Err(FormError::Parts);
+                    }
+                    let head = std::str::from_utf8(&head).map_err(|_| FormError::Head)?;
+                    self.state = State::Data;
+                    // Data may begin with the boundary that ends it, when there is none.
+                    return PartHead::parse(head)
+                        .map(|head| Some(FormEvent::Part(head)))
+                        .ok_or(FormError::Head);
+                }
+                State::End => {
+                    self.input = Bytes::new();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Whether the last boundary has come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// How many bytes at the end may be the beginning of a boundary. It holds one carriage return, at its beginning.
+    fn kept_bytes(&self) -> usize {
+        let needle = self.delimiter.needle();
+        let from = self.input.len().saturating_sub(needle.len() - 1);
+        let tail = &self.input[from..];
+        memrchr(b'\r', tail)
+            .filter(|&at| needle.starts_with(&tail[at..]))
+            .map_or(0, |at| tail.len() - at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Parts = Vec<(PartHead, Vec<u8>)>;
+
+    /// The parts of a form, fed in pieces of these lengths over and over.
+    fn parts(body: &[u8], cuts: &[usize]) -> Result<(Parts, bool), FormError> {
+        let mut parser = FormParser::new("XX");
+        let mut parts: Parts = Vec::new();
+        let mut ended = 0;
+        let (mut rest, mut cut) = (body, 0);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(cuts[cut % cuts.len()].clamp(1, rest.len()));
+            (rest, cut) = (after, cut + 1);
+            parser.feed(Bytes::copy_from_slice(piece));
+            while let Some(event) = parser.next()? {
+                match event {
+                    FormEvent::Part(head) => parts.push((head, Vec::new())),
+                    FormEvent::Data(data) => {
+                        assert!(!data.is_empty());
+                        parts.last_mut().unwrap().1.extend_from_slice(&data);
+                    }
+                    FormEvent::PartEnd => ended += 1,
+                }
+            }
+        }
+        let is_complete = parser.is_complete();
+        assert!(!is_complete || ended == parts.len());
+        Ok((parts, is_complete))
+    }
+
+    fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (name, data) in parts {
+            let head = format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(data);
+            body.extend_from_slice(LINE_END);
+        }
+        body.extend_from_slice(b"--XX--\r\n");
+        body
+    }
+
+    const CUTS: &[&[usize]] = &[&[1], &[2], &[3, 1], &[7], &[1000]];
+
+    #[test]
+    fn parts_are_the_same_however_the_body_is_cut() {
+        let tricky: &[u8] = b"\r\n--X\r\n--\r\r\n-\r\n--XY is data\r\n";
+        let body = form(&[("a", b""), ("file", tricky), ("b", b"\r\n")]);
+        // A boundary that is longer is another one only where RFC 2046 says so: it is matched by its beginning.
+        let body = String::from_utf8(body).unwrap().replace("--XY", "--Y");
+        for cuts in CUTS {
+            let (parts, is_complete) = parts(body.as_bytes(), cuts).unwrap();
+            assert!(is_complete);
+            let fields: Vec<_> = parts
+                .iter()
+                .map(|(head, data)| (head.field.as_deref().unwrap(), &data[..]))
+                .collect();
+            let expected = String::from_utf8(tricky.to_vec())
+                .unwrap()
+                .replace("--XY", "--Y");
+            assert_eq!(
+                fields,
+                [
+                    ("a", &b""[..]),
+                    ("file", expected.as_bytes()),
+                    ("b", b"\r\n")
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn preamble_padding_empty_heads_and_epilogue_are_fine() {
+        let body = b"for people\r\n--XX \t\r\n\r\ndata\r\n--XX--whatever\r\n--XX\r\n";
+        for cuts in CUTS {
+            let (parts, is_complete) = parts(body, cuts).unwrap();
+            assert!(is_complete);
+            assert_eq!(parts, [(PartHead::default(), b"data".to_vec())]);
+        }
+        assert_eq!(parts(b"--XX--", &[1]), Ok((Vec::new(), true)));
+    }
+
+    #[test]
+    fn what_ends_early_is_not_complete() {
+        let body = form(&[("file", b"data")]);
+        for length in 0..body.len() - 4 {
+            let (_, is_complete) = parts(&body[..length], &[5]).unwrap();
+            assert!(!is_complete, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_form_is_refused() {
+        let long_head = [b"--XX\r\nX: ", &[b'a'; HEAD_BYTES_MAX][..]].concat();
+        let padding = [b"--XX", &[b' '; PADDING_BYTES_MAX + 1][..]].concat();
+        let many = form(&vec![("a", &b"b"[..]); PARTS_MAX + 1]);
+        for (body, error) in [
+            (&b"--XXY"[..], FormError::Boundary),
+            (b"--XX-Y", FormError::Boundary),
+            (b"--XX\rY", FormError::Boundary),
+            (&padding, FormError::Boundary),
+            (&long_head, FormError::LongHead),
+            (b"--XX\r\n\xff: a\r\n\r\n", FormError::Head),
+            (b"--XX\r\nno header\r\n\r\n", FormError::Head),
+            (&many, FormError::Parts),
+        ] {
+            for cuts in CUTS {
+                assert_eq!(parts(body, cuts), Err(error), "{:?}", body.escape_ascii());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_comes_out_as_it_went_in(
+            data in proptest::collection::vec(proptest::sample::select(&b"\r\n-Xab"[..]), 0..200),
+            cuts in proptest::collection::vec(1_usize..20, 1..10),
+        ) {
+            prop_assume!(memchr::memmem::find(&[b"\r\n", &data[..]].concat(), b"\r\n--XX").is_none());
+            let (parts, is_complete) = parts(&form(&[("file", &data)]), &cuts).unwrap();
+            prop_assert!(is_complete);
+            prop_assert_eq!(&parts[0].1, &data);
+        }
+
+        #[test]
+        fn anything_is_taken_without_a_panic(
+            body in proptest::collection::vec(proptest::sample::select(&b"\r\n-X :;=\"\\a"[..]), 0..300),
+            cuts in proptest::collection::vec(1_usize..20, 1..10),
+        ) {
+            let _ = parts(&body, &cuts);
+        }
+    }
+}

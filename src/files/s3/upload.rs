@@ -1,0 +1,231 @@
+//! A file on its way to S3: in one request when it is small, in parts otherwise.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use object_store::{
+    MultipartUpload, ObjectStore as _, ObjectStoreExt, PutMultipartOptions, PutPayload,
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::client::{S3Client, TIME_MAX, in_time};
+use super::{index, key};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
+
+/// The smallest part that S3 takes, but for the last. There may be 10,000.
+const PART_BYTES: usize = 5 << 20;
+
+/// How many parts may be in memory at a time, over all uploads: 30 MiB.
+pub(super) const PARTS_MAX: usize = 6;
+
+/// What an upload may hold without a place among the parts, so that small and slow ones never wait for large ones.
+const PLACELESS_BYTES: usize = 512 << 10;
+
+/// An upload. A part is sent while the next one arrives.
+pub(super) struct S3Upload {
+    device: DeviceId,
+    client: Arc<S3Client>,
+    blob: String,
+    pieces: Vec<Bytes>,
+    waiting_bytes: usize,
+    /// In parts, sent or under way.
+    sent_bytes: u64,
+    place: Option<OwnedSemaphorePermit>,
+    multipart: Option<Box<dyn MultipartUpload>>,
+    sending: Option<JoinHandle<Result<(), StoreError>>>,
+    is_stored: bool,
+}
+
+impl S3Upload {
+    pub(super) fn new(device: DeviceId, client: Arc<S3Client>) -> Self {
+        Self {
+            device,
+            client,
+            blob: new_name(),
+            pieces: Vec::new(),
+            waiting_bytes: 0,
+            sent_bytes: 0,
+            place: None,
+            multipart: None,
+            sending: None,
+            is_stored: false,
+        }
+    }
+
+    fn path(&self) -> object_store::path::Path {
+        key::content(&self.device, &self.blob)
+    }
+
+    async fn push(&mut self, piece: Bytes) -> Result<(), StoreError> {
+        self.waiting_bytes += piece.len();
+        self.pieces.push(piece);
+        if self.waiting_bytes > PLACELESS_BYTES && self.place.is_none() {
+            let place = Arc::clone(&self.client.parts).acquire_owned();
+            let place = tokio::time::timeout(TIME_MAX, place).await.ok();
+            self.place = Some(place.and_then(Result::ok).ok_or_else(|| {
+                StoreError::new(
+                    StoreErrorKind::Overloaded,
+                    "too many files are on their way to S3 at once; try again",
+                )
+            })?);
+        }
+        Ok(())
+    }
+
+    /// Sends what waits as the next part.
+    async fn send_part(&mut self) -> Result<(), StoreError> {
+        self.sent().await?;
+        let path = self.path();
+        let multipart = match &mut self.multipart {
+            Some(multipart) => multipart,
+            None => {
+                let options = PutMultipartOptions::default();
+                let begun = self.client.patient.put_multipart_opts(&path, options);
+                self.multipart.insert(in_time("begin a file", begun).await?)
+            }
+        };
+        self.sent_bytes += self.waiting_bytes as u64;
+        self.waiting_bytes = 0;
+        let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
+        let part = multipart.put_part(payload);
+        let place = self.place.take();
+        self.sending = Some(tokio::spawn(async move {
+            let sent = in_time("store a part of a file", part).await;
+            drop(place);
+            sent
+        }));
+        Ok(())
+    }
+
+    /// Waits for the part under way.
+    async fn sent(&mut self) -> Result<(), StoreError> {
+        match self.sending.take() {
+            None => Ok(()),
+            Some(sending) => sending.await.map_err(cut_off)?,
+        }
+    }
+
+    /// Everything that was written is an object from here on, which nobody knows of.
+    async fn store(&mut self) -> Result<(), StoreError> {
+        if self.multipart.is_none() {
+            let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
+            let path = self.path();
+            // Whether it is there is known only when there is an answer.
+            self.is_stored = true;
+            in_time("store a file", self.client.store.put(&path, payload)).await?;
+        } else {
+            if self.waiting_bytes > 0 {
+                self.send_part().await?;
+            }
+            self.sent().await?;
+            let path = self.path();
+            if let Some(multipart) = &mut self.multipart {
+                self.client
+                    .complete(multipart.as_mut(), &path, self.sent_bytes)
+                    .await?;
+            }
+            self.multipart = None;
+            self.is_stored = true;
+        }
+        self.place = None;
+        Ok(())
+    }
+
+    async fn publish(
+        mut self: Box<Self>,
+        file: NewFile,
+        condition: Condition,
+    ) -> Result<Publication, StoreError> {
+        self.store().await?;
+        let published =
+            index::publish(&self.client, &self.device, &self.blob, file, &condition).await;
+        match published {
+            Ok((Publication::Refused, _)) => Ok(Publication::Refused),
+            Ok((stored, replaced)) => {
+                self.is_stored = false; // It is not ours to remove any more.
+                if let Some(replaced) = replaced {
+                    self.client.discard(key::content(&self.device, &replaced));
+                }
+                Ok(stored)
+            }
+            Err(error) => {
+                // Nobody knows whether the record names it: it stays, and a sweep decides.
+                self.is_stored = false;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Whatever is left of an upload that was not published goes.
+impl Drop for S3Upload {
+    fn drop(&mut self) {
+        if let Some(sending) = self.sending.take() {
+            sending.abort();
+        }
+        if let Some(multipart) = self.multipart.take() {
+            self.client.abort(multipart);
+        }
+        if self.is_stored {
+            self.client.discard(self.path());
+        }
+    }
+}
+
+#[async_trait]
+impl Upload for S3Upload {
+    async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError> {
+        for mut piece in pieces {
+            while self.waiting_bytes + piece.len() > PART_BYTES {
+                // Some that speak S3 want all parts to be of one size.
+                let head = piece.split_to(PART_BYTES - self.waiting_bytes);
+                if !head.is_empty() {
+                    self.push(head).await?;
+                }
+                self.send_part().await?;
+            }
+            self.push(piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(
+        self: Box<Self>,
+        file: NewFile,
+        condition: Condition,
+    ) -> Result<Publication, StoreError> {
+        // A task of its own, so that a client that goes away does not cut it in the middle.
+        tokio::spawn(self.publish(file, condition))
+            .await
+            .map_err(cut_off)?
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        // What it failed with does not matter any more; that no part arrives after the end does.
+        let _ = self.sent().await;
+        if let Some(mut multipart) = self.multipart.take()
+            && in_time("give up an upload", multipart.abort())
+                .await
+                .is_err()
+        {
+            self.client.abort(multipart);
+        }
+    }
+}
+
+fn cut_off(error: tokio::task::JoinError) -> StoreError {
+    StoreError::new(StoreErrorKind::Internal, "sending a file to S3 was cut off").with_source(error)
+}
+
+/// Unique among all replicas for good: the time, and a number that the system's randomness makes.
+fn new_name() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let nanoseconds = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos());
+    let random = RandomState::new().hash_one(nanoseconds);
+    format!("{:016x}{random:016x}", nanoseconds as u64)
+}

@@ -1,0 +1,272 @@
+//! The two tables behind the DynamoDB API: bounded in time, and with errors that a caller can act on.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+
+use super::items::Item;
+use super::location::{Credentials, Location};
+use crate::error::{StoreError, StoreErrorKind};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A transaction of 100 items takes 10 to 100 ms. What takes longer is sent again, which does no harm.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+const READ_ATTEMPTS: u32 = 4;
+/// What one `BatchGetItem` takes.
+const BATCH_KEYS_MAX: usize = 100;
+
+/// The tables, and the ways to ask them.
+#[derive(Clone, Debug)]
+pub(super) struct Tables {
+    /// Tries again by itself, as is right for reads.
+    pub(super) reader: Client,
+    /// Tries once: what a failed write means is ours to find out.
+    pub(super) writer: Client,
+    pub(super) readings: String,
+    pub(super) aggregation: String,
+}
+
+/// Some items of a partition, in order.
+#[derive(Clone, Debug)]
+pub(super) struct Range {
+    pub(super) table: String,
+    pub(super) hash: (&'static str, String),
+    pub(super) range: &'static str,
+    /// Both ends are inside.
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) backwards: bool,
+}
+
+/// A page of a [`Range`], and where the next one begins.
+#[derive(Debug)]
+pub(super) struct RangePage {
+    pub(super) items: Vec<Item>,
+    pub(super) next: Option<Item>,
+}
+
+impl Tables {
+    /// A client for a location, with credentials from the standard chain. Asks nothing yet.
+    pub(super) async fn connect(location: &Location, credentials: Option<&Credentials>) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .build(),
+            )
+            .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS));
+        if let Some(region) = &location.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &location.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(Credentials { access_key, secret }) = credentials {
+            loader = loader.credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+                access_key, secret, None, None, "fixed",
+            ));
+        }
+        let shared = loader.load().await;
+        let once = aws_sdk_dynamodb::config::Builder::from(&shared)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self {
+            reader: Client::new(&shared),
+            writer: Client::from_conf(once),
+            readings: location.readings_table(),
+            aggregation: location.aggregation_table(),
+        }
+    }
+
+    /// All cells of a period between two keys.
+    pub(super) fn cells(
+        &self,
+        period: impl Into<String>,
+        from: impl Into<String>,
+        to: impl Into<String>,
+    ) -> Range {
+        Range {
+            table: self.aggregation.clone(),
+            hash: ("aggregation_period", period.into()),
+            range: "cell",
+            from: from.into(),
+            to: to.into(),
+            backwards: false,
+        }
+    }
+
+    /// A page of at most `limit` items and a mebibyte.
+    pub(super) async fn page(
+        &self,
+        range: &Range,
+        start: Option<Item>,
+        limit: Option<usize>,
+    ) -> Result<RangePage, StoreError> {
+        let limit = limit.and_then(|limit| i32::try_from(limit).ok());
+        let answer = self
+            .reader
+            .query()
+            .table_name(&range.table)
+            .consistent_read(true)
+            .key_condition_expression("#h = :h AND #r BETWEEN :from AND :to")
+            .expression_attribute_names("#h", range.hash.0)
+            .expression_attribute_names("#r", range.range)
+            .expression_attribute_values(":h", AttributeValue::S(range.hash.1.clone()))
+            .expression_attribute_values(":from", AttributeValue::S(range.from.clone()))
+            .expression_attribute_values(":to", AttributeValue::S(range.to.clone()))
+            .scan_index_forward(!range.backwards)
+            .set_exclusive_start_key(start)
+            .set_limit(limit)
+            .send()
+            .await
+            .map_err(read_error)?;
+        Ok(RangePage {
+            items: answer.items.unwrap_or_default(),
+            next: answer.last_evaluated_key.filter(|key| !key.is_empty()),
+        })
+    }
+
+    /// All items of a range that is known to be short.
+    pub(super) async fn all(&self, range: &Range) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self.page(range, start, None).await?;
+            items.extend(page.items);
+            start = page.next;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// One item, as it is now.
+    pub(super) async fn get(&self, table: &str, key: Item) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .reader
+            .get_item()
+            .table_name(table)
+            .consistent_read(true)
+            .set_key(Some(key))
+            .send()
+            .await
+            .map_err(read_error)?;
+        Ok(answer.item)
+    }
+
+    /// Items by their keys, as they are now, in no order. `keys` are all different.
+    pub(super) async fn get_many(
+        &self,
+        table: &str,
+        keys: Vec<Item>,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(keys.len());
+        let mut waiting = keys;
+        let mut pause = Duration::from_millis(10);
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(BATCH_KEYS_MAX));
+            let asked = KeysAndAttributes::builder()
+                .set_keys(Some(waiting))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| internal("a lookup").with_source(error))?;
+            let answer = self
+                .reader
+                .batch_get_item()
+                .request_items(table, asked)
+                .send()
+                .await
+                .map_err(read_error)?;
+            let found = answer.responses.unwrap_or_default().remove(table);
+            items.extend(found.unwrap_or_default());
+            let unprocessed = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .remove(table)
+                .map(|keys| keys.keys)
+                .unwrap_or_default();
+            waiting = rest;
+            if !unprocessed.is_empty() {
+                // What the answer had no room for, or the table no capacity.
+                waiting.extend(unprocessed);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// A key's own attributes, out of a whole item.
+pub(super) fn key_of(item: &Item, names: [&str; 2]) -> Item {
+    names
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), item.get(*name)?.clone())))
+        .collect::<HashMap<_, _>>()
+}
+
+/// A fault of this program.
+pub(super) fn internal(what: &str) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Internal,
+        format!("{what} could not be put together"),
+    )
+}
+
+/// Whether DynamoDB asks for patience.
+pub(super) fn is_throttling(code: Option<&str>) -> bool {
+    matches!(
+        code,
+        Some(
+            "ProvisionedThroughputExceededException"
+                | "ProvisionedThroughputExceeded"
+                | "ThrottlingException"
+                | "ThrottlingError"
+                | "RequestLimitExceeded"
+                | "LimitExceededException"
+        )
+    )
+}
+
+/// What a failed request means to whoever asked. The store's own words, not DynamoDB's: those go to the log.
+pub(super) fn read_error<E>(error: SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    let (kind, message) = match (&error, code.as_deref()) {
+        (SdkError::ServiceError(_), code) if is_throttling(code) => (
+            StoreErrorKind::Overloaded,
+            "DynamoDB is throttling the tables of the readings".to_owned(),
+        ),
+        (SdkError::ServiceError(_), Some("ResourceNotFoundException")) => (
+            StoreErrorKind::Unavailable,
+            "a DynamoDB table of the readings is missing".to_owned(),
+        ),
+        (SdkError::ServiceError(_), Some(code)) => (
+            StoreErrorKind::Unavailable,
+            format!("DynamoDB refused a request for readings: {code}"),
+        ),
+        (SdkError::ConstructionFailure(_), _) => (
+            StoreErrorKind::Unavailable,
+            "there are no credentials or no region for DynamoDB".to_owned(),
+        ),
+        (SdkError::TimeoutError(_), _) => (
+            StoreErrorKind::Unavailable,
+            "DynamoDB did not answer in time".to_owned(),
+        ),
+        _ => (
+            StoreErrorKind::Unavailable,
+            "DynamoDB cannot be reached".to_owned(),
+        ),
+    };
+    StoreError::new(kind, message).with_source(error)
+}

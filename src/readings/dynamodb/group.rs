@@ -1,0 +1,330 @@
+//! Storing a group of readings: look up what has to be known, plan, send, and again with what was learned.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::changes::{Changes, Disposition, Key, changes};
+use super::client::{Tables, internal};
+use super::items::{Item, Lane, StoredReading, damaged};
+use super::line::Pending;
+use super::lookup::{cells_of, extremes, own_cells, stored_readings};
+use super::plan::{KnownSensor, Plan, plan};
+use super::send::{Backoff, Sent, send, too_late};
+use super::slots::unique_name;
+use super::totals;
+use super::transaction::{Author, Subject};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::SensorId;
+
+/// What a group is given.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) tables: Tables,
+    pub(super) author: Author,
+    pub(super) readings: Vec<Pending>,
+    /// What is known of its sensors; the others are looked up.
+    pub(super) known: HashMap<SensorId, KnownSensor>,
+    /// Whether the readings are probably there already, so that looking first is cheaper than trying.
+    pub(super) look_first: bool,
+    pub(super) sensors_max: u64,
+    pub(super) deadline: Instant,
+}
+
+/// What became of a group.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) author: Author,
+    pub(super) settled: Vec<(Pending, Settled)>,
+    /// Readings that are to be put in line again.
+    pub(super) again: Vec<Pending>,
+    /// What is known of the sensors now; not of those that are left out.
+    pub(super) known: Vec<(SensorId, KnownSensor)>,
+    /// All sensors of the group.
+    pub(super) sensors: Vec<SensorId>,
+    /// Whether most of the readings were there already.
+    pub(super) mostly_stored: bool,
+    /// Whether the slot is another replica's.
+    pub(super) fenced: bool,
+    /// How long all of it took.
+    pub(super) took: Duration,
+    /// Why the readings in `again` were not stored; they had their chance.
+    pub(super) failure: Option<StoreError>,
+}
+
+/// The end of a reading's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Stored(Disposition),
+    /// Its sensor would be one too many.
+    NoRoom,
+}
+
+/// Stores a group of readings as far as the deadline allows.
+pub(super) async fn store(task: Task) -> Done {
+    let started = Instant::now();
+    let sensors: BTreeSet<_> = task.readings.iter().map(|it| it.sensor.clone()).collect();
+    let mut group = Group {
+        stored: HashMap::new(),
+        settled: Vec::new(),
+        again: Vec::new(),
+        lanes_known: task.author.lane.clone(),
+        fenced: false,
+        fresh: Vec::new(),
+        task,
+    };
+    // What is under way when the time is over may be committed or not: the lane will tell.
+    let deadline = group.task.deadline;
+    let failure = tokio::time::timeout_at(deadline, group.run())
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .err();
+    let Group {
+        mut task,
+        settled,
+        mut again,
+        lanes_known,
+        fenced,
+        fresh,
+        ..
+    } = group;
+    // What is neither settled nor put off has failed.
+    task.readings.append(&mut again);
+    task.author.lane = lanes_known;
+    let unchanged = settled
+        .iter()
+        .filter(|(_, settled)| *settled == Settled::Stored(Disposition::Unchanged))
+        .count();
+    Done {
+        author: task.author,
+        mostly_stored: unchanged * 2 > settled.len(),
+        settled,
+        again: task.readings,
+        known: fresh,
+        sensors: sensors.into_iter().collect(),
+        fenced,
+        took: started.elapsed(),
+        failure,
+    }
+}
+
+struct Group {
+    task: Task,
+    stored: HashMap<Key, StoredReading>,
+    settled: Vec<(Pending, Settled)>,
+    again: Vec<Pending>,
+    /// The lane as far as it is known to have come.
+    lanes_known: Lane,
+    fenced: bool,
+    fresh: Vec<(SensorId, KnownSensor)>,
+}
+
+impl Group {
+    async fn run(&mut self) -> Result<(), StoreError> {
+        self.look_up_sensors().await?;
+        if self.task.look_first {
+            self.look_up_readings().await?;
+        }
+        let mut backoff = Backoff::new();
+        let mut attempts = 0u32;
+        loop {
+            if self.task.readings.is_empty() {
+                return Ok(());
+            }
+            self.look_up_sensors().await?;
+            let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
+            let (dispositions, changes) = changes(of_readings, &self.stored);
+            let planned = plan(
+                &self.task.tables,
+                &self.task.author,
+                &changes,
+                &self.task.known,
+            )?;
+            let transaction = match planned {
+                Plan::Nothing => {
+                    self.settle(&dispositions);
+                    return Ok(());
+                }
+                Plan::NeedCells(sensors) => {
+                    for sensor in sensors {
+                        let known =
+                            cells_of(&self.task.tables, &sensor, &self.task.author.slot).await?;
+                        self.task.known.insert(sensor, known);
+                    }
+                    continue;
+                }
+                Plan::NeedExtremes(sensors) => {
+                    for sensor in sensors {
+                        self.find_extremes(&sensor, &changes).await?;
+                    }
+                    continue;
+                }
+                Plan::TooLarge => {
+                    let rest = split(&mut self.task.readings);
+                    // A reading alone always fits, unless there are more slots than there can be replicas.
+                    if rest.is_empty() {
+                        return Err(internal("a transaction"));
+                    }
+                    self.again.splice(0..0, rest);
+                    continue;
+                }
+                Plan::Send(transaction) => transaction,
+            };
+            self.task.author.mark = unique_name()?;
+            let author = &self.task.author;
+            match send(&self.task.tables, author, &transaction, self.task.deadline).await {
+                Sent::Committed => {
+                    self.lanes_known = transaction.lane;
+                    self.fresh = transaction.cells;
+                    self.settle(&dispositions);
+                    return Ok(());
+                }
+                Sent::Outdated(subjects) => {
+                    attempts += 1;
+                    debug!(attempts, outdated = subjects.len(), "planned anew");
+                    self.learn(subjects)?;
+                    // The first time it is only our picture that was old; after that others write to the same.
+                    if attempts > 1 && !backoff.pause(self.task.deadline).await {
+                        return Err(contended());
+                    }
+                }
+                Sent::Overtaken(lane) => {
+                    // The readings of the attempt given up are stored; what we know of its sensors is old.
+                    self.task.author.lane = lane.clone();
+                    self.lanes_known = lane;
+                    self.task.known.clear();
+                    self.look_up_readings().await?;
+                }
+                Sent::Fenced => {
+                    self.fenced = true;
+                    return Err(StoreError::new(
+                        StoreErrorKind::Unavailable,
+                        "another replica has taken over, or a recount is running",
+                    ));
+                }
+                Sent::Unknown(error) | Sent::Refused(error) => return Err(error),
+            }
+        }
+    }
+
+    fn settle(&mut self, dispositions: &[Disposition]) {
+        let readings = std::mem::take(&mut self.task.readings);
+        let settled = dispositions.iter().map(|it| Settled::Stored(*it));
+        self.settled.extend(readings.into_iter().zip(settled));
+    }
+
+    /// Takes note of what was there instead of what was thought.
+    fn learn(&mut self, subjects: Vec<(Subject, Option<Item>)>) -> Result<(), StoreError> {
+        for (subject, item) in subjects {
+            match (subject, item) {
+                (Subject::Reading(key), Some(item)) => {
+                    let stored = StoredReading::from_item(&item)
+                        .ok_or_else(|| damaged("a stored reading"))?;
+                    self.stored.insert(key, stored);
+                }
+                (Subject::Reading(key), None) => {
+                    self.stored.remove(&key);
+                }
+                (Subject::Sensor(sensor), _) => {
+                    self.task.known.remove(&sensor);
+                }
+                (Subject::Lane, _) => {}
+            }
+        }
+        // What replacements were planned on was read together; it is read together again.
+        for known in self.task.known.values_mut() {
+            known.others = None;
+            known.extremes = None;
+        }
+        Ok(())
+    }
+
+    /// Looks up the sensors that nothing is known of, and refuses those that would be too many.
+    async fn look_up_sensors(&mut self) -> Result<(), StoreError> {
+        let known = &self.task.known;
+        let unknown: BTreeSet<_> = self.task.readings.iter().map(|it| &it.sensor).collect();
+        let unknown: Vec<SensorId> = unknown
+            .into_iter()
+            .filter(|sensor| !known.contains_key(*sensor))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut looked_up = own_cells(&self.task.tables, &self.task.author.slot, &unknown).await?;
+        let mut new = Vec::new();
+        for sensor in unknown {
+            let known = looked_up.remove(&sensor).unwrap_or_default();
+            if known.guard.is_none() {
+                new.push(sensor.clone());
+            }
+            self.task.known.insert(sensor, known);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let count = totals::lanes(&self.task.tables).await?.sensors();
+        let room = self.task.sensors_max.saturating_sub(count);
+        let refused = new.split_off(new.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+        if !refused.is_empty() {
+            let readings = std::mem::take(&mut self.task.readings);
+            let whole: BTreeSet<u64> = readings
+                .iter()
+                .filter(|it| it.all_or_nothing && refused.contains(&it.sensor))
+                .map(|it| it.submission)
+                .collect();
+            for reading in readings {
+                if refused.contains(&reading.sensor) || whole.contains(&reading.submission) {
+                    self.settled.push((reading, Settled::NoRoom));
+                } else {
+                    self.task.readings.push(reading);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up which of the readings are stored.
+    async fn look_up_readings(&mut self) -> Result<(), StoreError> {
+        let keys = self.task.readings.iter();
+        let keys = keys.map(|it| (it.sensor.clone(), it.point.timestamp));
+        let found = stored_readings(&self.task.tables, keys).await?;
+        self.stored.extend(found);
+        Ok(())
+    }
+
+    /// Finds the lowest and the highest of a sensor's readings as they will be.
+    async fn find_extremes(
+        &mut self,
+        sensor: &SensorId,
+        changes: &Changes,
+    ) -> Result<(), StoreError> {
+        let Some(of_sensor) = changes.get(sensor) else {
+            return Ok(());
+        };
+        let extremes = extremes(&self.task.tables, sensor, of_sensor).await?;
+        if let Some(known) = self.task.known.get_mut(sensor) {
+            known.extremes = Some(extremes);
+        }
+        Ok(())
+    }
+}
+
+/// Takes about the second half away, between two batches where there are two.
+fn split(readings: &mut Vec<Pending>) -> Vec<Pending> {
+    let half = readings.len().div_ceil(2);
+    let is_between =
+        |at: &usize| *at > 0 && readings[*at - 1].submission != readings[*at].submission;
+    let before = (0..=half.min(readings.len() - 1)).rev().find(is_between);
+    let after = (half..readings.len()).find(is_between);
+    readings.split_off(before.or(after).unwrap_or(half))
+}
+
+fn contended() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Overloaded,
+        "other replicas write to the same readings all the time",
+    )
+}

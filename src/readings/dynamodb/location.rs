@@ -1,0 +1,177 @@
+//! Where the tables are: `dynamodb://PREFIX?region=…&endpoint=…`.
+
+use std::fmt;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::backend_url::BackendUrl;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// Names of tables, and how to reach them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// What the names of both tables begin with.
+    pub prefix: String,
+    /// The region; the standard chain's when there is none.
+    pub region: Option<String>,
+    /// Another endpoint than the region's own: an emulator, say, or one inside a private network.
+    pub endpoint: Option<String>,
+}
+
+/// An access key and its secret, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The key's name.
+    pub access_key: String,
+    /// The secret that goes with it.
+    pub secret: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}, ***)", self.access_key)
+    }
+}
+
+/// How the store behaves. The defaults suit a server.
+#[derive(Clone, Debug)]
+pub struct DynamoOptions {
+    /// An access key and its secret, instead of those that the standard chain finds: for emulators.
+    pub credentials: Option<Credentials>,
+    /// How many sensors there may be, in all replicas together. A new one beyond is refused.
+    pub sensors_max: u64,
+    /// How long a write may take before it is given up and its unstored readings are named.
+    pub write_deadline: Duration,
+    /// How many readings may wait before more are refused as overload.
+    pub queue_readings_max: usize,
+    /// How many transactions may be in flight at a time, 1 to 4.
+    pub transactions_max: usize,
+    /// How long the slot of a replica that no longer answers stays its own.
+    pub lease: Duration,
+}
+
+impl Default for DynamoOptions {
+    fn default() -> Self {
+        Self {
+            credentials: None,
+            sensors_max: 1_000_000,
+            write_deadline: Duration::from_secs(22),
+            queue_readings_max: 1_000_000,
+            transactions_max: 4,
+            lease: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Location {
+    /// Reads the part of the URL after the scheme.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unsupported`] says what is wrong with it, and what would be right.
+    pub fn parse(url: &BackendUrl) -> Result<Self, StoreError> {
+        let wrong = |why: String| {
+            StoreError::new(
+                StoreErrorKind::Unsupported,
+                format!(
+                    "{why}; write dynamodb://PREFIX?region=…&endpoint=…, the last two if they are needed"
+                ),
+            )
+        };
+        let rest = url.rest();
+        let (prefix, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let prefix = prefix
+            .strip_prefix("//")
+            .ok_or_else(|| wrong("two slashes are missing after dynamodb:".to_owned()))?;
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        // The longer of the two names has to stay within 255 characters.
+        if prefix.is_empty() || prefix.len() > 200 || !prefix.bytes().all(is_name) {
+            return Err(wrong(
+                "the prefix of the tables has 1 to 200 letters, digits, hyphens, points and underscores"
+                    .to_owned(),
+            ));
+        }
+        let mut location = Self {
+            prefix: prefix.to_owned(),
+            region: None,
+            endpoint: None,
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let place = match name.as_ref() {
+                "region" => &mut location.region,
+                "endpoint" => &mut location.endpoint,
+                other => return Err(wrong(format!("there is no parameter {other}"))),
+            };
+            if value.is_empty() || place.replace(value.into_owned()).is_some() {
+                return Err(wrong(format!("{name} is empty or given twice")));
+            }
+        }
+        if let Some(endpoint) = &location.endpoint {
+            let parsed = Url::parse(endpoint);
+            let good = parsed.is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.has_host()
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            });
+            if !good {
+                return Err(wrong(
+                    "the endpoint is not a URL such as http://127.0.0.1:8000".to_owned(),
+                ));
+            }
+        }
+        Ok(location)
+    }
+
+    /// The table of the readings themselves.
+    pub fn readings_table(&self) -> String {
+        format!("{}-temperature-readings", self.prefix)
+    }
+
+    /// The table of what is derived from them.
+    pub fn aggregation_table(&self) -> String {
+        format!("{}-temperature-readings-aggregation", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Location, StoreError> {
+        Location::parse(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_url_names_prefix_region_and_endpoint() {
+        let location =
+            parse("dynamodb://fleet.a?region=eu-west-1&endpoint=http%3A%2F%2F127.0.0.1:8000")
+                .unwrap();
+        assert_eq!(location.readings_table(), "fleet.a-temperature-readings");
+        assert_eq!(
+            location.aggregation_table(),
+            "fleet.a-temperature-readings-aggregation"
+        );
+        assert_eq!(location.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(location.endpoint.as_deref(), Some("http://127.0.0.1:8000"));
+        assert_eq!(parse("dynamodb://x").unwrap().endpoint, None);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, word) in [
+            ("dynamodb:x", "slashes"),
+            ("dynamodb://", "prefix"),
+            ("dynamodb://a b", "prefix"),
+            ("dynamodb://a?zone=x", "zone"),
+            ("dynamodb://a?region=", "region"),
+            ("dynamodb://a?endpoint=localhost:1", "endpoint"),
+            ("dynamodb://a?endpoint=http://u:p@h", "endpoint"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+            assert!(error.message().contains(word), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads: statistics and sensors from cells, windows and series from readings.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, TryStreamExt};
+
+use super::client::Tables;
+use super::points::PointCursor;
+use super::sensors::{CELLS_PAGE_MAX, SensorCursor, SensorView, view};
+use super::totals::{self, Lanes};
+use crate::error::StoreError;
+use crate::readings::{
+    Bucket, Page, Point, Selection, SensorId, SensorSummary, Series, Stats, Timestamp, Window,
+};
+
+/// How many requests one read has under way at a time.
+const REQUESTS_MAX: usize = 16;
+pub(super) async fn summary(
+    tables: &Tables,
+    sensor: &SensorId,
+) -> Result<Option<SensorSummary>, StoreError> {
+    view(tables, sensor)
+        .await?
+        .map(|view| view.summary())
+        .transpose()
+}
+
+/// A page of sensors. Cells that changed while others were read would make a page of several moments, so it is read again then,
+/// a few times; sensors that never rest are each of one moment, and may be of different ones.
+pub(super) async fn sensors(
+    tables: &Tables,
+    after: Option<&SensorId>,
+    limit: usize,
+) -> Result<Page<SensorSummary>, StoreError> {
+    const ATTEMPTS_MAX: u32 = 8;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let lanes = totals::lanes(tables).await?;
+        let mut cursor = SensorCursor::open(tables, after, limit + 1);
+        let mut items = Vec::with_capacity(limit.min(1_000));
+        let (mut more, mut steady) = (false, true);
+        while let Some(view) = cursor.next().await? {
+            if items.len() == limit {
+                more = true;
+                break;
+            }
+            steady &= view.is_within(&lanes);
+            items.push(view.summary()?);
+        }
+        if steady || attempt == ATTEMPTS_MAX {
+            return Ok(Page { items, more });
+        }
+    }
+}
+
+pub(super) async fn readings(
+    tables: &Tables,
+    sensor: &SensorId,
+    window: Window,
+    limit: usize,
+) -> Result<Option<Page<Point>>, StoreError> {
+    let lanes = Arc::new(totals::lanes(tables).await?);
+    if view(tables, sensor).await?.is_none() {
+        return Ok(None);
+    }
+    let mut cursor = PointCursor::open(tables, lanes, sensor, window, Some(limit + 1));
+    let mut items = Vec::with_capacity(limit.min(1_000));
+    while items.len() <= limit
+        && let Some(points) = cursor.next().await?
+    {
+        items.extend(points);
+    }
+    let more = items.len() > limit;
+    items.truncate(limit);
+    Ok(Some(Page { items, more }))
+}
+
+pub(super) async fn stats(tables: &Tables, selection: &Selection) -> Result<Stats, StoreError> {
+    match &selection.sensor {
+        None if selection.window == Window::ALL => totals::stats(tables).await,
+        Some(sensor) if selection.window == Window::ALL => {
+            let view = view(tables, sensor).await?;
+            view.map_or(Ok(Stats::EMPTY), |view| view.part().stats())
+        }
+        Some(sensor) => {
+            let lanes = Arc::new(totals::lanes(tables).await?);
+            window_stats(tables, lanes, sensor, selection.window).await
+        }
+        None => all_in_window(tables, selection.window).await,
+    }
+}
+
+async fn window_stats(
+    tables: &Tables,
+    lanes: Arc<Lanes>,
+    sensor: &SensorId,
+    window: Window,
+) -> Result<Stats, StoreError> {
+    let mut cursor = PointCursor::open(tables, lanes, sensor, window, None);
+    let mut stats = Stats::EMPTY;
+    while let Some(points) = cursor.next().await? {
+        stats.extend(points.into_iter().map(|point| point.temperature));
+    }
+    Ok(stats)
+}
+
+/// A window over all sensors: those that lie inside are taken from their cells, those that only reach into it are read.
+async fn all_in_window(tables: &Tables, window: Window) -> Result<Stats, StoreError> {
+    let lanes = Arc::new(totals::lanes(tables).await?);
+    let cursor = SensorCursor::open(tables, None, CELLS_PAGE_MAX);
+    let sensors = stream::try_unfold(cursor, async |mut cursor| {
+        Ok(cursor.next().await?.map(|view| (view, cursor)))
+    });
+    let parts = sensors
+        .map_ok(|view: SensorView| {
+            let lanes = Arc::clone(&lanes);
+            async move {
+                // Cells that are newer may lack what stood there before, so they only tell that there is nothing.
+                let summary = view.summary()?;
+                let within = view.is_within(&lanes);
+                if within && window.contains(summary.first) && window.contains(summary.last) {
+                    return Ok(summary.stats);
+                }
+                if window.from.is_some_and(|from| summary.last < from)
+                    || window.to.is_some_and(|to| summary.first >= to)
+                {
+                    return Ok(Stats::EMPTY);
+                }
+                window_stats(tables, lanes, &view.sensor, window).await
+            }
+        })
+        .try_buffer_unordered(REQUESTS_MAX);
+    parts
+        .try_fold(Stats::EMPTY, async |mut total, part| {
+            total.merge(&part);
+            Ok(total)
+        })
+        .await
+}
+
+pub(super) async fn series(
+    tables: &Tables,
+    sensor: &SensorId,
+    window: Window,
+    points: usize,
+) -> Result<Option<Series>, StoreError> {
+    let lanes = Arc::new(totals::lanes(tables).await?);
+    let Some(view) = view(tables, sensor).await? else {
+        return Ok(None);
+    };
+    let summary = view.summary()?;
+    let from = window.from.unwrap_or(summary.first);
+    let after_last = Timestamp::from_micros(summary.last.micros() + 1).unwrap_or(Timestamp::MAX);
+    let to = window.to.unwrap_or(after_last).max(from);
+    let span = (to.micros() - from.micros()).unsigned_abs();
+    let width = span.div_ceil(points.max(1) as u64).max(1);
+    let mut buckets: Vec<Bucket> = (0..span.div_ceil(width))
+        .filter_map(|bucket| {
+            let start = Timestamp::from_micros(from.micros() + (bucket * width).cast_signed())?;
+            Some(Bucket {
+                start,
+                stats: Stats::EMPTY,
+            })
+        })
+        .collect();
+    let window = Window {
+        from: Some(from),
+        to: window.to,
+    };
+    let mut cursor = PointCursor::open(tables, lanes, sensor, window, None);
+    while let Some(points) = cursor.next().await? {
+        for point in points {
+            let at = (point.timestamp.micros() - from.micros()).unsigned_abs() / width;
+            // The last moment there is has no moment after it.
+            let last = buckets.len().saturating_sub(1);
+            if let Some(bucket) = buckets.get_mut((at as usize).min(last)) {
+                bucket.stats.add(point.temperature);
+            }
+        }
+    }
+    Ok(Some(Series { from, to, buckets }))
+}

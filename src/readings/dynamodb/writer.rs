@@ -1,0 +1,413 @@
+//! The one task that decides what is written next: it takes readings as they come, and keeps a few transactions in flight.
+//!
+//! A transaction that runs alone takes whatever is in line; another one beside it only starts when it would be well filled. So
+//! a single client waits for nobody, and many clients share few requests. Those who were answered together mostly come back
+//! together: the next transaction gives them a moment for that, unless as many wait as before or it is full. No two transactions in flight touch one sensor, so
+//! that this replica never stands in its own way and a sensor's readings keep their order.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{info, warn};
+
+use super::client::Tables;
+use super::group::{self, Done, Settled, Task};
+use super::items::LANES;
+use super::line::{Line, Pending};
+use super::location::DynamoOptions;
+use super::plan::KnownSensor;
+use super::slots::{self, Slot};
+use super::submission::{Submission, Submissions};
+use super::transaction::Author;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::{RecordMode, SensorId};
+
+/// From how many readings in line on another transaction starts beside those in flight.
+const GROUP_READINGS_FULL: usize = 48;
+/// How long those who were answered have to come back: this part of what the transaction took, and no longer than so.
+const GATHERING_PART: u32 = 4;
+const GATHERING_MAX: Duration = Duration::from_millis(10);
+/// How many sensors' cells are remembered; about 400 bytes each.
+const KNOWN_SENSORS_MAX: usize = 50_000;
+/// How long before its deadline a batch that cannot be stored is given up, so that why is known by then.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
+/// How soon a slot is claimed again after it was lost.
+const CLAIM_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Record(Submission),
+    Close(oneshot::Sender<()>),
+}
+
+/// Where the writer stands, for those who ask whether the store is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Writing,
+    /// It has no slot; why it could not get one.
+    WithoutSlot(String),
+    Closed,
+}
+
+pub(super) struct Writer {
+    tables: Tables,
+    options: DynamoOptions,
+    standing: watch::Sender<Standing>,
+    slot: Option<Slot>,
+    /// The lanes that no transaction is in flight on.
+    idle: Vec<usize>,
+    known: HashMap<SensorId, KnownSensor>,
+    /// Sensors that a transaction in flight touches.
+    busy: HashSet<SensorId>,
+    line: Line,
+    submissions: Submissions,
+    flights: JoinSet<Done>,
+    look_first: bool,
+    gathering: Option<Gathering>,
+    waiting: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+/// The moment after an answer in which more is expected.
+#[derive(Debug)]
+struct Gathering {
+    until: Instant,
+    /// How many batches waited before; with as many there is nothing more to wait for.
+    expected: usize,
+}
+
+impl Writer {
+    pub(super) fn new(
+        tables: Tables,
+        options: DynamoOptions,
+        standing: watch::Sender<Standing>,
+        slot: Slot,
+        waiting: Arc<std::sync::atomic::AtomicUsize>,
+    ) -> Self {
+        Self {
+            tables,
+            idle: all_lanes(&options),
+            options,
+            standing,
+            slot: Some(slot),
+            known: HashMap::new(),
+            busy: HashSet::new(),
+            line: Line::default(),
+            submissions: Submissions::default(),
+            flights: JoinSet::new(),
+            look_first: false,
+            gathering: None,
+            waiting,
+        }
+    }
+
+    /// Works until it is closed, or until nobody can send orders any more.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut renewal = tokio::time::interval(self.options.lease / 4);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut expiry = tokio::time::interval(Duration::from_millis(250));
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut claimed_at = Instant::now();
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Record(submission)) => self.enlist(submission),
+                    Some(Order::Close(done)) => {
+                        self.finish().await;
+                        // Whoever closed the store may have gone.
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.finish().await,
+                },
+                Some(done) = self.flights.join_next(), if !self.flights.is_empty() => match done {
+                    Ok(done) => self.landed(done),
+                    Err(error) => {
+                        warn!(%error, "a transaction's task has ended without an answer");
+                        self.lose_slot("a task has ended");
+                    }
+                },
+                () = gathered(self.gathering.as_ref()), if self.gathering.is_some() => self.gathering = None,
+                _ = renewal.tick() => self.renew().await,
+                _ = expiry.tick() => self.expire(),
+            }
+            // What else is there already goes into the same transaction.
+            while let Ok(order) = orders.try_recv() {
+                match order {
+                    Order::Record(submission) => self.enlist(submission),
+                    Order::Close(done) => {
+                        self.finish().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                }
+            }
+            if self.slot.is_none() && self.flights.is_empty() && claimed_at.elapsed() > CLAIM_PAUSE
+            {
+                self.claim().await;
+                claimed_at = Instant::now();
+            }
+            self.start_transactions();
+        }
+    }
+
+    fn enlist(&mut self, submission: Submission) {
+        let sensors = submission.batch.sensors().to_vec();
+        let readings: Vec<_> = submission.batch.readings().to_vec();
+        let all_or_nothing = submission.mode == RecordMode::AllOrNothing;
+        let number = self.submissions.add(submission);
+        for (index, reading) in readings.into_iter().enumerate() {
+            if let Some(sensor) = sensors.get(reading.sensor as usize) {
+                self.line.push(Pending {
+                    submission: number,
+                    index: index as u32,
+                    all_or_nothing,
+                    sensor: sensor.clone(),
+                    point: reading.point,
+                });
+            }
+        }
+    }
+
+    fn start_transactions(&mut self) {
+        while self.slot.is_some() && !self.line.is_empty() {
+            let alone = self.flights.is_empty();
+            if self.idle.is_empty() || (!alone && self.line.len() < GROUP_READINGS_FULL) {
+                return;
+            }
+            if alone && self.line.len() < GROUP_READINGS_FULL && self.is_gathering() {
+                return;
+            }
+            let readings = self.line.next_group(&self.busy, &self.known);
+            if readings.is_empty() || (!alone && readings.len() < GROUP_READINGS_FULL / 2) {
+                // Nearly all of them wait for a transaction in flight.
+                self.line.put_back(readings);
+                return;
+            }
+            self.start(readings);
+        }
+    }
+
+    /// Whether more is expected in a moment.
+    fn is_gathering(&self) -> bool {
+        self.gathering.as_ref().is_some_and(|gathering| {
+            self.submissions.len() < gathering.expected && Instant::now() < gathering.until
+        })
+    }
+
+    fn start(&mut self, readings: Vec<Pending>) {
+        let (Some(slot), Some(lane_index)) = (&self.slot, self.idle.pop()) else {
+            return self.line.put_back(readings);
+        };
+        let deadline = readings
+            .iter()
+            .filter_map(|pending| self.submissions.deadline(pending.submission))
+            .min()
+            .unwrap_or_else(|| Instant::now() + self.options.write_deadline)
+            - ANSWER_TIME;
+        let mut known = HashMap::new();
+        for pending in &readings {
+            if self.busy.insert(pending.sensor.clone())
+                && let Some(sensor) = self.known.remove(&pending.sensor)
+            {
+                known.insert(pending.sensor.clone(), sensor);
+            }
+        }
+        let task = Task {
+            tables: self.tables.clone(),
+            author: Author {
+                slot: slot.name.clone(),
+                lane_index,
+                lane: slot.lanes.get(lane_index).cloned().unwrap_or_default(),
+                mark: String::new(),
+            },
+            readings,
+            known,
+            look_first: self.look_first,
+            sensors_max: self.options.sensors_max,
+            deadline,
+        };
+        self.gathering = None;
+        self.flights.spawn(group::store(task));
+    }
+
+    fn landed(&mut self, done: Done) {
+        for sensor in &done.sensors {
+            self.busy.remove(sensor);
+        }
+        self.idle.push(done.author.lane_index);
+        let ours = self
+            .slot
+            .as_mut()
+            .filter(|slot| slot.owner == done.author.lane.owner);
+        if let Some(slot) = ours {
+            if let Some(lane) = slot.lanes.get_mut(done.author.lane_index) {
+                *lane = done.author.lane;
+            }
+            if self.known.len() + done.known.len() > KNOWN_SENSORS_MAX {
+                // Whoever is asked for again is looked up again, a request for fifty of them.
+                self.known.clear();
+            }
+            self.known.extend(done.known);
+        }
+        self.look_first = done.mostly_stored;
+        self.gathering = Some(Gathering {
+            until: Instant::now() + (done.took / GATHERING_PART).min(GATHERING_MAX),
+            expected: self.submissions.len(),
+        });
+        let mut finished = 0;
+        for (pending, settled) in done.settled {
+            finished += 1;
+            let answer = match settled {
+                Settled::Stored(disposition) => Ok(disposition),
+                Settled::NoRoom => Err(too_many_sensors(self.options.sensors_max)),
+            };
+            self.submissions
+                .settle(pending.submission, pending.index, answer);
+        }
+        if let Some(failure) = done.failure {
+            warn!(error = %failure, readings = done.again.len(), "readings are not stored yet");
+            self.submissions
+                .remember(done.again.iter().map(|it| it.submission), &failure);
+            if matches!(
+                failure.kind(),
+                StoreErrorKind::Internal | StoreErrorKind::Damaged
+            ) {
+                let failed: HashSet<_> = done.again.iter().map(|it| it.submission).collect();
+                failed
+                    .into_iter()
+                    .for_each(|number| self.submissions.fail(number));
+            }
+        }
+        self.count_down(finished);
+        let again: Vec<_> = done.again;
+        let (alive, gone): (Vec<_>, Vec<_>) = again
+            .into_iter()
+            .partition(|pending| self.submissions.deadline(pending.submission).is_some());
+        self.count_down(gone.len());
+        self.line.put_back(alive);
+        self.expire();
+        if done.fenced {
+            self.lose_slot("another replica has taken it over, or a recount is running");
+        }
+    }
+
+    fn count_down(&self, readings: usize) {
+        self.waiting
+            .fetch_sub(readings, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Answers whose time has passed. Their readings leave the line; those in flight may yet be stored.
+    fn expire(&mut self) {
+        self.submissions.expire(Instant::now());
+        if self.submissions.has_gone() {
+            let before = self.line.len();
+            let submissions = &self.submissions;
+            self.line
+                .retain(|pending| submissions.deadline(pending.submission).is_some());
+            self.count_down(before - self.line.len());
+            self.submissions.forget_gone();
+        }
+    }
+
+    async fn renew(&mut self) {
+        let Some(slot) = &self.slot else {
+            return;
+        };
+        let renewal = slots::renew(&self.tables, &slot.name, &slot.owner, self.options.lease);
+        match tokio::time::timeout(Duration::from_secs(1), renewal).await {
+            Ok(Ok(false)) => self.lose_slot("its lease ran out, and another replica took it"),
+            Ok(Err(error)) => warn!(%error, "the lease could not be renewed"),
+            Ok(Ok(true)) | Err(_) => {}
+        }
+    }
+
+    fn lose_slot(&mut self, why: &str) {
+        if let Some(slot) = self.slot.take() {
+            warn!(slot = slot.name, why, "the slot of this replica is lost");
+        }
+        self.known.clear();
+        self.standing
+            .send_replace(Standing::WithoutSlot(why.to_owned()));
+    }
+
+    async fn claim(&mut self) {
+        let claimed = async {
+            let owner = slots::unique_name()?;
+            slots::claim(&self.tables, &owner, self.options.lease).await
+        };
+        let claimed = tokio::time::timeout(self.options.write_deadline / 4, claimed).await;
+        match claimed {
+            Ok(Ok(slot)) => {
+                info!(slot = slot.name, "this replica has a slot again");
+                self.slot = Some(slot);
+                self.busy.clear();
+                self.idle = all_lanes(&self.options);
+                self.standing.send_replace(Standing::Writing);
+            }
+            Ok(Err(error)) => {
+                self.standing
+                    .send_replace(Standing::WithoutSlot(error.message().to_owned()));
+                self.submissions.remember_all(&error);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Lets what is in flight and in line end, and gives the slot back.
+    async fn finish(&mut self) {
+        self.standing.send_replace(Standing::Closed);
+        while !self.flights.is_empty() || (self.slot.is_some() && !self.line.is_empty()) {
+            // Nobody comes back any more.
+            self.gathering = None;
+            self.start_transactions();
+            match self.flights.join_next().await {
+                Some(Ok(done)) => self.landed(done),
+                Some(Err(_)) => self.lose_slot("a task has ended"),
+                None => {}
+            }
+            self.expire();
+        }
+        if let Some(slot) = self.slot.take()
+            && let Err(error) = slots::release(&self.tables, &slot.name, &slot.owner).await
+        {
+            warn!(%error, "the slot could not be given back; it is free when its lease ends");
+        }
+        self.standing.send_replace(Standing::Closed);
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writer {{ in line: {} }}", self.line.len())
+    }
+}
+
+/// Resolves when the moment is over.
+async fn gathered(gathering: Option<&Gathering>) {
+    if let Some(gathering) = gathering {
+        tokio::time::sleep_until(gathering.until).await;
+    }
+}
+
+/// The lanes that may be used, the first one at the end, where it is taken from.
+fn all_lanes(options: &DynamoOptions) -> Vec<usize> {
+    (0..options.transactions_max.clamp(1, LANES))
+        .rev()
+        .collect()
+}
+
+/// The message of [`StoreErrorKind::TooManySensors`].
+fn too_many_sensors(sensors_max: u64) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::TooManySensors,
+        format!(
+            "the sensor is new, and {sensors_max} sensors, which is the limit, are known already; check whether ids are made up \
+             anew each time, or raise --sensors-max"
+        ),
+    )
+}

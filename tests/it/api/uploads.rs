@@ -1,0 +1,341 @@
+//! Uploads that go wrong, by accident or on purpose: each is refused, changes nothing, leaves nothing, and takes no memory.
+
+use std::time::{Duration, Instant};
+
+#[cfg(feature = "cloud")]
+use crate::support::S3Server;
+use crate::support::{
+    Answer, BOUNDARY, Client, Random, Raw, Server, endless, form, random_bytes, setting,
+};
+
+const MIB: u64 = 1 << 20;
+
+fn blobs(server: &Server) -> Vec<String> {
+    std::fs::read_dir(server.data().join("files"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Waits until exactly so many files are in the folder: what is not needed goes a moment later.
+async fn settles_at(server: &Server, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while blobs(server).len() != count {
+        assert!(Instant::now() < deadline, "{:?}", blobs(server));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn put_as(client: &Client, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    let request = client.request("PUT", "/api/devices/d");
+    Answer::to(request.header("content-type", content_type).body(body)).await
+}
+
+#[tokio::test]
+async fn forms_that_are_none_are_refused_within_bounds() {
+    let server = Server::start();
+    let client = server.client();
+    client.send_file("d", "before").await.with_status(200);
+    let idle = server.memory_peak_bytes();
+    let form_type = format!("multipart/form-data; boundary={BOUNDARY}");
+    let good = form("file", "a.bin", "a/b", b"data");
+    let part = |field: &str| {
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\nx\r\n")
+    };
+    let end = format!("--{BOUNDARY}--\r\n");
+    let long_name = form("file", &"a".repeat(MIB as usize), "a/b", b"data");
+    let name_of_300 = form("file", &"a".repeat(300), "a/b", b"data");
+    let unchosen = form("file", "", "application/octet-stream", b"");
+    let bad_type = form("file", "a", "no type", b"data");
+    let encoded = String::from_utf8(good.clone()).unwrap().replace(
+        "Content-Type: a/b",
+        "Content-Type: a/b\r\nContent-Transfer-Encoding: base64",
+    );
+    let much_beside =
+        part("other").replace("\r\n\r\nx", &format!("\r\n\r\n{}", "x".repeat(2 << 20)));
+    for (body, status, slug) in [
+        (Vec::new(), 400, "unreadable-body"),
+        (b"no form".to_vec(), 400, "unreadable-body"),
+        (end.clone().into_bytes(), 400, "unreadable-body"),
+        ((part("other") + &end).into_bytes(), 400, "unreadable-body"),
+        (
+            (part("file") + &part("file") + &end).into_bytes(),
+            400,
+            "unreadable-body",
+        ),
+        (
+            (part("a").repeat(100_000) + &end).into_bytes(),
+            400,
+            "unreadable-body",
+        ),
+        (good[..good.len() - 5].to_vec(), 400, "unreadable-body"),
+        (part("file").into_bytes(), 400, "unreadable-body"),
+        (long_name, 400, "unreadable-body"),
+        (name_of_300, 400, "unreadable-body"),
+        (unchosen, 400, "unreadable-body"),
+        (bad_type, 400, "unreadable-body"),
+        (encoded.into_bytes(), 400, "unreadable-body"),
+        (
+            (much_beside + &part("file") + &end).into_bytes(),
+            413,
+            "body-too-large",
+        ),
+    ] {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(100)]).into_owned();
+        let answer = put_as(&client, &form_type, body).await;
+        assert_eq!(answer.status, status, "{shown}: {}", answer.text());
+        answer.problem(status, slug);
+    }
+    for (content_type, status, slug) in [
+        ("multipart/form-data", 400, "unreadable-body"),
+        ("multipart/form-data; boundary=", 400, "unreadable-body"),
+        ("multipart/form-data; boundary=\"", 400, "unreadable-body"),
+        (
+            "multipart/form-data; boundary=other",
+            400,
+            "unreadable-body",
+        ),
+        ("multipart/mixed; boundary=x", 415, "unsupported-media-type"),
+        ("nonsense", 415, "unsupported-media-type"),
+    ] {
+        put_as(&client, content_type, good.clone())
+            .await
+            .problem(status, slug);
+    }
+    let request = client.request("PUT", "/api/devices/d").body("x");
+    let answer = Answer::to(request.header("content-encoding", "gzip")).await;
+    answer.problem(415, "unsupported-media-type");
+    assert_eq!(client.file("d").await, b"before");
+    settles_at(&server, 1).await;
+    let peak = server.memory_peak_bytes();
+    assert!(peak < idle + 32 * MIB, "{peak} bytes, {idle} before");
+    // And a form that is one, with fields around it.
+    let body = [part("before").as_bytes(), &good].concat();
+    client.send_form("d", body).await.with_status(200);
+    assert_eq!(client.file("d").await, b"data");
+}
+
+#[tokio::test]
+async fn a_length_that_lies_is_refused_or_means_nothing() {
+    let server = Server::start();
+    let address = server.address();
+    let put = "PUT /api/devices/d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    for lie in [
+        "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "Content-Length: -1\r\n\r\na",
+        "Content-Length: 1e3\r\n\r\na",
+        "Content-Length: 99999999999999999999\r\n\r\na",
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\na",
+        "Transfer-Encoding: chunked, identity\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ] {
+        let answer = Raw::exchange(address, format!("{put}{lie}")).await;
+        assert!((400..500).contains(&answer.status), "{lie}: {answer:?}");
+    }
+    // What is sent in chunks ends with the last chunk: the rest is no second request.
+    let smuggled = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nDELETE /api/devices/d HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = Raw::exchange(address, format!("{put}{smuggled}")).await;
+    assert_eq!(answer.text.matches("HTTP/1.1 ").count(), 1, "{answer:?}");
+    let client = server.client();
+    match answer.status {
+        200 => assert_eq!(client.file("d").await, b"a"),
+        _ => assert_eq!(client.devices().await, [""; 0]),
+    }
+    // Part lengths are none of ours.
+    let body = form("file", "a", "a/b\r\nContent-Length: 1", b"data");
+    client.send_form("d", body).await.with_status(200);
+    assert_eq!(client.file("d").await, b"data");
+}
+
+#[tokio::test]
+async fn digests_that_were_promised_are_checked() {
+    let server = Server::start();
+    let client = server.client();
+    // Of "data".
+    const DIGEST: &str = "sha-256=:Om6weQ85rIfJTzhWst0sXREOaBFgImGpqSPTuyOtyLc=:";
+    const OTHER: &str = "sha-256=:Am6weQ85rIfJTzhWst0sXREOaBFgImGpqSPTuyOtyLc=:";
+    let put = |name: &'static str, value: &'static str, body: Vec<u8>, content_type: String| {
+        let request = client.request("PUT", "/api/devices/d");
+        let request = request
+            .header(name, value)
+            .header("content-type", content_type);
+        Answer::to(request.body(body))
+    };
+    let as_file = || "a/b".to_owned();
+    let as_form = || format!("multipart/form-data; boundary={BOUNDARY}");
+    let in_form = || form("file", "a", "a/b", b"data");
+    for name in ["content-digest", "repr-digest"] {
+        put(name, DIGEST, b"data".to_vec(), as_file())
+            .await
+            .with_status(200);
+        put(name, DIGEST, in_form(), as_form())
+            .await
+            .with_status(200);
+        put(name, "crc32=:AAAAAA==:", b"data".to_vec(), as_file())
+            .await
+            .with_status(200);
+        put(name, OTHER, b"other".to_vec(), as_file())
+            .await
+            .problem(400, "digest-mismatch");
+        put(name, OTHER, in_form(), as_form())
+            .await
+            .problem(400, "digest-mismatch");
+        put(name, "sha-256=x", b"data".to_vec(), as_file())
+            .await
+            .problem(400, "invalid-parameter");
+    }
+    assert_eq!(client.file("d").await, b"data");
+    settles_at(&server, 1).await;
+}
+
+/// Cuts so many uploads, each at another point, and looks whether anything of them is ever seen.
+async fn cut_uploads(server: &Server, count: u64) {
+    let client = server.client();
+    let before = random_bytes(10_000);
+    client.send_file("d", before.clone()).await.with_status(200);
+    let seed = Random::any_seed();
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    for number in 0..count {
+        let bytes = random_bytes(1 + random.below(600_000) as usize);
+        let is_form = random.one_in(2);
+        let (kind, body) = if is_form {
+            let kind = format!("Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n");
+            (kind, form("file", "a", "a/b", &bytes))
+        } else {
+            (String::new(), bytes)
+        };
+        let whole = body.len() as u64;
+        let cut = match number % 5 {
+            0 => 0,
+            1 => 1,
+            2 => whole / 2,
+            3 => whole - 1,
+            _ => random.below(whole),
+        };
+        let head = format!(
+            "PUT /api/devices/d HTTP/1.1\r\nHost: a\r\n{kind}Content-Length: {whole}\r\n\r\n"
+        );
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(head).await;
+        raw.send(&body[..cut as usize]).await;
+        drop(raw);
+        if number % 50 == 0 {
+            assert!(client.file("d").await == before);
+            assert_eq!(client.devices().await, ["d"]);
+        }
+    }
+    assert!(client.file("d").await == before);
+    assert_eq!(client.devices().await, ["d"]);
+}
+
+#[tokio::test]
+async fn uploads_that_are_cut_leave_nothing_in_the_folder() {
+    let server = Server::start();
+    cut_uploads(&server, 1000).await;
+    settles_at(&server, 1).await;
+}
+
+#[cfg(feature = "cloud")]
+#[tokio::test]
+async fn uploads_that_are_cut_leave_nothing_in_s3() {
+    let s3 = S3Server::start();
+    let server = Server::with_args(&["--files", &s3.url()]);
+    cut_uploads(&server, 100).await;
+    // Some that have sent parts already.
+    for cut in [6 * MIB, 11 * MIB] {
+        let mut raw = Raw::connect(server.address()).await;
+        let head = format!(
+            "PUT /api/devices/d HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            12 * MIB
+        );
+        raw.send(head).await;
+        raw.send(random_bytes(cut as usize)).await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while s3.keys().len() != 2 || !s3.unfinished().is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "{:?} {:?}",
+            s3.keys(),
+            s3.unfinished()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// 16 at once, up and down, of as many bytes as `FIELDSTATION_TEST_FILE_BYTES` says.
+async fn transfers_take_little_memory(server: &Server) {
+    const AT_ONCE: usize = 16;
+    let size = setting("FIELDSTATION_TEST_FILE_BYTES").unwrap_or(24 * MIB);
+    let client = server.client();
+    client.send_file("warm", "x").await.with_status(200);
+    let idle = server.memory_peak_bytes();
+    let sending = (0..AT_ONCE).map(|number| {
+        let client = server.client();
+        async move {
+            for _ in 0..30 {
+                let request = client.request("PUT", &format!("/api/devices/{number}"));
+                let request = request
+                    .timeout(Duration::from_secs(3600))
+                    .body(endless(size));
+                let answer = Answer::to(request).await;
+                if answer.status == 200 {
+                    return;
+                }
+                // The other side may be too slow for so many at once; it says so instead of holding them in memory.
+                answer.problem(503, "overloaded");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            panic!("{number} is never taken");
+        }
+    });
+    futures_util::future::join_all(sending).await;
+    let peak = server.memory_peak_bytes();
+    assert!(
+        peak < idle + 64 * MIB,
+        "{peak} bytes while sending, {idle} before"
+    );
+    let fetching = (0..AT_ONCE).map(|number| {
+        let client = server.client();
+        async move {
+            let ends = ["", "/content"];
+            let path = format!("/api/devices/{number}{}", ends[number % 2]);
+            let request = client
+                .request("GET", &path)
+                .timeout(Duration::from_secs(3600));
+            let mut response = request.send().await.unwrap();
+            let mut fetched = 0;
+            while let Some(piece) = response.chunk().await.unwrap() {
+                fetched += piece.len() as u64;
+            }
+            fetched
+        }
+    });
+    let fetched = futures_util::future::join_all(fetching).await;
+    for (number, fetched) in fetched.into_iter().enumerate() {
+        let expected = if number % 2 == 0 {
+            size.div_ceil(3) * 4
+        } else {
+            size
+        };
+        assert_eq!(fetched, expected);
+    }
+    let peak = server.memory_peak_bytes();
+    assert!(
+        peak < idle + 64 * MIB,
+        "{peak} bytes while fetching, {idle} before"
+    );
+    println!("{} MiB above {} MiB", (peak - idle) / MIB, idle / MIB);
+}
+
+#[tokio::test]
+async fn transfers_take_little_memory_with_a_folder() {
+    transfers_take_little_memory(&Server::start()).await;
+}
+
+#[cfg(feature = "cloud")]
+#[tokio::test]
+async fn transfers_take_little_memory_with_s3() {
+    let s3 = S3Server::start();
+    transfers_take_little_memory(&Server::with_args(&["--files", &s3.url()])).await;
+}

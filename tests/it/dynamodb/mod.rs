@@ -1,0 +1,69 @@
+//! What only the store on DynamoDB does: replicas, faults between it and the tables, data that lies there already.
+
+mod backends;
+mod existing;
+mod outage;
+mod properties;
+mod replicas;
+
+use fieldstation::readings::ReadingStore;
+use fieldstation::readings::dynamodb::{
+    Credentials, DynamoOptions, DynamoStore, Location, RecountReport, recount,
+};
+
+use crate::support::DynamoServer;
+
+/// A store on tables of its own.
+pub struct Backend {
+    store: DynamoStore,
+    server: DynamoServer,
+}
+
+impl Backend {
+    pub async fn new() -> Self {
+        let server = DynamoServer::start();
+        let location = location(&server.url());
+        DynamoStore::create_tables(&location, Some(&credentials()))
+            .await
+            .unwrap();
+        let store = DynamoStore::open(&location, options()).await.unwrap();
+        Self { store, server }
+    }
+
+    pub fn store(&self) -> &dyn ReadingStore {
+        &self.store
+    }
+
+    /// Closes the store, and compares its aggregates with a recount.
+    pub async fn close(self) {
+        self.store.close().await.unwrap();
+        assert_sound(&self.server.url()).await;
+    }
+}
+
+pub fn location(url: &str) -> Location {
+    Location::parse(&url.parse().unwrap()).unwrap()
+}
+
+pub fn credentials() -> Credentials {
+    Credentials {
+        access_key: "test".to_owned(),
+        secret: "test".to_owned(),
+    }
+}
+
+pub fn options() -> DynamoOptions {
+    DynamoOptions {
+        credentials: Some(credentials()),
+        ..DynamoOptions::default()
+    }
+}
+
+/// Compares the aggregates with a recount of the table.
+pub async fn assert_sound(url: &str) -> RecountReport {
+    let report = recount(&location(url), Some(&credentials()), true, &|_| {})
+        .await
+        .unwrap();
+    assert_eq!(report.difference_count, 0, "{report:#?}");
+    report
+}

@@ -1,0 +1,89 @@
+//! Backends for files, each empty, each for one test.
+
+use std::fs;
+use std::sync::Arc;
+
+use fieldstation::data_directory::DataDirectory;
+use fieldstation::files::FileStore;
+use fieldstation::files::folder::FolderStore;
+use fieldstation::station::StationDatabase;
+use tempfile::TempDir;
+
+/// A backend, and a look at what it really keeps.
+pub trait FileBackend {
+    fn store(&self) -> Arc<dyn FileStore>;
+
+    /// Everything that holds bytes of files, complete or not.
+    fn blobs(&self) -> Vec<String>;
+
+    /// Whatever is where it should not be.
+    fn outside(&self) -> Vec<String>;
+
+    /// Puts something there that a crash could have left.
+    fn plant_leftover(&self);
+
+    /// How many of the leftovers a sweep removes at once.
+    fn leftovers_swept(&self) -> u64;
+}
+
+pub struct FolderBackend {
+    directory: TempDir,
+    station: Arc<StationDatabase>,
+    store: Arc<FolderStore>,
+}
+
+impl FolderBackend {
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDirectory::open(&directory.path().join("data")).unwrap();
+        let data = Arc::new(data);
+        let station = StationDatabase::open(Arc::clone(&data)).unwrap();
+        let store = FolderStore::open(&data, Arc::clone(&station)).unwrap();
+        Self {
+            directory,
+            station,
+            store: Arc::new(store),
+        }
+    }
+
+    pub async fn close(&self) {
+        self.station.close().await;
+    }
+
+    fn names(&self, below: &str) -> Vec<String> {
+        fs::read_dir(self.directory.path().join(below))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+impl FileBackend for FolderBackend {
+    fn store(&self) -> Arc<dyn FileStore> {
+        Arc::clone(&self.store) as _
+    }
+
+    fn blobs(&self) -> Vec<String> {
+        self.names("data/files")
+    }
+
+    fn outside(&self) -> Vec<String> {
+        let mut names = self.names("data");
+        names.extend(self.names(""));
+        names.retain(|name| {
+            !(["data", "files", "lock"].contains(&name.as_str()) || name.starts_with("station.db"))
+        });
+        names
+    }
+
+    fn plant_leftover(&self) {
+        let files = self.directory.path().join("data/files");
+        for name in ["", ".part"] {
+            fs::write(files.join(format!("{:032x}{name}", 7)), "x").unwrap();
+        }
+    }
+
+    fn leftovers_swept(&self) -> u64 {
+        2
+    }
+}

@@ -1,0 +1,66 @@
+//! Files on S3, empty, for one test.
+
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use fieldstation::files::FileStore;
+use fieldstation::files::s3::S3Store;
+
+use super::{FileBackend, S3Server};
+
+pub struct S3Backend {
+    server: S3Server,
+    store: Arc<S3Store>,
+}
+
+impl S3Backend {
+    pub fn start() -> Self {
+        let server = S3Server::start();
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let credentials = SharedCredentialsProvider::new(credentials);
+        let url = server.url().parse().unwrap();
+        let store = S3Store::open_as(&url, credentials).unwrap();
+        Self {
+            server,
+            store: Arc::new(store),
+        }
+    }
+}
+
+impl FileBackend for S3Backend {
+    fn store(&self) -> Arc<dyn FileStore> {
+        Arc::clone(&self.store) as _
+    }
+
+    fn blobs(&self) -> Vec<String> {
+        let mut blobs = self.server.keys();
+        blobs.retain(|key| key.starts_with("some/place/content/"));
+        blobs.extend(self.server.unfinished());
+        blobs
+    }
+
+    fn outside(&self) -> Vec<String> {
+        let mut keys = self.server.keys();
+        keys.retain(|key| {
+            let rest = key.strip_prefix("some/place/").unwrap_or("");
+            let name = rest
+                .strip_prefix("index/")
+                .or_else(|| rest.strip_prefix("content/"));
+            name.is_none_or(|name| name.contains('/'))
+        });
+        keys
+    }
+
+    fn plant_leftover(&self) {
+        self.server.put("content/d-2f1!left");
+        self.server.put("content/nobody!left");
+        self.server.put("content/not%20ours");
+        self.server.put("index/not%20ours");
+    }
+
+    /// What is young may be another replica's.
+    fn leftovers_swept(&self) -> u64 {
+        0
+    }
+}
