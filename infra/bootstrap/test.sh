@@ -92,6 +92,12 @@ percent_encoded() {
     printf '%s' "$out"
 }
 
+# A text as it stands in JSON, between its quotes.
+in_json() {
+    local text=${1//\\/\\\\}
+    printf '%s' "${text//\"/\\\"}"
+}
+
 # field NAME: the text of a field of the JSON in the answer, without a JSON parser; only for ids, which hold no quotes.
 field() { sed -n "s/.*\"$1\":\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p" "$work/body" | head -n 1; }
 
@@ -183,9 +189,9 @@ test_files() {
     local device=$1 file=$2 in_path raw_in_path
     in_path=$(percent_encoded "$device")
     raw_in_path=$(percent_encoded "$device-raw")
-    answers "PUT /api/devices/{id}, a form" "{\"message\":\"File uploaded for Device ID - $device\"}" \
+    answers "PUT /api/devices/{id}, a form" "{\"message\":\"File uploaded for Device ID - $(in_json "$device")\"}" \
         PUT "/api/devices/$in_path" --form "file=@\"$file\""
-    expect "GET /api/devices/" 200 GET /api/devices/ && find_device "$device"
+    expect "GET /api/devices/" 200 GET /api/devices/ && find_device "$(in_json "$device")"
     expect "GET /api/devices" 200 GET /api/devices && holds "the list has its field" '"TelemetryDataDownloads":['
     if expect "GET /api/devices/{id}" 200 GET "/api/devices/$in_path"; then
         base64 --decode <"$work/body" >"$work/download" 2>/dev/null || true

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# One server on all four stores that scale out, each a process on this machine: DynamoDB and S3 by moto, PostgreSQL, Redis (or
-# Valkey). Then every route is tested, and that nothing of it is kept by the server itself: a second server sees it all.
+# One server on all four stores that scale out, each a process on this machine: DynamoDB by dynoxide, S3 by moto, PostgreSQL, Redis
+# (or Valkey); test.sh installs what is missing. Then every route is tested, and that nothing of it is kept by the server itself: a
+# second server sees it all.
 #
 #   infra/tests/scale-out.sh target/release/fieldstation
 set -euo pipefail
@@ -17,7 +18,7 @@ clean_up() {
 }
 trap clean_up EXIT
 missing() {
-    printf 'scale-out.sh: %s is missing; install it (Debian: %s)\n' "$1" "$2" >&2
+    printf 'scale-out.sh: %s is missing; ./test.sh installs it, and so does: %s\n' "$1" "$2" >&2
     exit 2
 }
 # wait_for NAME COMMAND...: until it succeeds, for a minute.
@@ -36,10 +37,11 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-PATH=$PATH:$(printf "%s:" /usr/lib/postgresql/*/bin)
+PATH=$PWD/target/tools/bin:$PWD/target/tools/moto/bin:$PATH:$(printf "%s:" /usr/lib/postgresql/*/bin)
 command -v initdb >/dev/null || missing PostgreSQL "apt-get install postgresql"
 redis=$(command -v valkey-server || command -v redis-server) || missing "Valkey or Redis" "apt-get install redis-server"
-command -v moto_server >/dev/null || missing "moto's server" "pip install 'moto[server]'"
+command -v moto_server >/dev/null || missing "moto's server" "pip install 'moto[s3,server]'"
+command -v dynoxide >/dev/null || missing dynoxide "cargo install --locked dynoxide-rs"
 
 # PostgreSQL refuses to run as root.
 as_nobody=()
@@ -49,7 +51,7 @@ if [ "$(id -u)" -eq 0 ]; then
     as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$postgres_data")
     chown 65534:65534 "$postgres_data"
 fi
-postgres_port=$(free_port) redis_port=$(free_port) moto_port=$(free_port)
+postgres_port=$(free_port) redis_port=$(free_port) moto_port=$(free_port) dynoxide_port=$(free_port)
 printf 'fieldstation' >"$work/password"
 chmod 644 "$work/password"
 "${as_nobody[@]}" initdb --pgdata "$postgres_data/data" --username fieldstation --pwfile "$work/password" --auth scram-sha-256 >"$work/initdb.log"
@@ -61,15 +63,18 @@ mkdir "$work/redis"
 processes+=($!)
 moto_server -H 127.0.0.1 -p "$moto_port" >"$work/moto.log" 2>&1 &
 processes+=($!)
+dynoxide serve --log quiet --port "$dynoxide_port" >"$work/dynoxide.log" 2>&1 &
+processes+=($!)
 
 export AWS_ACCESS_KEY_ID=fieldstation AWS_SECRET_ACCESS_KEY=fieldstation AWS_REGION=us-east-1
 endpoint=http://127.0.0.1:$moto_port
-export FIELDSTATION_READINGS="dynamodb://fieldstation?region=us-east-1&endpoint=$endpoint"
+export FIELDSTATION_READINGS="dynamodb://fieldstation?region=us-east-1&endpoint=http://127.0.0.1:$dynoxide_port"
 export FIELDSTATION_FILES="s3://fieldstation/devices?region=us-east-1&endpoint=$endpoint"
 export FIELDSTATION_TODOS="postgres://fieldstation:fieldstation@127.0.0.1:$postgres_port/postgres"
 export FIELDSTATION_GREETING="redis://127.0.0.1:$redis_port"
 wait_for moto curl --silent --fail "$endpoint/moto-api/data.json"
 wait_for PostgreSQL pg_isready --host 127.0.0.1 --port "$postgres_port"
+wait_for dynoxide bash -c "exec 3<>/dev/tcp/127.0.0.1/$dynoxide_port"
 wait_for Redis bash -c "exec 3<>/dev/tcp/127.0.0.1/$redis_port"
 "$binary" dynamodb create-tables --readings "$FIELDSTATION_READINGS"
 curl --silent --fail --output /dev/null --request PUT "$endpoint/fieldstation" --header 'Authorization: AWS4-HMAC-SHA256 Credential=fieldstation/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0'
