@@ -19,7 +19,7 @@ pub(crate) use manifest::FILE_NAME as MANIFEST;
 pub(crate) use staging::INSIDE as UNFINISHED;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::embedded::VerifyReport;
+use crate::readings::embedded::{self, VerifyReport};
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +83,13 @@ fn sound(report: VerifyReport) -> Result<VerifyReport, StoreError> {
         1 => String::new(),
         count => format!(", and {} more problems", count - 1),
     };
+    let name = embedded::FILE_NAME;
+    let problem = problem
+        .strip_prefix(name)
+        .map_or_else(|| format!(" is damaged: {problem}"), |rest| rest.to_owned());
     Err(StoreError::new(
         StoreErrorKind::Damaged,
-        format!("{problem}{more}"),
+        format!("{name}{problem}{more}"),
     ))
 }
 

@@ -269,3 +269,111 @@ fn failed(error: rusqlite::Error) -> StoreError {
 fn not_written(error: io::Error) -> StoreError {
     durable::failed("write a copy of the files", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::data_directory::DataDirectory;
+    use crate::files::folder::FolderStore;
+    use crate::files::{Condition, ContentType, DeviceId, Digest, FileStore, NewFile};
+    use crate::station::StationDatabase;
+    use crate::timestamp::Timestamp;
+
+    async fn send(store: &FolderStore, device: &str, bytes: &'static [u8]) {
+        let mut upload = store.begin(&DeviceId::new(device).unwrap()).await.unwrap();
+        upload.write(vec![Bytes::from(bytes)]).await.unwrap();
+        let file = NewFile {
+            size_bytes: bytes.len() as u64,
+            content_type: ContentType::new("text/plain").unwrap(),
+            name: None,
+            digest: Digest(Sha256::digest(bytes).into()),
+            time: Timestamp::now(),
+        };
+        upload.finish(file, Condition::default()).await.unwrap();
+    }
+
+    async fn gone(data: &Path, blob: &str) {
+        let path = data.join(name_of(blob));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while path.exists() {
+            assert!(std::time::Instant::now() < deadline, "{blob} stays");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changed_since_is_copied_as_it_is_by_now() {
+        let parent = tempfile::tempdir().unwrap();
+        let [data, copy] = ["data", "copy"].map(|name| parent.path().join(name));
+        fs::create_dir(&copy).unwrap();
+        let directory = Arc::new(DataDirectory::open(&data).unwrap());
+        let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
+        let store = FolderStore::open(&directory, station).unwrap();
+        for (device, bytes) in [("a", &b"old"[..]), ("b", b"same"), ("c", b"short-lived")] {
+            send(&store, device, bytes).await;
+        }
+        let moment = station::moment(&data).unwrap().unwrap();
+        let path = copy.join(station::FILE_NAME);
+        moment.copy(&path, &mut |_| {}).unwrap();
+        let blob = |device: &str| -> String {
+            let connection = station::open_copy(&path).unwrap();
+            let sql = "SELECT blob FROM files WHERE device = ?1";
+            connection
+                .query_row(sql, [device], |row| row.get(0))
+                .unwrap()
+        };
+        let (old, removed) = (blob("a"), blob("c"));
+        send(&store, "a", b"newer").await;
+        send(&store, "d", b"too late").await;
+        let device = DeviceId::new("c").unwrap();
+        store.remove(&device, &Condition::default()).await.unwrap();
+        gone(&data, &old).await;
+        gone(&data, &removed).await;
+
+        let mut contents = std::collections::HashMap::new();
+        copy_blobs(&data, &copy, &mut |_| {}, &mut |name, content| {
+            contents.insert(name, content);
+        })
+        .unwrap();
+        let connection = station::open_copy(&path).unwrap();
+        let mut found = Vec::new();
+        visit(&connection, &mut |file| {
+            let bytes = fs::read(copy.join(name_of(&file.blob))).unwrap();
+            found.push((file.device, String::from_utf8(bytes).unwrap()));
+            Ok(())
+        })
+        .unwrap();
+        let expected = [("a", "newer"), ("b", "same")];
+        assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(contents.len(), 2);
+        assert_eq!(fs::read_dir(copy.join("files")).unwrap().count(), 2);
+        check_blobs(&copy, &|name| contents.get(name).copied()).unwrap();
+        let error = check_blobs(&copy, &|_| None).unwrap_err();
+        assert!(error.message().contains("`a`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_missing_is_damage_and_not_a_change() {
+        let parent = tempfile::tempdir().unwrap();
+        let [data, copy] = ["data", "copy"].map(|name| parent.path().join(name));
+        fs::create_dir(&copy).unwrap();
+        let directory = Arc::new(DataDirectory::open(&data).unwrap());
+        let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
+        let store = FolderStore::open(&directory, station).unwrap();
+        send(&store, "a", b"lost").await;
+        let moment = station::moment(&data).unwrap().unwrap();
+        let path = copy.join(station::FILE_NAME);
+        moment.copy(&path, &mut |_| {}).unwrap();
+        for entry in fs::read_dir(data.join("files")).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        let error = copy_blobs(&data, &copy, &mut |_| {}, &mut |_, _| {}).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
+        assert!(error.message().contains("`a`"), "{error}");
+    }
+}
