@@ -161,7 +161,13 @@ impl Manifest {
                 )));
             }
         }
-        Ok(())
+        // Device files are nothing without the database that tells of them.
+        if names.contains(station::FILE_NAME)
+            || (names.len() == 1 && names.contains(embedded::FILE_NAME))
+        {
+            return Ok(());
+        }
+        Err(damaged(format!("{FILE_NAME} tells of no database")))
     }
 }
 

@@ -129,7 +129,16 @@ fn a_manifest_of_a_newer_format_or_with_odd_names_is_refused() {
         forge(&backup, &manifest.replace("readings.db", odd));
         refused(path, 1, "backup.json");
     }
-    for odd in ["", "{", "[]", "null", "{\"format\":1}", "{\"format\":-1}"] {
+    let nothing = r#"{"format":1,"program":"","began":"","files":[]}"#;
+    for odd in [
+        nothing,
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"format\":1}",
+        "{\"format\":-1}",
+    ] {
         forge(&backup, odd);
         refused(path, 1, "backup.json");
     }
