@@ -1,6 +1,7 @@
 //! Backups while everything is written from many connections: what had been acknowledged before each began is in it, whole.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -139,9 +140,10 @@ async fn write_readings(world: &World, number: usize, client: Client) {
                 keys.push(key.clone());
                 key
             };
-            if !batch.contains_key(&key) {
-                let version = world.readings[number].lock().next(&key);
-                batch.insert(key, version);
+            // Once a batch.
+            if let Entry::Vacant(vacant) = batch.entry(key) {
+                let version = world.readings[number].lock().next(vacant.key());
+                vacant.insert(version);
             }
         }
         let mut body = String::new();
