@@ -21,9 +21,9 @@ const DEVICES_OF_A_WRITER: usize = 3;
 const ROUNDS: usize = 4;
 /// How much is acknowledged between two backups, at least.
 const REQUESTS_BETWEEN: u64 = 400;
-/// A batch of the writers that send much: enough of them, and chunks are sealed meanwhile.
+/// A batch of the writers that begin with large ones.
 const BULK_READINGS: u64 = 3_000;
-const BULK_READINGS_MAX: usize = 150_000;
+const BULK_READINGS_MAX: usize = 30_000;
 
 /// Which versions of things were sent, and which were acknowledged. A later version takes the place of an earlier one.
 #[derive(Clone, Debug, Default)]

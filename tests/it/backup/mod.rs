@@ -5,6 +5,7 @@ mod kills;
 mod load;
 mod places;
 mod refusals;
+mod sealing;
 
 use std::fs;
 use std::path::Path;
