@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::backup;
 use crate::error::{StoreError, StoreErrorKind};
 
 const LOCK_FILE: &str = "lock";
@@ -20,8 +21,9 @@ impl DataDirectory {
     /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// When it cannot be created or written to, or when another process holds it.
+    /// When it cannot be created or written to, when another process holds it, or when it is a backup or not complete.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        refuse_others(path)?;
         create_durably(path)
             .map_err(|error| failed(path, "cannot create the data directory", error))?;
         let mut lock = OpenOptions::new()
@@ -33,27 +35,13 @@ impl DataDirectory {
             .map_err(|error| failed(path, "cannot write to the data directory", error))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Only for the message; an unreadable file leaves it out.
-                let _ = lock.read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => String::new(),
-                    process => format!(" (process {process})"),
-                };
-                return Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    format!(
-                        "the data directory {} is in use by another fieldstation{holder}; stop that one, or name another \
-                         directory with --data",
-                        path.display()
-                    ),
-                ));
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
             Err(TryLockError::Error(error)) => {
                 return Err(failed(path, "cannot lock the data directory", error));
             }
         }
+        // Once more, for what began to fill it while it was not locked.
+        refuse_others(path)?;
         write_holder(&mut lock)
             .map_err(|error| failed(path, "cannot write to the data directory", error))?;
         Ok(Self {
@@ -87,6 +75,55 @@ impl DataDirectory {
             .and_then(|directory| directory.sync_all())
             .map_err(|error| failed(&self.path, "cannot flush the data directory", error))
     }
+}
+
+/// Refuses a data directory that a process holds. Changes nothing, and makes no promise for the moment after.
+///
+/// # Errors
+/// [`StoreErrorKind::Unavailable`] when it is held.
+pub(crate) fn refuse_held(path: &Path) -> Result<(), StoreError> {
+    // Where there is no lock, or none to be read, nobody can be told to hold it.
+    let Ok(mut lock) = File::open(path.join(LOCK_FILE)) else {
+        return Ok(());
+    };
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Err(in_use(path, &mut lock)),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+fn in_use(path: &Path, lock: &mut File) -> StoreError {
+    let mut holder = String::new();
+    // Only for the message; an unreadable file leaves it out.
+    let _ = lock.read_to_string(&mut holder);
+    let holder = match holder.trim() {
+        "" => String::new(),
+        process => format!(" (process {process})"),
+    };
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!(
+            "the data directory {} is in use by another fieldstation{holder}; stop that one, or name another directory with \
+             --data",
+            path.display()
+        ),
+    )
+}
+
+/// A server that wrote to a backup would spoil it, and one that began with half of the data would seem to have lost the rest.
+fn refuse_others(path: &Path) -> Result<(), StoreError> {
+    let has = |name: &str| path.join(name).symlink_metadata().is_ok();
+    let what = if has(backup::UNFINISHED) {
+        "is not complete: a backup or restore into it did not end, or is still running"
+    } else if has(backup::MANIFEST) {
+        "is a backup; `fieldstation restore` makes a data directory from it"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!("{} {what}", path.display()),
+    ))
 }
 
 fn write_holder(lock: &mut File) -> io::Result<()> {

@@ -4,9 +4,11 @@
 
 pub mod app;
 pub mod backend_url;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod data_directory;
+mod durable;
 pub mod error;
 pub mod files;
 pub mod front;

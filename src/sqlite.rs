@@ -1,6 +1,10 @@
-//! What the embedded databases have in common: what SQLite's errors mean.
+//! What the embedded databases have in common: what SQLite's errors mean, and how a copy is taken.
+
+mod moment;
 
 use rusqlite::ErrorCode;
+
+pub(crate) use moment::{Moment, Sort};
 
 use crate::error::{StoreError, StoreErrorKind};
 

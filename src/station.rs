@@ -1,5 +1,7 @@
 //! `station.db`: the embedded database of everything but readings, so that neither waits for the other.
 
+mod copy;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use tokio::sync::{Notify, Semaphore};
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite;
+
+pub(crate) use copy::{check_copy, moment, open_copy};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "station.db";
@@ -245,7 +249,7 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
     let connection = Connection::open_with_flags(
         path,

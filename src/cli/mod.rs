@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod backup;
 mod client;
 mod download;
 mod duration;
@@ -11,6 +12,7 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod progress;
+mod restore;
 mod runtime;
 mod serve;
 mod server_url;
@@ -58,6 +60,10 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
     /// Check everything in a data directory, and recount it.
     Verify(verify::Arguments),
+    /// Copy a data directory, also while a server writes to it.
+    Backup(backup::Arguments),
+    /// Make a data directory from a backup, and check it.
+    Restore(restore::Arguments),
     /// Send realistic readings, and prove that the server counts them right.
     Simulate(Box<simulate::Arguments>),
     /// List, add, complete and remove the todos of a server.
@@ -95,6 +101,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         Command::Download(arguments) => download::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Simulate(arguments) => simulate::run(*arguments),
         Command::Todo(arguments) => todo::run(arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),

@@ -72,7 +72,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     .into())
 }
 
-fn as_json(report: &VerifyReport, elapsed: Duration) -> serde_json::Value {
+/// What was found, for programs.
+pub(super) fn as_json(report: &VerifyReport, elapsed: Duration) -> serde_json::Value {
     // Micro-degrees as degrees: the double nearest to the decimal number prints as that number.
     let degrees = |temperature: Option<crate::readings::Temperature>| {
         temperature
@@ -94,7 +95,8 @@ fn as_json(report: &VerifyReport, elapsed: Duration) -> serde_json::Value {
     })
 }
 
-fn as_text(report: &VerifyReport, name: &str, elapsed: Duration) -> String {
+/// What was found, for people.
+pub(super) fn as_text(report: &VerifyReport, name: &str, elapsed: Duration) -> String {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
     let mut text = format!(
         "{name} in {:.1} s\n  sensors    {}\n  readings   {}\n  maximum    {}\n  minimum    {}\n  average    {}\n  \

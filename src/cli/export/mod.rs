@@ -66,7 +66,7 @@ Examples:
   fieldstation export > readings.ndjson
   fieldstation export --output readings.csv.gz
   fieldstation export --sensor-id machine-1 --from 2026-11-01 --to 2026-12-01 --format csv
-  fieldstation export --data ./fieldstation-data --output backup.ndjson.gz
+  fieldstation export --data ./fieldstation-data --output readings.ndjson.gz
 
 Exit codes: 0 complete; 1 the export broke off; 2 bad usage; 3 the data directory is in use or
 cannot be opened.";

@@ -238,7 +238,11 @@ fn new_name() -> BlobName {
 }
 
 fn is_ours(file_name: &str) -> bool {
-    let name = file_name.strip_suffix(PARTIAL).unwrap_or(file_name);
+    is_name(file_name.strip_suffix(PARTIAL).unwrap_or(file_name))
+}
+
+/// Whether a text is the name of a blob, and so never a path to anywhere else.
+pub(super) fn is_name(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

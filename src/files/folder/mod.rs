@@ -7,11 +7,14 @@
 mod blobs;
 mod catalog;
 mod content;
+mod copies;
 mod upload;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
+pub(crate) use self::copies::{bytes_total, check_blobs, copy_blobs, is_blob};
 
 use self::blobs::Blobs;
 use self::catalog::Catalog;

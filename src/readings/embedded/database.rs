@@ -12,8 +12,8 @@ use crate::sqlite;
 pub(crate) const FILE_NAME: &str = "readings.db";
 
 /// Marks the file as ours for `file(1)` and for us: "FSTN".
-const APPLICATION_ID: i32 = 0x4653_544e;
-const SCHEMA_VERSION: i32 = 1;
+pub(super) const APPLICATION_ID: i32 = 0x4653_544e;
+pub(super) const SCHEMA_VERSION: i32 = 1;
 
 /// `sensors` and `log` belong to each commit, the other tables to sealing. The metadata of chunks is apart from their data,
 /// so that a sensor's chunks lie side by side, few bytes each, and a window is a short scan.
@@ -194,7 +194,7 @@ fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// The definitions of the tables are data on disk like any other.
-fn check_schema(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     let read_failed = |error| failed("read the schema", error);
     let mut statement = connection
         .prepare("SELECT sql FROM sqlite_schema ORDER BY rowid")

@@ -7,6 +7,7 @@ mod cache;
 mod chunks;
 mod codec;
 mod committer;
+mod copy;
 mod database;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -32,6 +33,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 use tracing::info;
 
+pub(crate) use copy::{check_copy, moment};
+pub(crate) use database::FILE_NAME;
 pub use options::EmbeddedOptions;
 pub use verify::{VerifyReport, verify};
 

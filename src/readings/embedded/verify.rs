@@ -70,13 +70,22 @@ pub fn verify(
         ));
     }
     let directory = Arc::new(DataDirectory::open(directory)?);
+    let report = report(database::open_writer(&path), progress)?;
+    drop(directory);
+    Ok(report)
+}
+
+/// What is found in a database; that it could not be opened for being damaged is such a finding.
+pub(super) fn report(
+    opened: Result<Connection, StoreError>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
-    match database::open_writer(&path) {
+    match opened {
         Ok(connection) => check(&connection, &mut report, progress)?,
         Err(error) if error.kind() == StoreErrorKind::Damaged => report.problem(error.message()),
         Err(error) => return Err(error),
     }
-    drop(directory);
     Ok(report)
 }
 

@@ -1,0 +1,206 @@
+//! What a backup says it holds.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{self, Content};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::{Digest, folder};
+use crate::readings::embedded;
+use crate::station;
+
+/// The file's name in a backup. Without it a directory is none.
+pub(crate) const FILE_NAME: &str = "backup.json";
+
+/// The file with the manifest's own digest, in the manner of `sha256sum`.
+const DIGEST_FILE_NAME: &str = "backup.json.sha256";
+
+/// The format of backups that this program writes, and the newest one that it reads.
+const FORMAT: u32 = 1;
+
+/// More than any backup's: ten million device files.
+const BYTES_MAX: u64 = 2 << 30;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Manifest {
+    format: u32,
+    /// What wrote it.
+    program: String,
+    /// What was acknowledged before this time is in it.
+    pub(super) began: String,
+    /// How many readings and sensors it holds, if they were counted.
+    readings: Option<u64>,
+    sensors: Option<u64>,
+    pub(super) files: Vec<Entry>,
+}
+
+/// A file of a backup.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Its path in the backup, and in a data directory.
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    /// Hexadecimal digits.
+    sha256: String,
+}
+
+/// Only as much as every format has to have.
+#[derive(Deserialize)]
+struct AnyFormat {
+    format: u64,
+}
+
+impl Manifest {
+    pub(super) fn new(
+        began: String,
+        counted: Option<(u64, u64)>,
+        files: Vec<(String, Content)>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            program: format!("fieldstation {}", env!("CARGO_PKG_VERSION")),
+            began,
+            readings: counted.map(|(readings, _)| readings),
+            sensors: counted.map(|(_, sensors)| sensors),
+            files: files
+                .into_iter()
+                .map(|(name, content)| Entry {
+                    name,
+                    bytes: content.bytes,
+                    sha256: Digest(content.sha256).to_string(),
+                })
+                .collect(),
+        }
+    }
+
+    /// How many bytes its files have.
+    pub(super) fn bytes_total(&self) -> u64 {
+        self.files
+            .iter()
+            .fold(0, |total, file| total.saturating_add(file.bytes))
+    }
+
+    /// Whether a file is in it.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.name == name)
+    }
+
+    /// Writes it into a backup that is complete but for it.
+    pub(super) fn write(&self, directory: &Path) -> Result<(), StoreError> {
+        let write = || -> io::Result<()> {
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            for (name, bytes) in [
+                (FILE_NAME, text.as_slice()),
+                (DIGEST_FILE_NAME, digest_line(&text)?.as_bytes()),
+            ] {
+                let mut file = File::options()
+                    .write(true)
+                    .create_new(true)
+                    .open(directory.join(name))?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+            }
+            Ok(())
+        };
+        write().map_err(|error| durable::failed(&format!("write {FILE_NAME}"), error))
+    }
+
+    /// Reads that of a backup.
+    pub(super) fn read(directory: &Path) -> Result<Self, StoreError> {
+        let Some(text) = read(directory, FILE_NAME)? else {
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!(
+                    "there is no {FILE_NAME} in {}: it is not a backup, or one that was not completed",
+                    directory.display()
+                ),
+            ));
+        };
+        let Some(digest) = read(directory, DIGEST_FILE_NAME)? else {
+            return Err(damaged(format!("{DIGEST_FILE_NAME} is missing")));
+        };
+        let expected =
+            digest_line(&text).map_err(|error| durable::failed("read the backup", error))?;
+        if digest != expected.as_bytes() {
+            return Err(damaged(format!(
+                "{FILE_NAME} does not match its digest in {DIGEST_FILE_NAME}"
+            )));
+        }
+        let odd = |error: serde_json::Error| damaged(format!("{FILE_NAME}: {error}"));
+        let AnyFormat { format } = serde_json::from_slice(&text).map_err(odd)?;
+        if format > u64::from(FORMAT) {
+            return Err(StoreError::new(
+                StoreErrorKind::Unsupported,
+                format!(
+                    "the backup has format {format}, and this program knows {FORMAT}; use the version of fieldstation that \
+                     wrote it, or a newer one"
+                ),
+            ));
+        }
+        let manifest: Self = serde_json::from_slice(&text).map_err(odd)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Every name is one that a backup may hold, and so leads nowhere else.
+    fn check(&self) -> Result<(), StoreError> {
+        let mut names = HashSet::new();
+        for file in &self.files {
+            let name = file.name.as_str();
+            let is_ours =
+                [embedded::FILE_NAME, station::FILE_NAME].contains(&name) || folder::is_blob(name);
+            if !is_ours || !names.insert(name) || Digest::from_hex(&file.sha256).is_none() {
+                return Err(damaged(format!(
+                    "{FILE_NAME} tells of {name:?} in a way that this program does not"
+                )));
+            }
+        }
+        // Device files are nothing without the database that tells of them.
+        if names.contains(station::FILE_NAME)
+            || (names.len() == 1 && names.contains(embedded::FILE_NAME))
+        {
+            return Ok(());
+        }
+        Err(damaged(format!("{FILE_NAME} tells of no database")))
+    }
+}
+
+impl Entry {
+    /// What the file has to be.
+    pub(super) fn content(&self) -> Option<Content> {
+        Digest::from_hex(&self.sha256).map(|digest| Content {
+            bytes: self.bytes,
+            sha256: digest.0,
+        })
+    }
+}
+
+/// The backup is not what was written.
+pub(super) fn damaged(what: impl std::fmt::Display) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Damaged,
+        format!("the backup is damaged: {what}"),
+    )
+}
+
+fn digest_line(mut text: &[u8]) -> io::Result<String> {
+    let content = durable::content(&mut text)?;
+    Ok(format!("{}  {FILE_NAME}\n", Digest(content.sha256)))
+}
+
+fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut bytes = Vec::new();
+    match File::open(directory.join(name))
+        .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes))
+    {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(durable::failed(&format!("read {name}"), error)),
+    }
+}

@@ -1,0 +1,108 @@
+//! Copies of a whole data directory, taken while a server writes to it, and data directories made from them.
+//!
+//! A backup is a directory: `readings.db` and `station.db` as of one moment each, the device files that the latter tells of,
+//! and a manifest with the length and digest of each. It comes into being under another name, so that one that was not
+//! completed is never taken for a backup.
+
+mod manifest;
+mod restore;
+mod staging;
+mod take;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use restore::{Restored, restore};
+pub use take::{Taken, take};
+
+pub(crate) use manifest::FILE_NAME as MANIFEST;
+pub(crate) use staging::INSIDE as UNFINISHED;
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::embedded::{self, VerifyReport};
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Bytes that are copied, and how many it will be as far as is known.
+    Copied(u64, u64),
+    /// Steps of the check that are done, and how many there are.
+    Checked(u64, u64),
+}
+
+/// A directory by its one true name. It need not exist, but the one it is in has to.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        resolved => return resolved.map_err(|error| unusable(path, &error)),
+    }
+    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
+        return Err(missing(path));
+    };
+    let parent = match parent {
+        parent if parent == Path::new("") => Path::new("."),
+        parent => parent,
+    };
+    match parent.canonicalize() {
+        Ok(parent) => Ok(parent.join(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(parent)),
+        Err(error) => Err(unusable(parent, &error)),
+    }
+}
+
+/// A directory that has to exist, by its one true name.
+fn existing(path: &Path) -> Result<PathBuf, StoreError> {
+    let resolved = resolve(path)?;
+    if resolved.is_dir() {
+        return Ok(resolved);
+    }
+    Err(missing(path))
+}
+
+/// Refuses to copy a directory into itself.
+fn check_apart(from: &Path, to: &Path) -> Result<(), StoreError> {
+    if !from.starts_with(to) && !to.starts_with(from) {
+        return Ok(());
+    }
+    Err(StoreError::new(
+        StoreErrorKind::Unsupported,
+        format!(
+            "one of {} and {} is in the other; name a directory elsewhere",
+            from.display(),
+            to.display()
+        ),
+    ))
+}
+
+/// What is not sound is an error here.
+fn sound(report: VerifyReport) -> Result<VerifyReport, StoreError> {
+    let Some(problem) = report.problems.first() else {
+        return Ok(report);
+    };
+    let more = match report.problem_count {
+        1 => String::new(),
+        count => format!(", and {} more problems", count - 1),
+    };
+    let name = embedded::FILE_NAME;
+    let problem = problem
+        .strip_prefix(name)
+        .map_or_else(|| format!(" is damaged: {problem}"), |rest| rest.to_owned());
+    Err(StoreError::new(
+        StoreErrorKind::Damaged,
+        format!("{name}{problem}{more}"),
+    ))
+}
+
+fn missing(path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!("there is no directory {}", path.display()),
+    )
+}
+
+fn unusable(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!("cannot use {}: {error}", path.display()),
+    )
+}

@@ -1,0 +1,128 @@
+//! Making a data directory from a backup.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::manifest::{Entry, Manifest, damaged};
+use super::staging::Staging;
+use super::{Progress, check_apart, existing, resolve, sound};
+use crate::data_directory;
+use crate::durable;
+use crate::error::StoreError;
+use crate::files::folder;
+use crate::readings::embedded::{self, VerifyReport};
+use crate::station;
+
+/// A data directory that was made.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// What was acknowledged before this, in RFC 3339, is in it.
+    pub began: String,
+    /// How many files it holds, databases and device files.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// What the check of its readings has found; `None` when it holds none.
+    pub report: Option<VerifyReport>,
+}
+
+/// Makes the data directory `data`, which must not exist or be empty, from the backup `from`, which is not changed. Every byte
+/// is checked on the way, and then everything that can be checked of a data directory, before it appears.
+///
+/// # Errors
+/// [`crate::error::StoreErrorKind::Unsupported`] when one directory is in the other, or a newer version wrote the backup;
+/// [`crate::error::StoreErrorKind::Unavailable`] when either directory is not to be had;
+/// [`crate::error::StoreErrorKind::Damaged`] names what is wrong with the backup. After any error nothing is left.
+pub fn restore(
+    from: &Path,
+    data: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Restored, StoreError> {
+    let (from, data) = (existing(from)?, resolve(data)?);
+    check_apart(&from, &data)?;
+    let manifest = Manifest::read(&from)?;
+    data_directory::refuse_held(&data)?;
+    let staging = Staging::begin(&data)?;
+    let directory = staging.path();
+    copy_all(&from, directory, &manifest, progress)?;
+    if manifest.holds(station::FILE_NAME) {
+        station::check_copy(&directory.join(station::FILE_NAME))?;
+        let contents: HashMap<_, _> = manifest
+            .files
+            .iter()
+            .map(|file| (file.name.as_str(), file.content()))
+            .collect();
+        folder::check_blobs(directory, &|name| contents.get(name).copied().flatten())?;
+    }
+    let report = match manifest.holds(embedded::FILE_NAME) {
+        false => None,
+        true => Some(sound(embedded::check_copy(
+            &directory.join(embedded::FILE_NAME),
+            &mut |done, total| progress(Progress::Checked(done, total)),
+        )?)?),
+    };
+    staging.publish(None)?;
+    Ok(Restored {
+        files: manifest.files.len() as u64,
+        bytes: manifest.bytes_total(),
+        began: manifest.began,
+        report,
+    })
+}
+
+fn copy_all(
+    from: &Path,
+    directory: &Path,
+    manifest: &Manifest,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), StoreError> {
+    let total = manifest.bytes_total();
+    let mut done = 0;
+    for file in &manifest.files {
+        copy_one(from, directory, file, &mut |more| {
+            done += more;
+            progress(Progress::Copied(done, total));
+        })?;
+    }
+    // The one directory that there may be in it.
+    let flushed = fs::read_dir(directory).and_then(|entries| {
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                durable::sync_directory(&entry.path())?;
+            }
+        }
+        Ok(())
+    });
+    flushed.map_err(|error| durable::failed("write what is restored", error))
+}
+
+fn copy_one(
+    from: &Path,
+    directory: &Path,
+    file: &Entry,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), StoreError> {
+    let name = &file.name;
+    let failed = |error| durable::failed(&format!("copy {name}"), error);
+    let mut source = match File::open(from.join(name)) {
+        Ok(source) => source,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(format!("{name} is missing")));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let target = directory.join(name);
+    if let Some(parent) = target.parent().filter(|parent| !parent.is_dir()) {
+        fs::create_dir(parent).map_err(failed)?;
+    }
+    let content = durable::copy(&mut source, &target, progress).map_err(failed)?;
+    if Some(content) == file.content() {
+        return Ok(());
+    }
+    Err(damaged(format!(
+        "{name} is not what was backed up: its digest or its length is another one"
+    )))
+}

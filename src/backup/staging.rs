@@ -1,0 +1,249 @@
+//! A directory that comes into being whole or not at all.
+//!
+//! Where nothing is yet, it is filled under a name of its own beside the place, and renamed. A directory that is there and
+//! empty keeps its owner and its mode, and may be where a disk is mounted: it is filled in a directory inside, whose content
+//! then moves up one by one. While that directory is there, the one around it counts as unfinished.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::durable::{self, sync_directory};
+use crate::error::{StoreError, StoreErrorKind};
+
+/// The name of the directory inside.
+pub(crate) const INSIDE: &str = ".unfinished";
+
+const BESIDE_PREFIX: &str = ".fieldstation-";
+const BESIDE_SUFFIX: &str = ".unfinished";
+
+/// What an empty file system may have in it.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// How many names are tried for the directory beside.
+const NAMES_MAX: u32 = 100;
+
+/// A directory on its way. Unless it is published, dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Staging {
+    path: PathBuf,
+    target: PathBuf,
+    is_inside: bool,
+    /// What has been moved to its place already.
+    moved: Vec<PathBuf>,
+    is_published: bool,
+    /// Tells others that somebody is at it; goes with the process, however that ends.
+    _lock: File,
+}
+
+impl Staging {
+    /// Begins a directory that does not exist, or is empty.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] when there is something already, or it cannot be made.
+    pub(super) fn begin(target: &Path) -> Result<Self, StoreError> {
+        let not_made = |error| not_made(target, &error);
+        let is_inside = match target.symlink_metadata() {
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(not_made(error)),
+        };
+        let (path, lock) = if is_inside {
+            refuse_unless_empty(target, &names(target).map_err(not_made)?)?;
+            let path = target.join(INSIDE);
+            let lock = make(&path).map_err(not_made)?;
+            (path, lock.ok_or_else(|| occupied(target))?)
+        } else {
+            let parent = target.parent().unwrap_or(Path::new("/"));
+            remove_abandoned(parent);
+            make_beside(parent).map_err(not_made)?
+        };
+        let staging = Self {
+            path,
+            target: target.to_owned(),
+            is_inside,
+            moved: Vec::new(),
+            is_published: false,
+            _lock: lock,
+        };
+        // A server that began meanwhile either sees the directory inside, or has left its lock to be seen.
+        if is_inside && names(target).map_err(not_made)?.len() > 1 {
+            return Err(occupied(target));
+        }
+        Ok(staging)
+    }
+
+    /// Where to put what belongs into it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it appear in its place, for good. `last` is what may only be there when everything else is.
+    ///
+    /// # Errors
+    /// When something has been put in its place meanwhile, or the disk fails.
+    pub(super) fn publish(mut self, last: Option<&str>) -> Result<(), StoreError> {
+        let done = if self.is_inside {
+            self.move_up(last)
+        } else {
+            self.rename()
+        };
+        done.map_err(|error| {
+            let what = format!("put it in its place, {}", self.target.display());
+            durable::failed(&what, error)
+        })?;
+        self.is_published = true;
+        Ok(())
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        sync_directory(&self.path)?;
+        fs::rename(&self.path, &self.target)?;
+        self.path.clone_from(&self.target);
+        sync_directory(self.target.parent().unwrap_or(Path::new("/")))
+    }
+
+    fn move_up(&mut self, last: Option<&str>) -> io::Result<()> {
+        let mut names = names(&self.path)?;
+        names.retain(|name| last.is_none_or(|last| name != last));
+        for name in &names {
+            self.move_one(name)?;
+        }
+        sync_directory(&self.target)?;
+        if let Some(last) = last {
+            self.move_one(OsStr::new(last))?;
+            sync_directory(&self.target)?;
+        }
+        fs::remove_dir(&self.path)?;
+        sync_directory(&self.target)
+    }
+
+    fn move_one(&mut self, name: &OsStr) -> io::Result<()> {
+        let target = self.target.join(name);
+        // A rename would replace a file.
+        if target.symlink_metadata().is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(self.path.join(name), &target)?;
+        self.moved.push(target);
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.is_published {
+            return;
+        }
+        // Nobody is left to tell of a failure; what stays is never taken for complete, and the next one removes it.
+        for moved in self.moved.iter().rev() {
+            let _ = match moved.is_dir() {
+                true => fs::remove_dir_all(moved),
+                false => fs::remove_file(moved),
+            };
+        }
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// What is in a directory, but for what every file system may have.
+fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        names.push(entry?.file_name());
+    }
+    names.retain(|name| name != LOST_AND_FOUND);
+    Ok(names)
+}
+
+/// Refuses a directory that holds anything; what is left of a process that was filling it and is gone is removed.
+fn refuse_unless_empty(target: &Path, names: &[OsString]) -> Result<(), StoreError> {
+    match names {
+        [] => Ok(()),
+        [only] if only == INSIDE && remove_if_abandoned(&target.join(INSIDE)) => Ok(()),
+        names if names.iter().any(|name| name == INSIDE) => Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!(
+                "{} holds what a backup or restore that did not end, or is still running, has put there; empty it, or name \
+                 another directory",
+                target.display()
+            ),
+        )),
+        _ => Err(occupied(target)),
+    }
+}
+
+/// Makes a directory that only its owner can look into, as the data is, and holds it. `None` when the name is taken.
+fn make(path: &Path) -> io::Result<Option<File>> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        made => made?,
+    }
+    // Somebody may take it for abandoned before it is held, and remove it.
+    let lock = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        lock => lock?,
+    };
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // File systems without such locks do not let others think that it is abandoned either.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(lock)),
+    }
+}
+
+fn make_beside(parent: &Path) -> io::Result<(PathBuf, File)> {
+    for number in 0..NAMES_MAX {
+        let name = format!(
+            "{BESIDE_PREFIX}{}-{number}{BESIDE_SUFFIX}",
+            std::process::id()
+        );
+        let path = parent.join(name);
+        if let Some(lock) = make(&path)? {
+            return Ok((path, lock));
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Removes what processes that were killed have left in a directory: the next backup needs the room.
+fn remove_abandoned(parent: &Path) {
+    // What cannot be removed is in nobody's way.
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(BESIDE_PREFIX) && name.ends_with(BESIDE_SUFFIX));
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_if_abandoned(&entry.path());
+        }
+    }
+}
+
+fn remove_if_abandoned(path: &Path) -> bool {
+    let Ok(directory) = File::open(path) else {
+        return false;
+    };
+    directory.try_lock().is_ok() && fs::remove_dir_all(path).is_ok()
+}
+
+fn occupied(target: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!(
+            "{} is not empty; name a directory that is, or that does not exist",
+            target.display()
+        ),
+    )
+}
+
+fn not_made(target: &Path, error: &io::Error) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!("cannot write to {}: {error}", target.display()),
+    )
+}

@@ -1,0 +1,119 @@
+//! Taking a backup.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::manifest::{self, Manifest};
+use super::staging::Staging;
+use super::{Progress, check_apart, existing, resolve, sound};
+use crate::durable::{self, Content};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::folder;
+use crate::readings::embedded::{self, VerifyReport};
+use crate::station;
+use crate::timestamp::Timestamp;
+
+/// A backup that was taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// What was acknowledged before this is in it.
+    pub began: Timestamp,
+    /// How many files it holds, databases and device files.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// What the check of its readings has found; `None` when it holds none, or was not checked.
+    pub report: Option<VerifyReport>,
+}
+
+/// Copies the data directory `data` to `to`, which must not exist or be empty. A server may be writing to it: each database is
+/// copied as of one moment, with everything that was acknowledged before this was called. With `check` the copies are
+/// verified before they count as a backup.
+///
+/// # Errors
+/// [`StoreErrorKind::Unsupported`] when one directory is in the other, or a newer version wrote the data;
+/// [`StoreErrorKind::Unavailable`] when either directory is not to be had; [`StoreErrorKind::Damaged`] when what is stored is
+/// not what was written. After any error there is no backup, and nothing is left of it.
+pub fn take(
+    data: &Path,
+    to: &Path,
+    check: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Taken, StoreError> {
+    let began = Timestamp::now();
+    let (data, to) = (existing(data)?, resolve(to)?);
+    check_apart(&data, &to)?;
+    let station_moment = station::moment(&data)?;
+    let readings_moment = embedded::moment(&data)?;
+    if station_moment.is_none() && readings_moment.is_none() {
+        return Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!(
+                "there is neither {} nor {} in {}: nothing to back up",
+                embedded::FILE_NAME,
+                station::FILE_NAME,
+                data.display()
+            ),
+        ));
+    }
+    let staging = Staging::begin(&to)?;
+    let directory = staging.path();
+    let mut total = 0;
+    for moment in station_moment.iter().chain(&readings_moment) {
+        total += moment.bytes()?;
+    }
+    let mut files: Vec<(String, Content)> = Vec::new();
+    let mut done = 0;
+    let mut copied = |more: u64, total: u64| {
+        done += more;
+        progress(Progress::Copied(done, total.max(done)));
+    };
+    // The readings first: while a moment lasts, the write-ahead log it began with cannot be used again from its start.
+    if let Some(moment) = readings_moment {
+        let path = directory.join(embedded::FILE_NAME);
+        moment.copy(&path, &mut |more| copied(more, total))?;
+        files.push((embedded::FILE_NAME.to_owned(), content(&path)?));
+    }
+    if let Some(moment) = station_moment {
+        let path = directory.join(station::FILE_NAME);
+        moment.copy(&path, &mut |more| copied(more, total))?;
+        total += folder::bytes_total(directory)?;
+        folder::copy_blobs(
+            &data,
+            directory,
+            &mut |more| copied(more, total),
+            &mut |name, content| files.push((name, content)),
+        )?;
+        // Last, since it may have had to learn of files that were replaced meanwhile.
+        files.push((station::FILE_NAME.to_owned(), content(&path)?));
+    }
+    let holds = |name| directory.join(name).exists();
+    if check && holds(station::FILE_NAME) {
+        station::check_copy(&directory.join(station::FILE_NAME))?;
+    }
+    let report = match check && holds(embedded::FILE_NAME) {
+        false => None,
+        true => Some(sound(embedded::check_copy(
+            &directory.join(embedded::FILE_NAME),
+            &mut |done, total| progress(Progress::Checked(done, total)),
+        )?)?),
+    };
+    let counted = report
+        .as_ref()
+        .map(|report| (report.stats.count(), report.sensors));
+    let manifest = Manifest::new(began.to_string(), counted, files);
+    manifest.write(directory)?;
+    staging.publish(Some(manifest::FILE_NAME))?;
+    Ok(Taken {
+        began,
+        files: manifest.files.len() as u64,
+        bytes: manifest.bytes_total(),
+        report,
+    })
+}
+
+fn content(path: &Path) -> Result<Content, StoreError> {
+    File::open(path)
+        .and_then(|mut file| durable::content(&mut file))
+        .map_err(|error| durable::failed(&format!("read {}", path.display()), error))
+}

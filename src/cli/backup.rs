@@ -1,0 +1,154 @@
+//! `fieldstation backup`: a copy of a data directory, also while a server writes to it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
+use serde_json::json;
+
+use super::{Failure, FailureKind, progress, standard_output};
+use crate::backup::{self, Progress, Taken};
+use crate::error::{StoreError, StoreErrorKind};
+
+/// What to back up, and where to.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The data directory; a server may be writing to it
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "FIELDSTATION_DATA",
+        default_value = "./fieldstation-data"
+    )]
+    data: PathBuf,
+
+    /// Where the backup goes: a directory that does not exist, in one that does, or that is empty
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// Do not check the copy: less work for the machine, and damage shows when it is restored
+    #[arg(long)]
+    skip_check: bool,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Every reading, todo and file that was acknowledged before the backup began is in it. It appears under
+its name when it is complete, checked and on the disk. What is in other stores than the data
+directory (DynamoDB, S3, PostgreSQL, Redis) is not in it.
+
+Examples:
+  fieldstation backup --to /mnt/backup/monday
+  fieldstation backup --data /srv/fieldstation --to \"/mnt/backup/$(date +%F)\" --json
+
+Exit codes: 0 there is a backup; 1 there is none, because what is stored is damaged or the disk
+failed; 2 bad usage; 3 a directory is not there, not empty or cannot be read.";
+
+/// Takes a backup, and prints what is in it.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let started = Instant::now();
+    let bars = Bars::default();
+    let taken = backup::take(
+        &arguments.data,
+        &arguments.to,
+        !arguments.skip_check,
+        &mut |progress| bars.show(progress),
+    );
+    bars.clear();
+    let taken = taken.map_err(failure)?;
+    let text = if arguments.json {
+        format!("{:#}\n", as_json(&taken, started.elapsed()))
+    } else {
+        as_text(
+            &taken,
+            &arguments.to.display().to_string(),
+            started.elapsed(),
+        )
+    };
+    Ok(standard_output::print(&text)?)
+}
+
+fn as_json(taken: &Taken, elapsed: Duration) -> serde_json::Value {
+    let report = taken.report.as_ref();
+    json!({
+        "began": taken.began.to_string(),
+        "files": taken.files,
+        "bytes": taken.bytes,
+        "sensors": report.map(|report| report.sensors),
+        "readings": report.map(|report| report.stats.count()),
+        "seconds": elapsed.as_secs_f64(),
+    })
+}
+
+fn as_text(taken: &Taken, name: &str, elapsed: Duration) -> String {
+    let mut text = format!(
+        "{name} in {:.1} s\n  as of      {}\n  files      {}, {}\n",
+        elapsed.as_secs_f64(),
+        taken.began,
+        HumanCount(taken.files),
+        HumanBytes(taken.bytes),
+    );
+    if let Some(report) = &taken.report {
+        text += &format!(
+            "  sensors    {}\n  readings   {}\n",
+            HumanCount(report.sensors),
+            HumanCount(report.stats.count()),
+        );
+    }
+    text
+}
+
+/// The exit code of an error of a backup or of restoring one.
+pub(super) fn failure(error: StoreError) -> Failure {
+    let kind = match error.kind() {
+        StoreErrorKind::Unsupported => FailureKind::Configuration,
+        StoreErrorKind::Unavailable => FailureKind::Initialization,
+        _ => FailureKind::Other,
+    };
+    Failure::new(kind, error)
+}
+
+/// A bar while bytes are copied, and another one while they are checked.
+#[derive(Debug, Default)]
+pub(super) struct Bars {
+    copying: std::cell::OnceCell<(ProgressBar, Instant)>,
+    checking: std::cell::OnceCell<ProgressBar>,
+}
+
+impl Bars {
+    pub(super) fn show(&self, progress: Progress) {
+        match progress {
+            Progress::Copied(done, total) => {
+                let (bar, started) = self
+                    .copying
+                    .get_or_init(|| (progress::bytes_bar(Some(total)), Instant::now()));
+                bar.set_length(total);
+                bar.set_position(done);
+                let rate = progress::rate(done, started.elapsed()).0;
+                bar.set_message(format!("{}/s", HumanBytes(rate)));
+            }
+            Progress::Checked(done, total) => {
+                let bar = self.checking.get_or_init(|| {
+                    self.clear();
+                    progress::steps_bar(total, "steps of the check")
+                });
+                bar.set_length(total);
+                bar.set_position(done);
+            }
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        if let Some((bar, _)) = self.copying.get() {
+            bar.finish_and_clear();
+        }
+        if let Some(bar) = self.checking.get() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Copies of `readings.db`: taken while a server writes, and checked.
+
+use std::path::Path;
+
+use super::database::{self, FILE_NAME};
+use super::verify::{self, VerifyReport};
+use crate::error::StoreError;
+use crate::sqlite::{Moment, Sort};
+
+const SORT: Sort = Sort {
+    file_name: FILE_NAME,
+    application_id: database::APPLICATION_ID,
+    version_max: database::SCHEMA_VERSION,
+};
+
+/// The database of a data directory as it is now: with every reading that was acknowledged before. `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, is not ours, or was written by a newer version.
+pub(crate) fn moment(directory: &Path) -> Result<Option<Moment>, StoreError> {
+    Moment::of(directory, SORT)
+}
+
+/// Does with a copy that nobody else knows of what [`super::verify`] does with a data directory, and changes nothing.
+///
+/// # Errors
+/// When it cannot be opened. Damage is not an error but in the report.
+pub(crate) fn check_copy(
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
+    let opened = database::open_reader(path).and_then(|connection| {
+        if !SORT.check(&connection)? {
+            return Err(database::damaged("there is nothing in it"));
+        }
+        database::check_schema(&connection)?;
+        Ok(connection)
+    });
+    verify::report(opened, progress)
+}
