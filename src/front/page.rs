@@ -185,7 +185,8 @@ curl {origin}/api/stats</code></pre></li>
 <pre tabindex="0"><code>curl {origin}/hello -d 'Ann'
 curl {origin}/hello</code></pre></li>
 <li><h3>Store the file of a device</h3>
-<pre tabindex="0"><code>curl -X PUT -F 'file=@photo.png' {origin}/api/devices/202
+<pre tabindex="0"><code>curl -X PUT -F 'file=@photo.png' \
+  {origin}/api/devices/202
 curl {origin}/api/devices/202/info</code></pre></li>
 <li><h3>Add a todo</h3>
 <pre tabindex="0"><code>curl {origin}/api/todos -d 'title=Water the plants'
