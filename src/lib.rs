@@ -16,6 +16,7 @@ pub mod greeting;
 pub mod health;
 pub mod http;
 pub mod instance;
+pub mod openapi;
 pub mod readings;
 pub mod router;
 pub mod server;

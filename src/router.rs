@@ -17,7 +17,7 @@ use crate::http::{Problem, ProblemKind};
 use crate::instance::Instance;
 use crate::readings::http::ReadingLimits;
 use crate::todos::http::TodoLimits;
-use crate::{files, front, greeting, health, readings, todos};
+use crate::{files, front, greeting, health, openapi, readings, todos};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -44,6 +44,7 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
     };
     let router = Router::new()
         .merge(front::router(app, config.listen))
+        .merge(openapi::router(config.listen))
         .merge(health::router(
             app.checks(&config.needed),
             instance(config),

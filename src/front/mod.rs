@@ -1,5 +1,6 @@
 //! The front page: rendered here, without scripts.
 
+pub(crate) mod frame;
 mod page;
 mod spark;
 mod text;
@@ -57,8 +58,13 @@ pub fn router(app: &App, listen: SocketAddr) -> Router {
             app: app.clone(),
             listen,
             last_word: Mutex::default(),
-            style_version: xxh3_64(STYLE.as_bytes()),
+            style_version: style_version(),
         }))
+}
+
+/// Changes with the style sheet of the pages.
+pub(crate) fn style_version() -> u64 {
+    xxh3_64(STYLE.as_bytes())
 }
 
 /// The page is for people: whatever store is down, it is shown, and says what it cannot show. Programs ask `/health`.
@@ -132,7 +138,7 @@ async fn drawing(store: &dyn ReadingStore, sensor: &SensorSummary) -> Option<(St
 
 /// Where the client reaches this server, as far as it can be believed: the lines that hold it are made to be pasted into a
 /// shell.
-fn origin(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> String {
+pub(crate) fn origin(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // HTTP/2 has no Host header.
     let named = uri.authority().map(Authority::as_str);

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Readings;
+use super::frame;
 use super::text::{NOTHING, degrees, rounded_degrees, time};
 use crate::greeting::Word;
 use crate::http::html::escape;
@@ -31,37 +32,16 @@ pub(super) struct Row {
 /// The page as HTML.
 pub(super) fn render(facts: &Facts) -> String {
     let word = escape(facts.word.as_str());
-    let style_version = facts.style_version;
     let mut page = String::with_capacity(16 * 1024);
     let readings = facts.readings.as_ref();
-    // Writing to memory does not fail.
-    let _ = write!(
-        page,
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="description" content="Temperature readings of a fleet of devices, with exact statistics.">
-<title>Fieldstation</title>
-<link rel="icon" href="/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/style.css?v={style_version:016x}">
-</head>
-<body>
-<header>
-<a class="brand" href="/"><img src="/icon.svg" alt="" width="28" height="28">Fieldstation</a>
-<nav aria-label="Data">
-<a href="/api/stats">Statistics</a>
-<a href="/api/sensors">Sensors</a>
-<a href="/api/readings?format=csv">Readings</a>
-<a href="/health">Health</a>
-</nav>
-</header>
-<main>
-<h1>Hello {word}!</h1>
-"#
+    frame::open(
+        &mut page,
+        "Fieldstation",
+        "Temperature readings of a fleet of devices, with exact statistics.",
+        facts.style_version,
     );
+    // Writing to memory does not fail.
+    let _ = writeln!(page, "<h1>Hello {word}!</h1>");
     write_notices(&mut page, facts);
     write_figures(&mut page, readings);
     match readings {
@@ -72,11 +52,9 @@ pub(super) fn render(facts: &Facts) -> String {
     }
     let is_empty = readings.is_some_and(|readings| readings.stats.count() == 0);
     write_next(&mut page, &escape(&facts.origin), is_empty);
-    let _ = write!(
-        page,
-        "</main>\n<footer><p>Fieldstation {}. Times are UTC; hold the pointer over one to see it in full.</p></footer>\n\
-         </body>\n</html>\n",
-        env!("CARGO_PKG_VERSION")
+    frame::close(
+        &mut page,
+        "Times are UTC; hold the pointer over one to see it in full.",
     );
     page
 }
@@ -206,6 +184,13 @@ curl {origin}/api/stats</code></pre></li>
 <li><h3>Greet somebody else</h3>
 <pre tabindex="0"><code>curl {origin}/hello -d 'Ann'
 curl {origin}/hello</code></pre></li>
+<li><h3>Store the file of a device</h3>
+<pre tabindex="0"><code>curl -X PUT -F 'file=@photo.png' \
+  {origin}/api/devices/202
+curl {origin}/api/devices/202/info</code></pre></li>
+<li><h3>Add a todo</h3>
+<pre tabindex="0"><code>curl {origin}/api/todos -d 'title=Water the plants'
+curl {origin}/api/todos</code></pre></li>
 <li><h3>Import a file, CSV or NDJSON</h3>
 <pre tabindex="0"><code>fieldstation import readings.csv \
   --sensor-id machine-1 --url {origin}</code></pre></li>

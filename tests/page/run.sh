@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a server with some readings, and looks at its front page: see check.mjs, to which all arguments go. To take the picture
+# Starts a server with some readings, and looks at its pages: see check.mjs, to which all arguments go. To take the picture
 # of the README again (FIELDSTATION_TEST_DATA names the file of a real machine's readings):
 #
 #   FIELDSTATION_TEST_DATA=machine_temperature_system_failure.csv tests/page/run.sh --picture docs/front-page.png
@@ -41,4 +41,4 @@ node "$tools/check.mjs" "$url" "$@"
 # A word and a name that are made to break it.
 "$binary" simulate --sensors 1 --rate 5 --duration 1s --seed 1 --prefix '<b>&"long"-' --url "$url" >/dev/null
 curl -fsS "$url/hello" --data-binary "$(printf 'W%.0s' $(seq 200))" >/dev/null
-node "$tools/check.mjs" "$url"
+node "$tools/check.mjs" "$url" --lines

@@ -14,6 +14,7 @@ mod greeting_redis;
 mod health;
 mod limits;
 mod media_types;
+mod openapi;
 mod pages;
 mod rejections;
 mod routing;

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod description;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 #[cfg(feature = "cloud")]
@@ -25,6 +26,7 @@ mod wire;
 
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
+pub use description::{Description, Operation, Request};
 #[cfg(feature = "cloud")]
 pub use dynamodb::DynamoServer;
 pub use faults::{Fault, FaultProxy};
