@@ -96,13 +96,13 @@ async fn a_todo_is_made_read_replaced_merged_and_removed(server: &mut Server) {
     assert_eq!(
         keys,
         [
-            "createdAt",
-            "deadline",
-            "description",
             "id",
-            "status",
             "title",
-            "updatedAt"
+            "description",
+            "deadline",
+            "status",
+            "createdAt",
+            "updatedAt",
         ]
     );
     assert_eq!(todo["title"], "Water the plants");
