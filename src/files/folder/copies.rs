@@ -14,7 +14,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite;
 use crate::station;
 
-/// How often a file is looked up again because it was replaced between the look-up and the opening, some 0.1 ms.
+/// How often a file is looked up again because it was replaced between the look-up and the opening.
 const LOOKUPS_MAX: usize = 100;
 
 const COLUMNS: &str = "device, blob, size_bytes, sha256, content_type, name, time_micros";
