@@ -88,5 +88,5 @@ pub(crate) fn failed(what: &str, error: io::Error) -> StoreError {
         StorageFull | QuotaExceeded | FileTooLarge => StoreErrorKind::StorageFull,
         _ => StoreErrorKind::Internal,
     };
-    StoreError::new(kind, format!("could not {what}: {error}")).with_source(error)
+    StoreError::new(kind, format!("could not {what}")).with_source(error)
 }

@@ -204,7 +204,7 @@ impl Moment {
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
-        format!("cannot read {}: {error}", path.display()),
+        format!("cannot read {}", path.display()),
     )
     .with_source(error)
 }
