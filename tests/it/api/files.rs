@@ -354,19 +354,14 @@ async fn what_is_too_large_is_refused_and_changes_nothing() {
 async fn more_transfers_than_are_allowed_are_told_to_come_back() {
     let server = Server::with_args(&["--transfers-max", "1"]);
     let mut slow = Raw::connect(server.address()).await;
-    slow.send("PUT /api/devices/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1")
+    slow.send("PUT /api/devices/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
         .await;
+    // Whoever is asked for the body has the place.
+    let invitation = slow.receive().await;
+    assert!(invitation.starts_with(b"HTTP/1.1 100 "));
+    slow.send("1").await;
     let client = server.client();
-    let mut refused = None;
-    for _ in 0..100 {
-        let answer = client.send_file("b", "x").await;
-        if answer.status == 503 {
-            refused = Some(answer);
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let refused = refused.expect("two at once");
+    let refused = client.send_file("b", "x").await;
     assert!(refused.header("retry-after").is_some());
     refused.problem(503, "overloaded");
     slow.send("23").await;
