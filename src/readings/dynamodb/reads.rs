@@ -60,10 +60,11 @@ pub(super) async fn readings(
     window: Window,
     limit: usize,
 ) -> Result<Option<Page<Point>>, StoreError> {
-    let lanes = Arc::new(totals::lanes(tables).await?);
     if view(tables, sensor).await?.is_none() {
         return Ok(None);
     }
+    // After the sensor, so that the moment has whatever made the sensor known.
+    let lanes = Arc::new(totals::lanes(tables).await?);
     let mut cursor = PointCursor::open(tables, lanes, sensor, window, Some(limit + 1));
     let mut items = Vec::with_capacity(limit.min(1_000));
     while items.len() <= limit
@@ -145,14 +146,17 @@ pub(super) async fn series(
     window: Window,
     points: usize,
 ) -> Result<Option<Series>, StoreError> {
-    let lanes = Arc::new(totals::lanes(tables).await?);
     let Some(view) = view(tables, sensor).await? else {
         return Ok(None);
     };
+    // After the sensor, so that the moment has all that the ends below were taken from.
+    let lanes = Arc::new(totals::lanes(tables).await?);
     let summary = view.summary()?;
     let from = window.from.unwrap_or(summary.first);
-    let after_last = Timestamp::from_micros(summary.last.micros() + 1).unwrap_or(Timestamp::MAX);
-    let to = window.to.unwrap_or(after_last).max(from);
+    // The last moment there is has no moment after it.
+    let after_last = Timestamp::from_micros(summary.last.micros() + 1);
+    let before = window.to.or(after_last);
+    let to = before.unwrap_or(Timestamp::MAX).max(from);
     let span = (to.micros() - from.micros()).unsigned_abs();
     let width = span.div_ceil(points.max(1) as u64).max(1);
     let mut buckets: Vec<Bucket> = (0..span.div_ceil(width))
@@ -166,13 +170,13 @@ pub(super) async fn series(
         .collect();
     let window = Window {
         from: Some(from),
-        to: window.to,
+        to: before,
     };
     let mut cursor = PointCursor::open(tables, lanes, sensor, window, None);
     while let Some(points) = cursor.next().await? {
         for point in points {
             let at = (point.timestamp.micros() - from.micros()).unsigned_abs() / width;
-            // The last moment there is has no moment after it.
+            // The last moment there is would have a bucket of its own.
             let last = buckets.len().saturating_sub(1);
             if let Some(bucket) = buckets.get_mut((at as usize).min(last)) {
                 bucket.stats.add(point.temperature);

@@ -55,6 +55,7 @@ suite![
     the_ends_of_time_and_temperature_are_stored,
     a_concurrent_write_is_never_lost_from_the_statistics,
     a_batch_is_seen_whole_or_not_at_all,
+    a_sensor_that_appears_is_seen_with_its_readings,
     a_closed_store_refuses_writes,
 ];
 
@@ -544,6 +545,35 @@ async fn a_batch_is_seen_whole_or_not_at_all(store: &dyn ReadingStore) {
         }
     };
     futures_util::future::join(writing, reading).await;
+}
+
+async fn a_sensor_that_appears_is_seen_with_its_readings(store: &dyn ReadingStore) {
+    for n in 0..40 {
+        let sensor = format!("sensor-{n}");
+        let id = id(&sensor);
+        let readings = [(sensor.as_str(), 1, 5), (sensor.as_str(), 9, -5)];
+        let writing = record(store, &readings);
+        let charting = async {
+            loop {
+                let series = store.series(&id, Window::ALL, 1).await.unwrap();
+                if let Some(series) = series {
+                    assert_eq!((series.from, series.to), (time(1), time(10)));
+                    assert_eq!(series.buckets[0].stats.count(), 2, "{series:?}");
+                    break;
+                }
+            }
+        };
+        let paging = async {
+            loop {
+                let page = store.readings(&id, Window::ALL, 10).await.unwrap();
+                if let Some(page) = page {
+                    assert_eq!(page.items.len(), 2);
+                    break;
+                }
+            }
+        };
+        futures_util::future::join3(writing, charting, paging).await;
+    }
 }
 
 async fn a_closed_store_refuses_writes(store: &dyn ReadingStore) {
