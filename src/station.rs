@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0001-files.sql"),
     include_str!("../migrations/sqlite/0002-todos.sql"),
     include_str!("../migrations/sqlite/0003-greeting.sql"),
+    include_str!("../migrations/sqlite/0004-todo-search.sql"),
 ];
 
 const READERS: usize = 4;
@@ -359,6 +360,42 @@ mod tests {
         );
         drop(database);
         assert_eq!(words(open(directory.path())).await, ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn todos_that_an_older_version_wrote_are_found_by_their_texts() {
+        let directory = tempfile::tempdir().unwrap();
+        let older = Connection::open(directory.path().join(FILE_NAME)).unwrap();
+        for change in &MIGRATIONS[..3] {
+            older.execute_batch(change).unwrap();
+        }
+        for (pragma, value) in [("application_id", APPLICATION_ID), ("user_version", 3)] {
+            older.pragma_update(None, pragma, value).unwrap();
+        }
+        older
+            .execute_batch(
+                "INSERT INTO todos (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at)
+                 VALUES ('1', 'Fix TV', 'fix tv', '', '', 0, 'pending', 0, 0), ('2', 'TV', 'tv', 'ok', 'ok', 0, 'pending', 0, 0)",
+            )
+            .unwrap();
+        older.close().unwrap();
+        let database = open(directory.path());
+        let keys = |sql: &'static str, what: &'static str| {
+            database.read("look for a text", move |transaction| {
+                let mut statement = transaction.prepare(sql)?;
+                let keys = statement
+                    .query_map(rusqlite::params![what, 10], |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<i64>>>()?;
+                Ok(keys)
+            })
+        };
+        let with_trigrams = include_str!("todos/sql/sqlite/with_trigrams.sql");
+        let with_beginning = include_str!("todos/sql/sqlite/with_beginning.sql");
+        assert_eq!(keys(with_trigrams, "\"x t\"").await.unwrap(), [1]);
+        assert_eq!(keys(with_beginning, "tv").await.unwrap(), [1, 2]);
+        assert_eq!(keys(with_beginning, "k").await.unwrap(), [2]);
+        assert!(keys(with_beginning, "vt").await.unwrap().is_empty());
+        database.close().await;
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Span {
 pub(super) const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Todos as they were read.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) todos: Vec<Todo>,
     /// Whether reading stopped before the last of them, at [`PAGE_BYTES_MAX`].

@@ -1,10 +1,13 @@
 //! Todos in `station.db`.
 
+mod search;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Params, ToSql, Transaction, params};
 
+use self::search::Search;
 use super::row::{Found, PAGE_BYTES_MAX, Row, Span, deadline_number, moment, page};
 use super::{
     Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
@@ -12,10 +15,6 @@ use super::{
 use crate::error::{StoreError, StoreErrorKind};
 use crate::station::{StationDatabase, WorkError};
 use crate::timestamp::Timestamp;
-
-/// Up to so many todos that the trigrams find are looked up and sorted. When there are more, the words are common, and
-/// walking the list until the page is full costs less.
-const CANDIDATES_MAX: usize = 1000;
 
 /// The embedded backend.
 pub(super) struct SqliteTodos {
@@ -35,7 +34,7 @@ impl TodoStore for SqliteTodos {
         let work = move |transaction: &Transaction<'_>| {
             let (title, description) = (todo.title.as_str(), todo.description.as_str());
             transaction
-                .prepare_cached(include_str!("sql/sqlite/create.sql"))?
+                .prepare_cached(include_str!("../sql/sqlite/create.sql"))?
                 .execute(params![
                     todo.id.to_string(),
                     title,
@@ -54,7 +53,7 @@ impl TodoStore for SqliteTodos {
 
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError> {
         let work = move |transaction: &Transaction<'_>| {
-            let sql = include_str!("sql/sqlite/get.sql");
+            let sql = include_str!("../sql/sqlite/get.sql");
             Ok(todos(transaction, sql, params![id.to_string()])?
                 .todos
                 .pop())
@@ -71,38 +70,26 @@ impl TodoStore for SqliteTodos {
         let span = Span::new(filter, after);
         let (status, text) = (filter.status.map(Status::as_str), filter.text.clone());
         let work = move |transaction: &Transaction<'_>| {
-            let id = span.after_id.to_string();
-            let rows = limit as i64 + 1;
-            let mut values: Vec<&dyn ToSql> = vec![
-                &span.after_deadline,
-                &span.after_created_at,
-                &span.after_title,
-                &id,
-                &span.deadline_max,
-                &rows,
-            ];
-            let candidates = match &text {
-                Some(text) => candidates(transaction, text)?,
-                None => None,
-            };
-            let sql = match (&status, &text, &candidates) {
-                (status, Some(text), Some(keys)) => {
-                    values.extend([status as &dyn ToSql, text, keys]);
-                    include_str!("sql/sqlite/list_of_candidates.sql")
-                }
-                (Some(status), Some(text), None) => {
-                    values.extend([status as &dyn ToSql, text]);
-                    include_str!("sql/sqlite/list_of_status_with_text.sql")
-                }
-                (None, Some(text), None) => {
-                    values.push(text);
-                    include_str!("sql/sqlite/list_with_text.sql")
-                }
-                (Some(status), None, _) => {
+            let wanted = limit + 1;
+            if let Some(text) = &text {
+                let (span, text) = (&span, text.as_str());
+                let search = Search {
+                    span,
+                    status,
+                    text,
+                    wanted,
+                };
+                return Ok(page(search.run(transaction)?, limit));
+            }
+            let (id, wanted) = (span.after_id.to_string(), wanted as i64);
+            let mut values = place(&span, &id);
+            values.push(&wanted);
+            let sql = match &status {
+                Some(status) => {
                     values.push(status);
-                    include_str!("sql/sqlite/list_of_status.sql")
+                    include_str!("../sql/sqlite/list_of_status.sql")
                 }
-                (None, None, _) => include_str!("sql/sqlite/list.sql"),
+                None => include_str!("../sql/sqlite/list.sql"),
             };
             Ok(page(todos(transaction, sql, values.as_slice())?, limit))
         };
@@ -120,7 +107,7 @@ impl TodoStore for SqliteTodos {
         let work = move |transaction: &Transaction<'_>| {
             let title = change.title.as_ref().map(|title| title.as_str());
             let description = change.description.as_ref().map(|text| text.as_str());
-            let sql = include_str!("sql/sqlite/change.sql");
+            let sql = include_str!("../sql/sqlite/change.sql");
             let values = params![
                 id.to_string(),
                 versions,
@@ -148,7 +135,7 @@ impl TodoStore for SqliteTodos {
         let versions = versions(precondition);
         let work = move |transaction: &Transaction<'_>| {
             let removed = transaction
-                .prepare_cached(include_str!("sql/sqlite/remove.sql"))?
+                .prepare_cached(include_str!("../sql/sqlite/remove.sql"))?
                 .execute(params![id.to_string(), versions])?;
             match removed {
                 0 => untouched(transaction, id),
@@ -179,15 +166,39 @@ fn todos(
 ) -> Result<Found, WorkError> {
     let mut statement = transaction.prepare_cached(sql)?;
     let mut rows = statement.query(values)?;
-    let mut found = Found {
-        todos: Vec::new(),
-        is_cut: false,
-    };
-    let mut bytes = 0;
+    let mut page = Gathering::default();
     while let Some(row) = rows.next()? {
-        if bytes > PAGE_BYTES_MAX {
-            found.is_cut = true;
+        if !page.take(row)? {
             break;
+        }
+    }
+    Ok(page.found)
+}
+
+/// Where in the list: the values of the first five parameters of each statement that lists.
+fn place<'a>(span: &'a Span, id: &'a dyn ToSql) -> Vec<&'a dyn ToSql> {
+    vec![
+        &span.after_deadline,
+        &span.after_created_at,
+        &span.after_title,
+        id,
+        &span.deadline_max,
+    ]
+}
+
+/// Todos that are being read, up to [`PAGE_BYTES_MAX`].
+#[derive(Default)]
+struct Gathering {
+    found: Found,
+    bytes: usize,
+}
+
+impl Gathering {
+    /// Takes a todo; `false` when there is no room for it.
+    fn take(&mut self, row: &rusqlite::Row<'_>) -> Result<bool, WorkError> {
+        if self.bytes > PAGE_BYTES_MAX {
+            self.found.is_cut = true;
+            return Ok(false);
         }
         let row = Row {
             id: row.get(0)?,
@@ -198,17 +209,21 @@ fn todos(
             created_at: row.get(5)?,
             updated_at: row.get(6)?,
         };
-        bytes += row.description.len();
+        self.bytes += row.description.len();
         let todo = row.into_todo().map_err(|reason| damaged(&reason))?;
-        found.todos.push(todo);
+        self.found.todos.push(todo);
+        Ok(true)
     }
-    Ok(found)
+
+    fn len(&self) -> usize {
+        self.found.todos.len()
+    }
 }
 
 /// Why a statement with a precondition found no row.
 fn untouched<T>(transaction: &Transaction<'_>, id: TodoId) -> Result<Outcome<T>, WorkError> {
     let version = transaction
-        .prepare_cached(include_str!("sql/sqlite/version.sql"))?
+        .prepare_cached(include_str!("../sql/sqlite/version.sql"))?
         .query_row([id.to_string()], |row| row.get(0))
         .optional()?;
     match version {
@@ -233,60 +248,10 @@ fn versions(precondition: &Precondition) -> Option<String> {
     }
 }
 
-/// The keys of all todos that can have a text, as a list in JSON; `None` when there are many, or the text is too short to tell.
-fn candidates(transaction: &Transaction<'_>, text: &str) -> Result<Option<String>, WorkError> {
-    let Some(query) = trigrams(text) else {
-        return Ok(None);
-    };
-    let keys = transaction
-        .prepare_cached(include_str!("sql/sqlite/candidates.sql"))?
-        .query_map(params![query, CANDIDATES_MAX as i64 + 1], |row| {
-            row.get::<_, i64>(0)
-        })?
-        .map(|key| Ok(key?.to_string()))
-        .collect::<Result<Vec<String>, WorkError>>()?;
-    Ok((keys.len() <= CANDIDATES_MAX).then(|| format!("[{}]", keys.join(","))))
-}
-
-/// A full-text query for everything that has all sequences of three characters that a text has; `None` for fewer characters.
-fn trigrams(text: &str) -> Option<String> {
-    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
-    let mut all: Vec<&str> = starts
-        .windows(3)
-        .enumerate()
-        .map(|(at, window)| {
-            let end = starts.get(at + 3).copied().unwrap_or(text.len());
-            &text[window[0]..end]
-        })
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    let quoted: Vec<String> = all
-        .iter()
-        .map(|trigram| format!("\"{}\"", trigram.replace('"', "\"\"")))
-        .collect();
-    (!quoted.is_empty()).then(|| quoted.join(" AND "))
-}
-
 fn damaged(reason: &str) -> WorkError {
     StoreError::new(
         StoreErrorKind::Damaged,
         format!("station.db is damaged: {reason}; restore a backup"),
     )
     .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trigrams_are_quoted_and_once() {
-        assert_eq!(trigrams("ab"), None);
-        assert_eq!(trigrams("é\"c").as_deref(), Some("\"é\"\"c\""));
-        assert_eq!(
-            trigrams("abcabc").as_deref(),
-            Some("\"abc\" AND \"bca\" AND \"cab\"")
-        );
-    }
 }

@@ -1,7 +1,0 @@
-SELECT id, title, description, deadline, status, created_at, updated_at
-FROM todos
-WHERE (deadline, created_at, title, id) > (?1, ?2, ?3, ?4) AND deadline <= ?5
-    AND status = ?7
-    AND (instr(title_folded, ?8) > 0 OR instr(description_folded, ?8) > 0)
-ORDER BY todos.deadline, todos.created_at, todos.title, todos.id
-LIMIT ?6
