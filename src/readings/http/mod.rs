@@ -40,6 +40,7 @@ pub(crate) struct ReadingRoutes {
     limits: ReadingLimits,
     budget: ByteBudget,
     exports: Arc<Semaphore>,
+    totals: statistics::LastTotals,
 }
 
 /// The routes over a store.
@@ -48,6 +49,7 @@ pub fn router(store: Arc<dyn ReadingStore>, limits: ReadingLimits) -> Router {
         store,
         budget: ByteBudget::new(limits.ingest_bytes_max),
         exports: Arc::new(Semaphore::new(limits.exports_max)),
+        totals: statistics::LastTotals::default(),
         limits,
     });
     Router::new()
