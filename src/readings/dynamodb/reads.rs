@@ -6,7 +6,7 @@ use futures_util::stream::{self, TryStreamExt};
 
 use super::client::Tables;
 use super::points::PointCursor;
-use super::sensors::{CELLS_PAGE_MAX, SensorCursor, SensorView, view};
+use super::sensors::{AsOf, CELLS_PAGE_MAX, SensorCursor, SensorView, view};
 use super::totals::{self, Lanes};
 use crate::error::StoreError;
 use crate::readings::{
@@ -25,33 +25,79 @@ pub(super) async fn summary(
         .transpose()
 }
 
-/// A page of sensors. Cells that changed while others were read would make a page of several moments, so it is read again then,
-/// a few times; sensors that never rest are each of one moment, and may be of different ones.
+/// A page of sensors, all as they were at one moment: when the lanes were read, with a look at the cells before and one after.
+/// Sensors that change so often that two looks do not tell are looked at again, a few times; after that each is of one moment,
+/// and they may be of different ones.
 pub(super) async fn sensors(
     tables: &Tables,
     after: Option<&SensorId>,
     limit: usize,
 ) -> Result<Page<SensorSummary>, StoreError> {
-    const ATTEMPTS_MAX: u32 = 8;
+    const ATTEMPTS_MAX: u32 = 32;
+    let mut earlier: Option<Page<SensorView>> = None;
     let mut attempt = 0;
     loop {
         attempt += 1;
         let lanes = totals::lanes(tables).await?;
-        let mut cursor = SensorCursor::open(tables, after, limit + 1);
-        let mut items = Vec::with_capacity(limit.min(1_000));
-        let (mut more, mut steady) = (false, true);
-        while let Some(view) = cursor.next().await? {
-            if items.len() == limit {
-                more = true;
-                break;
-            }
-            steady &= view.is_within(&lanes);
-            items.push(view.summary()?);
-        }
-        if steady || attempt == ATTEMPTS_MAX {
+        let later = sensor_views(tables, after, limit).await?;
+        if let Some(items) = at_one_moment(&lanes, earlier.as_ref(), &later)? {
+            let more = later.more;
             return Ok(Page { items, more });
         }
+        if attempt == ATTEMPTS_MAX {
+            let items = later.items.iter().map(SensorView::summary);
+            return Ok(Page {
+                items: items.collect::<Result<_, _>>()?,
+                more: later.more,
+            });
+        }
+        earlier = Some(later);
     }
+}
+
+async fn sensor_views(
+    tables: &Tables,
+    after: Option<&SensorId>,
+    limit: usize,
+) -> Result<Page<SensorView>, StoreError> {
+    let mut cursor = SensorCursor::open(tables, after, limit + 1);
+    let mut items = Vec::with_capacity(limit.min(1_000));
+    while let Some(view) = cursor.next().await? {
+        if items.len() == limit {
+            return Ok(Page { items, more: true });
+        }
+        items.push(view);
+    }
+    Ok(Page { items, more: false })
+}
+
+/// The sensors of a page as they were when the lanes were read; none when that cannot be told.
+fn at_one_moment(
+    lanes: &Lanes,
+    earlier: Option<&Page<SensorView>>,
+    later: &Page<SensorView>,
+) -> Result<Option<Vec<SensorSummary>>, StoreError> {
+    let mut items = Vec::with_capacity(later.items.len());
+    let mut before = earlier.map(|page| page.items.iter().peekable());
+    for view in &later.items {
+        let found = match &mut before {
+            // Both pages are in order, and a sensor never goes.
+            Some(before) => {
+                while before.next_if(|it| it.sensor < view.sensor).is_some() {}
+                view.as_of(lanes, before.next_if(|it| it.sensor == view.sensor))
+            }
+            None if view.is_within(lanes) => AsOf::Known(view),
+            None => AsOf::Unknown,
+        };
+        match found {
+            AsOf::Known(view) => items.push(view.summary()?),
+            AsOf::Absent => {}
+            AsOf::Unknown => return Ok(None),
+        }
+    }
+    // The next page begins after the last of this one, so there has to be one.
+    let goes_on = !later.more || !items.is_empty();
+    Ok(goes_on.then_some(items))
 }
 
 pub(super) async fn readings(

@@ -40,6 +40,13 @@ pub(super) async fn lanes(tables: &Tables) -> Result<Lanes, StoreError> {
     Ok(Lanes(lanes))
 }
 
+#[cfg(test)]
+impl FromIterator<(String, Lane)> for Lanes {
+    fn from_iter<T: IntoIterator<Item = (String, Lane)>>(lanes: T) -> Self {
+        Self(lanes.into_iter().collect())
+    }
+}
+
 impl Lanes {
     /// How many sensors there are.
     pub(super) fn sensors(&self) -> u64 {

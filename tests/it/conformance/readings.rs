@@ -538,6 +538,14 @@ async fn a_batch_is_seen_whole_or_not_at_all(store: &dyn ReadingStore) {
                 blocks.iter().map(|block| block.points.len()).sum::<usize>() % 4,
                 0
             );
+            let page = store.sensors(None, 10).await.unwrap();
+            let counts = page.items.iter().map(|it| it.stats.count());
+            let counts: Vec<_> = counts.collect();
+            match counts[..] {
+                [] => {}
+                [a, b, c] => assert!(a == 2 * b && b == c, "{counts:?}"),
+                _ => panic!("{counts:?}"),
+            }
             if stats.count() == 400 {
                 break;
             }
