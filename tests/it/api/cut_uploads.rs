@@ -1,12 +1,15 @@
 //! Uploads that are cut off, wherever in the body: nobody ever sees a part of a file, and nothing is left of them.
 
+#[cfg(feature = "cloud")]
+use std::time::{Duration, Instant};
+
 use futures_util::future;
 
-#[cfg(feature = "cloud")]
-use crate::support::S3Place;
 use crate::support::{
     BOUNDARY, Client, FileBytes, FilePlace, FolderPlace, Random, Raw, Server, form, settles_at,
 };
+#[cfg(feature = "cloud")]
+use crate::support::{Fault, FaultProxy, S3Place, S3Server, random_bytes};
 
 const CUTS: u64 = 1000;
 const AT_ONCE: u64 = 8;
@@ -91,4 +94,36 @@ async fn uploads_that_are_cut_leave_nothing_in_the_folder() {
 #[tokio::test]
 async fn uploads_that_are_cut_leave_nothing_in_s3() {
     cut_uploads_leave_nothing::<S3Place>().await;
+}
+
+#[cfg(feature = "cloud")]
+#[tokio::test]
+async fn an_upload_whose_client_leaves_while_its_parts_are_begun_leaves_nothing_in_s3() {
+    let s3 = S3Server::start();
+    let proxy = FaultProxy::start(s3.address());
+    let server = Server::with_args(&["--files", &S3Server::url_at(proxy.address())]);
+    let size = (5 << 20) + 1;
+    let head = format!("PUT /api/devices/d HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+    let mut raw = Raw::connect(server.address()).await;
+    // S3 has begun an upload, and the server does not know it yet, when the client leaves.
+    proxy.set(Fault::Delay(Duration::from_millis(500)));
+    raw.send(head).await;
+    raw.send(random_bytes(size)).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while s3.unfinished().is_empty() {
+        assert!(Instant::now() < deadline, "nothing is begun");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(raw);
+    proxy.set(Fault::None);
+    // All of it had arrived, so it may be a file in the end, or none.
+    while !s3.unfinished().is_empty() || s3.keys().len() == 1 {
+        assert!(
+            Instant::now() < deadline,
+            "{:?} {:?}",
+            s3.keys(),
+            s3.unfinished()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
