@@ -7,6 +7,7 @@ use bytes::Bytes;
 use object_store::{
     MultipartUpload, ObjectStore as _, ObjectStoreExt, PutMultipartOptions, PutPayload,
 };
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
@@ -34,6 +35,7 @@ pub(super) struct S3Upload {
     /// In parts, sent or under way.
     sent_bytes: u64,
     place: Option<OwnedSemaphorePermit>,
+    beginning: Option<JoinHandle<Result<Box<dyn MultipartUpload>, StoreError>>>,
     multipart: Option<Box<dyn MultipartUpload>>,
     sending: Option<JoinHandle<Result<(), StoreError>>>,
     is_stored: bool,
@@ -49,6 +51,7 @@ impl S3Upload {
             waiting_bytes: 0,
             sent_bytes: 0,
             place: None,
+            beginning: None,
             multipart: None,
             sending: None,
             is_stored: false,
@@ -78,15 +81,11 @@ impl S3Upload {
     /// Sends what waits as the next part.
     async fn send_part(&mut self) -> Result<(), StoreError> {
         self.sent().await?;
-        let path = self.path();
-        let multipart = match &mut self.multipart {
+        let multipart = match self.multipart.take() {
             Some(multipart) => multipart,
-            None => {
-                let options = PutMultipartOptions::default();
-                let begun = self.client.patient.put_multipart_opts(&path, options);
-                self.multipart.insert(in_time("begin a file", begun).await?)
-            }
+            None => self.begun().await?,
         };
+        let multipart = self.multipart.insert(multipart);
         self.sent_bytes += self.waiting_bytes as u64;
         self.waiting_bytes = 0;
         let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
@@ -100,11 +99,40 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Waits for the part under way.
+    /// Begins an upload in parts. In a task of its own, which is kept until it has ended: whoever waits for this may go away,
+    /// and what S3 has begun has to be given up.
+    async fn begun(&mut self) -> Result<Box<dyn MultipartUpload>, StoreError> {
+        let (client, path) = (Arc::clone(&self.client), self.path());
+        let beginning = self.beginning.insert(tokio::spawn(async move {
+            let options = PutMultipartOptions::default();
+            let begun = client.patient.put_multipart_opts(&path, options);
+            in_time("begin a file", begun).await
+        }));
+        let begun = beginning.await;
+        self.beginning = None;
+        begun.map_err(cut_off)?
+    }
+
+    /// Waits for the part under way, which is kept until it has arrived.
     async fn sent(&mut self) -> Result<(), StoreError> {
-        match self.sending.take() {
-            None => Ok(()),
-            Some(sending) => sending.await.map_err(cut_off)?,
+        let Some(sending) = &mut self.sending else {
+            return Ok(());
+        };
+        let sent = sending.await;
+        self.sending = None;
+        sent.map_err(cut_off)?
+    }
+
+    /// Removes what is in the bucket, and lets somebody else try again if S3 does not.
+    async fn give_up(mut self: Box<Self>) {
+        // What it failed with does not matter any more; that no part arrives after the end does.
+        let _ = self.sent().await;
+        if let Some(mut multipart) = self.multipart.take()
+            && in_time("give up an upload", multipart.abort())
+                .await
+                .is_err()
+        {
+            self.client.abort(multipart);
         }
     }
 
@@ -166,6 +194,14 @@ impl Drop for S3Upload {
         if let Some(sending) = self.sending.take() {
             sending.abort();
         }
+        if let (Some(beginning), Ok(runtime)) = (self.beginning.take(), Handle::try_current()) {
+            let client = Arc::clone(&self.client);
+            runtime.spawn(async move {
+                if let Ok(Ok(multipart)) = beginning.await {
+                    client.abort(multipart);
+                }
+            });
+        }
         if let Some(multipart) = self.multipart.take() {
             self.client.abort(multipart);
         }
@@ -203,16 +239,9 @@ impl Upload for S3Upload {
             .map_err(cut_off)?
     }
 
-    async fn abort(mut self: Box<Self>) {
-        // What it failed with does not matter any more; that no part arrives after the end does.
-        let _ = self.sent().await;
-        if let Some(mut multipart) = self.multipart.take()
-            && in_time("give up an upload", multipart.abort())
-                .await
-                .is_err()
-        {
-            self.client.abort(multipart);
-        }
+    async fn abort(self: Box<Self>) {
+        // A task of its own as well. It has no result.
+        let _ = tokio::spawn(self.give_up()).await;
     }
 }
 

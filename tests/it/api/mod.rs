@@ -3,6 +3,7 @@
 mod bad_input;
 mod batches;
 mod concurrency;
+mod cut_uploads;
 mod damage;
 mod export;
 mod files;

@@ -1,30 +1,14 @@
 //! Uploads that go wrong, by accident or on purpose: each is refused, changes nothing, leaves nothing, and takes no memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[cfg(feature = "cloud")]
 use crate::support::S3Server;
 use crate::support::{
-    Answer, BOUNDARY, Client, Random, Raw, Server, endless, form, random_bytes, setting,
+    Answer, BOUNDARY, Client, FolderPlace, Raw, Server, endless, form, setting, settles_at,
 };
 
 const MIB: u64 = 1 << 20;
-
-fn blobs(server: &Server) -> Vec<String> {
-    std::fs::read_dir(server.data().join("files"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
-/// Waits until exactly so many files are in the folder: what is not needed goes a moment later.
-async fn settles_at(server: &Server, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while blobs(server).len() != count {
-        assert!(Instant::now() < deadline, "{:?}", blobs(server));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 async fn put_as(client: &Client, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = client.request("PUT", "/api/devices/d");
@@ -106,7 +90,7 @@ async fn forms_that_are_none_are_refused_within_bounds() {
     let answer = Answer::to(request.header("content-encoding", "gzip")).await;
     answer.problem(415, "unsupported-media-type");
     assert_eq!(client.file("d").await, b"before");
-    settles_at(&server, 1).await;
+    settles_at(&FolderPlace, &server, 1).await;
     let peak = server.memory_peak_bytes();
     assert!(peak < idle + 32 * MIB, "{peak} bytes, {idle} before");
     // And a form that is one, with fields around it.
@@ -184,83 +168,7 @@ async fn digests_that_were_promised_are_checked() {
             .problem(400, "invalid-parameter");
     }
     assert_eq!(client.file("d").await, b"data");
-    settles_at(&server, 1).await;
-}
-
-/// Cuts so many uploads, each at another point, and looks whether anything of them is ever seen.
-async fn cut_uploads(server: &Server, count: u64) {
-    let client = server.client();
-    let before = random_bytes(10_000);
-    client.send_file("d", before.clone()).await.with_status(200);
-    let seed = Random::any_seed();
-    println!("seed {seed}");
-    let mut random = Random::new(seed);
-    for number in 0..count {
-        let bytes = random_bytes(1 + random.below(600_000) as usize);
-        let is_form = random.one_in(2);
-        let (kind, body) = if is_form {
-            let kind = format!("Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n");
-            (kind, form("file", "a", "a/b", &bytes))
-        } else {
-            (String::new(), bytes)
-        };
-        let whole = body.len() as u64;
-        let cut = match number % 5 {
-            0 => 0,
-            1 => 1,
-            2 => whole / 2,
-            3 => whole - 1,
-            _ => random.below(whole),
-        };
-        let head = format!(
-            "PUT /api/devices/d HTTP/1.1\r\nHost: a\r\n{kind}Content-Length: {whole}\r\n\r\n"
-        );
-        let mut raw = Raw::connect(server.address()).await;
-        raw.send(head).await;
-        raw.send(&body[..cut as usize]).await;
-        drop(raw);
-        if number % 50 == 0 {
-            assert!(client.file("d").await == before);
-            assert_eq!(client.devices().await, ["d"]);
-        }
-    }
-    assert!(client.file("d").await == before);
-    assert_eq!(client.devices().await, ["d"]);
-}
-
-#[tokio::test]
-async fn uploads_that_are_cut_leave_nothing_in_the_folder() {
-    let server = Server::start();
-    cut_uploads(&server, 1000).await;
-    settles_at(&server, 1).await;
-}
-
-#[cfg(feature = "cloud")]
-#[tokio::test]
-async fn uploads_that_are_cut_leave_nothing_in_s3() {
-    let s3 = S3Server::start();
-    let server = Server::with_args(&["--files", &s3.url()]);
-    cut_uploads(&server, 100).await;
-    // Some that have sent parts already.
-    for cut in [6 * MIB, 11 * MIB] {
-        let mut raw = Raw::connect(server.address()).await;
-        let head = format!(
-            "PUT /api/devices/d HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
-            12 * MIB
-        );
-        raw.send(head).await;
-        raw.send(random_bytes(cut as usize)).await;
-    }
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while s3.keys().len() != 2 || !s3.unfinished().is_empty() {
-        assert!(
-            Instant::now() < deadline,
-            "{:?} {:?}",
-            s3.keys(),
-            s3.unfinished()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    settles_at(&FolderPlace, &server, 1).await;
 }
 
 /// 16 at once, up and down, of as many bytes as `FIELDSTATION_TEST_FILE_BYTES` says.

@@ -8,6 +8,7 @@ mod dynamodb;
 #[cfg(feature = "cloud")]
 mod emulator;
 mod faults;
+mod file_place;
 mod files;
 #[cfg(feature = "cloud")]
 mod postgres;
@@ -30,6 +31,9 @@ pub use description::{Description, Operation, Request};
 #[cfg(feature = "cloud")]
 pub use dynamodb::DynamoServer;
 pub use faults::{Fault, FaultProxy};
+#[cfg(feature = "cloud")]
+pub use file_place::S3Place;
+pub use file_place::{FilePlace, FolderPlace, more_in_pieces, settles_at};
 pub use files::{FileBackend, FolderBackend};
 #[cfg(feature = "cloud")]
 pub use postgres::Database;
@@ -44,6 +48,6 @@ pub use s3_files::S3Backend;
 #[cfg(feature = "cloud")]
 pub use server::Exited;
 pub use server::{Server, run};
-pub use transfer::{BOUNDARY, endless, form, random_bytes};
+pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
-pub use wire::CountingProxy;
+pub use wire::{AgeingProxy, CountingProxy};

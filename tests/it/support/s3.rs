@@ -45,20 +45,37 @@ impl S3Server {
 
     /// The keys in the bucket.
     pub fn keys(&self) -> Vec<String> {
-        between(
-            &self.request("GET", &format!("/{BUCKET}?list-type=2")),
-            "<Key>",
-            "</Key>",
-        )
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            // A listing has a thousand of them at most. What keys are made of may stand in a URL.
+            let after = keys.last().map_or("", String::as_str);
+            let path = format!("/{BUCKET}?list-type=2&start-after={after}");
+            let page = between(&self.request("GET", &path), "<Key>", "</Key>");
+            if page.is_empty() {
+                return keys;
+            }
+            keys.extend(page);
+        }
     }
 
     /// The keys of uploads in parts that were neither completed nor given up.
     pub fn unfinished(&self) -> Vec<String> {
-        between(
-            &self.request("GET", &format!("/{BUCKET}?uploads")),
-            "<Key>",
-            "</Key>",
-        )
+        between(&self.uploads(), "<Key>", "</Key>")
+    }
+
+    /// Gives up every upload in parts, as a lifecycle rule of the bucket does in time. Says how many there were.
+    pub fn end_unfinished(&self) -> usize {
+        let uploads = self.uploads();
+        let ids = between(&uploads, "<UploadId>", "</UploadId>");
+        let keys = between(&uploads, "<Key>", "</Key>");
+        for (key, id) in keys.iter().zip(&ids) {
+            self.request("DELETE", &format!("/{BUCKET}/{key}?uploadId={id}"));
+        }
+        ids.len()
+    }
+
+    fn uploads(&self) -> String {
+        self.request("GET", &format!("/{BUCKET}?uploads"))
     }
 
     /// Puts an object there that the store knows nothing of.
@@ -78,7 +95,7 @@ impl S3Server {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
         answer
     }
 }

@@ -19,6 +19,24 @@ pub fn random_bytes(length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Bytes for files of many lengths, made once. A length says which they are, and files of two lengths have others at each place.
+#[derive(Clone)]
+pub struct FileBytes(Bytes);
+
+impl FileBytes {
+    /// A prime number, so that lengths that lie close to another, or are multiples, do not begin at the same place.
+    const BEGINS: usize = 65_537;
+
+    pub fn up_to(length_max: usize) -> Self {
+        Self(random_bytes(length_max + Self::BEGINS).into())
+    }
+
+    pub fn of(&self, length: usize) -> Bytes {
+        let begin = length % Self::BEGINS;
+        self.0.slice(begin..begin + length)
+    }
+}
+
 /// A form with one field, as curl writes it.
 pub fn form(field: &str, name: &str, content_type: &str, bytes: &[u8]) -> Vec<u8> {
     let head = format!(
