@@ -3,6 +3,7 @@
 #[cfg(feature = "cloud")]
 pub mod dynamodb;
 pub mod embedded;
+mod grid;
 pub mod http;
 pub mod ingest;
 mod model;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+pub(crate) use grid::Grid;
 pub use model::{
     Batch, BatchBuilder, BatchReading, Bucket, Page, Point, Selection, SensorId, SensorIdError,
     SensorSummary, Series, Window,

@@ -10,7 +10,7 @@ use super::sensors::{AsOf, CELLS_PAGE_MAX, SensorCursor, SensorView, view};
 use super::totals::{self, Lanes};
 use crate::error::StoreError;
 use crate::readings::{
-    Bucket, Page, Point, Selection, SensorId, SensorSummary, Series, Stats, Timestamp, Window,
+    Grid, Page, Point, Selection, SensorId, SensorSummary, Series, Stats, Window,
 };
 
 /// How many requests one read has under way at a time.
@@ -198,36 +198,12 @@ pub(super) async fn series(
     // After the sensor, so that the moment has all that the ends below were taken from.
     let lanes = Arc::new(totals::lanes(tables).await?);
     let summary = view.summary()?;
-    let from = window.from.unwrap_or(summary.first);
-    // The last moment there is has no moment after it.
-    let after_last = Timestamp::from_micros(summary.last.micros() + 1);
-    let before = window.to.or(after_last);
-    let to = before.unwrap_or(Timestamp::MAX).max(from);
-    let span = (to.micros() - from.micros()).unsigned_abs();
-    let width = span.div_ceil(points.max(1) as u64).max(1);
-    let mut buckets: Vec<Bucket> = (0..span.div_ceil(width))
-        .filter_map(|bucket| {
-            let start = Timestamp::from_micros(from.micros() + (bucket * width).cast_signed())?;
-            Some(Bucket {
-                start,
-                stats: Stats::EMPTY,
-            })
-        })
-        .collect();
-    let window = Window {
-        from: Some(from),
-        to: before,
-    };
-    let mut cursor = PointCursor::open(tables, lanes, sensor, window, None);
+    let mut grid = Grid::new(window, summary.first, summary.last, points);
+    let mut cursor = PointCursor::open(tables, lanes, sensor, grid.window(), None);
     while let Some(points) = cursor.next().await? {
         for point in points {
-            let at = (point.timestamp.micros() - from.micros()).unsigned_abs() / width;
-            // The last moment there is would have a bucket of its own.
-            let last = buckets.len().saturating_sub(1);
-            if let Some(bucket) = buckets.get_mut((at as usize).min(last)) {
-                bucket.stats.add(point.temperature);
-            }
+            grid.add(point.timestamp, &Stats::from_iter([point.temperature]));
         }
     }
-    Ok(Some(Series { from, to, buckets }))
+    Ok(Some(grid.series()))
 }

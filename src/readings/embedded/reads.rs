@@ -9,8 +9,7 @@ use super::snapshot::{ReaderPool, Snapshot};
 use super::window::{self, Flow, Piece};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{
-    Bucket, ExportBlock, Point, Selection, SensorId, SensorSummary, Series, Stats, Timestamp,
-    Window,
+    ExportBlock, Grid, Point, Selection, SensorId, SensorSummary, Series, Stats, Timestamp, Window,
 };
 
 /// Runs what reads from disk on a thread that may block.
@@ -132,53 +131,27 @@ pub(super) fn series_of(
     window: Window,
     points: usize,
 ) -> Result<Series, StoreError> {
-    let from = window.from.unwrap_or(summary.first);
-    let after_last = Timestamp::from_micros(summary.last.micros() + 1).unwrap_or(Timestamp::MAX);
-    let to = window.to.unwrap_or(after_last).max(from);
-    let span = to.micros() - from.micros();
-    // A timestamp is below 2⁵⁸ in size, so none of this overflows.
-    let width = span.unsigned_abs().div_ceil(points.max(1) as u64).max(1);
-    let count = span.unsigned_abs().div_ceil(width);
-    let at =
-        |moment: Timestamp| ((moment.micros() - from.micros()).unsigned_abs() / width) as usize;
-    let mut buckets: Vec<Bucket> = (0..count)
-        .filter_map(|bucket| {
-            let start = Timestamp::from_micros(from.micros() + (bucket * width).cast_signed())?;
-            Some(Bucket {
-                start,
-                stats: Stats::EMPTY,
-            })
-        })
-        .collect();
-    let window = Window {
-        from: Some(from),
-        to: window.to,
-    };
+    let mut grid = Grid::new(window, summary.first, summary.last, points);
+    let spans = grid.spans();
     window::visit(
         connection,
         number,
         tail,
-        window,
-        |first, last| at(first) == at(last),
+        grid.window(),
+        |first, last| spans.of(first) == spans.of(last),
         |piece| {
-            let mut add = |moment: Timestamp, stats: &Stats| {
-                let last = buckets.len().saturating_sub(1);
-                if let Some(bucket) = buckets.get_mut(at(moment).min(last)) {
-                    bucket.stats.merge(stats);
-                }
-            };
             match piece {
-                Piece::Rollup { first, stats } => add(first, stats),
+                Piece::Rollup { first, stats } => grid.add(first, stats),
                 Piece::Points(points) => {
                     for point in points {
-                        add(point.timestamp, &Stats::from_iter([point.temperature]));
+                        grid.add(point.timestamp, &Stats::from_iter([point.temperature]));
                     }
                 }
             }
             Ok(Flow::Continue)
         },
     )?;
-    Ok(Series { from, to, buckets })
+    Ok(grid.series())
 }
 
 /// How many readings a block of an export holds at the most, about.

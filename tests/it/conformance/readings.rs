@@ -52,6 +52,7 @@ suite![
     a_series_of_a_reading_has_one_bucket,
     an_export_is_ordered_and_complete,
     unknown_sensors_are_none,
+    the_last_moment_there_is_has_a_bucket,
     the_ends_of_time_and_temperature_are_stored,
     a_concurrent_write_is_never_lost_from_the_statistics,
     a_batch_is_seen_whole_or_not_at_all,
@@ -446,6 +447,21 @@ async fn unknown_sensors_are_none(store: &dyn ReadingStore) {
             .unwrap()
             .is_none()
     );
+}
+
+async fn the_last_moment_there_is_has_a_bucket(store: &dyn ReadingStore) {
+    record(store, &[("a", Timestamp::MAX.micros(), 1)]).await;
+    let series = store.series(&id("a"), Window::ALL, 10).await.unwrap();
+    let series = series.unwrap();
+    assert_eq!(series.buckets.len(), 1, "{series:?}");
+    assert_eq!(series.buckets[0].stats.count(), 1);
+    let from_later = Window {
+        from: Some(time(1)),
+        to: None,
+    };
+    record(store, &[("b", 0, 1)]).await;
+    let series = store.series(&id("b"), from_later, 10).await.unwrap();
+    assert!(series.unwrap().buckets.is_empty());
 }
 
 async fn the_ends_of_time_and_temperature_are_stored(store: &dyn ReadingStore) {
