@@ -156,7 +156,7 @@ async fn many_clients_share_few_requests() {
         .map(|sensor| reading(&format!("s{sensor}"), "2026-11-20T12:00:00Z", "20") + "\n")
         .collect();
     client.store(known).await;
-    let before = wire.requests();
+    let before = wire.counts();
     let sending = (0..CLIENTS).map(|sensor| {
         let client = client.clone();
         async move {
@@ -171,10 +171,11 @@ async fn many_clients_share_few_requests() {
         }
     });
     futures_util::future::join_all(sending).await;
-    let requests = wire.requests() - before;
+    let counts = wire.counts().since(&before);
+    let requests = counts.requests();
     let readings = (CLIENTS * EACH) as u64;
-    println!("{requests} requests for {readings} readings");
-    assert!(requests * 20 <= readings, "{requests} for {readings}");
+    println!("{requests} requests for {readings} readings: {counts:?}");
+    assert!(requests * 20 <= readings, "{readings} readings: {counts:?}");
     assert_sound(&dynamo.url()).await;
 }
 
