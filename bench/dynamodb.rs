@@ -109,7 +109,7 @@ impl Run {
         for _ in 0..self.options.rounds {
             let before = (wire.counts(), acknowledged(&workers).count());
             rounds.push(measure(&remote, &mut workers, self.round()).await?);
-            counts.add(wire.counts().since(&before.0));
+            add(&mut counts, wire.counts().since(&before.0));
             readings += acknowledged(&workers).count() - before.1;
             embedded_rounds.push(measure(&embedded, &mut embedded_workers, self.round()).await?);
         }
@@ -159,4 +159,12 @@ impl Run {
             self.report.value(heading, &what, part, "");
         }
     }
+}
+
+fn add(all: &mut Counts, more: Counts) {
+    for (operation, count) in more.operations {
+        *all.operations.entry(operation).or_default() += count;
+    }
+    all.items += more.items;
+    all.cancelled += more.cancelled;
 }

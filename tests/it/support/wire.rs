@@ -42,14 +42,6 @@ impl Counts {
         self.cancelled -= before.cancelled;
         self
     }
-
-    pub fn add(&mut self, other: Self) {
-        for (operation, count) in other.operations {
-            *self.operations.entry(operation).or_default() += count;
-        }
-        self.items += other.items;
-        self.cancelled += other.cancelled;
-    }
 }
 
 /// A proxy on a port of its own. Its threads end with its connections.
