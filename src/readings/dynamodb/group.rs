@@ -152,6 +152,8 @@ impl Group {
                 return Ok(());
             }
             self.look_up_sensors().await?;
+            // Each attempt has a mark of its own, which is part of what is planned.
+            self.task.author.mark = unique_name()?;
             let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
             let (dispositions, changes) = changes(of_readings, &self.stored);
             let planned = plan(
@@ -160,7 +162,7 @@ impl Group {
                 &changes,
                 &self.task.known,
             )?;
-            let transaction = match planned {
+            let mut transaction = match planned {
                 Plan::Nothing => {
                     self.settle(&dispositions);
                     return Ok(());
@@ -194,9 +196,19 @@ impl Group {
                 }
                 Plan::Send(transaction) => transaction,
             };
-            self.task.author.mark = unique_name()?;
-            let author = &self.task.author;
-            match send(&self.task.tables, author, &transaction, self.task.deadline).await {
+            let Task {
+                tables,
+                author,
+                known,
+                deadline,
+                ..
+            } = &self.task;
+            // The same plan once more: rarer than it would be to copy every transaction before it is sent.
+            let again = || match plan(tables, author, &changes, known)? {
+                Plan::Send(transaction) => Ok(transaction.items),
+                _ => Err(internal("a transaction")),
+            };
+            match send(tables, author, &mut transaction, again, *deadline).await {
                 Sent::Committed => {
                     self.lanes_known = transaction.lane;
                     self.fresh = transaction.cells;
