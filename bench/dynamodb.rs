@@ -39,7 +39,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use self::dynamo::DynamoServer;
-use self::wire::CountingProxy;
+use self::wire::{CountingProxy, Counts};
 use crate::control::Control;
 use crate::load::{self, Work, Worker};
 use crate::report::Rounds;
@@ -105,20 +105,18 @@ impl Run {
         // Until every sensor is known, as in a fleet that has been running for a while.
         load::run(remote.address, &mut workers, self.round()).await?;
         let (mut rounds, mut embedded_rounds) = (Rounds::default(), Rounds::default());
-        let (mut requests, mut readings) = (0, 0);
+        let (mut counts, mut readings) = (Counts::default(), 0);
         for _ in 0..self.options.rounds {
-            let before = (wire.requests(), acknowledged(&workers).count());
+            let before = (wire.counts(), acknowledged(&workers).count());
             rounds.push(measure(&remote, &mut workers, self.round()).await?);
-            requests += wire.requests() - before.0;
+            add(&mut counts, wire.counts().since(&before.0));
             readings += acknowledged(&workers).count() - before.1;
             embedded_rounds.push(measure(&embedded, &mut embedded_workers, self.round()).await?);
         }
         let heading = format!("dynamodb: {what}");
         println!("   {heading}");
         self.report.rounds(&heading, "readings", &rounds, None);
-        let each = readings as f64 / requests as f64;
-        self.report
-            .value(&heading, "readings a request to DynamoDB", each, "");
+        self.requests(&heading, readings, &counts);
         let heading = format!("embedded: {what}");
         println!("   {heading}");
         self.report
@@ -137,4 +135,36 @@ impl Run {
         embedded.stop()?;
         Ok(())
     }
+
+    /// How many readings a request carried, and which requests those were.
+    fn requests(&mut self, heading: &str, readings: u64, counts: &Counts) {
+        let transactions = counts.transactions() as f64;
+        let each = readings as f64 / counts.requests() as f64;
+        let items = counts.items as f64 / transactions;
+        let cancelled = counts.cancelled as f64 / transactions * 100.0;
+        for (what, value, unit) in [
+            ("readings a request to DynamoDB", each, ""),
+            ("items a transaction, of 100", items, ""),
+            (
+                "transactions that were cancelled and planned anew",
+                cancelled,
+                "%",
+            ),
+        ] {
+            self.report.value(heading, what, value, unit);
+        }
+        for (operation, count) in counts.operations.iter().filter(|it| *it.1 > 0) {
+            let part = *count as f64 * 1e3 / readings as f64;
+            let what = format!("requests for 1,000 readings: {operation}");
+            self.report.value(heading, &what, part, "");
+        }
+    }
+}
+
+fn add(all: &mut Counts, more: Counts) {
+    for (operation, count) in more.operations {
+        *all.operations.entry(operation).or_default() += count;
+    }
+    all.items += more.items;
+    all.cancelled += more.cancelled;
 }

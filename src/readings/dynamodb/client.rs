@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const READ_ATTEMPTS: u32 = 4;
 /// What one `BatchGetItem` takes.
-const BATCH_KEYS_MAX: usize = 100;
+pub(super) const BATCH_KEYS_MAX: usize = 100;
 
 /// The tables, and the ways to ask them.
 #[derive(Clone, Debug)]

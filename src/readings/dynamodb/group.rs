@@ -1,20 +1,22 @@
 //! Storing a group of readings: look up what has to be known, plan, send, and again with what was learned.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::census::Census;
 use super::changes::{Changes, Disposition, Key, changes};
 use super::client::{Tables, internal};
+use super::cost::ITEMS_MAX;
 use super::items::{Item, Lane, StoredReading, damaged};
 use super::line::Pending;
 use super::lookup::{cells_of, extremes, own_cells, stored_readings};
 use super::plan::{KnownSensor, Plan, plan};
 use super::send::{Backoff, Sent, send, too_late};
 use super::slots::unique_name;
-use super::totals;
 use super::transaction::{Author, Subject};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::SensorId;
@@ -27,6 +29,9 @@ pub(super) struct Task {
     pub(super) readings: Vec<Pending>,
     /// What is known of its sensors; the others are looked up.
     pub(super) known: HashMap<SensorId, KnownSensor>,
+    /// Sensors of readings in line that are looked up together with those of the group.
+    pub(super) ahead: Vec<SensorId>,
+    pub(super) census: Arc<Census>,
     /// Whether the readings are probably there already, so that looking first is cheaper than trying.
     pub(super) look_first: bool,
     pub(super) sensors_max: u64,
@@ -42,6 +47,8 @@ pub(super) struct Done {
     pub(super) again: Vec<Pending>,
     /// What is known of the sensors now; not of those that are left out.
     pub(super) known: Vec<(SensorId, KnownSensor)>,
+    /// What was found of sensors that were looked up ahead.
+    pub(super) ahead: Vec<(SensorId, KnownSensor)>,
     /// All sensors of the group.
     pub(super) sensors: Vec<SensorId>,
     /// Whether most of the readings were there already.
@@ -73,6 +80,7 @@ pub(super) async fn store(task: Task) -> Done {
         lanes_known: task.author.lane.clone(),
         fenced: false,
         fresh: Vec::new(),
+        ahead: Vec::new(),
         task,
     };
     // What is under way when the time is over may be committed or not: the lane will tell.
@@ -87,9 +95,17 @@ pub(super) async fn store(task: Task) -> Done {
         mut again,
         lanes_known,
         fenced,
-        fresh,
+        mut fresh,
+        ahead,
         ..
     } = group;
+    if failure.is_none() {
+        // What was looked up for readings that are put off, or that were there, is as good as before.
+        let written: HashSet<_> = fresh.iter().map(|(sensor, _)| sensor.clone()).collect();
+        let rest = task.known.into_iter();
+        let rest = rest.filter(|(sensor, _)| !written.contains(sensor));
+        fresh.extend(rest.map(|(sensor, known)| (sensor, known.without_others())));
+    }
     // What is neither settled nor put off has failed.
     task.readings.append(&mut again);
     task.author.lane = lanes_known;
@@ -103,6 +119,7 @@ pub(super) async fn store(task: Task) -> Done {
         settled,
         again: task.readings,
         known: fresh,
+        ahead,
         sensors: sensors.into_iter().collect(),
         fenced,
         took: started.elapsed(),
@@ -119,6 +136,7 @@ struct Group {
     lanes_known: Lane,
     fenced: bool,
     fresh: Vec<(SensorId, KnownSensor)>,
+    ahead: Vec<(SensorId, KnownSensor)>,
 }
 
 impl Group {
@@ -134,6 +152,8 @@ impl Group {
                 return Ok(());
             }
             self.look_up_sensors().await?;
+            // Each attempt has a mark of its own, which is part of what is planned.
+            self.task.author.mark = unique_name()?;
             let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
             let (dispositions, changes) = changes(of_readings, &self.stored);
             let planned = plan(
@@ -142,7 +162,7 @@ impl Group {
                 &changes,
                 &self.task.known,
             )?;
-            let transaction = match planned {
+            let mut transaction = match planned {
                 Plan::Nothing => {
                     self.settle(&dispositions);
                     return Ok(());
@@ -161,20 +181,34 @@ impl Group {
                     }
                     continue;
                 }
-                Plan::TooLarge => {
-                    let rest = split(&mut self.task.readings);
+                Plan::TooLarge(sizes) => {
+                    let rest = split(&mut self.task.readings, &sizes);
                     // A reading alone always fits, unless there are more slots than there can be replicas.
                     if rest.is_empty() {
                         return Err(internal("a transaction"));
+                    }
+                    // They were found as they would be with all of the readings.
+                    for known in self.task.known.values_mut() {
+                        known.extremes = None;
                     }
                     self.again.splice(0..0, rest);
                     continue;
                 }
                 Plan::Send(transaction) => transaction,
             };
-            self.task.author.mark = unique_name()?;
-            let author = &self.task.author;
-            match send(&self.task.tables, author, &transaction, self.task.deadline).await {
+            let Task {
+                tables,
+                author,
+                known,
+                deadline,
+                ..
+            } = &self.task;
+            // The same plan once more: rarer than it would be to copy every transaction before it is sent.
+            let again = || match plan(tables, author, &changes, known)? {
+                Plan::Send(transaction) => Ok(transaction.items),
+                _ => Err(internal("a transaction")),
+            };
+            match send(tables, author, &mut transaction, again, *deadline).await {
                 Sent::Committed => {
                     self.lanes_known = transaction.lane;
                     self.fresh = transaction.cells;
@@ -243,47 +277,76 @@ impl Group {
 
     /// Looks up the sensors that nothing is known of, and refuses those that would be too many.
     async fn look_up_sensors(&mut self) -> Result<(), StoreError> {
+        let sensors: BTreeSet<_> = self.task.readings.iter().map(|it| &it.sensor).collect();
+        let sensors: Vec<SensorId> = sensors.into_iter().cloned().collect();
         let known = &self.task.known;
-        let unknown: BTreeSet<_> = self.task.readings.iter().map(|it| &it.sensor).collect();
-        let unknown: Vec<SensorId> = unknown
-            .into_iter()
-            .filter(|sensor| !known.contains_key(*sensor))
-            .cloned()
-            .collect();
-        if unknown.is_empty() {
-            return Ok(());
+        let unknown = sensors.iter().filter(|it| !known.contains_key(*it));
+        let unknown: Vec<SensorId> = unknown.cloned().collect();
+        if !unknown.is_empty() {
+            let ahead = std::mem::take(&mut self.task.ahead);
+            self.look_up(unknown, ahead).await?;
         }
-        let mut looked_up = own_cells(&self.task.tables, &self.task.author.slot, &unknown).await?;
-        let mut new = Vec::new();
-        for sensor in unknown {
-            let known = looked_up.remove(&sensor).unwrap_or_default();
-            if known.guard.is_none() {
-                new.push(sensor.clone());
-            }
-            self.task.known.insert(sensor, known);
-        }
+        let mut new = self.new_among(sensors);
         if new.is_empty() {
             return Ok(());
         }
-        let count = totals::lanes(&self.task.tables).await?.sensors();
-        let room = self.task.sensors_max.saturating_sub(count);
-        let refused = new.split_off(new.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-        if !refused.is_empty() {
-            let readings = std::mem::take(&mut self.task.readings);
-            let whole: BTreeSet<u64> = readings
-                .iter()
-                .filter(|it| it.all_or_nothing && refused.contains(&it.sensor))
-                .map(|it| it.submission)
-                .collect();
-            for reading in readings {
-                if refused.contains(&reading.sensor) || whole.contains(&reading.submission) {
-                    self.settled.push((reading, Settled::NoRoom));
-                } else {
-                    self.task.readings.push(reading);
-                }
-            }
+        let room = self
+            .task
+            .census
+            .room(&self.task.tables, self.task.sensors_max)
+            .await?;
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        if new.len() > room {
+            // They may have been looked up a while ago; nobody is refused for that.
+            self.look_up(new.clone(), Vec::new()).await?;
+            new = self.new_among(new);
+            let refused = new.split_off(new.len().min(room));
+            self.refuse(&refused);
         }
         Ok(())
+    }
+
+    /// Looks up some sensors of the group, and others for later groups.
+    async fn look_up(
+        &mut self,
+        sensors: Vec<SensorId>,
+        ahead: Vec<SensorId>,
+    ) -> Result<(), StoreError> {
+        let all: Vec<SensorId> = sensors.iter().chain(&ahead).cloned().collect();
+        let mut found = own_cells(&self.task.tables, &self.task.author.slot, &all).await?;
+        for sensor in sensors {
+            let known = found.remove(&sensor).unwrap_or_default();
+            self.task.known.insert(sensor, known);
+        }
+        for sensor in ahead {
+            let known = found.remove(&sensor).unwrap_or_default();
+            self.ahead.push((sensor, known));
+        }
+        Ok(())
+    }
+
+    /// Those of the sensors that have no reading yet.
+    fn new_among(&self, mut sensors: Vec<SensorId>) -> Vec<SensorId> {
+        let known = &self.task.known;
+        sensors.retain(|it| known.get(it).is_none_or(|known| known.guard.is_none()));
+        sensors
+    }
+
+    /// Settles the readings of sensors that there is no room for, and what has to share their fate.
+    fn refuse(&mut self, refused: &[SensorId]) {
+        let readings = std::mem::take(&mut self.task.readings);
+        let whole: BTreeSet<u64> = readings
+            .iter()
+            .filter(|it| it.all_or_nothing && refused.contains(&it.sensor))
+            .map(|it| it.submission)
+            .collect();
+        for reading in readings {
+            if refused.contains(&reading.sensor) || whole.contains(&reading.submission) {
+                self.settled.push((reading, Settled::NoRoom));
+            } else {
+                self.task.readings.push(reading);
+            }
+        }
     }
 
     /// Looks up which of the readings are stored.
@@ -312,14 +375,32 @@ impl Group {
     }
 }
 
-/// Takes about the second half away, between two batches where there are two.
-fn split(readings: &mut Vec<Pending>) -> Vec<Pending> {
-    let half = readings.len().div_ceil(2);
-    let is_between =
-        |at: &usize| *at > 0 && readings[*at - 1].submission != readings[*at].submission;
-    let before = (0..=half.min(readings.len() - 1)).rev().find(is_between);
-    let after = (half..readings.len()).find(is_between);
-    readings.split_off(before.or(after).unwrap_or(half))
+/// Takes away what does not fit: the batch that would be too much and those after it, or the rest of a batch that is too large
+/// alone. `sizes` are the items that each sensor takes.
+fn split(readings: &mut Vec<Pending>, sizes: &HashMap<SensorId, usize>) -> Vec<Pending> {
+    let mut counted = HashSet::new();
+    let mut items = 1;
+    let mut batch = 0;
+    let mut end = readings.len();
+    for (at, pending) in readings.iter().enumerate() {
+        if at > 0 && readings[at - 1].submission != pending.submission {
+            batch = at;
+        }
+        if counted.insert(&pending.sensor) {
+            items += sizes.get(&pending.sensor).copied().unwrap_or(0);
+        }
+        if items > ITEMS_MAX {
+            end = at;
+            break;
+        }
+    }
+    let at = match (batch, end) {
+        // One sensor alone is too large.
+        (0, 0) => readings.len().div_ceil(2),
+        (0, end) => end,
+        (batch, _) => batch,
+    };
+    readings.split_off(at)
 }
 
 fn contended() -> StoreError {

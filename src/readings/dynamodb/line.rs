@@ -2,15 +2,18 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::cost::{ITEMS_MAX, Sensors, of_sensor};
+use super::items::Part;
 use super::plan::KnownSensor;
 use crate::readings::{Point, SensorId};
 
-/// About how many items go into a transaction: a lane, each reading, and each of their sensors.
-const GROUP_ITEMS_MAX: usize = 99;
 /// A batch of so many readings or fewer goes into one transaction if that is possible at all.
 const UNIT_READINGS_MAX: usize = 97;
 /// How far ahead readings of the same sensors are looked for.
 const LOOK_AHEAD: usize = 2_048;
+/// From how many readings or items in line on a transaction waits for no more.
+const FULL_READINGS: usize = 48;
+const FULL_ITEMS: usize = 96;
 
 /// A reading in line, and where its answer goes.
 #[derive(Clone, Debug)]
@@ -22,12 +25,31 @@ pub(super) struct Pending {
     pub(super) all_or_nothing: bool,
     pub(super) sensor: SensorId,
     pub(super) point: Point,
+    /// About how many items it takes, by what was known when it came: itself, and its sensor's where it is the first of a batch.
+    pub(super) items: usize,
+}
+
+impl Pending {
+    fn part(&self) -> Part {
+        let mut part = Part::EMPTY;
+        part.widen(self.point.temperature.micro_degrees());
+        part
+    }
 }
 
 /// Readings in line.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     readings: VecDeque<Pending>,
+    /// About how many items all of them take.
+    items: usize,
+}
+
+/// What goes into one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) readings: Vec<Pending>,
+    pub(super) items: usize,
 }
 
 impl Line {
@@ -39,12 +61,47 @@ impl Line {
         self.readings.is_empty()
     }
 
-    pub(super) fn push(&mut self, pending: Pending) {
-        self.readings.push_back(pending);
+    /// Whether what is in line fills a transaction, or a good part of one.
+    pub(super) fn fills_one(&self) -> bool {
+        self.readings.len() >= FULL_READINGS || self.items >= FULL_ITEMS
+    }
+
+    /// Adds the readings of a batch, in their order.
+    pub(super) fn push(
+        &mut self,
+        batch: impl IntoIterator<Item = Pending>,
+        known: &HashMap<SensorId, KnownSensor>,
+    ) {
+        let mut sensors = HashSet::new();
+        for mut pending in batch {
+            pending.items = 1;
+            if sensors.insert(pending.sensor.clone()) {
+                pending.items += of_sensor(known.get(&pending.sensor), &pending.part());
+            }
+            self.items += pending.items;
+            self.readings.push_back(pending);
+        }
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Pending) -> bool) {
         self.readings.retain(keep);
+        self.items = self.readings.iter().map(|pending| pending.items).sum();
+    }
+
+    /// The first sensors in line that nothing is known of, at most so many, without those in flight.
+    pub(super) fn unknown_sensors(
+        &self,
+        busy: &HashSet<SensorId>,
+        known: &HashMap<SensorId, KnownSensor>,
+        count_max: usize,
+    ) -> Vec<SensorId> {
+        let mut seen = HashSet::new();
+        let near = self.readings.iter().take(LOOK_AHEAD);
+        near.map(|pending| &pending.sensor)
+            .filter(|it| !known.contains_key(*it) && !busy.contains(*it) && seen.insert(*it))
+            .take(count_max)
+            .cloned()
+            .collect()
     }
 
     /// Takes readings off the line, from its front. A batch that fits into a transaction is taken whole or not at all, so that it is
@@ -53,44 +110,54 @@ impl Line {
         &mut self,
         busy: &HashSet<SensorId>,
         known: &HashMap<SensorId, KnownSensor>,
-    ) -> Vec<Pending> {
-        let mut near = self.readings.len().min(LOOK_AHEAD);
-        // A small batch is not cut where the look ahead ends.
-        while near < self.readings.len()
-            && near < LOOK_AHEAD + UNIT_READINGS_MAX
-            && self.readings[near].submission == self.readings[near - 1].submission
-        {
-            near += 1;
-        }
+    ) -> Chosen {
         let mut group = Grouping {
             readings: Vec::new(),
             left: Vec::new(),
-            sensors: HashSet::new(),
+            sensors: Sensors::default(),
             blocked: HashSet::new(),
             items: 1,
             busy,
             known,
         };
         let mut run: Vec<Pending> = Vec::new();
-        for pending in self.readings.drain(..near) {
+        let mut looked_at = 0;
+        while let Some(pending) = self.readings.pop_front() {
             if run
                 .last()
                 .is_some_and(|last| last.submission != pending.submission)
             {
                 group.add(std::mem::take(&mut run));
+                // Nothing more fits, or enough was looked at; a small batch is not cut where the look ahead ends.
+                if group.items + 1 >= ITEMS_MAX || looked_at >= LOOK_AHEAD {
+                    self.readings.push_front(pending);
+                    break;
+                }
             }
+            if looked_at >= LOOK_AHEAD + UNIT_READINGS_MAX {
+                self.readings.push_front(pending);
+                break;
+            }
+            looked_at += 1;
+            self.items -= pending.items;
             run.push(pending);
         }
         group.add(run);
-        let Grouping { readings, left, .. } = group;
+        let Grouping {
+            readings,
+            left,
+            items,
+            ..
+        } = group;
         self.put_back(left);
-        readings
+        Chosen { readings, items }
     }
 
     /// Puts readings back to where they stood.
     pub(super) fn put_back(&mut self, mut readings: Vec<Pending>) {
         readings.sort_by_key(|pending| (pending.submission, pending.index));
         for pending in readings.into_iter().rev() {
+            self.items += pending.items;
             self.readings.push_front(pending);
         }
     }
@@ -100,7 +167,7 @@ impl Line {
 struct Grouping<'a> {
     readings: Vec<Pending>,
     left: Vec<Pending>,
-    sensors: HashSet<SensorId>,
+    sensors: Sensors,
     /// Sensors of readings that stay in line: later ones of theirs stay behind them.
     blocked: HashSet<SensorId>,
     items: usize,
@@ -112,57 +179,50 @@ impl Grouping<'_> {
     /// Adds what is in line of one batch, or what of it can be added.
     fn add(&mut self, run: Vec<Pending>) {
         if run.len() <= UNIT_READINGS_MAX {
-            let sensors: HashSet<&SensorId> = run.iter().map(|it| &it.sensor).collect();
-            let items = run.len() + sensors.iter().map(|it| self.cost(it)).sum::<usize>();
-            let fits = self.items + items <= GROUP_ITEMS_MAX || self.readings.is_empty();
-            if fits && !sensors.iter().any(|it| self.is_blocked(it)) {
+            let mut parts: HashMap<&SensorId, Part> = HashMap::new();
+            for pending in &run {
+                let part = parts.entry(&pending.sensor).or_insert(Part::EMPTY);
+                part.merge(&pending.part());
+            }
+            let more = parts.iter().map(|(sensor, part)| self.more(sensor, part));
+            let items = run.len() + more.sum::<usize>();
+            let fits = self.items + items <= ITEMS_MAX || self.readings.is_empty();
+            if fits && !parts.keys().any(|it| self.is_blocked(it)) {
                 self.items += items;
-                self.sensors.extend(sensors.into_iter().cloned());
+                for (sensor, part) in parts {
+                    self.sensors.add(sensor, &part);
+                }
                 self.readings.extend(run);
             } else {
-                self.blocked.extend(sensors.into_iter().cloned());
+                self.blocked.extend(parts.into_keys().cloned());
                 self.left.extend(run);
             }
             return;
         }
-        let mut order = Vec::new();
-        let mut of_sensor: HashMap<SensorId, Vec<Pending>> = HashMap::new();
-        for pending in run {
-            match of_sensor.get_mut(&pending.sensor) {
-                Some(readings) => readings.push(pending),
-                None => {
-                    order.push(pending.sensor.clone());
-                    of_sensor.insert(pending.sensor.clone(), vec![pending]);
-                }
-            }
+        // All readings of a sensor that are near share its cell, so they go together.
+        let mut order: HashMap<SensorId, usize> = HashMap::new();
+        for pending in &run {
+            let next = order.len();
+            order.entry(pending.sensor.clone()).or_insert(next);
         }
-        for sensor in order {
-            let mut readings = of_sensor.remove(&sensor).unwrap_or_default();
-            let cost = self.cost(&sensor);
-            let room = GROUP_ITEMS_MAX.saturating_sub(self.items + cost);
-            if room == 0 || self.is_blocked(&sensor) {
-                self.left.append(&mut readings);
-                self.blocked.insert(sensor);
-                continue;
+        let mut run = run;
+        run.sort_by_key(|pending| order.get(&pending.sensor).copied());
+        for pending in run {
+            let part = pending.part();
+            let items = 1 + self.more(&pending.sensor, &part);
+            if self.items + items > ITEMS_MAX || self.is_blocked(&pending.sensor) {
+                self.blocked.insert(pending.sensor.clone());
+                self.left.push(pending);
+            } else {
+                self.items += items;
+                self.sensors.add(&pending.sensor, &part);
+                self.readings.push(pending);
             }
-            let rest = readings.split_off(readings.len().min(room));
-            self.items += cost + readings.len();
-            self.readings.append(&mut readings);
-            if !rest.is_empty() {
-                self.left.extend(rest);
-                self.blocked.insert(sensor.clone());
-            }
-            self.sensors.insert(sensor);
         }
     }
 
-    /// How many items a sensor takes besides its readings: its cell, and for a new one a guard and two extremes.
-    fn cost(&self, sensor: &SensorId) -> usize {
-        match (self.sensors.contains(sensor), self.known.get(sensor)) {
-            (true, _) => 0,
-            (false, Some(_)) => 1,
-            (false, None) => 4,
-        }
+    fn more(&self, sensor: &SensorId, added: &Part) -> usize {
+        self.sensors.more(sensor, self.known.get(sensor), added)
     }
 
     fn is_blocked(&self, sensor: &SensorId) -> bool {
@@ -178,18 +238,18 @@ mod tests {
     fn line(batches: &[(usize, &str)]) -> Line {
         let mut line = Line::default();
         for (submission, (readings, sensor)) in batches.iter().enumerate() {
-            for index in 0..*readings {
-                line.push(Pending {
-                    submission: submission as u64,
-                    index: index as u32,
-                    all_or_nothing: true,
-                    sensor: SensorId::new(sensor).unwrap(),
-                    point: Point {
-                        timestamp: Timestamp::from_micros(index as i64).unwrap(),
-                        temperature: Temperature::from_micro_degrees(0).unwrap(),
-                    },
-                });
-            }
+            let batch = (0..*readings).map(|index| Pending {
+                submission: submission as u64,
+                index: index as u32,
+                all_or_nothing: true,
+                sensor: SensorId::new(sensor).unwrap(),
+                point: Point {
+                    timestamp: Timestamp::from_micros(index as i64).unwrap(),
+                    temperature: Temperature::from_micro_degrees(0).unwrap(),
+                },
+                items: 0,
+            });
+            line.push(batch, &HashMap::new());
         }
         line
     }
@@ -199,7 +259,7 @@ mod tests {
         let busy = busy.iter().map(|it| SensorId::new(it).unwrap()).collect();
         let group = line.next_group(&busy, &HashMap::new());
         let mut counts: Vec<(u64, usize)> = Vec::new();
-        for pending in group {
+        for pending in group.readings {
             match counts.last_mut() {
                 Some((submission, count)) if *submission == pending.submission => *count += 1,
                 _ => counts.push((pending.submission, 1)),
@@ -219,14 +279,14 @@ mod tests {
     #[test]
     fn a_larger_one_is_taken_in_pieces_and_keeps_its_order() {
         let mut line = line(&[(200, "a"), (5, "a")]);
-        assert_eq!(next(&mut line, &[]), [(0, 94)]);
-        assert_eq!(line.len(), 111);
+        assert_eq!(next(&mut line, &[]), [(0, 95)]);
+        assert_eq!(line.len(), 110);
         // What is left of it fits into one transaction less and less, and the later batch stays behind it.
         let mut rest = Vec::new();
         while !line.is_empty() {
             rest.extend(next(&mut line, &[]));
         }
-        assert_eq!(rest.iter().map(|it| it.1).sum::<usize>(), 111);
+        assert_eq!(rest.iter().map(|it| it.1).sum::<usize>(), 110);
         assert!(rest.is_sorted_by_key(|it| it.0), "{rest:?}");
     }
 

@@ -4,8 +4,10 @@
 //! statistics follow exactly. A replica owns a slot, and writes to cells of its own; a read merges the cells. docs/adr/0005
 //! says why it is so, and what was left out.
 
+mod census;
 mod changes;
 mod client;
+mod cost;
 mod export;
 mod group;
 mod items;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::changes::{Change, Changes, brought, is_replacing};
 use super::client::{Tables, internal};
+use super::cost::ITEMS_MAX;
 use super::items::{Cell, Part};
 use super::transaction::{Author, Builder, Transaction};
 use crate::error::StoreError;
@@ -22,6 +23,17 @@ pub(super) struct KnownSensor {
     pub(super) extremes: Option<(i64, i64)>,
 }
 
+impl KnownSensor {
+    /// Without what was looked up for one plan only.
+    pub(super) fn without_others(self) -> Self {
+        Self {
+            others: None,
+            extremes: None,
+            ..self
+        }
+    }
+}
+
 /// What is to be done about some readings.
 #[derive(Debug)]
 pub(super) enum Plan {
@@ -33,8 +45,8 @@ pub(super) enum Plan {
     NeedCells(Vec<SensorId>),
     /// The extremes of these sensors have to be found among their readings first.
     NeedExtremes(Vec<SensorId>),
-    /// They do not fit into one transaction.
-    TooLarge,
+    /// They do not fit into one transaction: how many items each sensor takes with its readings.
+    TooLarge(HashMap<SensorId, usize>),
 }
 
 /// Puts the transaction together. Every sensor of `changes` is in `known`.
@@ -68,14 +80,19 @@ pub(super) fn plan(
     }
 
     let mut builder = Builder::new(tables, author);
+    let mut ends = Vec::with_capacity(changes.len());
     for (sensor, of_sensor) in changes {
         let Some(known) = known.get(sensor) else {
             return Err(internal("a transaction"));
         };
         builder.add(sensor, of_sensor, known)?;
-        if builder.is_full() {
-            return Ok(Plan::TooLarge);
-        }
+        ends.push(builder.len());
+    }
+    // The lane comes on top.
+    if builder.len() >= ITEMS_MAX {
+        let begins = std::iter::once(0).chain(ends.iter().copied());
+        let sizes = ends.iter().zip(begins).map(|(end, begin)| end - begin);
+        return Ok(Plan::TooLarge(changes.keys().cloned().zip(sizes).collect()));
     }
     Ok(Plan::Send(Box::new(builder.finish()?)))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::CancellationReason;
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -70,19 +70,22 @@ impl Backoff {
     }
 }
 
-/// Sends a transaction until it is known what became of it, or the deadline passes.
+/// Sends a transaction until it is known what became of it, or the deadline passes. The first attempt takes its items;
+/// `again` gives the same for another.
 pub(super) async fn send(
     tables: &Tables,
     author: &Author,
-    transaction: &Transaction,
+    transaction: &mut Transaction,
+    again: impl Fn() -> Result<Vec<TransactWriteItem>, StoreError>,
     deadline: Instant,
 ) -> Sent {
     let mut backoff = Backoff::new();
+    let mut items = std::mem::take(&mut transaction.items);
     loop {
         let attempt = tables
             .writer
             .transact_write_items()
-            .set_transact_items(Some(transaction.items.clone()))
+            .set_transact_items(Some(items))
             .send();
         let error = match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(_)) => return Sent::Committed,
@@ -119,6 +122,11 @@ pub(super) async fn send(
         if !backoff.pause(deadline).await {
             return Sent::Unknown(read_error(error));
         }
+        items = match again() {
+            Ok(items) => items,
+            // It cannot be told what became of the first attempt; the lane will.
+            Err(error) => return Sent::Unknown(error),
+        };
     }
 }
 

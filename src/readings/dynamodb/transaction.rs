@@ -17,9 +17,6 @@ use super::plan::KnownSensor;
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
 
-/// What `TransactWriteItems` takes.
-const ITEMS_MAX: usize = 100;
-
 /// Who writes, and what it is called.
 #[derive(Clone, Debug)]
 pub(super) struct Author {
@@ -82,9 +79,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Whether there is no room for the lane any more.
-    pub(super) fn is_full(&self) -> bool {
-        self.items.len() >= ITEMS_MAX
+    /// How many items there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// A sensor's changes: its aggregates and its readings.

@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
-use super::client::Tables;
+use super::census::Census;
+use super::client::{BATCH_KEYS_MAX, Tables};
 use super::group::{self, Done, Settled, Task};
 use super::items::LANES;
-use super::line::{Line, Pending};
+use super::line::{Chosen, Line, Pending};
 use super::location::DynamoOptions;
 use super::plan::KnownSensor;
 use super::slots::{self, Slot};
@@ -26,8 +27,11 @@ use super::transaction::Author;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{RecordMode, SensorId};
 
-/// From how many readings in line on another transaction starts beside those in flight.
-const GROUP_READINGS_FULL: usize = 48;
+/// From how many readings or items on a group starts beside transactions in flight: half a transaction's.
+const BESIDE_READINGS_MIN: usize = 24;
+const BESIDE_ITEMS_MIN: usize = 48;
+/// How many sensors are looked up with one request.
+const LOOKED_UP_MAX: usize = BATCH_KEYS_MAX / 2;
 /// How long those who were answered have to come back: this part of what the transaction took, and no longer than so.
 const GATHERING_PART: u32 = 4;
 const GATHERING_MAX: Duration = Duration::from_millis(10);
@@ -65,6 +69,7 @@ pub(super) struct Writer {
     /// Sensors that a transaction in flight touches.
     busy: HashSet<SensorId>,
     line: Line,
+    census: Arc<Census>,
     submissions: Submissions,
     flights: JoinSet<Done>,
     look_first: bool,
@@ -97,6 +102,7 @@ impl Writer {
             known: HashMap::new(),
             busy: HashSet::new(),
             line: Line::default(),
+            census: Arc::default(),
             submissions: Submissions::default(),
             flights: JoinSet::new(),
             look_first: false,
@@ -160,30 +166,35 @@ impl Writer {
         let readings: Vec<_> = submission.batch.readings().to_vec();
         let all_or_nothing = submission.mode == RecordMode::AllOrNothing;
         let number = self.submissions.add(submission);
-        for (index, reading) in readings.into_iter().enumerate() {
-            if let Some(sensor) = sensors.get(reading.sensor as usize) {
-                self.line.push(Pending {
+        let batch = readings
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, reading)| {
+                Some(Pending {
                     submission: number,
                     index: index as u32,
                     all_or_nothing,
-                    sensor: sensor.clone(),
+                    sensor: sensors.get(reading.sensor as usize)?.clone(),
                     point: reading.point,
-                });
-            }
-        }
+                    items: 0,
+                })
+            });
+        self.line.push(batch, &self.known);
     }
 
     fn start_transactions(&mut self) {
         while self.slot.is_some() && !self.line.is_empty() {
             let alone = self.flights.is_empty();
-            if self.idle.is_empty() || (!alone && self.line.len() < GROUP_READINGS_FULL) {
+            let fills_one = self.line.fills_one();
+            if self.idle.is_empty() || (!alone && !fills_one) {
                 return;
             }
-            if alone && self.line.len() < GROUP_READINGS_FULL && self.is_gathering() {
+            if alone && !fills_one && self.is_gathering() {
                 return;
             }
-            let readings = self.line.next_group(&self.busy, &self.known);
-            if readings.is_empty() || (!alone && readings.len() < GROUP_READINGS_FULL / 2) {
+            let Chosen { readings, items } = self.line.next_group(&self.busy, &self.known);
+            let is_small = readings.len() < BESIDE_READINGS_MIN && items < BESIDE_ITEMS_MIN;
+            if readings.is_empty() || (!alone && is_small) {
                 // Nearly all of them wait for a transaction in flight.
                 self.line.put_back(readings);
                 return;
@@ -210,13 +221,23 @@ impl Writer {
             .unwrap_or_else(|| Instant::now() + self.options.write_deadline)
             - ANSWER_TIME;
         let mut known = HashMap::new();
+        let mut unknown_count = 0;
         for pending in &readings {
-            if self.busy.insert(pending.sensor.clone())
-                && let Some(sensor) = self.known.remove(&pending.sensor)
-            {
-                known.insert(pending.sensor.clone(), sensor);
+            if self.busy.insert(pending.sensor.clone()) {
+                match self.known.remove(&pending.sensor) {
+                    Some(sensor) => drop(known.insert(pending.sensor.clone(), sensor)),
+                    None => unknown_count += 1,
+                }
             }
         }
+        // A request for some of the sensors may just as well ask for those that come next.
+        let ahead = match unknown_count {
+            0 => Vec::new(),
+            count => {
+                let more = LOOKED_UP_MAX.saturating_sub(count);
+                self.line.unknown_sensors(&self.busy, &self.known, more)
+            }
+        };
         let task = Task {
             tables: self.tables.clone(),
             author: Author {
@@ -227,6 +248,8 @@ impl Writer {
             },
             readings,
             known,
+            ahead,
+            census: Arc::clone(&self.census),
             look_first: self.look_first,
             sensors_max: self.options.sensors_max,
             deadline,
@@ -248,11 +271,17 @@ impl Writer {
             if let Some(lane) = slot.lanes.get_mut(done.author.lane_index) {
                 *lane = done.author.lane;
             }
-            if self.known.len() + done.known.len() > KNOWN_SENSORS_MAX {
+            if self.known.len() + done.known.len() + done.ahead.len() > KNOWN_SENSORS_MAX {
                 // Whoever is asked for again is looked up again, a request for fifty of them.
                 self.known.clear();
             }
             self.known.extend(done.known);
+            for (sensor, known) in done.ahead {
+                // Whoever has written to it since knows better.
+                if !self.busy.contains(&sensor) {
+                    self.known.entry(sensor).or_insert(known);
+                }
+            }
         }
         self.look_first = done.mostly_stored;
         self.gathering = Some(Gathering {

@@ -156,7 +156,7 @@ async fn many_clients_share_few_requests() {
         .map(|sensor| reading(&format!("s{sensor}"), "2026-11-20T12:00:00Z", "20") + "\n")
         .collect();
     client.store(known).await;
-    let before = wire.requests();
+    let before = wire.counts();
     let sending = (0..CLIENTS).map(|sensor| {
         let client = client.clone();
         async move {
@@ -171,10 +171,57 @@ async fn many_clients_share_few_requests() {
         }
     });
     futures_util::future::join_all(sending).await;
-    let requests = wire.requests() - before;
+    let counts = wire.counts().since(&before);
+    let requests = counts.requests();
     let readings = (CLIENTS * EACH) as u64;
-    println!("{requests} requests for {readings} readings");
-    assert!(requests * 20 <= readings, "{requests} for {readings}");
+    println!("{requests} requests for {readings} readings: {counts:?}");
+    assert!(requests * 20 <= readings, "{readings} readings: {counts:?}");
+    assert_sound(&dynamo.url()).await;
+}
+
+/// The same with sensors that are new, and whose lowest and highest readings move all the time: both take more of the 100 items
+/// that a transaction has.
+#[tokio::test]
+async fn many_clients_share_few_requests_for_new_sensors() {
+    const CLIENTS: usize = 64;
+    const SENSORS: usize = 1_000;
+    const EACH: usize = 12;
+    let dynamo = tables().await;
+    let wire = CountingProxy::start(dynamo.address());
+    let server = Server::with_args(&["--readings", &DynamoServer::url_at(wire.address())]);
+    let client = server.client();
+    let before = wire.counts();
+    let sending = (0..CLIENTS).map(|number| {
+        let client = client.clone();
+        let mut random = Random::new(number as u64);
+        async move {
+            let sensors = (number..SENSORS).step_by(CLIENTS);
+            let mut walks: Vec<_> = sensors.map(|sensor| (sensor, 2_000_i64)).collect();
+            for second in 10..10 + EACH {
+                for (sensor, hundredths) in &mut walks {
+                    *hundredths += random.below(21) as i64 - 10;
+                    let timestamp = format!("2026-11-20T13:00:{second}Z");
+                    let temperature = format!("{}.{:02}", *hundredths / 100, *hundredths % 100);
+                    client
+                        .put(reading(&format!("s{sensor}"), &timestamp, &temperature))
+                        .await
+                        .with_status(200);
+                }
+            }
+        }
+    });
+    futures_util::future::join_all(sending).await;
+    let counts = wire.counts().since(&before);
+    let readings = (SENSORS * EACH) as u64;
+    let items = counts.items as f64 / counts.transactions() as f64;
+    println!(
+        "{} requests for {readings} readings, {items:.0} items a transaction: {counts:?}",
+        counts.requests()
+    );
+    assert!(
+        counts.requests() * 20 <= readings,
+        "{readings} readings: {counts:?}"
+    );
     assert_sound(&dynamo.url()).await;
 }
 

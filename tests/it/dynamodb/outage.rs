@@ -13,11 +13,16 @@ struct Scene {
     server: Server,
 }
 
-async fn scene() -> Scene {
+async fn tables() -> DynamoServer {
     let dynamo = DynamoServer::start();
     DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
         .await
         .unwrap();
+    dynamo
+}
+
+async fn scene() -> Scene {
+    let dynamo = tables().await;
     let proxy = FaultProxy::start(dynamo.address());
     let url = DynamoServer::url_at(proxy.address());
     let server = Server::with_args(&["--readings", &url, "--request-timeout-seconds", "4"]);
@@ -91,6 +96,34 @@ async fn a_batch_that_ends_half_way_names_what_is_not_known_to_be_stored() {
     scene.proxy.set(Fault::None);
     client.store(lines("a", 150)).await;
     assert_eq!(assert_sound(&scene.dynamo.url()).await.stats.count(), 150);
+}
+
+/// The answer to a transaction is lost, and it is sent again: whoever waits learns what it did, not that it was there already.
+#[tokio::test]
+async fn what_was_stored_without_an_answer_is_recorded_once() {
+    let dynamo = tables().await;
+    let proxy = FaultProxy::start(dynamo.address());
+    let url = DynamoServer::url_at(proxy.address());
+    let server = Server::with_args(&["--readings", &url]);
+    let client = server.client();
+    client.store(lines("a", 10)).await;
+    proxy.set(Fault::CutAnswers);
+    // Of a sensor that is known, so that nothing has to be looked up meanwhile.
+    let body = reading("a", "2026-11-21T13:00:00Z", "5");
+    let sending = client.post("", "application/x-ndjson", body);
+    let relief = async {
+        let started = Instant::now();
+        while assert_sound(&dynamo.url()).await.stats.count() < 11 {
+            assert!(started.elapsed() < Duration::from_secs(15), "never stored");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        proxy.set(Fault::None);
+    };
+    let (answer, ()) = futures_util::future::join(sending, relief).await;
+    let outcome = answer.with_status(200).json();
+    assert_eq!(outcome["recorded"], 1, "{outcome}");
+    assert_eq!(outcome["unchanged"], 0, "{outcome}");
+    assert_eq!(assert_sound(&dynamo.url()).await.stats.count(), 11);
 }
 
 #[tokio::test]

@@ -1,13 +1,48 @@
-//! What goes over the wire: proxies that pass everything on and count requests, or make objects look old.
+//! What goes over the wire: proxies that pass everything on, and count requests or make objects look old.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// How every request of the DynamoDB API begins.
-const REQUEST: &[u8] = b"POST / HTTP/1.1\r\n";
+/// The operation that writes, as the header says it.
+const TRANSACTION: &str = "TransactWriteItems";
+/// Once in each item of a transaction.
+const ITEM: &[u8] = b"\"TableName\"";
+/// In the answer of a transaction that was not committed.
+const CANCELLED: &[u8] = b"TransactionCanceledException";
+
+/// What has passed.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Requests by operation.
+    pub operations: BTreeMap<String, u64>,
+    /// The items of all transactions.
+    pub items: u64,
+    /// Transactions that were not committed because something was not as they asked.
+    pub cancelled: u64,
+}
+
+impl Counts {
+    pub fn requests(&self) -> u64 {
+        self.operations.values().sum()
+    }
+
+    pub fn transactions(&self) -> u64 {
+        self.operations.get(TRANSACTION).copied().unwrap_or(0)
+    }
+
+    /// What has passed between two looks.
+    pub fn since(mut self, before: &Self) -> Self {
+        for (operation, count) in &mut self.operations {
+            *count -= before.operations.get(operation).copied().unwrap_or(0);
+        }
+        self.items -= before.items;
+        self.cancelled -= before.cancelled;
+        self
+    }
+}
 
 /// What S3 writes before the time of an object in a listing.
 const TIME_OF_OBJECT: &[u8] = b"<LastModified>";
@@ -17,33 +52,82 @@ const PAST_YEAR: &[u8] = b"2020";
 /// A proxy on a port of its own. Its threads end with its connections.
 pub struct CountingProxy {
     address: SocketAddr,
-    requests: Arc<AtomicU64>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 impl CountingProxy {
     pub fn start(upstream: SocketAddr) -> Self {
-        let requests = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&requests);
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let counter = Arc::clone(&counts);
         let address = listen(upstream, move || {
-            let counter = Arc::clone(&counter);
-            let mut begin = Pattern::new(REQUEST);
-            let count = move |piece: &mut [u8]| {
-                for byte in piece {
-                    counter.fetch_add(begin.ends_with(*byte).into(), Ordering::SeqCst);
-                }
+            let (asked, answered) = (Arc::clone(&counter), Arc::clone(&counter));
+            let (mut requests, mut answers) = (Messages::default(), Messages::default());
+            let up = move |piece: &mut [u8]| {
+                requests.add(piece, |head, body| count_request(&asked, head, body));
             };
-            (count, |_: &mut [u8]| ())
+            let down = move |piece: &mut [u8]| {
+                answers.add(piece, |_, body| {
+                    if body.windows(CANCELLED.len()).any(|it| it == CANCELLED) {
+                        answered.lock().unwrap().cancelled += 1;
+                    }
+                });
+            };
+            (up, down)
         });
-        Self { address, requests }
+        Self { address, counts }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many requests there were so far.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::SeqCst)
+    /// What has passed so far.
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap().clone()
+    }
+}
+
+fn count_request(counts: &Mutex<Counts>, head: &str, body: &[u8]) {
+    let target = header(head, "x-amz-target").unwrap_or("none");
+    let operation = target.rsplit('.').next().unwrap_or(target);
+    let items = match operation {
+        TRANSACTION => body.windows(ITEM.len()).filter(|it| *it == ITEM).count(),
+        _ => 0,
+    };
+    let mut counts = counts.lock().unwrap();
+    *counts.operations.entry(operation.to_owned()).or_default() += 1;
+    counts.items += items as u64;
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    lines
+        .find(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}
+
+/// The messages of one direction of a connection, each with a length.
+#[derive(Default)]
+struct Messages {
+    buffer: Vec<u8>,
+}
+
+impl Messages {
+    /// Takes a piece in, and shows each message that is whole with it: its head, and its body.
+    fn add(&mut self, piece: &[u8], mut each: impl FnMut(&str, &[u8])) {
+        const END: &[u8] = b"\r\n\r\n";
+        self.buffer.extend_from_slice(piece);
+        while let Some(end) = self.buffer.windows(END.len()).position(|it| it == END) {
+            let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+            let length = header(&head, "content-length").and_then(|it| it.parse().ok());
+            let body = end + END.len();
+            let whole = body + length.unwrap_or(0);
+            if self.buffer.len() < whole {
+                return;
+            }
+            each(&head, &self.buffer[body..whole]);
+            self.buffer.drain(..whole);
+        }
     }
 }
 
@@ -135,6 +219,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&mut [u8]))
         if length == 0 {
             break;
         }
+        // Counted before it is passed on, so that what was answered was counted.
         look(&mut buffer[..length]);
         if to.write_all(&buffer[..length]).is_err() {
             break;
