@@ -238,9 +238,19 @@ pub(super) struct Lane {
     pub(super) sensors: u64,
     /// How many times an entry in the order of extremes was changed.
     pub(super) extremes: u64,
+    /// How many times one of those went back inside, as only replacements do.
+    pub(super) retreats: u64,
+    /// The lowest and the highest temperature that it ever brought, in micro-degrees, replaced since or not.
+    pub(super) reach: Option<(i64, i64)>,
 }
 
 impl Lane {
+    /// Takes in a temperature that it brings.
+    pub(super) fn reach_for(&mut self, micro_degrees: i64) {
+        let (lowest, highest) = self.reach.unwrap_or((micro_degrees, micro_degrees));
+        self.reach = Some((lowest.min(micro_degrees), highest.max(micro_degrees)));
+    }
+
     pub(super) fn from_item(item: &Item) -> Option<Self> {
         let owned = |name| get_text(item, name).map(str::to_owned);
         Some(Self {
@@ -255,6 +265,8 @@ impl Lane {
             sum: get_number(item, "micro_degrees").unwrap_or(0),
             sensors: get_number(item, "sensors").unwrap_or(0),
             extremes: get_number(item, "extremes").unwrap_or(0),
+            retreats: get_number(item, "retreats").unwrap_or(0),
+            reach: get_number(item, "lowest").zip(get_number(item, "highest")),
         })
     }
 }

@@ -120,7 +120,9 @@ async fn clear(tables: &Tables) -> Result<(), StoreError> {
             .update_item()
             .table_name(&tables.aggregation)
             .set_key(Some(key))
-            .update_expression("SET readings = :zero, micro_degrees = :zero, sensors = :zero")
+            .update_expression(
+                "SET readings = :zero, micro_degrees = :zero, sensors = :zero REMOVE lowest, highest",
+            )
             .expression_attribute_values(":zero", number(0))
             .send()
             .await
@@ -197,6 +199,8 @@ async fn derive(
         ("micro_degrees", number(total.sum)),
         ("sensors", number(sensors)),
         ("extremes", number(0)),
+        ("lowest", number(total.minimum)),
+        ("highest", number(total.maximum)),
     ] {
         lane.insert(name.to_owned(), value);
     }

@@ -72,41 +72,107 @@ impl Lanes {
         part
     }
 
-    /// Whether no extreme has moved between this and another read.
+    /// Whether no extreme of any sensor has moved between this and another read.
     fn extremes_as(&self, other: &Self) -> bool {
         let moved = |lanes: &Self| lanes.0.values().map(|lane| lane.extremes).sum::<u64>();
         moved(self) == moved(other)
     }
+
+    /// Whether no extreme of any sensor has gone back inside between this and another read.
+    fn retreats_as(&self, other: &Self) -> bool {
+        let went_back = |lanes: &Self| lanes.0.values().map(|lane| lane.retreats).sum::<u64>();
+        went_back(self) == went_back(other)
+    }
+
+    /// How far all lanes together reach; more than any temperature where there is none. `None` when one does not say.
+    fn reach(&self) -> Option<(i64, i64)> {
+        // One that has only replaced readings of others has no count.
+        let lanes = self.0.values();
+        let lanes = lanes.filter(|lane| lane.count > 0 || lane.reach.is_some());
+        lanes
+            .map(|lane| lane.reach)
+            .try_fold((i64::MAX, i64::MIN), |all, reach| {
+                let (lowest, highest) = reach?;
+                Some((all.0.min(lowest), all.1.max(highest)))
+            })
+    }
+
+    /// The statistics that these sums have with the lowest and the highest temperature.
+    fn stats(&self, extremes: Extremes) -> Result<Stats, StoreError> {
+        let mut part = self.part();
+        if part.count == 0 {
+            return Ok(Stats::EMPTY);
+        }
+        (extremes.minimum.into_iter().chain(extremes.maximum)).for_each(|it| part.widen(it));
+        part.stats()
+    }
 }
 
-/// Statistics of all readings: sums over the lanes, and the first in the order of minima and of maxima. The lanes are read
-/// before and after those, since they count how often an extreme has moved.
+/// The lowest and the highest temperature of all, in micro-degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extremes {
+    minimum: Option<i64>,
+    maximum: Option<i64>,
+}
+
+impl Extremes {
+    fn cover(&self, (lowest, highest): (i64, i64)) -> bool {
+        self.minimum.unwrap_or(i64::MAX) <= lowest && self.maximum.unwrap_or(i64::MIN) >= highest
+    }
+}
+
+async fn extremes(tables: &Tables) -> Result<Extremes, StoreError> {
+    let (minimum, maximum) = futures_util::future::try_join(
+        extreme(tables, keys::MINIMUM, false),
+        extreme(tables, keys::MAXIMUM, true),
+    )
+    .await?;
+    Ok(Extremes { minimum, maximum })
+}
+
+/// Statistics of all readings: sums over the lanes, and the first in the order of minima and of maxima. Lanes and extremes are
+/// read in turns, and one of three reasons tells which belong together:
+/// * No extreme of any sensor has moved between two reads of the lanes: the extremes in between are those of the latter.
+/// * None has gone back inside between two reads of the lanes, and the extremes in between reach as far as the former ever did: then
+///   how far the latter reaches are its extremes.
+/// * None has gone back inside between three reads of the lanes, and the extremes between them are the same: they are those of the
+///   second, since what only goes outwards and ends where it began has not moved.
 pub(super) async fn stats(tables: &Tables) -> Result<Stats, StoreError> {
+    let mut earlier: Option<(Lanes, Extremes)> = None;
     let mut before = lanes(tables).await?;
     let mut attempt = 0;
     loop {
-        let (minimum, maximum) = futures_util::future::try_join(
-            extreme(tables, keys::MINIMUM, false),
-            extreme(tables, keys::MAXIMUM, true),
-        )
-        .await?;
+        let extremes = extremes(tables).await?;
         let after = lanes(tables).await?;
         attempt += 1;
-        let steady = after.extremes_as(&before);
-        if steady || attempt >= ATTEMPTS_MAX {
-            let mut part = after.part();
-            if part.count == 0 {
-                return Ok(Stats::EMPTY);
-            }
-            (minimum.into_iter().chain(maximum)).for_each(|it| part.widen(it));
-            match part.stats() {
+        if after.extremes_as(&before) {
+            return after.stats(extremes);
+        }
+        if let (Some(reached), Some((lowest, highest))) = (before.reach(), after.reach())
+            && after.retreats_as(&before)
+            && extremes.cover(reached)
+        {
+            return after.stats(Extremes {
+                minimum: Some(lowest),
+                maximum: Some(highest),
+            });
+        }
+        if let Some((lanes, found)) = &earlier
+            && *found == extremes
+            && after.retreats_as(lanes)
+        {
+            return before.stats(extremes);
+        }
+        if attempt >= ATTEMPTS_MAX {
+            match after.stats(extremes) {
                 // Extremes that move all the time may not fit the sums; then they are looked at once more.
-                Err(_) if !steady && attempt < 2 * ATTEMPTS_MAX => {}
+                Err(_) if attempt < 2 * ATTEMPTS_MAX => {}
                 answer => return answer,
             }
         }
+        earlier = Some((before, extremes));
         before = after;
-        tokio::time::sleep(Duration::from_millis(u64::from(attempt.min(20)))).await;
+        tokio::time::sleep(Duration::from_millis(u64::from(attempt.min(20) - 1))).await;
     }
 }
 

@@ -149,6 +149,7 @@ impl<'a> Builder<'a> {
         for change in changes.values() {
             let new = change.after.micro_degrees();
             cell.part.sum += i128::from(new);
+            self.lane.reach_for(new);
             match &change.before {
                 None => cell.part.count += 1,
                 Some(before) => cell.part.sum -= i128::from(before.temperature.micro_degrees()),
@@ -240,6 +241,12 @@ impl<'a> Builder<'a> {
         if moved {
             self.lane.extremes += 1;
         }
+        let retreated = |before: &Cell| {
+            after.part.minimum > before.part.minimum || after.part.maximum < before.part.maximum
+        };
+        if before.is_some_and(retreated) {
+            self.lane.retreats += 1;
+        }
         Ok(())
     }
 
@@ -320,6 +327,7 @@ impl<'a> Builder<'a> {
         self.lane.sequence += 1;
         self.lane.mark.clone_from(&self.author.mark);
         let lane = &self.lane;
+        let (lowest, highest) = lane.reach.ok_or_else(|| internal("a transaction"))?;
         let key = aggregate_key(
             keys::TOTAL,
             keys::lane(&self.author.slot, self.author.lane_index),
@@ -328,7 +336,8 @@ impl<'a> Builder<'a> {
             .table_name(&self.tables.aggregation)
             .set_key(Some(key))
             .update_expression(
-                "SET #q = :q, mark = :mark, readings = :readings, micro_degrees = :sum, sensors = :sensors, extremes = :extremes",
+                "SET #q = :q, mark = :mark, readings = :readings, micro_degrees = :sum, sensors = :sensors, extremes = :extremes, \
+                 retreats = :retreats, lowest = :lowest, highest = :highest",
             )
             .condition_expression("#o = :owner AND #q = :before")
             .expression_attribute_names("#o", "owner")
@@ -341,6 +350,9 @@ impl<'a> Builder<'a> {
             .expression_attribute_values(":sum", number(lane.sum))
             .expression_attribute_values(":sensors", number(lane.sensors))
             .expression_attribute_values(":extremes", number(lane.extremes))
+            .expression_attribute_values(":retreats", number(lane.retreats))
+            .expression_attribute_values(":lowest", number(lowest))
+            .expression_attribute_values(":highest", number(highest))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let item = TransactWriteItem::builder()
             .update(built(update.build())?)

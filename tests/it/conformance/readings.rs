@@ -56,6 +56,7 @@ suite![
     the_ends_of_time_and_temperature_are_stored,
     a_concurrent_write_is_never_lost_from_the_statistics,
     a_batch_is_seen_whole_or_not_at_all,
+    extremes_that_move_are_those_of_the_moment,
     a_sensor_that_appears_is_seen_with_its_readings,
     a_closed_store_refuses_writes,
 ];
@@ -563,6 +564,50 @@ async fn a_batch_is_seen_whole_or_not_at_all(store: &dyn ReadingStore) {
                 _ => panic!("{counts:?}"),
             }
             if stats.count() == 400 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    futures_util::future::join(writing, reading).await;
+}
+
+async fn extremes_that_move_are_those_of_the_moment(store: &dyn ReadingStore) {
+    const COUNT: i64 = 150;
+    let sensors = ["a", "b", "c", "d", "e"];
+    let writing = async {
+        // Every reading is the highest of its sensor; each tenth is then replaced by a lower one, which lets the next be as high.
+        for n in 1..=COUNT {
+            let sensor = sensors[n as usize % sensors.len()];
+            record(store, &[(sensor, n, 1_000 + n)]).await;
+            if n % 10 == 0 {
+                record(store, &[(sensor, n, 0)]).await;
+            }
+        }
+    };
+    let reading = async {
+        loop {
+            let stats = total(store).await;
+            let count = stats.count() as i64;
+            let (minimum, maximum) = (stats.minimum(), stats.maximum());
+            let [minimum, maximum] = [minimum, maximum].map(|it| it.map(|it| it.micro_degrees()));
+            let plain: i64 = (1..=count).filter(|n| n % 10 != 0).map(|n| 1_000 + n).sum();
+            let replaced =
+                count > 0 && count % 10 == 0 && stats.sum_micro_degrees() == i128::from(plain);
+            let is_to_be_replaced = count > 0 && count % 10 == 0 && !replaced;
+            let last = if is_to_be_replaced { 1_000 + count } else { 0 };
+            assert_eq!(
+                stats.sum_micro_degrees(),
+                i128::from(plain + last),
+                "{stats:?}"
+            );
+            if count > 0 {
+                let highest = 1_000 + count - i64::from(replaced);
+                assert_eq!(maximum, Some(highest), "{stats:?}");
+                let lowest = if count > 10 || replaced { 0 } else { 1_001 };
+                assert_eq!(minimum, Some(lowest), "{stats:?}");
+            }
+            if count == COUNT && replaced {
                 break;
             }
             tokio::task::yield_now().await;
