@@ -10,9 +10,8 @@ use tracing::debug;
 use super::census::Census;
 use super::changes::{Changes, Disposition, Key, changes};
 use super::client::{Tables, internal};
-use super::cost::ITEMS_MAX;
 use super::items::{Item, Lane, StoredReading, damaged};
-use super::line::Pending;
+use super::line::{Pending, split_off};
 use super::lookup::{cells_of, extremes, own_cells, stored_readings};
 use super::plan::{KnownSensor, Plan, plan};
 use super::send::{Backoff, Sent, send, too_late};
@@ -182,7 +181,7 @@ impl Group {
                     continue;
                 }
                 Plan::TooLarge(sizes) => {
-                    let rest = split(&mut self.task.readings, &sizes);
+                    let rest = split_off(&mut self.task.readings, &sizes);
                     // A reading alone always fits, unless there are more slots than there can be replicas.
                     if rest.is_empty() {
                         return Err(internal("a transaction"));
@@ -373,34 +372,6 @@ impl Group {
         }
         Ok(())
     }
-}
-
-/// Takes away what does not fit: the batch that would be too much and those after it, or the rest of a batch that is too large
-/// alone. `sizes` are the items that each sensor takes.
-fn split(readings: &mut Vec<Pending>, sizes: &HashMap<SensorId, usize>) -> Vec<Pending> {
-    let mut counted = HashSet::new();
-    let mut items = 1;
-    let mut batch = 0;
-    let mut end = readings.len();
-    for (at, pending) in readings.iter().enumerate() {
-        if at > 0 && readings[at - 1].submission != pending.submission {
-            batch = at;
-        }
-        if counted.insert(&pending.sensor) {
-            items += sizes.get(&pending.sensor).copied().unwrap_or(0);
-        }
-        if items > ITEMS_MAX {
-            end = at;
-            break;
-        }
-    }
-    let at = match (batch, end) {
-        // One sensor alone is too large.
-        (0, 0) => readings.len().div_ceil(2),
-        (0, end) => end,
-        (batch, _) => batch,
-    };
-    readings.split_off(at)
 }
 
 fn contended() -> StoreError {

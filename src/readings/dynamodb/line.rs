@@ -230,6 +230,41 @@ impl Grouping<'_> {
     }
 }
 
+/// Takes away what does not fit: the batch that would be too much and those after it, or the rest of a batch that is too large
+/// alone. `sizes` are the items that each sensor takes.
+pub(super) fn split_off(
+    readings: &mut Vec<Pending>,
+    sizes: &HashMap<SensorId, usize>,
+) -> Vec<Pending> {
+    let mut counted = HashSet::new();
+    let mut items = 1;
+    let mut batch = 0;
+    let mut end = readings.len();
+    for (at, pending) in readings.iter().enumerate() {
+        if at > 0 && readings[at - 1].submission != pending.submission {
+            batch = at;
+        }
+        if counted.insert(&pending.sensor) {
+            items += sizes.get(&pending.sensor).copied().unwrap_or(0);
+        }
+        if items > ITEMS_MAX {
+            end = at;
+            break;
+        }
+    }
+    let at = match (batch, end) {
+        // One sensor alone is too large.
+        (0, 0) => {
+            let first = readings.first().map(|it| it.submission);
+            let of_batch = readings.iter().filter(|it| Some(it.submission) == first);
+            of_batch.count().div_ceil(2)
+        }
+        (0, end) => end,
+        (batch, _) => batch,
+    };
+    readings.split_off(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,5 +331,24 @@ mod tests {
         assert_eq!(next(&mut line, &["a"]), [(1, 2)]);
         assert_eq!(next(&mut line, &["a"]), []);
         assert_eq!(next(&mut line, &[]), [(0, 3), (2, 4)]);
+    }
+
+    #[test]
+    fn what_does_not_fit_after_all_is_cut_between_batches_where_there_are_two() {
+        let cut = |batches: &[(usize, &str)], sizes: &[(&str, usize)]| {
+            let mut all = Vec::from(line(batches).readings);
+            let sizes = sizes
+                .iter()
+                .map(|(sensor, size)| (SensorId::new(sensor).unwrap(), *size));
+            let rest = split_off(&mut all, &sizes.collect());
+            (all.len(), rest.len())
+        };
+        let three = [(30, "a"), (20, "b"), (10, "c")];
+        assert_eq!(cut(&three, &[("a", 60), ("b", 39), ("c", 2)]), (50, 10));
+        assert_eq!(cut(&three, &[("a", 60), ("b", 40), ("c", 2)]), (30, 30));
+        // One sensor that is too large goes in halves.
+        assert_eq!(cut(&three, &[("a", 120), ("b", 40), ("c", 2)]), (15, 45));
+        assert_eq!(cut(&[(97, "a")], &[("a", 103)]), (49, 48));
+        assert_eq!(cut(&[(1, "a")], &[("a", 103)]), (1, 0));
     }
 }

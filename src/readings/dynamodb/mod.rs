@@ -9,6 +9,7 @@ mod changes;
 mod client;
 mod cost;
 mod export;
+mod gathering;
 mod group;
 mod items;
 mod keys;

@@ -2,8 +2,8 @@
 //!
 //! A transaction that runs alone takes whatever is in line; another one beside it only starts when it would be well filled. So
 //! a single client waits for nobody, and many clients share few requests. Those who were answered together mostly come back
-//! together: the next transaction gives them a moment for that, unless as many wait as before or it is full. No two transactions in flight touch one sensor, so
-//! that this replica never stands in its own way and a sensor's readings keep their order.
+//! together: the next transaction gives them a moment for that, unless as many wait as before or it is full. No two transactions
+//! in flight touch one sensor, so that this replica never stands in its own way and a sensor's readings keep their order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::census::Census;
 use super::client::{BATCH_KEYS_MAX, Tables};
+use super::gathering::Gathering;
 use super::group::{self, Done, Settled, Task};
 use super::items::LANES;
 use super::line::{Chosen, Line, Pending};
@@ -32,9 +33,6 @@ const BESIDE_READINGS_MIN: usize = 24;
 const BESIDE_ITEMS_MIN: usize = 48;
 /// How many sensors are looked up with one request.
 const LOOKED_UP_MAX: usize = BATCH_KEYS_MAX / 2;
-/// How long those who were answered have to come back: this part of what the transaction took, and no longer than so.
-const GATHERING_PART: u32 = 4;
-const GATHERING_MAX: Duration = Duration::from_millis(10);
 /// How many sensors' cells are remembered; about 400 bytes each.
 const KNOWN_SENSORS_MAX: usize = 50_000;
 /// How long before its deadline a batch that cannot be stored is given up, so that why is known by then.
@@ -75,14 +73,6 @@ pub(super) struct Writer {
     look_first: bool,
     gathering: Option<Gathering>,
     waiting: Arc<std::sync::atomic::AtomicUsize>,
-}
-
-/// The moment after an answer in which more is expected.
-#[derive(Debug)]
-struct Gathering {
-    until: Instant,
-    /// How many batches waited before; with as many there is nothing more to wait for.
-    expected: usize,
 }
 
 impl Writer {
@@ -205,9 +195,9 @@ impl Writer {
 
     /// Whether more is expected in a moment.
     fn is_gathering(&self) -> bool {
-        self.gathering.as_ref().is_some_and(|gathering| {
-            self.submissions.len() < gathering.expected && Instant::now() < gathering.until
-        })
+        let waiting = self.submissions.len();
+        let gathering = self.gathering.as_ref();
+        gathering.is_some_and(|gathering| gathering.goes_on(waiting))
     }
 
     fn start(&mut self, readings: Vec<Pending>) {
@@ -284,10 +274,7 @@ impl Writer {
             }
         }
         self.look_first = done.mostly_stored;
-        self.gathering = Some(Gathering {
-            until: Instant::now() + (done.took / GATHERING_PART).min(GATHERING_MAX),
-            expected: self.submissions.len(),
-        });
+        self.gathering = Some(Gathering::after(done.took, self.submissions.len()));
         let mut finished = 0;
         for (pending, settled) in done.settled {
             finished += 1;
@@ -416,10 +403,9 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-/// Resolves when the moment is over.
 async fn gathered(gathering: Option<&Gathering>) {
     if let Some(gathering) = gathering {
-        tokio::time::sleep_until(gathering.until).await;
+        gathering.end().await;
     }
 }
 
