@@ -1,11 +1,17 @@
 //! What every readings backend promises.
 
+mod moments;
+
 use fieldstation::error::StoreErrorKind;
 use fieldstation::readings::{
     Outcome, ReadingStore, RecordMode, Selection, SensorId, Stats, Timestamp, Window,
 };
 use futures_util::TryStreamExt;
 
+use self::moments::{
+    a_batch_is_seen_whole_or_not_at_all, a_concurrent_write_is_never_lost_from_the_statistics,
+    a_sensor_that_appears_is_seen_with_its_readings, extremes_that_move_are_those_of_the_moment,
+};
 use super::oracle::{Oracle, Recount, batch, point};
 
 /// Each behaviour on each backend, as a test of its own: `embedded::a_new_reading_is_recorded`.
@@ -502,147 +508,6 @@ async fn the_ends_of_time_and_temperature_are_stored(store: &dyn ReadingStore) {
             .sum::<usize>(),
         3
     );
-}
-
-async fn a_concurrent_write_is_never_lost_from_the_statistics(store: &dyn ReadingStore) {
-    let writers = (0..16i64).map(|writer| async move {
-        for n in 0..50 {
-            // Every reading is written by two writers; half of the writers share a sensor.
-            let sensor = format!("s{}", writer / 4);
-            let outcome = record(store, &[(&sensor, (writer / 2) * 1000 + n, n)]).await;
-            assert_eq!(outcome.recorded + outcome.unchanged, 1);
-            let stats = total(store).await;
-            assert!(stats.count() >= n as u64);
-        }
-    });
-    futures_util::future::join_all(writers).await;
-    let stats = total(store).await;
-    assert_eq!(stats.count(), 8 * 50);
-    assert_eq!(stats.sum_micro_degrees(), 8 * (0..50).sum::<i128>());
-}
-
-async fn a_batch_is_seen_whole_or_not_at_all(store: &dyn ReadingStore) {
-    let writing = async {
-        for n in 0..100i64 {
-            let readings = [
-                ("a", 2 * n, 5),
-                ("a", 2 * n + 1, -5),
-                ("b", n, 7),
-                ("c", n, -7),
-            ];
-            record(store, &readings).await;
-        }
-    };
-    let reading = async {
-        loop {
-            let stats = total(store).await;
-            assert_eq!((stats.count() % 4, stats.sum_micro_degrees()), (0, 0));
-            let window = Window {
-                from: Some(time(0)),
-                to: Some(time(1_000_000)),
-            };
-            let stats = store
-                .stats(&Selection {
-                    sensor: None,
-                    window,
-                })
-                .await
-                .unwrap();
-            assert_eq!((stats.count() % 4, stats.sum_micro_degrees()), (0, 0));
-            let export = store.export(&Selection::default()).await.unwrap();
-            let blocks: Vec<_> = export.try_collect().await.unwrap();
-            assert_eq!(
-                blocks.iter().map(|block| block.points.len()).sum::<usize>() % 4,
-                0
-            );
-            let page = store.sensors(None, 10).await.unwrap();
-            let counts = page.items.iter().map(|it| it.stats.count());
-            let counts: Vec<_> = counts.collect();
-            match counts[..] {
-                [] => {}
-                [a, b, c] => assert!(a == 2 * b && b == c, "{counts:?}"),
-                _ => panic!("{counts:?}"),
-            }
-            if stats.count() == 400 {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    futures_util::future::join(writing, reading).await;
-}
-
-async fn extremes_that_move_are_those_of_the_moment(store: &dyn ReadingStore) {
-    const COUNT: i64 = 150;
-    let sensors = ["a", "b", "c", "d", "e"];
-    let writing = async {
-        // Every reading is the highest of its sensor; each tenth is then replaced by a lower one, which lets the next be as high.
-        for n in 1..=COUNT {
-            let sensor = sensors[n as usize % sensors.len()];
-            record(store, &[(sensor, n, 1_000 + n)]).await;
-            if n % 10 == 0 {
-                record(store, &[(sensor, n, 0)]).await;
-            }
-        }
-    };
-    let reading = async {
-        loop {
-            let stats = total(store).await;
-            let count = stats.count() as i64;
-            let (minimum, maximum) = (stats.minimum(), stats.maximum());
-            let [minimum, maximum] = [minimum, maximum].map(|it| it.map(|it| it.micro_degrees()));
-            let plain: i64 = (1..=count).filter(|n| n % 10 != 0).map(|n| 1_000 + n).sum();
-            let replaced =
-                count > 0 && count % 10 == 0 && stats.sum_micro_degrees() == i128::from(plain);
-            let is_to_be_replaced = count > 0 && count % 10 == 0 && !replaced;
-            let last = if is_to_be_replaced { 1_000 + count } else { 0 };
-            assert_eq!(
-                stats.sum_micro_degrees(),
-                i128::from(plain + last),
-                "{stats:?}"
-            );
-            if count > 0 {
-                let highest = 1_000 + count - i64::from(replaced);
-                assert_eq!(maximum, Some(highest), "{stats:?}");
-                let lowest = if count > 10 || replaced { 0 } else { 1_001 };
-                assert_eq!(minimum, Some(lowest), "{stats:?}");
-            }
-            if count == COUNT && replaced {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    futures_util::future::join(writing, reading).await;
-}
-
-async fn a_sensor_that_appears_is_seen_with_its_readings(store: &dyn ReadingStore) {
-    for n in 0..40 {
-        let sensor = format!("sensor-{n}");
-        let id = id(&sensor);
-        let readings = [(sensor.as_str(), 1, 5), (sensor.as_str(), 9, -5)];
-        let writing = record(store, &readings);
-        let charting = async {
-            loop {
-                let series = store.series(&id, Window::ALL, 1).await.unwrap();
-                if let Some(series) = series {
-                    assert_eq!((series.from, series.to), (time(1), time(10)));
-                    assert_eq!(series.buckets[0].stats.count(), 2, "{series:?}");
-                    break;
-                }
-            }
-        };
-        let paging = async {
-            loop {
-                let page = store.readings(&id, Window::ALL, 10).await.unwrap();
-                if let Some(page) = page {
-                    assert_eq!(page.items.len(), 2);
-                    break;
-                }
-            }
-        };
-        futures_util::future::join3(writing, charting, paging).await;
-    }
 }
 
 async fn a_closed_store_refuses_writes(store: &dyn ReadingStore) {
