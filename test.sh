@@ -4,7 +4,7 @@
 #   ./test.sh                 all of them
 #   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
 #
-# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, Redis, Python) it installs with apt where there is apt
+# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, Redis, Python, Java, npm) it installs with apt where there is apt
 # and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary directories, and
 # servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
 set -euo pipefail
@@ -105,6 +105,50 @@ dynamodb_emulator() {
     fi
 }
 dynamodb_emulator
+
+# Amazon's own, which takes seconds to start: the tests share one. It is a folder inside a package of npm, and runs on Java.
+dynamodb_local() {
+    local version=2.9.30 folder=$PWD/target/tools/dynamodb-local
+    if ! command -v java >/dev/null; then
+        install_package default-jre-headless || fail "java is missing; install it (Debian: apt-get install default-jre-headless)"
+    fi
+    if [ "$(cat "$folder/version" 2>/dev/null)" != "$version" ]; then
+        if ! command -v npm >/dev/null; then
+            install_package npm || fail "npm is missing; install it (Debian: apt-get install npm)"
+        fi
+        say "Installing DynamoDB Local (once)"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        # Only the package itself, not what it depends on.
+        npm pack --silent --pack-destination "$folder" "amplify-dynamodb-simulator@$version" >/dev/null ||
+            fail "DynamoDB Local cannot be installed; try: npm pack amplify-dynamodb-simulator@$version"
+        tar -xzf "$folder"/*.tgz -C "$folder" --strip-components 1 package/emulator
+        rm "$folder"/*.tgz
+        echo "$version" >"$folder/version"
+    fi
+    local emulator=$folder/emulator port
+    for _ in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        # It ends by itself when the port is somebody else's.
+        java "-Djava.library.path=$emulator/DynamoDBLocal_lib" -jar "$emulator/DynamoDBLocal.jar" \
+            -inMemory -sharedDb -disableTelemetry -port "$port" >target/tools/dynamodb-local.log 2>&1 &
+        dynamodb_local_pid=$!
+        for _ in $(seq 600); do
+            kill -0 "$dynamodb_local_pid" 2>/dev/null || break
+            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && sleep 0.2 && kill -0 "$dynamodb_local_pid" 2>/dev/null; then
+                export FIELDSTATION_TEST_DYNAMODB_LOCAL=127.0.0.1:$port
+                return
+            fi
+            sleep 0.1
+        done
+    done
+    cat target/tools/dynamodb-local.log >&2
+    fail "DynamoDB Local does not start"
+}
+dynamodb_local_pid=
+stop_dynamodb_local() { [ -z "$dynamodb_local_pid" ] || kill "$dynamodb_local_pid" 2>/dev/null || true; }
+trap stop_dynamodb_local EXIT
+dynamodb_local
 export PATH
 
 if cargo nextest --version >/dev/null 2>&1; then

@@ -42,6 +42,7 @@ use self::dynamo::DynamoServer;
 use self::wire::{CountingProxy, Counts};
 use crate::control::Control;
 use crate::load::{self, Work, Worker};
+use crate::port;
 use crate::report::Rounds;
 use crate::rounds::{acknowledged, measure, recorders};
 use crate::scenarios::Run;
@@ -78,7 +79,7 @@ impl Run {
             .output()?;
         ensure!(made.status.success(), "the tables cannot be made");
         let wire = CountingProxy::start(dynamo.address());
-        let url = DynamoServer::url_at(wire.address());
+        let url = dynamo.url_through(wire.address());
         let server = Server::on_dynamodb(&self.data(&format!("dynamodb-{name}")), &url)?;
         Ok(Remote {
             server,

@@ -10,6 +10,17 @@ mod floor;
 mod floor_files;
 mod greeting;
 mod load;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "shared with the tests, which may"
+)]
+#[path = "../tests/it/support/port.rs"]
+mod port;
 #[cfg(feature = "cloud")]
 #[path = "../tests/it/support/postgres.rs"]
 #[allow(

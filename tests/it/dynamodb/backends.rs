@@ -148,7 +148,7 @@ async fn many_clients_share_few_requests() {
     const EACH: usize = 50;
     let dynamo = tables().await;
     let wire = CountingProxy::start(dynamo.address());
-    let url = DynamoServer::url_at(wire.address());
+    let url = dynamo.url_through(wire.address());
     let server = Server::with_args(&["--readings", &url]);
     let client = server.client();
     // Sensors that are known, as in a fleet that has been running for a while.
@@ -188,7 +188,7 @@ async fn many_clients_share_few_requests_for_new_sensors() {
     const EACH: usize = 12;
     let dynamo = tables().await;
     let wire = CountingProxy::start(dynamo.address());
-    let server = Server::with_args(&["--readings", &DynamoServer::url_at(wire.address())]);
+    let server = Server::with_args(&["--readings", &dynamo.url_through(wire.address())]);
     let client = server.client();
     let before = wire.counts();
     let sending = (0..CLIENTS).map(|number| {

@@ -11,7 +11,7 @@ use fieldstation::readings::dynamodb::{
     Credentials, DynamoOptions, DynamoStore, Location, RecountReport, recount,
 };
 
-use crate::support::DynamoServer;
+use crate::support::{DynamoKind, DynamoServer};
 
 /// A store on tables of its own.
 pub struct Backend {
@@ -20,8 +20,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub async fn new() -> Self {
-        let server = DynamoServer::start();
+    pub async fn new(kind: DynamoKind) -> Self {
+        let server = DynamoServer::start_kind(kind);
         let location = location(&server.url());
         DynamoStore::create_tables(&location, Some(&credentials()))
             .await

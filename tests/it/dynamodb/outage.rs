@@ -24,7 +24,7 @@ async fn tables() -> DynamoServer {
 async fn scene() -> Scene {
     let dynamo = tables().await;
     let proxy = FaultProxy::start(dynamo.address());
-    let url = DynamoServer::url_at(proxy.address());
+    let url = dynamo.url_through(proxy.address());
     let server = Server::with_args(&["--readings", &url, "--request-timeout-seconds", "4"]);
     Scene {
         dynamo,
@@ -103,7 +103,7 @@ async fn a_batch_that_ends_half_way_names_what_is_not_known_to_be_stored() {
 async fn what_was_stored_without_an_answer_is_recorded_once() {
     let dynamo = tables().await;
     let proxy = FaultProxy::start(dynamo.address());
-    let url = DynamoServer::url_at(proxy.address());
+    let url = dynamo.url_through(proxy.address());
     let server = Server::with_args(&["--readings", &url]);
     let client = server.client();
     client.store(lines("a", 10)).await;

@@ -121,7 +121,7 @@ async fn a_replica_that_was_cut_off_loses_its_slot_and_comes_back_in_another() {
             .unwrap()
     };
     let proxy = FaultProxy::start(dynamo.address());
-    let through_proxy = location(&DynamoServer::url_at(proxy.address()));
+    let through_proxy = location(&dynamo.url_through(proxy.address()));
     let first = DynamoStore::open(&through_proxy, options.clone())
         .await
         .unwrap();

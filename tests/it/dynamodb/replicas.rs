@@ -46,7 +46,7 @@ async fn run(seed: u64) {
         .await
         .unwrap();
     let proxy = Arc::new(FaultProxy::start(dynamo.address()));
-    let url = DynamoServer::url_at(proxy.address());
+    let url = dynamo.url_through(proxy.address());
     let arguments = ["--readings", &url, "--request-timeout-seconds", "8"];
     let servers: Vec<_> = (0..REPLICAS)
         .map(|_| Some(Server::with_args(&arguments)))

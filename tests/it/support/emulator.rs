@@ -1,9 +1,11 @@
 //! A server of somebody else's that takes a port and forgets everything at its end.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use super::port::FreePort;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -18,16 +20,16 @@ pub const ENVIRONMENT: [(&str, &str); 3] = [
 pub struct Emulator {
     child: Child,
     address: SocketAddr,
+    _port: FreePort,
 }
 
 impl Emulator {
     /// Starts a program on a free port, which comes after the arguments.
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
-        // The port may be taken by somebody else between the look and the start; then there are others.
+        // The port may be taken by another program between the look and the start; then there are others.
         for _ in 0..10 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = free.local_addr().unwrap();
-            drop(free);
+            let port = FreePort::take();
+            let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
             let child = Command::new(program)
                 .args(arguments)
                 .arg(address.port().to_string())
@@ -36,7 +38,11 @@ impl Emulator {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            let mut emulator = Self { child, address };
+            let mut emulator = Self {
+                child,
+                address,
+                _port: port,
+            };
             if emulator.listens() {
                 return emulator;
             }

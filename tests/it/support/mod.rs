@@ -11,6 +11,8 @@ mod faults;
 mod file_place;
 mod files;
 #[cfg(feature = "cloud")]
+mod port;
+#[cfg(feature = "cloud")]
 mod postgres;
 mod random;
 mod raw;
@@ -29,7 +31,7 @@ pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
 pub use description::{Description, Operation, Request};
 #[cfg(feature = "cloud")]
-pub use dynamodb::DynamoServer;
+pub use dynamodb::{DynamoKind, DynamoServer};
 pub use faults::{Fault, FaultProxy};
 #[cfg(feature = "cloud")]
 pub use file_place::S3Place;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use super::port::FreePort;
 
 const USER: &str = "postgres";
 /// With everything that means something in a URL.
@@ -226,7 +228,8 @@ fn start(state: &Path) -> (u16, PathBuf) {
         .write_all(b"fsync = off\nmax_connections = 300\nshared_buffers = 64MB\nssl = on\n")
         .unwrap();
 
-    let port = free_port();
+    let reserved = FreePort::take();
+    let port = reserved.number();
     let log = File::create(directory.join("log")).unwrap();
     let mut postgres = Command::new(program("postgres"));
     postgres
@@ -359,9 +362,4 @@ fn done(command: &mut Command) -> Output {
 fn listens(port: u16) -> bool {
     let address = (Ipv4Addr::LOCALHOST, port).into();
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -1,12 +1,14 @@
 //! A real Redis (or Valkey), on a port of its own, with data that goes when the test ends.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::port::FreePort;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -17,6 +19,7 @@ pub struct RedisServer {
     address: SocketAddr,
     directory: TempDir,
     arguments: Vec<String>,
+    _port: FreePort,
 }
 
 impl RedisServer {
@@ -53,10 +56,8 @@ impl RedisServer {
     fn launch(directory: TempDir, arguments: &[&str], port_option: &str) -> Self {
         const TRIES: usize = 10;
         for _ in 0..TRIES {
-            // Free now, most likely still free in a moment.
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = listener.local_addr().unwrap();
-            drop(listener);
+            let port = FreePort::take();
+            let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
             let mut all: Vec<_> = arguments.iter().map(ToString::to_string).collect();
             all.extend([format!("--{port_option}"), address.port().to_string()]);
             let mut child = spawn(directory.path(), &all);
@@ -66,6 +67,7 @@ impl RedisServer {
                     address,
                     directory,
                     arguments: all,
+                    _port: port,
                 };
             }
         }

@@ -33,7 +33,21 @@ macro_rules! suite {
             $(
                 #[tokio::test]
                 async fn $behaviour() {
-                    let backend = crate::dynamodb::Backend::new().await;
+                    let kind = crate::support::DynamoKind::Dynoxide;
+                    let backend = crate::dynamodb::Backend::new(kind).await;
+                    super::$behaviour(backend.store()).await;
+                    backend.close().await;
+                }
+            )*
+        }
+
+        #[cfg(feature = "cloud")]
+        mod dynamodb_local {
+            $(
+                #[tokio::test]
+                async fn $behaviour() {
+                    let kind = crate::support::DynamoKind::Local;
+                    let backend = crate::dynamodb::Backend::new(kind).await;
                     super::$behaviour(backend.store()).await;
                     backend.close().await;
                 }
