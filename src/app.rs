@@ -35,11 +35,17 @@ pub struct App {
 /// A store of the app as `/health` and `/readyz` see it.
 macro_rules! check {
     ($name:literal, $store:expr, $is_needed:expr) => {{
-        let store = Arc::clone(&$store);
-        Check::new($name, store.backend(), $is_needed, move || {
-            let store = Arc::clone(&store);
-            Box::pin(async move { store.ready().await })
-        })
+        let (asked, store) = (Arc::clone(&$store), Arc::clone(&$store));
+        Check::new(
+            $name,
+            store.backend(),
+            $is_needed,
+            move || {
+                let store = Arc::clone(&asked);
+                Box::pin(async move { store.ready().await })
+            },
+            move || store.warnings(),
+        )
     }};
 }
 

@@ -10,6 +10,9 @@ pub enum StoreErrorKind {
     Overloaded,
     /// The store is closed, or what it depends on cannot be reached: try again later.
     Unavailable,
+    /// The backend answers that this server may not do it: its rights or its credentials are wrong. Trying again changes nothing
+    /// until somebody corrects them.
+    Denied,
     /// The bound on the number of sensors is reached: a new one is refused, known ones are not.
     TooManySensors,
     /// What is stored does not match its checksum, or is not what this program writes.

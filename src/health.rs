@@ -44,21 +44,25 @@ pub struct Check {
     backend: &'static str,
     is_needed: bool,
     ask: Box<dyn Fn() -> Answer + Send + Sync>,
+    warnings: Box<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 impl Check {
-    /// A store by its name, with the kind of its backend, and how to ask it. The server is not ready without one that is needed.
+    /// A store by its name, with the kind of its backend, how to ask it, and what it warns of. The server is not ready without one
+    /// that is needed.
     pub fn new(
         name: &'static str,
         backend: &'static str,
         is_needed: bool,
         ask: impl Fn() -> Answer + Send + Sync + 'static,
+        warnings: impl Fn() -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name,
             backend,
             is_needed,
             ask: Box::new(ask),
+            warnings: Box::new(warnings),
         }
     }
 
@@ -124,7 +128,7 @@ async fn health(State(health): State<Arc<Health>>) -> Response {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(b"{\"status\":");
     write_string(&mut out, if sound { "healthy" } else { "unhealthy" });
-    out.extend_from_slice(b",\"stores\":{");
+    out.extend_from_slice(b",\"name\":\"fieldstation\",\"stores\":{");
     for (at, (check, state)) in health.checks.iter().zip(&states).enumerate() {
         if at > 0 {
             out.push(b',');
@@ -157,7 +161,20 @@ fn write_store(out: &mut Vec<u8>, check: &Check, state: &Result<(), StoreError>)
             write_string(out, error.message());
         }
     }
+    let warnings = (check.warnings)();
+    if !warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        write_strings(out, &warnings);
+    }
     out.push(b'}');
+}
+
+fn write_strings(out: &mut Vec<u8>, texts: &[String]) {
+    for (at, text) in texts.iter().enumerate() {
+        out.push(if at == 0 { b'[' } else { b',' });
+        write_string(out, text);
+    }
+    out.push(b']');
 }
 
 fn answer(status: StatusCode, body: Vec<u8>) -> Response {

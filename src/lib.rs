@@ -24,3 +24,4 @@ mod sqlite;
 pub mod station;
 pub mod timestamp;
 pub mod todos;
+pub mod trouble;

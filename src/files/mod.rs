@@ -94,6 +94,11 @@ pub trait FileStore: Send + Sync {
 
     /// Whether an upload would be taken now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A file on its way in. Dropping it is as good as [`Upload::abort`], only that nobody learns when it is done.

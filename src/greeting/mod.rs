@@ -37,6 +37,11 @@ pub trait GreetingStore: Send + Sync {
 
     /// Whether a word could be read now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Opens the backend that a URL's scheme picks. `station` is called only for a backend that lives in the data directory, so that a

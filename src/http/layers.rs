@@ -21,6 +21,7 @@ use tracing::{debug, enabled, error};
 use super::arrival::Arrival;
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::{Problem, ProblemKind};
+use crate::trouble::chain;
 
 /// The routes, and what the edge needs.
 #[derive(Debug)]
@@ -180,11 +181,14 @@ fn report(problem: &Problem, id: &HeaderValue) {
     let request_id = text(id);
     let detail = problem.detail();
     let kind = problem.kind().slug();
-    let source = problem.source().map(chain).unwrap_or_default();
-    // Overload must not make more work: whoever is told to come back needs no line.
+    let source = problem
+        .source()
+        .map(|source| chain(source))
+        .unwrap_or_default();
+    // Overload must not make more work: whoever is told to come back needs no line. That a backend is away has lines of its own.
     let is_expected = matches!(
         problem.kind(),
-        ProblemKind::Overloaded | ProblemKind::NotReady
+        ProblemKind::Overloaded | ProblemKind::NotReady | ProblemKind::Unavailable
     );
     if status.is_server_error() && !is_expected {
         error!(
@@ -205,18 +209,6 @@ fn report(problem: &Problem, id: &HeaderValue) {
             "a request was refused"
         );
     }
-}
-
-/// An error and those below it.
-fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(error) = below {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        below = error.source();
-    }
-    text
 }
 
 fn text(id: &HeaderValue) -> &str {

@@ -159,6 +159,10 @@ impl From<StoreError> for Problem {
             StoreErrorKind::Unavailable => {
                 Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(5)
             }
+            // For the client it is an outage: nothing of its request is wrong, and it is to keep what it has.
+            StoreErrorKind::Denied => {
+                Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(30)
+            }
             StoreErrorKind::TooManySensors => Self::new(ProblemKind::TooManySensors, detail),
             StoreErrorKind::StorageFull => Self::new(ProblemKind::StorageFull, detail),
             StoreErrorKind::Damaged => Self::new(ProblemKind::Damaged, detail),

@@ -133,6 +133,11 @@ pub trait ReadingStore: Send + Sync {
     /// Whether a write would be taken now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
+    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Resolves once the store has failed for good and takes no more writes (a failed flush to disk, say): the process should
     /// drain and stop. Never resolves otherwise.
     async fn failed(&self) -> StoreError;

@@ -87,6 +87,11 @@ pub trait TodoStore: Send + Sync {
     /// Whether a change would be taken now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
+    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Finishes what is under way and lets go of everything. Changes are refused from then on.
     async fn close(&self) -> Result<(), StoreError>;
 }
