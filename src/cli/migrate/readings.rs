@@ -1,16 +1,15 @@
-//! `fieldstation migrate`: readings from one backend into another.
+//! Readings from one backend into another.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use clap::Args;
 use futures_util::TryStreamExt;
 use indicatif::{HumanCount, ProgressBar};
 
-use super::{Failure, FailureKind, progress, runtime, standard_output};
 use crate::backend_url::BackendUrl;
+use crate::cli::{Failure, FailureKind, progress, runtime, standard_output};
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::embedded::EmbeddedOptions;
@@ -27,50 +26,8 @@ const SENSORS_PAGE: usize = 500;
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 const ATTEMPTS_MAX: u32 = 10;
 
-/// From where to where.
-#[derive(Debug, Args)]
-#[command(after_long_help = EXAMPLES)]
-pub(super) struct Arguments {
-    /// Where the readings are: sqlite: or dynamodb://PREFIX?region=…&endpoint=…
-    #[arg(long, value_name = "URL")]
-    from: BackendUrl,
-
-    /// Where they go
-    #[arg(long, value_name = "URL")]
-    to: BackendUrl,
-
-    /// The data directory, for sqlite:; refused while a server holds it
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "FIELDSTATION_DATA",
-        default_value = "./fieldstation-data"
-    )]
-    data: PathBuf,
-}
-
-const EXAMPLES: &str = "\
-Copies sensor by sensor, and changes nothing where they come from. Broken off, it goes on when it is
-run again: sensors whose statistics are the same on both sides are passed over, readings that are
-there already change nothing. A reading that differs is replaced by the one that is copied. What
-only the other side has stays there.
-
-At the end the statistics of each copied sensor are compared, and those of the whole.
-
-Examples:
-  fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
-  fieldstation migrate --from 'dynamodb://fleet?region=eu-west-1' --to sqlite: --data ./copy
-
-Exit codes: 0 the same on both sides; 1 different, or not all of it could be copied; 2 bad usage; 3 a
-side cannot be opened.";
-
 /// Copies, compares, and prints the result.
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { from, to, data } = arguments;
-    if from == to {
-        let error = anyhow!("--from and --to are the same: {from}");
-        return Err(Failure::new(FailureKind::Configuration, error));
-    }
+pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {
     if from.scheme() == "sqlite" && !data.is_dir() {
         // Opening would make an empty one.
         let error = anyhow!("there is no directory {}", data.display());
@@ -95,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })
 }
 
-fn open(url: &BackendUrl, data: &std::path::Path) -> Result<Arc<dyn ReadingStore>, Failure> {
+fn open(url: &BackendUrl, data: &Path) -> Result<Arc<dyn ReadingStore>, Failure> {
     let directory = || DataDirectory::open(data).map(Arc::new);
     let options = EmbeddedOptions::default();
     readings::open(url, directory, options, WRITE_DEADLINE).map_err(|error| {
