@@ -1,11 +1,15 @@
 //! The records: which blob is a device's file, and what is known of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
-use super::client::{S3Client, in_time};
+use super::client::S3Client;
+use super::failure::is_of_bucket;
 use super::key;
+use super::patience::Patience;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Publication,
@@ -37,11 +41,12 @@ pub(super) struct Entry {
 
 /// The record of a device.
 pub(super) async fn find(
-    client: &S3Client,
+    client: &Arc<S3Client>,
+    patience: &mut Patience,
     device: &DeviceId,
 ) -> Result<Option<Entry>, StoreError> {
     let path = key::index(device);
-    let found = in_time("look up a file", async {
+    let request = async {
         match client.store.get(&path).await {
             // A bucket that is missing shows the same way, and is no device without a file.
             Err(error @ object_store::Error::NotFound { .. }) if !is_of_bucket(&error) => Ok(None),
@@ -54,8 +59,8 @@ pub(super) async fn find(
                 Ok(Some((found.bytes().await?, version)))
             }
         }
-    })
-    .await?;
+    };
+    let found = patience.ask(client, "look up a file", request).await?;
     let Some((json, version)) = found else {
         return Ok(None);
     };
@@ -74,7 +79,8 @@ pub(super) async fn find(
 
 /// Makes a blob a device's file if the condition holds. Returns the blob that was its file before.
 pub(super) async fn publish(
-    client: &S3Client,
+    client: &Arc<S3Client>,
+    patience: &mut Patience,
     device: &DeviceId,
     blob: &str,
     file: NewFile,
@@ -88,7 +94,7 @@ pub(super) async fn publish(
     };
     let mut replaced = None;
     for _ in 0..ATTEMPTS_MAX {
-        let current = find(client, device).await?;
+        let current = find(client, patience, device).await?;
         // A request whose answer was lost is sent again, and then finds what it did itself.
         if current.as_ref().is_some_and(|entry| entry.blob == blob) {
             return Ok((Publication::Stored(info), replaced));
@@ -106,7 +112,7 @@ pub(super) async fn publish(
             mode,
             ..PutOptions::default()
         };
-        let is_published = in_time("publish a file", async {
+        let request = async {
             use object_store::{Error, ObjectStore as _};
             let put = client.store.put_opts(&path, json.clone().into(), options);
             match put.await {
@@ -115,8 +121,8 @@ pub(super) async fn publish(
                 Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Ok(false),
                 Err(error) => Err(error),
             }
-        })
-        .await?;
+        };
+        let is_published = patience.ask(client, "publish a file", request).await?;
         if is_published {
             return Ok((Publication::Stored(info), replaced));
         }
@@ -125,11 +131,6 @@ pub(super) async fn publish(
         StoreErrorKind::Overloaded,
         "too many send files of this device at once; try again",
     ))
-}
-
-/// Whether it is the bucket that is not there.
-fn is_of_bucket(error: &object_store::Error) -> bool {
-    error.to_string().contains("NoSuchBucket")
 }
 
 fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {

@@ -17,6 +17,7 @@ pub(super) const PREFIX_BYTES_MAX: usize = 200;
 
 const INDEX: &str = "index";
 const CONTENT: &str = "content";
+const PROBE: &str = "probe";
 
 /// Comes before everything that a key can go on with, so that blobs are in the order of ids as well.
 const BLOB_SIGN: char = '!';
@@ -32,6 +33,16 @@ pub(super) fn index_prefix() -> Path {
 /// Where blobs are.
 pub(super) fn content_prefix() -> Path {
     Path::from(CONTENT)
+}
+
+/// Where what a bucket is tried with is.
+pub(super) fn probe_prefix() -> Path {
+    Path::from(PROBE)
+}
+
+/// Something that a bucket is tried with.
+pub(super) fn probe(name: &str) -> Path {
+    path(PROBE, name)
 }
 
 /// The record of a device.

@@ -8,6 +8,7 @@ mod damage;
 mod export;
 mod files;
 mod files_outage;
+mod files_s3;
 mod front;
 mod greeting;
 mod greeting_outage;

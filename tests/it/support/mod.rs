@@ -11,6 +11,8 @@ mod faults;
 mod file_place;
 mod files;
 #[cfg(feature = "cloud")]
+mod gate;
+#[cfg(feature = "cloud")]
 mod port;
 #[cfg(feature = "cloud")]
 mod postgres;
@@ -38,15 +40,17 @@ pub use file_place::S3Place;
 pub use file_place::{FilePlace, FolderPlace, more_in_pieces, settles_at};
 pub use files::{FileBackend, FolderBackend};
 #[cfg(feature = "cloud")]
+pub use gate::Gate;
+#[cfg(feature = "cloud")]
 pub use postgres::Database;
 pub use random::{Random, setting};
 pub use raw::{Raw, RawAnswer};
 #[cfg(feature = "cloud")]
 pub use redis::RedisServer;
 #[cfg(feature = "cloud")]
-pub use s3::S3Server;
+pub use s3::{S3Kind, S3Server};
 #[cfg(feature = "cloud")]
-pub use s3_files::S3Backend;
+pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use server::Exited;
 pub use server::{Server, run};
