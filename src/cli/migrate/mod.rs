@@ -1,5 +1,9 @@
 //! `fieldstation migrate`: what a store holds, into another store.
 
+#[cfg(feature = "cloud")]
+mod files;
+#[cfg(feature = "cloud")]
+mod greeting;
 mod readings;
 
 use std::path::PathBuf;
@@ -14,7 +18,7 @@ use crate::backend_url::BackendUrl;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Where it is: sqlite: or dynamodb://PREFIX?region=…&endpoint=…
+    /// Where it is: a URL as the server takes it, or that of an older system's store
     #[arg(long, value_name = "URL")]
     from: BackendUrl,
 
@@ -33,16 +37,27 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Copies sensor by sensor, and changes nothing where they come from. Broken off, it goes on when it is
-run again: sensors whose statistics are the same on both sides are passed over, readings that are
-there already change nothing. A reading that differs is replaced by the one that is copied. What
-only the other side has stays there.
+The two URLs tell what is copied. Nothing changes where it comes from. Broken off, it goes on when it
+is run again, and it ends with a comparison of both sides.
 
-At the end the statistics of each copied sensor are compared, and those of the whole.
+Readings (sqlite:, dynamodb:) go sensor by sensor: sensors whose statistics are the same on both sides
+are passed over, readings that are there already change nothing. A reading that differs is replaced by
+the one that is copied. What only the other side has stays there.
+
+Files (s3:, file:) go device by device. A bucket may be a store of this program, or that of an older
+service in which each key is the id of a device: which one it is taken for is said; layout=store or
+layout=keys in the URL decides. A key that is no id is named, a file that is newer on the other side
+stays.
+
+The greeting (redis:, rediss:, sqlite:) may be a word of this program, or the string under the key
+hello of an older page.
 
 Examples:
   fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
   fieldstation migrate --from 'dynamodb://fleet?region=eu-west-1' --to sqlite: --data ./copy
+  fieldstation migrate --from 's3://old?region=eu-west-1' --to 's3://new/files?region=eu-west-1'
+  fieldstation migrate --from 's3://old?region=eu-west-1' --to file: --data /srv/fieldstation
+  fieldstation migrate --from redis://cache --to 'redis://cache?prefix=station:'
 
 Exit codes: 0 the same on both sides; 1 different, or not all of it could be copied; 2 bad usage; 3 a
 side cannot be opened.";
@@ -50,22 +65,46 @@ side cannot be opened.";
 /// Copies, compares, and prints the result.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { from, to, data } = arguments;
-    if from == to {
+    let contents = Contents::of(from, to);
+    // One Redis may hold the word of an older page and ours.
+    if from == to && contents != Contents::Greeting {
         let error = anyhow!("--from and --to are the same: {from}");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
-    match Contents::of(from, to) {
+    match contents {
         Contents::Readings => readings::run(from, to, data),
+        #[cfg(feature = "cloud")]
+        Contents::Files => files::run(from, to, data),
+        #[cfg(feature = "cloud")]
+        Contents::Greeting => greeting::run(from, to, data),
+        #[cfg(not(feature = "cloud"))]
+        Contents::Files | Contents::Greeting => {
+            let error = anyhow!(
+                "{from} or {to} needs a binary with the feature `cloud`, and this one was built without it"
+            );
+            Err(Failure::new(FailureKind::Configuration, error))
+        }
     }
 }
 
 /// What is copied: the two schemes tell, since only readings are in DynamoDB, only todos in PostgreSQL, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contents {
     Readings,
+    Files,
+    Greeting,
 }
 
 impl Contents {
-    fn of(_from: &BackendUrl, _to: &BackendUrl) -> Self {
-        Self::Readings
+    fn of(from: &BackendUrl, to: &BackendUrl) -> Self {
+        let either =
+            |schemes: &[&str]| schemes.contains(&from.scheme()) || schemes.contains(&to.scheme());
+        if either(&["s3", "file"]) {
+            Self::Files
+        } else if either(&["redis", "rediss", "valkey", "valkeys"]) {
+            Self::Greeting
+        } else {
+            Self::Readings
+        }
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct Place {
 }
 
 /// How to get to a bucket.
+#[derive(Debug)]
 pub(super) struct Access {
     pub(super) place: Place,
     pub(super) region: String,

@@ -18,6 +18,9 @@ use crate::files::{
 /// How often a publication is tried when others publish for the same device at the same time.
 const ATTEMPTS_MAX: usize = 20;
 
+/// No record is larger: ids are not in it, and the longest type and name are.
+pub(super) const RECORD_BYTES_MAX: u64 = 8192;
+
 /// What a record holds, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
@@ -133,6 +136,11 @@ pub(super) async fn publish(
     ))
 }
 
+/// Whether these bytes are a record.
+pub(super) fn is_record(json: &[u8]) -> bool {
+    parsed(json).is_some()
+}
+
 fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
     let record = Record {
         blob: blob.to_owned(),
@@ -148,6 +156,12 @@ fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
 }
 
 fn parse(device: &DeviceId, json: &[u8]) -> Option<(FileInfo, String)> {
+    let (file, blob) = parsed(json)?;
+    let device = device.clone();
+    Some((FileInfo { device, file }, blob))
+}
+
+fn parsed(json: &[u8]) -> Option<(NewFile, String)> {
     let record: Record = serde_json::from_slice(json).ok()?;
     let file = NewFile {
         size_bytes: record.size,
@@ -159,6 +173,5 @@ fn parse(device: &DeviceId, json: &[u8]) -> Option<(FileInfo, String)> {
         digest: Digest::from_hex(&record.sha256)?,
         time: record.time.parse().ok()?,
     };
-    let device = device.clone();
-    Some((FileInfo { device, file }, record.blob))
+    Some((file, record.blob))
 }

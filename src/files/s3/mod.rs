@@ -13,6 +13,7 @@ mod credentials;
 mod failure;
 mod index;
 mod key;
+pub mod older;
 mod patience;
 mod probe;
 mod sweep;
