@@ -77,7 +77,7 @@ fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
 }
 
 fn failed(error: StoreError) -> Failure {
-    anyhow!(crate::trouble::chain(&error)).into()
+    anyhow!(error).into()
 }
 
 async fn copy_all(

@@ -25,7 +25,10 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
     let station = OnceCell::new();
     let source = match from.scheme() {
         "sqlite" => Source::Store(open(from, data, &station)?),
-        _ => Source::Redis(RedisGreeting::new(from).map_err(|error| not_opened(from, error))?),
+        _ => {
+            let redis = RedisGreeting::new(from).map_err(|error| not_opened(from, error))?;
+            Source::Redis(Box::new(redis))
+        }
     };
     let target = open(to, data, &station)?;
     runtime::block_on(2, async {
@@ -41,7 +44,7 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
 enum Source {
     Store(Arc<dyn GreetingStore>),
     /// Of this program, or of an older page.
-    Redis(RedisGreeting),
+    Redis(Box<RedisGreeting>),
 }
 
 fn open(
@@ -66,7 +69,7 @@ fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
 }
 
 fn failed(error: StoreError) -> Failure {
-    anyhow!(crate::trouble::chain(&error)).into()
+    anyhow!(error).into()
 }
 
 async fn copy(

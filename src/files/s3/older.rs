@@ -3,6 +3,8 @@
 //! A key may be any text, and what the other files of this backend use takes some keys for mistakes. So the two requests that
 //! are needed are made here.
 
+mod listing;
+
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,9 +13,9 @@ use object_store::client::{
     HttpClient, HttpConnector as _, HttpRequest, HttpRequestBody, HttpResponse, ReqwestConnector,
 };
 use object_store::{CredentialProvider as _, HeaderValue};
-use serde::Deserialize;
 use url::Url;
 
+use self::listing::{Listing, decode_key, encode_key};
 use super::connect::{Access, Place};
 use super::{index, key};
 use crate::backend_url::BackendUrl;
@@ -287,12 +289,12 @@ impl OlderBucket {
                 Ok(response) => {
                     let status = response.status().as_u16();
                     let body = response.into_body().bytes().await.unwrap_or_default();
-                    let body = String::from_utf8_lossy(&body).into_owned();
+                    let body = String::from_utf8_lossy(&body);
                     let is_gone = status == 404 && !body.contains("NoSuchBucket");
                     if is_gone && tag.is_some() {
                         return Ok(None);
                     }
-                    super::failure::meaning(what, &as_error(status, body)).error
+                    super::failure::meaning(what, &as_error(status, &body)).error
                 }
                 Err(error) => super::failure::meaning(what, &error).error,
             };
@@ -321,27 +323,6 @@ impl OlderBucket {
     }
 }
 
-/// A page as S3 writes it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listing {
-    #[serde(default)]
-    contents: Vec<Listed>,
-    #[serde(default)]
-    is_truncated: bool,
-    encoding_type: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    key: String,
-    size: u64,
-    last_modified: String,
-    #[serde(rename = "ETag")]
-    e_tag: Option<String>,
-}
-
 fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
     object_store::Error::Generic {
         store: "S3",
@@ -349,7 +330,7 @@ fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_stor
     }
 }
 
-fn as_error(status: u16, body: String) -> object_store::Error {
+fn as_error(status: u16, body: &str) -> object_store::Error {
     let source = format!("status {status}: {body}").into();
     let path = String::new();
     match status {
@@ -372,61 +353,4 @@ fn unavailable(what: &str, why: &str) -> StoreError {
 
 fn no_list() -> StoreError {
     unavailable("list the objects", "S3 answers what is no list")
-}
-
-/// A key as it is signed: all but letters, digits and a few signs by number; slashes as well in a parameter.
-fn encode_key(key: &str, is_parameter: bool) -> String {
-    let mut text = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        let is_plain = byte.is_ascii_alphanumeric()
-            || b"-._~".contains(&byte)
-            || (byte == b'/' && !is_parameter);
-        if is_plain {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
-/// A key out of a list, where a plus sign stands for a space.
-fn decode_key(text: &str) -> String {
-    let form = format!("k={}", text.replace('&', "%26").replace(';', "%3B"));
-    let mut pairs = url::form_urlencoded::parse(form.as_bytes());
-    pairs
-        .next()
-        .map_or_else(String::new, |(_, key)| key.into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_list_is_read_with_and_without_encoded_keys() {
-        let listing: Listing = quick_xml::de::from_str(
-            "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name>\
-             <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><Contents><Key>a%0Ab+c%2Bd</Key>\
-             <LastModified>2026-11-20T13:00:00.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>3</Size>\
-             <StorageClass>STANDARD</StorageClass></Contents></ListBucketResult>",
-        )
-        .unwrap();
-        assert!(listing.is_truncated);
-        assert_eq!(decode_key(&listing.contents[0].key), "a\nb c+d");
-        assert_eq!(listing.contents[0].e_tag.as_deref(), Some("\"x\""));
-        let empty: Listing =
-            quick_xml::de::from_str("<ListBucketResult><Name>b</Name></ListBucketResult>").unwrap();
-        assert!(empty.contents.is_empty() && !empty.is_truncated);
-    }
-
-    proptest! {
-        #[test]
-        fn any_key_leads_back(key in "\\PC{0,20}") {
-            prop_assert_eq!(decode_key(&encode_key(&key, true)), key.clone());
-            prop_assert_eq!(decode_key(&encode_key(&key, false)), key);
-        }
-    }
 }

@@ -238,6 +238,8 @@ async fn an_s3_that_is_away_at_the_start_is_tried_when_it_is_back() {
     assert!(is_said(&client, &["If-Match"]).await);
 }
 
+type Pending<'a> = std::pin::Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
 /// What a client may ask for, each with its name.
 async fn every_route(client: &Client) -> Vec<(&'static str, Answer, Duration)> {
     let conditional = client
@@ -253,13 +255,13 @@ async fn every_route(client: &Client) -> Vec<(&'static str, Answer, Duration)> {
     let removal = client
         .request("DELETE", "/api/devices/gone")
         .header("if-match", "*");
-    let timed = async |what, answer: std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>| {
+    let timed = async |what, answer: Pending<'_>| {
         let began = Instant::now();
         let answer = answer.await;
         (what, answer, began.elapsed())
     };
     let large = random_bytes(7 << 20);
-    let requests: Vec<(_, std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>)> = vec![
+    let requests: Vec<(_, Pending<'_>)> = vec![
         ("a small upload", Box::pin(client.send_file("e", "new"))),
         (
             "an upload of 4 MB",

@@ -67,9 +67,11 @@ impl Copying<'_> {
 
     async fn attempt(&self, item: &Item) -> Result<Outcome, StoreError> {
         match (item, self.source) {
-            (Item::Device(device), Source::Store(store)) => self.from_store(&**store, device).await,
+            (Item::Device(device), Source::Store(store)) => {
+                self.copy_device(&**store, device).await
+            }
             (Item::Object(object), Source::Bucket(bucket, _)) => {
-                self.from_bucket(bucket, object).await
+                self.copy_object(bucket, object).await
             }
             _ => Err(StoreError::new(
                 StoreErrorKind::Internal,
@@ -78,7 +80,7 @@ impl Copying<'_> {
         }
     }
 
-    async fn from_store(
+    async fn copy_device(
         &self,
         store: &dyn FileStore,
         device: &DeviceId,
@@ -106,7 +108,7 @@ impl Copying<'_> {
         self.send(content, wanted, there).await
     }
 
-    async fn from_bucket(
+    async fn copy_object(
         &self,
         bucket: &OlderBucket,
         object: &OlderObject,
