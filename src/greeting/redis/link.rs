@@ -27,6 +27,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 const REST_MIN: Duration = Duration::from_millis(50);
 const REST_MAX: Duration = Duration::from_secs(1);
 
+/// The end of a rest that is so near is waited for: a look that found Redis away for a moment makes no request fail.
+const REST_WAITED_FOR: Duration = Duration::from_millis(200);
+
 /// The connection, or why there is none.
 pub(super) struct Link {
     client: Client,
@@ -116,17 +119,22 @@ impl Link {
 
     async fn connect(&self) -> RedisResult<Numbered> {
         let _turn = self.connecting.lock().await;
-        {
+        let rest_over_at = {
             // Somebody else may have made one meanwhile, or failed to.
             let state = self.state.lock();
             if let Some(link) = &state.connection {
                 return Ok(link.clone());
             }
-            if let Some(failure) = &state.failure
-                && Instant::now() < failure.over_at
-            {
-                return Err(failure.error.clone());
+            match &state.failure {
+                Some(failure) if failure.over_at > Instant::now() + REST_WAITED_FOR => {
+                    return Err(failure.error.clone());
+                }
+                Some(failure) => Some(failure.over_at),
+                None => None,
             }
+        };
+        if let Some(over_at) = rest_over_at {
+            tokio::time::sleep_until(over_at).await;
         }
         let made = timeout(CONNECT_MAX, self.make()).await;
         let made = made.unwrap_or_else(|_| Err(timed_out()));
