@@ -181,6 +181,7 @@ async fn attempt(client: &Arc<S3Client>) -> Result<(), Fault> {
     let path = key::probe(&upload::new_name());
     let mut patience = Patience::new();
     let tried = try_conditions(client, &mut patience, &path).await;
+    patience.renew();
     match tried {
         Ok(()) => Ok(client.delete(&mut patience, &path).await?),
         // It may be there or not, and S3 may be away.
@@ -258,6 +259,8 @@ async fn put(
             Err(error) => Err(error),
         }
     };
+    // A network that is slow, and does what it should, is no reason to take no files.
+    patience.renew();
     patience.ask(client, "write to the bucket", request).await?
 }
 
@@ -272,6 +275,7 @@ async fn get(
         let body = found.bytes().await?;
         Ok((tag, String::from_utf8_lossy(&body).into_owned()))
     };
+    patience.renew();
     Ok(patience
         .ask(client, "read from the bucket", request)
         .await?)

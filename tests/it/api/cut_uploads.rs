@@ -102,6 +102,8 @@ async fn an_upload_whose_client_leaves_while_its_parts_are_begun_leaves_nothing_
     let s3 = S3Server::start();
     let proxy = FaultProxy::start(s3.address());
     let server = Server::with_args(&["--files", &S3Server::url_at(proxy.address())]);
+    // The bucket is known to do what it has to.
+    server.client().get("/health").await.with_status(200);
     let size = (5 << 20) + 1;
     let head = format!("PUT /api/devices/d HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
     let mut raw = Raw::connect(server.address()).await;
