@@ -16,6 +16,7 @@ use super::lookup::{cells_of, extremes, own_cells, stored_readings};
 use super::plan::{KnownSensor, Plan, plan};
 use super::send::{Backoff, Sent, send, too_late};
 use super::slots::unique_name;
+use super::standing::Standing;
 use super::transaction::{Author, Subject};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::SensorId;
@@ -24,6 +25,7 @@ use crate::readings::SensorId;
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) tables: Tables,
+    pub(super) standing: Arc<Standing>,
     pub(super) author: Author,
     pub(super) readings: Vec<Pending>,
     /// What is known of its sensors; the others are looked up.
@@ -197,6 +199,7 @@ impl Group {
             };
             let Task {
                 tables,
+                standing,
                 author,
                 known,
                 deadline,
@@ -207,7 +210,7 @@ impl Group {
                 Plan::Send(transaction) => Ok(transaction.items),
                 _ => Err(internal("a transaction")),
             };
-            match send(tables, author, &mut transaction, again, *deadline).await {
+            match send(tables, standing, author, &mut transaction, again, *deadline).await {
                 Sent::Committed => {
                     self.lanes_known = transaction.lane;
                     self.fresh = transaction.cells;

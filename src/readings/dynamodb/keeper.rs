@@ -1,0 +1,310 @@
+//! The task that gets this replica a slot and keeps it, beside the readings: it opens the tables, claims a slot whenever the writer
+//! has none, renews it, frees the slots of the dead, and looks, while there is trouble, whether it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tracing::{debug, info, warn};
+
+use super::client::{Tables, is_away, unanswered};
+use super::connection::Connection;
+use super::location::DynamoOptions;
+use super::probe::probe;
+use super::slots::{self, Slot};
+use super::standing::{Phase, Side, Standing};
+use super::tables;
+use super::watch::Watch;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// How often it looks whether there is something to do.
+const TICK: Duration = Duration::from_millis(200);
+/// How long one attempt at something may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(2);
+/// How soon a slot is claimed again: the first time, and later.
+const CLAIM_PAUSE_MIN: Duration = Duration::from_millis(200);
+const CLAIM_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How soon tables are looked at again that DynamoDB has answered about.
+const OPEN_PAUSE: Duration = Duration::from_secs(3);
+/// How often it is tried whether trouble is over; longer where it came back soon after it had seemed so.
+const PROBE_PAUSE_MIN: Duration = Duration::from_secs(1);
+const PROBE_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// What the writer asks for.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// A slot, in place of one that is lost if there was one.
+    Slot,
+    /// To let go of the slot and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(super) enum News {
+    Slot(Slot),
+    /// This owner's slot is another replica's now.
+    Lost(String),
+}
+
+pub(super) struct Keeper {
+    connection: Arc<Connection>,
+    standing: Arc<Standing>,
+    lease: Duration,
+    is_open: bool,
+    /// The name for the slot to be claimed: the same for all attempts, of which one may have gone through without an answer.
+    owner: Option<String>,
+    /// The names that this replica had.
+    former: Vec<String>,
+    held: Option<Held>,
+    watch: Watch,
+    /// When to claim; none while there is a slot.
+    claim_at: Option<Instant>,
+    claim_pause: Duration,
+    probe_at: Instant,
+    probe_pause: Duration,
+    /// When trouble had last seemed to be over.
+    sound_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    slot: String,
+    owner: String,
+    renewals: u64,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        standing: Arc<Standing>,
+        options: &DynamoOptions,
+    ) -> Self {
+        Self {
+            connection,
+            standing,
+            lease: options.lease,
+            is_open: false,
+            owner: None,
+            former: Vec::new(),
+            held: None,
+            watch: Watch::default(),
+            claim_at: None,
+            claim_pause: CLAIM_PAUSE_MIN,
+            probe_at: Instant::now(),
+            probe_pause: PROBE_PAUSE_MIN,
+            sound_at: None,
+        }
+    }
+
+    /// Checks the tables unless that was done, and takes a slot.
+    ///
+    /// # Errors
+    /// When DynamoDB is away, or has something against it: the message says what, and what helps.
+    pub(super) async fn obtain(&mut self, tables: &Tables) -> Result<Slot, StoreError> {
+        if !self.is_open {
+            let location = &self.connection.location;
+            tables::check(tables, location).await?;
+            tables::begin(tables, location).await?;
+            probe(tables).await?;
+            self.is_open = true;
+        }
+        let owner = match &self.owner {
+            Some(owner) => owner.clone(),
+            None => self.owner.insert(slots::unique_name()?).clone(),
+        };
+        let watch = &mut self.watch;
+        let slot = slots::claim(tables, &owner, &self.former, self.lease, watch).await?;
+        self.owner = None;
+        self.held = Some(Held {
+            slot: slot.name.clone(),
+            owner: slot.owner.clone(),
+            renewals: 0,
+        });
+        Ok(slot)
+    }
+
+    /// Works until it is told to close, or until nobody can tell it any more.
+    pub(super) async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, news: mpsc::Sender<News>) {
+        let mut renewal = tokio::time::interval(self.lease / 4);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let told = tokio::select! {
+                wish = wishes.recv() => match wish {
+                    Some(Wish::Slot) => {
+                        self.former.extend(self.held.take().map(|held| held.owner));
+                        self.claim_at = Some(Instant::now());
+                        self.claim_pause = CLAIM_PAUSE_MIN;
+                        None
+                    }
+                    Some(Wish::Close(done)) => {
+                        self.let_go().await;
+                        // Whoever closed the store may have gone.
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.let_go().await,
+                },
+                _ = renewal.tick() => self.renew().await,
+                _ = tick.tick() => self.tend().await,
+            };
+            if let Some(told) = told
+                && news.send(told).await.is_err()
+            {
+                return self.let_go().await;
+            }
+        }
+    }
+
+    /// What is due: a claim, a look whether trouble is over.
+    async fn tend(&mut self) -> Option<News> {
+        let now = Instant::now();
+        let mut news = None;
+        if self.claim_at.is_some_and(|at| at <= now) {
+            news = self.claim().await.map(News::Slot);
+        } else if self.claim_at.is_none() && self.standing.is_troubled() && self.probe_at <= now {
+            self.look().await;
+        }
+        self.standing.settle();
+        news
+    }
+
+    async fn claim(&mut self) -> Option<Slot> {
+        let was_open = self.is_open;
+        if self.is_denied() {
+            self.connection.renew().await;
+        }
+        let tables = self.connection.tables().impatient();
+        let claimed = timeout(PATIENCE, self.obtain(&tables)).await;
+        let error = match claimed.unwrap_or_else(|_| Err(no_answer())) {
+            Ok(slot) => {
+                match was_open {
+                    true => info!(slot = slot.name, "this replica has a slot again"),
+                    false => said_open(&tables, &slot),
+                }
+                self.claim_at = None;
+                match was_open {
+                    // There is more to writing than a slot.
+                    true => self.probe_at = Instant::now(),
+                    false => self.standing.is_sound_again(),
+                }
+                self.standing.set_phase(Phase::Open);
+                return Some(slot);
+            }
+            Err(error) => error,
+        };
+        if self.is_open {
+            self.standing.failed(Side::Writes, &error);
+            let why = error.message().to_owned();
+            self.standing.set_phase(Phase::WithoutSlot(why));
+        } else {
+            self.standing.cannot_open(&error);
+        }
+        self.claim_pause = match self.is_open || is_away(&error) {
+            true => (self.claim_pause * 2).min(CLAIM_PAUSE_MAX),
+            false => OPEN_PAUSE,
+        };
+        self.claim_at = Some(Instant::now() + self.claim_pause);
+        None
+    }
+
+    /// Looks whether DynamoDB takes everything again.
+    async fn look(&mut self) {
+        if self.is_denied() {
+            self.connection.renew().await;
+        }
+        let tables = self.connection.tables().impatient();
+        let probed = timeout(PATIENCE, probe(&tables)).await;
+        let now = Instant::now();
+        match probed.unwrap_or_else(|_| Err(no_answer())) {
+            Ok(()) => {
+                // What comes back again and again is believed to be over more and more slowly.
+                let is_lasting = |at: Instant| now - at > PROBE_PAUSE_MAX;
+                self.probe_pause = match self.sound_at.is_none_or(is_lasting) {
+                    true => PROBE_PAUSE_MIN,
+                    false => (self.probe_pause * 2).min(PROBE_PAUSE_MAX),
+                };
+                self.sound_at = Some(now);
+                self.standing.is_sound_again();
+            }
+            Err(error) => self.standing.failed(Side::Writes, &error),
+        }
+        self.probe_at = now + self.probe_pause;
+    }
+
+    fn is_denied(&self) -> bool {
+        let refusal = self.standing.refusal();
+        refusal.is_some_and(|refusal| refusal.kind() == StoreErrorKind::Denied)
+    }
+
+    /// Shows that this replica is alive, and frees the slots of those that are not.
+    async fn renew(&mut self) -> Option<News> {
+        let held = self.held.as_mut()?;
+        held.renewals += 1;
+        let tables = self.connection.tables().impatient();
+        let renewal = slots::renew(&tables, &held.slot, &held.owner, self.lease, held.renewals);
+        match timeout(RENEWAL_PATIENCE, renewal).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Some(News::Lost(held.owner.clone())),
+            Ok(Err(error)) => {
+                self.standing.failed(Side::Writes, &error);
+                return None;
+            }
+            Err(_) => {
+                self.standing.failed(Side::Writes, &no_answer());
+                return None;
+            }
+        }
+        let freed = timeout(RENEWAL_PATIENCE, self.free_the_dead(&tables)).await;
+        if let Ok(Err(error)) = freed {
+            // The next time is soon enough.
+            debug!(%error, "the slots of other replicas could not be watched");
+        }
+        None
+    }
+
+    async fn free_the_dead(&mut self, tables: &Tables) -> Result<(), StoreError> {
+        let slots = slots::read_all(tables).await?;
+        let now = Instant::now();
+        self.watch.note(&slots, now);
+        for (slot, beat) in self.watch.dead(self.lease, now) {
+            let is_ours = self.held.as_ref().is_some_and(|held| held.slot == slot);
+            if !is_ours && slots::release_dead(tables, &slot, &beat).await? {
+                info!(slot, "the slot of a replica that is gone is free");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the slot back.
+    async fn let_go(&mut self) {
+        self.standing.set_phase(Phase::Closed);
+        let Some(held) = self.held.take() else {
+            return;
+        };
+        let tables = self.connection.tables();
+        let released = slots::release(&tables, &held.slot, &held.owner);
+        let released = timeout(PATIENCE, released).await;
+        if let Err(error) = released.unwrap_or_else(|_| Err(no_answer())) {
+            warn!(%error, "the slot could not be given back; others free it when they see no sign of life of its owner");
+        }
+    }
+}
+
+fn no_answer() -> StoreError {
+    unanswered("DynamoDB did not answer in time")
+}
+
+/// Says where readings are, once.
+pub(super) fn said_open(tables: &Tables, slot: &Slot) {
+    info!(
+        readings = tables.readings,
+        aggregation = tables.aggregation,
+        slot = slot.name,
+        "readings are open"
+    );
+}
