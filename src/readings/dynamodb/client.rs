@@ -304,6 +304,11 @@ pub(super) fn unanswered(message: &str) -> StoreError {
     })
 }
 
+/// What it means that nothing came for so long.
+pub(super) fn no_answer() -> StoreError {
+    unanswered("DynamoDB did not answer in time")
+}
+
 /// What it means that a part of a request was not allowed.
 pub(super) fn not_allowed(message: String) -> StoreError {
     StoreError::new(StoreErrorKind::Denied, message).with_source(Failure {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, info, warn};
 
-use super::client::{Tables, is_away, unanswered};
+use super::client::{Tables, is_away, no_answer};
 use super::connection::Connection;
 use super::location::DynamoOptions;
 use super::probe::probe;
@@ -97,6 +97,11 @@ impl Keeper {
             probe_pause: PROBE_PAUSE_MIN,
             sound_at: None,
         }
+    }
+
+    /// Whether the tables were found to be right.
+    pub(super) const fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Checks the tables unless that was done, and takes a slot.
@@ -293,10 +298,6 @@ impl Keeper {
             warn!(%error, "the slot could not be given back; others free it when they see no sign of life of its owner");
         }
     }
-}
-
-fn no_answer() -> StoreError {
-    unanswered("DynamoDB did not answer in time")
 }
 
 /// Says where readings are, once.

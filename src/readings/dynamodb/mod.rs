@@ -7,9 +7,11 @@
 mod census;
 mod changes;
 mod client;
+mod comparison;
 mod connection;
 mod cost;
 mod denial;
+mod drift;
 mod export;
 mod gathering;
 mod group;
@@ -19,6 +21,7 @@ mod keys;
 mod line;
 mod location;
 mod lookup;
+mod opening;
 mod plan;
 mod points;
 mod probe;
@@ -46,34 +49,27 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
-use tracing::warn;
 
 pub use location::{Credentials, DynamoOptions, Location};
+pub use opening::WhenAway;
 pub use recount::{RecountReport, recount};
 
-use self::client::{Tables, is_away, unanswered};
+use self::client::{Tables, no_answer};
 use self::connection::Connection;
-use self::keeper::{Keeper, said_open};
-use self::slots::Slot;
-use self::standing::{Phase, Side, Standing, closed};
+use self::drift::Findings;
+use self::standing::{Side, Standing, closed};
 use self::submission::Submission;
-use self::writer::{Order, Surroundings, Writer};
+use self::writer::Order;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
 };
-use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// How many batches may wait for the writer to look at them.
 const ORDERS_MAX: usize = 16_384;
-/// How long a start may take before it is given up.
-const OPEN_PATIENCE: Duration = Duration::from_secs(20);
-/// How long the start of a server waits until it goes on without DynamoDB, and for how long it tries again what fails at once.
-const START_PATIENCE: Duration = Duration::from_secs(4);
-const START_ATTEMPTS_TIME: Duration = Duration::from_secs(1);
-const START_PAUSE: Duration = Duration::from_millis(200);
 /// How long the answer to "are you ready" may take, and for how long it is good.
 const READY_PATIENCE: Duration = Duration::from_secs(2);
 const READY_AGE: Duration = Duration::from_secs(1);
@@ -85,6 +81,9 @@ pub struct DynamoStore {
     options: DynamoOptions,
     orders: mpsc::Sender<Order>,
     standing: Arc<Standing>,
+    findings: Arc<Findings>,
+    /// The one who looks for what is to be found.
+    lookout: AbortHandle,
     /// How many readings are in line or in flight.
     waiting: Arc<AtomicUsize>,
     /// When DynamoDB was last found to answer.
@@ -95,129 +94,7 @@ pub struct DynamoStore {
     runtime: Mutex<Option<Runtime>>,
 }
 
-/// What becomes of a start while DynamoDB is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenAway {
-    /// It fails.
-    Fail,
-    /// The store opens without DynamoDB, answers that it is away, and goes on by itself once it is there.
-    Wait,
-}
-
 impl DynamoStore {
-    /// Opens the store on threads of its own, from whatever thread. Blocks until it is ready, or until DynamoDB is found to be away.
-    ///
-    /// # Errors
-    /// As [`DynamoStore::open`].
-    pub fn open_blocking(
-        url: &BackendUrl,
-        options: DynamoOptions,
-        when_away: WhenAway,
-    ) -> Result<Self, StoreError> {
-        let location = Location::parse(url)?;
-        let (store, runtime) = on_own_threads(async {
-            match when_away {
-                WhenAway::Fail => Self::open(&location, options).await,
-                WhenAway::Wait => Self::start(&location, options).await,
-            }
-        })?;
-        *store.runtime.lock() = Some(runtime);
-        Ok(store)
-    }
-
-    /// Opens the store: checks the tables and what this program may do with them, and takes a slot.
-    ///
-    /// # Errors
-    /// When DynamoDB cannot be reached in time; when a table is missing, or has readings that were never counted, or rights are
-    /// missing: the message names it and what helps.
-    pub async fn open(location: &Location, options: DynamoOptions) -> Result<Self, StoreError> {
-        let opening = async {
-            let connection = Connection::open(location, options.credentials.as_ref()).await?;
-            let (connection, standing) = (Arc::new(connection), opening());
-            let mut keeper = Keeper::new(Arc::clone(&connection), Arc::clone(&standing), &options);
-            let slot = keeper.obtain(&connection.tables()).await?;
-            Ok((connection, standing, keeper, slot))
-        };
-        let (connection, standing, keeper, slot) = timeout(OPEN_PATIENCE, opening)
-            .await
-            .unwrap_or_else(|_| Err(no_answer()))?;
-        Ok(Self::run_on(
-            connection,
-            standing,
-            keeper,
-            options,
-            Some(slot),
-        ))
-    }
-
-    /// Opens the store as [`DynamoStore::open`] does, or without DynamoDB when that is away.
-    ///
-    /// # Errors
-    /// When DynamoDB has answered, and has something against it.
-    pub async fn start(location: &Location, options: DynamoOptions) -> Result<Self, StoreError> {
-        let connection = Connection::open(location, options.credentials.as_ref()).await?;
-        let (connection, standing) = (Arc::new(connection), opening());
-        let mut keeper = Keeper::new(Arc::clone(&connection), Arc::clone(&standing), &options);
-        let tables = connection.tables().impatient();
-        let started = Instant::now();
-        let slot = loop {
-            let left = START_PATIENCE.saturating_sub(started.elapsed());
-            let opened = timeout(left, keeper.obtain(&tables)).await;
-            match opened.unwrap_or_else(|_| Err(no_answer())) {
-                Ok(slot) => break Some(slot),
-                Err(error) if !is_away(&error) => return Err(error),
-                Err(_) if started.elapsed() < START_ATTEMPTS_TIME => {
-                    tokio::time::sleep(START_PAUSE).await;
-                }
-                Err(error) => {
-                    standing.cannot_open(&error);
-                    warn!("DynamoDB is away; there are no readings until it is back");
-                    break None;
-                }
-            }
-        };
-        Ok(Self::run_on(connection, standing, keeper, options, slot))
-    }
-
-    /// Starts what runs beside requests.
-    fn run_on(
-        connection: Arc<Connection>,
-        standing: Arc<Standing>,
-        keeper: Keeper,
-        options: DynamoOptions,
-        slot: Option<Slot>,
-    ) -> Self {
-        if let Some(slot) = &slot {
-            standing.set_phase(Phase::Open);
-            said_open(&connection.tables(), slot);
-        }
-        let (orders, received) = mpsc::channel(ORDERS_MAX);
-        let (wishes, wished) = mpsc::channel(2);
-        let (news, heard) = mpsc::channel(4);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let surroundings = Surroundings {
-            connection: Arc::clone(&connection),
-            options: options.clone(),
-            standing: Arc::clone(&standing),
-            waiting: Arc::clone(&waiting),
-            wishes,
-            news: heard,
-        };
-        let handle = Handle::current();
-        handle.spawn(keeper.run(wished, news));
-        handle.spawn(Writer::new(surroundings, slot).run(received));
-        Self {
-            connection,
-            options,
-            orders,
-            standing,
-            waiting,
-            reached: Mutex::new(None),
-            handle,
-            runtime: Mutex::new(None),
-        }
-    }
-
     /// Makes the tables that are missing; says their names. For development: in AWS, Terraform makes them.
     ///
     /// # Errors
@@ -256,46 +133,6 @@ impl DynamoStore {
             StoreErrorKind::Overloaded,
             "more readings are waiting to be stored than the server holds; nothing of this was stored, send it again",
         )
-    }
-}
-
-fn opening() -> Arc<Standing> {
-    Arc::new(Standing::new(Phase::Opening(
-        "DynamoDB has not answered yet".to_owned(),
-    )))
-}
-
-fn no_answer() -> StoreError {
-    unanswered("DynamoDB did not answer in time")
-}
-
-/// Runs something to its end on new threads, which go on for what it has started.
-fn on_own_threads<T: Send>(
-    work: impl Future<Output = Result<T, StoreError>> + Send,
-) -> Result<(T, Runtime), StoreError> {
-    let internal = || {
-        StoreError::new(
-            StoreErrorKind::Internal,
-            "cannot start the threads for DynamoDB",
-        )
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("dynamodb")
-        .enable_all()
-        .build()
-        .map_err(|error| internal().with_source(error))?;
-    // A thread of its own may block, whatever the caller's may do.
-    let done = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| runtime.block_on(work));
-        thread.join().unwrap_or_else(|_| Err(internal()))
-    });
-    match done {
-        Ok(value) => Ok((value, runtime)),
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
     }
 }
 
@@ -423,7 +260,9 @@ impl ReadingStore for DynamoStore {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.standing.warnings()
+        let mut warnings = self.standing.warnings();
+        warnings.extend(self.findings.warnings(&self.connection));
+        warnings
     }
 
     /// Nothing that happens to a table is for good as far as this process is concerned.
@@ -432,6 +271,7 @@ impl ReadingStore for DynamoStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.lookout.abort();
         let (done, finished) = oneshot::channel();
         if self.orders.send(Order::Close(done)).await.is_ok() {
             // The writer ends by itself, within the deadline of what it has in flight.
@@ -443,6 +283,7 @@ impl ReadingStore for DynamoStore {
 
 impl Drop for DynamoStore {
     fn drop(&mut self) {
+        self.lookout.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             // Waiting for threads is not allowed everywhere; what was acknowledged is safe without it.
             runtime.shutdown_background();
