@@ -44,7 +44,7 @@ pub(super) enum Wish {
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum News {
-    Slot(Slot),
+    Slot(Box<Slot>),
     /// This owner's slot is another replica's now.
     Lost(String),
 }
@@ -170,7 +170,7 @@ impl Keeper {
         let now = Instant::now();
         let mut news = None;
         if self.claim_at.is_some_and(|at| at <= now) {
-            news = self.claim().await.map(News::Slot);
+            news = self.claim().await.map(|slot| News::Slot(Box::new(slot)));
         } else if self.claim_at.is_none() && self.standing.is_troubled() && self.probe_at <= now {
             self.look().await;
         }

@@ -174,7 +174,7 @@ impl Writer {
         match news {
             News::Slot(slot) => {
                 self.has_asked = false;
-                self.slot = Some(slot);
+                self.slot = Some(*slot);
                 self.busy.clear();
                 self.idle = all_lanes(&self.options);
             }
