@@ -323,26 +323,35 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
+    if let Some(denial) = denial(&error) {
+        let source = match denial.is_for_log {
+            true => error.into(),
+            false => "DynamoDB's own words may have a secret in them".into(),
+        };
+        return StoreError::new(StoreErrorKind::Denied, denial.message).with_source(Failure {
+            is_away: false,
+            source,
+        });
+    }
     let unavailable = |message: &str| StoreError::new(StoreErrorKind::Unavailable, message);
-    let (is_away, meaning) = match (&error, code.as_deref(), denial(&error)) {
-        (_, _, Some(denial)) => (false, denial),
-        (SdkError::ServiceError(_), code, _) if is_throttling(code) => (
+    let (is_away, meaning) = match (&error, code.as_deref()) {
+        (SdkError::ServiceError(_), code) if is_throttling(code) => (
             true,
             StoreError::new(
                 StoreErrorKind::Overloaded,
                 "DynamoDB is throttling the tables of the readings",
             ),
         ),
-        (SdkError::ServiceError(_), Some(MISSING), _) => (
+        (SdkError::ServiceError(_), Some(MISSING)) => (
             false,
             unavailable("a DynamoDB table of the readings is missing"),
         ),
-        (SdkError::ServiceError(_), Some(code), _) => (
+        (SdkError::ServiceError(_), Some(code)) => (
             is_outage(code),
             unavailable(&format!("DynamoDB refused a request for readings: {code}")),
         ),
-        (SdkError::TimeoutError(_), _, _) => (true, unavailable("DynamoDB did not answer in time")),
-        (SdkError::ConstructionFailure(_), _, _) => (
+        (SdkError::TimeoutError(_), _) => (true, unavailable("DynamoDB did not answer in time")),
+        (SdkError::ConstructionFailure(_), _) => (
             false,
             unavailable("a request to DynamoDB could not be put together"),
         ),

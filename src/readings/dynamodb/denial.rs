@@ -14,8 +14,6 @@ use aws_sdk_dynamodb::operation::{
     update_item::UpdateItemError,
 };
 
-use crate::error::{StoreError, StoreErrorKind};
-
 /// Codes of missing rights.
 const RIGHTS: [&str; 4] = [
     "AccessDenied",
@@ -55,14 +53,25 @@ const SIGNATURE: &str =
     "the secret does not belong to the access key, or the clock of this machine is wrong";
 const CLOCK: &str = "the clock of this machine is wrong";
 
+/// An answer that says no.
+pub(super) struct Denial {
+    pub(super) message: String,
+    /// Whether AWS's own words may go to the log. Those about a signature repeat what was signed, a session's token among it.
+    pub(super) is_for_log: bool,
+}
+
 /// What a failed request says when it says no; none for every other failure.
-pub(super) fn denial<E>(error: &SdkError<E>) -> Option<StoreError>
+pub(super) fn denial<E>(error: &SdkError<E>) -> Option<Denial>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let message = match error {
         SdkError::ServiceError(_) => {
-            denied(error.code()?, error.message().unwrap_or(""), actions::<E>())?
+            let code = error.code()?;
+            return Some(Denial {
+                message: denied(code, error.message().unwrap_or(""), actions::<E>())?,
+                is_for_log: CREDENTIALS.iter().all(|(known, _)| *known != code),
+            });
         }
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
             if is_of_credentials(error) =>
@@ -73,7 +82,10 @@ where
         }
         _ => return None,
     };
-    Some(StoreError::new(StoreErrorKind::Denied, message))
+    Some(Denial {
+        message,
+        is_for_log: true,
+    })
 }
 
 /// The message of a code that says no, as one item of a transaction may have, too.

@@ -30,8 +30,8 @@ const CONFIRMATION_PAUSE: Duration = Duration::from_millis(500);
 /// How many sensors that are different are remembered, and how many of them one look looks at again.
 const FOUND_MAX: usize = 20;
 const AGAIN_MAX: usize = 5;
-/// How many items are read to find a sensor.
-const FINDING_ITEMS: i32 = 10;
+/// How many cells are passed over at most to find the next sensor.
+const CELLS_MAX: u64 = 10;
 
 /// Sensors whose statistics do not follow their readings, and in what.
 #[derive(Debug, Default)]
@@ -82,6 +82,10 @@ impl Findings {
         }
     }
 
+    fn has(&self, sensor: &SensorId) -> bool {
+        self.found.lock().contains_key(sensor)
+    }
+
     fn some(&self, turn: usize) -> Vec<SensorId> {
         let found = self.found.lock();
         let all = found.keys().cycle().skip(turn);
@@ -95,6 +99,8 @@ pub(super) struct Lookout {
     standing: Arc<Standing>,
     findings: Arc<Findings>,
     pause: Duration,
+    /// The sensor that was found last in the table of readings; any place at first.
+    scanned: Option<String>,
     /// How far the cells of each partition were gone through.
     walked: HashMap<u8, SensorId>,
 }
@@ -111,6 +117,7 @@ impl Lookout {
             standing,
             findings,
             pause,
+            scanned: None,
             walked: HashMap::new(),
         }
     }
@@ -133,18 +140,49 @@ impl Lookout {
     async fn look(&mut self, turn: usize) -> Result<(), StoreError> {
         let tables = self.connection.tables();
         let mut sensors = self.findings.some(turn.wrapping_mul(AGAIN_MAX));
-        sensors.extend(with_a_reading(&tables).await?);
+        sensors.extend(self.with_a_reading(&tables).await?);
         sensors.extend(self.with_a_cell(&tables).await?);
         sensors.dedup();
         for sensor in sensors {
             let mut verdict = judge(&tables, &sensor).await?;
-            if matches!(verdict, Verdict::Different(_)) {
+            if matches!(verdict, Verdict::Different(_)) && !self.findings.has(&sensor) {
                 tokio::time::sleep(CONFIRMATION_PAUSE).await;
                 verdict = judge(&tables, &sensor).await?;
             }
             self.findings.note(&sensor, verdict);
         }
         Ok(())
+    }
+
+    /// A sensor that has readings: the one behind the last one, in whatever order the table keeps them.
+    async fn with_a_reading(&mut self, tables: &Tables) -> Result<Option<SensorId>, StoreError> {
+        let last = match self.scanned.take() {
+            Some(sensor) => sensor,
+            None => unique_name()?,
+        };
+        // Sorts after all moments.
+        let place = HashMap::from([
+            ("sensor_id".to_owned(), text(last)),
+            ("timestamp".to_owned(), text(":")),
+        ]);
+        // The end of the table is followed by its beginning.
+        for start in [Some(place), None] {
+            let page = tables
+                .reader
+                .scan()
+                .table_name(&tables.readings)
+                .set_exclusive_start_key(start)
+                .limit(1)
+                .send()
+                .await
+                .map_err(read_error)?;
+            let first = page.items().first();
+            if let Some(sensor) = first.and_then(|item| get_text(item, "sensor_id")) {
+                self.scanned = Some(sensor.to_owned());
+                return Ok(SensorId::new(sensor).ok());
+            }
+        }
+        Ok(None)
     }
 
     /// A sensor that has cells: some way behind the last one of a partition that is any.
@@ -155,7 +193,7 @@ impl Lookout {
         for step in 0..shards {
             let shard = ((random + step) % shards) as u8;
             let from = self.walked.get(&shard).map(keys::after);
-            let items = 1 + (random / shards % FINDING_ITEMS as u64) as usize;
+            let items = 1 + (random / shards % CELLS_MAX) as usize;
             let from = from.unwrap_or_else(|| " ".to_owned());
             let range = tables.cells(keys::shard(shard), from, "\u{10FFFF}");
             let page = tables.page(&range, None, Some(items)).await?;
@@ -171,36 +209,6 @@ impl Lookout {
         }
         Ok(None)
     }
-}
-
-/// A sensor that has readings: the first one behind any place of the table, which is in no order.
-async fn with_a_reading(tables: &Tables) -> Result<Option<SensorId>, StoreError> {
-    // AWS keeps sensors in the order of a hash; where they are in that of their ids, any first letter is as good as another.
-    let letter = char::from(b'!' + (any_number()? % 94) as u8);
-    let place = HashMap::from([
-        (
-            "sensor_id".to_owned(),
-            text(format!("{letter}{}", unique_name()?)),
-        ),
-        ("timestamp".to_owned(), text("0")),
-    ]);
-    // The end of the table is followed by its beginning.
-    for start in [Some(place), None] {
-        let page = tables
-            .reader
-            .scan()
-            .table_name(&tables.readings)
-            .set_exclusive_start_key(start)
-            .limit(FINDING_ITEMS)
-            .send()
-            .await
-            .map_err(read_error)?;
-        let first = page.items().first();
-        if let Some(sensor) = first.and_then(|item| get_text(item, "sensor_id")) {
-            return Ok(SensorId::new(sensor).ok());
-        }
-    }
-    Ok(None)
 }
 
 async fn judge(tables: &Tables, sensor: &SensorId) -> Result<Verdict, StoreError> {

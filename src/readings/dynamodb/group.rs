@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::backoff::Backoff;
 use super::census::Census;
 use super::changes::{Changes, Disposition, Key, changes};
 use super::client::{Tables, internal};
@@ -14,7 +15,7 @@ use super::items::{Item, Lane, StoredReading, damaged};
 use super::line::{Pending, split_off};
 use super::lookup::{cells_of, extremes, own_cells, stored_readings};
 use super::plan::{KnownSensor, Plan, plan};
-use super::send::{Backoff, Sent, send, too_late};
+use super::send::{Sent, send, too_late};
 use super::slots::unique_name;
 use super::standing::Standing;
 use super::transaction::{Author, Subject};

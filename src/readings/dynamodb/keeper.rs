@@ -172,7 +172,7 @@ impl Keeper {
         if self.claim_at.is_some_and(|at| at <= now) {
             news = self.claim().await.map(|slot| News::Slot(Box::new(slot)));
         } else if self.claim_at.is_none() && self.standing.is_troubled() && self.probe_at <= now {
-            self.look().await;
+            news = self.look().await;
         }
         self.standing.settle();
         news
@@ -218,15 +218,21 @@ impl Keeper {
     }
 
     /// Looks whether DynamoDB takes everything again.
-    async fn look(&mut self) {
+    async fn look(&mut self) -> Option<News> {
         if self.is_denied() {
             self.connection.renew().await;
         }
         let tables = self.connection.tables().impatient();
         let probed = timeout(PATIENCE, probe(&tables)).await;
+        let probed = probed.unwrap_or_else(|_| Err(no_answer()));
+        let renewed = match probed {
+            Ok(()) => self.show_life(&tables).await,
+            Err(error) => Err(error),
+        };
         let now = Instant::now();
-        match probed.unwrap_or_else(|_| Err(no_answer())) {
-            Ok(()) => {
+        let mut news = None;
+        match renewed {
+            Ok(lost) => {
                 // What comes back again and again is believed to be over more and more slowly.
                 let is_lasting = |at: Instant| now - at > PROBE_PAUSE_MAX;
                 self.probe_pause = match self.sound_at.is_none_or(is_lasting) {
@@ -235,10 +241,12 @@ impl Keeper {
                 };
                 self.sound_at = Some(now);
                 self.standing.is_sound_again();
+                news = lost;
             }
             Err(error) => self.standing.failed(Side::Writes, &error),
         }
         self.probe_at = now + self.probe_pause;
+        news
     }
 
     fn is_denied(&self) -> bool {
@@ -246,21 +254,32 @@ impl Keeper {
         refusal.is_some_and(|refusal| refusal.kind() == StoreErrorKind::Denied)
     }
 
+    /// Renews the slot if there is one. Says when it is no longer ours.
+    async fn show_life(&mut self, tables: &Tables) -> Result<Option<News>, StoreError> {
+        let Some(held) = &mut self.held else {
+            return Ok(None);
+        };
+        held.renewals += 1;
+        let Held {
+            slot,
+            owner,
+            renewals,
+        } = held;
+        let renewal = slots::renew(tables, slot, owner, self.lease, *renewals);
+        let renewed = timeout(RENEWAL_PATIENCE, renewal).await;
+        let is_ours = renewed.unwrap_or_else(|_| Err(no_answer()))?;
+        Ok((!is_ours).then(|| News::Lost(owner.clone())))
+    }
+
     /// Shows that this replica is alive, and frees the slots of those that are not.
     async fn renew(&mut self) -> Option<News> {
-        let held = self.held.as_mut()?;
-        held.renewals += 1;
+        self.held.as_ref()?;
         let tables = self.connection.tables().impatient();
-        let renewal = slots::renew(&tables, &held.slot, &held.owner, self.lease, held.renewals);
-        match timeout(RENEWAL_PATIENCE, renewal).await {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => return Some(News::Lost(held.owner.clone())),
-            Ok(Err(error)) => {
+        match self.show_life(&tables).await {
+            Ok(None) => {}
+            Ok(lost) => return lost,
+            Err(error) => {
                 self.standing.failed(Side::Writes, &error);
-                return None;
-            }
-            Err(_) => {
-                self.standing.failed(Side::Writes, &no_answer());
                 return None;
             }
         }

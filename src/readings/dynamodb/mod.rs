@@ -4,6 +4,7 @@
 //! statistics follow exactly. A replica owns a slot, and writes to cells of its own; a read merges the cells. docs/adr/0005
 //! says why it is so, and what was left out.
 
+mod backoff;
 mod census;
 mod changes;
 mod client;

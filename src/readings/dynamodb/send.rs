@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::backoff::Backoff;
 use super::client::{Tables, not_allowed, read_error, unanswered};
 use super::denial::{WRITES, denied};
 use super::items::{Item, Lane};
@@ -19,8 +20,6 @@ use super::standing::{Side, Standing};
 use super::transaction::{Author, Subject, Transaction};
 use crate::error::{StoreError, StoreErrorKind};
 
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// From when on attempts that fail are told: one or two are nothing.
 const TOLD_ATTEMPTS: u32 = 3;
 const TOLD_AFTER: Duration = Duration::from_secs(1);
@@ -40,45 +39,6 @@ pub(super) enum Sent {
     Unknown(StoreError),
     /// It was refused in a way that trying again will not change.
     Refused(StoreError),
-}
-
-/// Pauses that grow, and differ from replica to replica.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    next: Duration,
-    random: u64,
-}
-
-impl Backoff {
-    pub(super) fn new() -> Self {
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-        Self {
-            next: PAUSE_MIN,
-            random: seed | 1,
-        }
-    }
-
-    /// A half to the whole of the next pause.
-    pub(super) fn next(&mut self) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let half = self.next / 2;
-        let pause = half + half.mul_f64((self.random % 1024) as f64 / 1024.0);
-        self.next = (self.next * 2).min(PAUSE_MAX);
-        pause
-    }
-
-    /// Waits for the next pause, at most until the deadline. `false` when that has passed.
-    pub(super) async fn pause(&mut self, deadline: Instant) -> bool {
-        let pause = self.next();
-        let now = Instant::now();
-        if now >= deadline {
-            return false;
-        }
-        tokio::time::sleep_until((now + pause).min(deadline)).await;
-        true
-    }
 }
 
 /// Sends a transaction until it is known what became of it, or the deadline passes. The first attempt takes its items;

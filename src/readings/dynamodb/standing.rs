@@ -96,9 +96,14 @@ impl Standing {
             state.failed_at = Some(Instant::now());
             state.failing[Side::Writes as usize] = true;
             state.phase = Phase::Opening(error.message().to_owned());
+            // Whatever is wrong with the tables, whoever sends readings only has to wait.
+            let kind = match error.kind() {
+                StoreErrorKind::Denied => StoreErrorKind::Denied,
+                _ => StoreErrorKind::Unavailable,
+            };
             state.refusal = match is_away(error) {
                 true => None,
-                false => Some((error.kind(), error.message().to_owned())),
+                false => Some((kind, error.message().to_owned())),
             };
         }
         self.trouble.failed(error);

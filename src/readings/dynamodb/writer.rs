@@ -5,6 +5,8 @@
 //! together: the next transaction gives them a moment for that, unless as many wait as before or it is full. No two transactions
 //! in flight touch one sensor, so that this replica never stands in its own way and a sensor's readings keep their order.
 
+mod flights;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,35 +15,23 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracing::{debug, warn};
+use tracing::warn;
 
+use super::backoff::Pauses;
 use super::census::Census;
-use super::client::BATCH_KEYS_MAX;
 use super::connection::Connection;
 use super::gathering::Gathering;
-use super::group::{self, Done, Settled, Task};
+use super::group::Done;
 use super::items::LANES;
 use super::keeper::{News, Wish};
-use super::line::{Chosen, Line, Pending};
+use super::line::{Line, Pending};
 use super::location::DynamoOptions;
 use super::plan::KnownSensor;
-use super::send::Backoff;
 use super::slots::Slot;
-use super::standing::{Phase, Side, Standing};
+use super::standing::{Phase, Standing};
 use super::submission::{Submission, Submissions};
-use super::transaction::Author;
-use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{RecordMode, SensorId};
 
-/// From how many readings or items on a group starts beside transactions in flight: half a transaction's.
-const BESIDE_READINGS_MIN: usize = 24;
-const BESIDE_ITEMS_MIN: usize = 48;
-/// How many sensors are looked up with one request.
-const LOOKED_UP_MAX: usize = BATCH_KEYS_MAX / 2;
-/// How many sensors' cells are remembered; about 400 bytes each.
-const KNOWN_SENSORS_MAX: usize = 50_000;
-/// How long before its deadline a batch that cannot be stored is given up, so that why is known by then.
-const ANSWER_TIME: Duration = Duration::from_millis(100);
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -81,8 +71,8 @@ pub(super) struct Writer {
     flights: JoinSet<Done>,
     look_first: bool,
     gathering: Option<Gathering>,
-    /// The pauses between attempts, while one after the other fails, and when the present one ends.
-    pauses: Option<(Backoff, Instant)>,
+    /// Between attempts, while one after the other fails.
+    pauses: Pauses,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -113,7 +103,7 @@ impl Writer {
             flights: JoinSet::new(),
             look_first: false,
             gathering: None,
-            pauses: None,
+            pauses: Pauses::default(),
             waiting,
         }
     }
@@ -145,7 +135,7 @@ impl Writer {
                 },
                 Some(news) = self.news.recv() => self.hear(news),
                 () = gathered(self.gathering.as_ref()), if self.gathering.is_some() => self.gathering = None,
-                () = rested(self.pauses.as_ref()), if self.is_pausing() => {}
+                () = self.pauses.over(), if self.pauses.is_pausing() => {}
                 _ = expiry.tick() => self.expire(),
             }
             // What else is there already goes into the same transaction.
@@ -209,172 +199,8 @@ impl Writer {
         self.line.push(batch, &self.known);
     }
 
-    fn start_transactions(&mut self) {
-        while self.slot.is_some() && !self.line.is_empty() && !self.is_pausing() {
-            let alone = self.flights.is_empty();
-            // While nothing goes well, one at a time tells enough.
-            if !alone && self.pauses.is_some() {
-                return;
-            }
-            let fills_one = self.line.fills_one();
-            if self.idle.is_empty() || (!alone && !fills_one) {
-                return;
-            }
-            if alone && !fills_one && self.is_gathering() {
-                return;
-            }
-            let Chosen { readings, items } = self.line.next_group(&self.busy, &self.known);
-            let is_small = readings.len() < BESIDE_READINGS_MIN && items < BESIDE_ITEMS_MIN;
-            if readings.is_empty() || (!alone && is_small) {
-                // Nearly all of them wait for a transaction in flight.
-                self.line.put_back(readings);
-                return;
-            }
-            self.start(readings);
-        }
-    }
-
-    /// Whether more is expected in a moment.
-    fn is_gathering(&self) -> bool {
-        let waiting = self.submissions.len();
-        let gathering = self.gathering.as_ref();
-        gathering.is_some_and(|gathering| gathering.goes_on(waiting))
-    }
-
-    fn start(&mut self, readings: Vec<Pending>) {
-        let (Some(slot), Some(lane_index)) = (&self.slot, self.idle.pop()) else {
-            return self.line.put_back(readings);
-        };
-        let deadline = readings
-            .iter()
-            .filter_map(|pending| self.submissions.deadline(pending.submission))
-            .min()
-            .unwrap_or_else(|| Instant::now() + self.options.write_deadline)
-            - ANSWER_TIME;
-        let mut known = HashMap::new();
-        let mut unknown_count = 0;
-        for pending in &readings {
-            if self.busy.insert(pending.sensor.clone()) {
-                match self.known.remove(&pending.sensor) {
-                    Some(sensor) => drop(known.insert(pending.sensor.clone(), sensor)),
-                    None => unknown_count += 1,
-                }
-            }
-        }
-        // A request for some of the sensors may just as well ask for those that come next.
-        let ahead = match unknown_count {
-            0 => Vec::new(),
-            count => {
-                let more = LOOKED_UP_MAX.saturating_sub(count);
-                self.line.unknown_sensors(&self.busy, &self.known, more)
-            }
-        };
-        let task = Task {
-            tables: self.connection.tables(),
-            standing: Arc::clone(&self.standing),
-            author: Author {
-                slot: slot.name.clone(),
-                lane_index,
-                lane: slot.lanes.get(lane_index).cloned().unwrap_or_default(),
-                mark: String::new(),
-            },
-            readings,
-            known,
-            ahead,
-            census: Arc::clone(&self.census),
-            look_first: self.look_first,
-            sensors_max: self.options.sensors_max,
-            deadline,
-        };
-        self.gathering = None;
-        self.flights.spawn(group::store(task));
-    }
-
-    fn landed(&mut self, done: Done) {
-        for sensor in &done.sensors {
-            self.busy.remove(sensor);
-        }
-        self.idle.push(done.author.lane_index);
-        let ours = self
-            .slot
-            .as_mut()
-            .filter(|slot| slot.owner == done.author.lane.owner);
-        if let Some(slot) = ours {
-            if let Some(lane) = slot.lanes.get_mut(done.author.lane_index) {
-                *lane = done.author.lane;
-            }
-            if self.known.len() + done.known.len() + done.ahead.len() > KNOWN_SENSORS_MAX {
-                // Whoever is asked for again is looked up again, a request for fifty of them.
-                self.known.clear();
-            }
-            self.known.extend(done.known);
-            for (sensor, known) in done.ahead {
-                // Whoever has written to it since knows better.
-                if !self.busy.contains(&sensor) {
-                    self.known.entry(sensor).or_insert(known);
-                }
-            }
-        }
-        self.look_first = done.mostly_stored;
-        self.gathering = Some(Gathering::after(done.took, self.submissions.len()));
-        let mut finished = 0;
-        for (pending, settled) in done.settled {
-            finished += 1;
-            let answer = match settled {
-                Settled::Stored(disposition) => Ok(disposition),
-                Settled::NoRoom => Err(too_many_sensors(self.options.sensors_max)),
-            };
-            self.submissions
-                .settle(pending.submission, pending.index, answer);
-        }
-        if let Some(failure) = done.failure {
-            debug!(error = %failure, readings = done.again.len(), "readings are not stored yet");
-            self.standing.failed(Side::Writes, &failure);
-            self.pause();
-            self.submissions
-                .remember(done.again.iter().map(|it| it.submission), &failure);
-            if matches!(
-                failure.kind(),
-                StoreErrorKind::Internal | StoreErrorKind::Damaged
-            ) {
-                let failed: HashSet<_> = done.again.iter().map(|it| it.submission).collect();
-                failed
-                    .into_iter()
-                    .for_each(|number| self.submissions.fail(number));
-            }
-        } else {
-            self.pauses = None;
-        }
-        self.count_down(finished);
-        let again: Vec<_> = done.again;
-        let (alive, gone): (Vec<_>, Vec<_>) = again
-            .into_iter()
-            .partition(|pending| self.submissions.deadline(pending.submission).is_some());
-        self.count_down(gone.len());
-        self.line.put_back(alive);
-        self.expire();
-        if done.fenced {
-            self.lose_slot("another replica has taken it over, or a recount is running");
-        }
-    }
-
     fn count_down(&self, readings: usize) {
         self.waiting.fetch_sub(readings, Ordering::Relaxed);
-    }
-
-    /// Waits a little before something is tried again, longer each time.
-    fn pause(&mut self) {
-        let (mut backoff, _) = self
-            .pauses
-            .take()
-            .unwrap_or_else(|| (Backoff::new(), Instant::now()));
-        let until = Instant::now() + backoff.next();
-        self.pauses = Some((backoff, until));
-    }
-
-    fn is_pausing(&self) -> bool {
-        let until = self.pauses.as_ref().map(|(_, until)| *until);
-        until.is_some_and(|until| until > Instant::now())
     }
 
     /// Answers whose time has passed, or all when waiting is no use. Their readings leave the line; those in flight may yet be stored.
@@ -443,26 +269,9 @@ async fn gathered(gathering: Option<&Gathering>) {
     }
 }
 
-async fn rested(pauses: Option<&(Backoff, Instant)>) {
-    if let Some((_, until)) = pauses {
-        tokio::time::sleep_until(*until).await;
-    }
-}
-
 /// The lanes that may be used, the first one at the end, where it is taken from.
 fn all_lanes(options: &DynamoOptions) -> Vec<usize> {
     (0..options.transactions_max.clamp(1, LANES))
         .rev()
         .collect()
-}
-
-/// The message of [`StoreErrorKind::TooManySensors`].
-fn too_many_sensors(sensors_max: u64) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::TooManySensors,
-        format!(
-            "the sensor is new, and {sensors_max} sensors, which is the limit, are known already; check whether ids are made up \
-             anew each time, or raise --sensors-max"
-        ),
-    )
 }

@@ -14,7 +14,9 @@ use crate::support::{Asked, Client, DynamoServer, Exited, Gate, Server, Verdict,
 const NOT_ALLOWED: &str = "User: arn:aws:sts::123456789012:assumed-role/fleet/task is not authorized to perform: dynamodb:PutItem on \
     resource: arn:aws:dynamodb:eu-west-1:123456789012:table/test-temperature-readings because no identity-based policy allows the \
     dynamodb:PutItem action";
-const UNKNOWN: &str = "The security token included in the request is invalid.";
+/// AWS repeats what was signed.
+const REJECTED: &str = "The request signature we calculated does not match the signature you provided. The Canonical String \
+    for this request should have been 'x-amz-security-token:THE-TOKEN-OF-A-SESSION'";
 
 struct Scene {
     dynamo: DynamoServer,
@@ -122,7 +124,7 @@ async fn rejected_credentials_make_few_requests_and_few_lines() {
         let scene = Scene::new().await;
         let server = scene.server();
         server.client().store(lines("a", 10)).await;
-        scene.gate.set(move |_| Verdict::refuse(code, UNKNOWN));
+        scene.gate.set(move |_| Verdict::refuse(code, REJECTED));
         let before = scene.gate.counts();
         let until = Instant::now() + Duration::from_secs(8);
         let clients = (0..5).map(|number| {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use fieldstation::readings::dynamodb::{DynamoOptions, DynamoStore};
 use fieldstation::readings::{
     BatchBuilder, Point, ReadingStore, RecordMode, Temperature, Timestamp,
@@ -241,6 +242,10 @@ async fn what_shows_of_another_programs_writes_is_as_documented() {
     // except sensors that are in no statistics.
     assert!(!export.contains("\"z\""), "{export}");
     client.get("/api/sensors/z").await.with_status(404);
+    let unknown = client.stats("?sensorId=z&from=2026-11-20T13:00:00Z").await;
+    assert_eq!(unknown, r#"{"Maximum":50,"Minimum":50,"Average":50}"#);
+    let series = client.get("/api/sensors/a/series?points=2").await.text();
+    assert!(series.contains("40") && !series.contains("30"), "{series}");
     // What is kept does not.
     assert_eq!(client.stats("?sensorId=a").await, statistics);
     assert_eq!(client.stats("").await, total);
@@ -255,6 +260,19 @@ async fn what_shows_of_another_programs_writes_is_as_documented() {
         again.text()
     );
     assert_eq!(client.stats("?sensorId=a").await, statistics);
+    // With another temperature it moves the sums by the difference, and is not counted.
+    client
+        .store(reading("a", "2026-11-20T13:00:03Z", "31"))
+        .await;
+    assert_eq!(
+        client.stats("?sensorId=a").await,
+        r#"{"Maximum":31,"Minimum":0,"Average":1.3333333333333333}"#
+    );
+    let nothing = AttributeValue::Bool(true);
+    put(&direct, &table, "b", "2026-11-20T13:00:00", nothing).await;
+    let page = client.get("/api/sensors/b/readings").await;
+    page.problem(500, "damaged");
+    client.get("/api/sensors/b").await.with_status(200);
     // The first look is a few seconds after the start.
     let started = Instant::now();
     loop {
