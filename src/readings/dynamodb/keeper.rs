@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::client::{Tables, is_away, no_answer};
 use super::connection::Connection;
 use super::location::DynamoOptions;
-use super::probe::probe;
+use super::probe;
 use super::slots::{self, Slot};
 use super::standing::{Phase, Side, Standing};
 use super::tables;
@@ -21,6 +21,7 @@ use crate::error::{StoreError, StoreErrorKind};
 /// How often it looks whether there is something to do.
 const TICK: Duration = Duration::from_millis(200);
 /// How long one attempt at something may take.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(4);
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(2);
 /// How soon a slot is claimed again: the first time, and later.
@@ -113,7 +114,8 @@ impl Keeper {
             let location = &self.connection.location;
             tables::check(tables, location).await?;
             tables::begin(tables, location).await?;
-            probe(tables).await?;
+            probe::writes(tables).await?;
+            probe::reads(tables).await?;
             self.is_open = true;
         }
         let owner = match &self.owner {
@@ -184,7 +186,7 @@ impl Keeper {
             self.connection.renew().await;
         }
         let tables = self.connection.tables().impatient();
-        let claimed = timeout(PATIENCE, self.obtain(&tables)).await;
+        let claimed = timeout(CLAIM_PATIENCE, self.obtain(&tables)).await;
         let error = match claimed.unwrap_or_else(|_| Err(no_answer())) {
             Ok(slot) => {
                 match was_open {
@@ -223,11 +225,22 @@ impl Keeper {
             self.connection.renew().await;
         }
         let tables = self.connection.tables().impatient();
-        let probed = timeout(PATIENCE, probe(&tables)).await;
-        let probed = probed.unwrap_or_else(|_| Err(no_answer()));
-        let renewed = match probed {
-            Ok(()) => self.show_life(&tables).await,
-            Err(error) => Err(error),
+        let is_refused = self.standing.refusal().is_some();
+        let asked = async {
+            let writes = async || probe::writes(&tables).await.map_err(of(Side::Writes));
+            let reads = async || probe::reads(&tables).await.map_err(of(Side::Reads));
+            // What is known to be refused is asked for first, and the rest once that is allowed.
+            if is_refused {
+                writes().await?;
+                return reads().await;
+            }
+            reads().await?;
+            writes().await
+        };
+        let probed = timeout(PATIENCE, asked).await;
+        let renewed = match probed.unwrap_or_else(|_| Err((Side::Writes, no_answer()))) {
+            Ok(()) => self.show_life(&tables).await.map_err(of(Side::Writes)),
+            Err(failed) => Err(failed),
         };
         let now = Instant::now();
         let mut news = None;
@@ -243,7 +256,7 @@ impl Keeper {
                 self.standing.is_sound_again();
                 news = lost;
             }
-            Err(error) => self.standing.failed(Side::Writes, &error),
+            Err((side, error)) => self.standing.failed(side, &error),
         }
         self.probe_at = now + self.probe_pause;
         news
@@ -294,7 +307,7 @@ impl Keeper {
     async fn free_the_dead(&mut self, tables: &Tables) -> Result<(), StoreError> {
         let slots = slots::read_all(tables).await?;
         let now = Instant::now();
-        self.watch.note(&slots, now);
+        self.watch.note(&slots, self.lease, now);
         for (slot, beat) in self.watch.dead(self.lease, now) {
             let is_ours = self.held.as_ref().is_some_and(|held| held.slot == slot);
             if !is_ours && slots::release_dead(tables, &slot, &beat).await? {
@@ -317,6 +330,10 @@ impl Keeper {
             warn!(%error, "the slot could not be given back; others free it when they see no sign of life of its owner");
         }
     }
+}
+
+fn of(side: Side) -> impl Fn(StoreError) -> (Side, StoreError) {
+    move |error| (side, error)
 }
 
 /// Says where readings are, once.

@@ -95,8 +95,10 @@ impl DynamoStore {
     /// # Errors
     /// When DynamoDB has answered, and has something against it.
     pub async fn start(location: &Location, options: DynamoOptions) -> Result<Self, StoreError> {
-        let connection = Connection::open(location, options.credentials.as_ref()).await?;
-        let (connection, standing) = (Arc::new(connection), opening());
+        let connecting = Connection::open(location, options.credentials.as_ref());
+        let connection = timeout(OPEN_PATIENCE, connecting).await;
+        let connection = Arc::new(connection.unwrap_or_else(|_| Err(no_answer()))?);
+        let standing = opening();
         let mut keeper = Keeper::new(Arc::clone(&connection), Arc::clone(&standing), &options);
         let tables = connection.tables().impatient();
         let started = Instant::now();

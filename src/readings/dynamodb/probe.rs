@@ -15,22 +15,14 @@ use crate::error::StoreError;
 /// The partition that is asked for, in both tables. No sensor has such an id.
 const NOBODY: &str = "\t";
 
-/// Asks for everything once. The first request that fails ends it.
+/// Asks for everything that is read.
 ///
 /// # Errors
-/// What that request failed of.
-pub(super) async fn probe(tables: &Tables) -> Result<(), StoreError> {
-    write(tables).await?;
-    tables
-        .get_many(&tables.aggregation, vec![aggregate_key(NOBODY, NOBODY)])
-        .await?;
-    tables
-        .get_many(&tables.readings, vec![reading_key("put")])
-        .await?;
-    tables
-        .get(&tables.aggregation, aggregate_key(keys::TOTAL, keys::STATE))
-        .await?;
-    tables.all(&tables.cells(NOBODY, " ", "~")).await?;
+/// What the first request that fails has failed of.
+pub(super) async fn reads(tables: &Tables) -> Result<(), StoreError> {
+    let nobody = aggregate_key(NOBODY, NOBODY);
+    let state = aggregate_key(keys::TOTAL, keys::STATE);
+    let cells = tables.cells(NOBODY, " ", "~");
     let readings = Range {
         table: tables.readings.clone(),
         hash: ("sensor_id", NOBODY.to_owned()),
@@ -39,7 +31,13 @@ pub(super) async fn probe(tables: &Tables) -> Result<(), StoreError> {
         to: ":".to_owned(),
         backwards: false,
     };
-    tables.all(&readings).await?;
+    tables.all(&cells).await?;
+    tokio::try_join!(
+        tables.all(&readings),
+        tables.get(&tables.aggregation, state),
+        tables.get_many(&tables.aggregation, vec![nobody]),
+        tables.get_many(&tables.readings, vec![reading_key("put")]),
+    )?;
     Ok(())
 }
 
@@ -50,8 +48,12 @@ fn reading_key(time: &str) -> Item {
     ])
 }
 
-/// A transaction that is never committed. AWS looks at rights first, so that it is cancelled only where all of it is allowed.
-async fn write(tables: &Tables) -> Result<(), StoreError> {
+/// Asks for everything that is written, in a transaction that is never committed. AWS looks at rights first, so that it is
+/// cancelled only where all of it is allowed.
+///
+/// # Errors
+/// When it is not.
+pub(super) async fn writes(tables: &Tables) -> Result<(), StoreError> {
     const NEVER: &str = "attribute_exists(cell)";
     let failed = |error| internal("a question").with_source(error);
     let key = |cell: &str| aggregate_key(NOBODY, cell);

@@ -62,7 +62,7 @@ pub(super) async fn claim(
     watch: &mut Watch,
 ) -> Result<Slot, StoreError> {
     let slots = read_all(tables).await?;
-    watch.note(&slots, Instant::now());
+    watch.note(&slots, lease, Instant::now());
     let mut owned = 0;
     for index in 0..SLOTS_MAX {
         let name = keys::slot(index);

@@ -76,6 +76,7 @@ impl Beat {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     seen: HashMap<String, Seen>,
+    noted_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -87,9 +88,13 @@ struct Seen {
 }
 
 impl Watch {
-    /// Takes in how all slots are now.
-    pub(super) fn note(&mut self, slots: &[Item], now: Instant) {
+    /// Takes in how all slots are now. Whoever did not look for a while has not watched: what was seen before tells nothing then.
+    pub(super) fn note(&mut self, slots: &[Item], lease: Duration, now: Instant) {
         let mut before = std::mem::take(&mut self.seen);
+        let noted_at = self.noted_at.replace(now);
+        if noted_at.is_some_and(|at| now - at > lease / 2) {
+            before.values_mut().for_each(|seen| seen.since = now);
+        }
         for item in slots {
             let (Some(name), Some(beat)) = (get_text(item, "cell"), Beat::from_item(item)) else {
                 continue;
@@ -163,7 +168,7 @@ mod tests {
                 slot("r002", "c", u64::MAX, 3),
                 slot("r003", "d", 0, 0),
             ];
-            watch.note(&slots, now);
+            watch.note(&slots, LEASE, now);
             let dead = |name| watch.is_dead(name, LEASE, now);
             assert!(!dead("r000") && !dead("r001") && !dead("r003"), "{seconds}");
             assert_eq!(dead("r002"), seconds > 37, "{seconds}");
@@ -173,7 +178,25 @@ mod tests {
         let dead: Vec<_> = watch.dead(LEASE, now).into_iter().map(|it| it.0).collect();
         assert_eq!(dead, ["r002"]);
         // Somebody took it.
-        watch.note(&[slot("r002", "e", u64::MAX, 3)], now);
+        watch.note(&[slot("r002", "e", u64::MAX, 3)], LEASE, now);
         assert!(!watch.is_dead("r002", LEASE, now));
+    }
+
+    #[test]
+    fn nobody_is_dead_because_nobody_looked() {
+        let begin = Instant::now();
+        let mut watch = Watch::default();
+        let slots = [slot("r000", "a", 1, 1)];
+        watch.note(&slots, LEASE, begin);
+        // DynamoDB was away for all.
+        for seconds in (600..660).step_by(5) {
+            let now = begin + Duration::from_secs(seconds);
+            watch.note(&slots, LEASE, now);
+            assert_eq!(
+                watch.is_dead("r000", LEASE, now),
+                seconds > 637,
+                "{seconds}"
+            );
+        }
     }
 }
