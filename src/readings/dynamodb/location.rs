@@ -47,8 +47,10 @@ pub struct DynamoOptions {
     pub queue_readings_max: usize,
     /// How many transactions may be in flight at a time, 1 to 4.
     pub transactions_max: usize,
-    /// How long the slot of a replica that no longer answers stays its own.
+    /// How long the slot of a replica that shows no sign of life stays its own, at least.
     pub lease: Duration,
+    /// How often a sensor or two are looked at, whether their statistics follow their readings.
+    pub drift_pause: Duration,
 }
 
 impl Default for DynamoOptions {
@@ -60,6 +62,7 @@ impl Default for DynamoOptions {
             queue_readings_max: 1_000_000,
             transactions_max: 4,
             lease: Duration::from_secs(30),
+            drift_pause: Duration::from_secs(60),
         }
     }
 }
