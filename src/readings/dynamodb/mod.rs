@@ -23,6 +23,7 @@ mod recount;
 mod scan;
 mod send;
 mod sensors;
+mod shape;
 mod slots;
 mod submission;
 mod tables;
@@ -44,7 +45,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 pub use location::{Credentials, DynamoOptions, Location};
-pub use recount::{RecountReport, recount};
+pub use recount::{Pass, Progress, RecountReport, recount};
 
 use self::client::Tables;
 use self::submission::Submission;
@@ -154,7 +155,7 @@ impl DynamoStore {
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>, StoreError> {
         let tables = Tables::connect(location, credentials).await;
-        tables::create(&tables).await
+        tables::create(&tables, location).await
     }
 
     /// Runs a read where the connections live.

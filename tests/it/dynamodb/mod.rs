@@ -61,7 +61,7 @@ pub fn options() -> DynamoOptions {
 
 /// Compares the aggregates with a recount of the table.
 pub async fn assert_sound(url: &str) -> RecountReport {
-    let report = recount(&location(url), Some(&credentials()), true, &|_| {})
+    let report = recount(&location(url), Some(&credentials()), true, &|_, _| {})
         .await
         .unwrap();
     assert_eq!(report.difference_count, 0, "{report:#?}");
