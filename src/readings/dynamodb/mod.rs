@@ -16,6 +16,7 @@ mod keys;
 mod line;
 mod location;
 mod lookup;
+mod older;
 mod plan;
 mod points;
 mod reads;
@@ -45,6 +46,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 pub use location::{Credentials, DynamoOptions, Location};
+pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
 pub use recount::{Pass, Progress, RecountReport, recount};
 
 use self::client::Tables;

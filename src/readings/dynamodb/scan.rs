@@ -64,6 +64,11 @@ impl<'a> Segment<'a> {
         Ok(Some(items))
     }
 
+    /// Whether there is no further page.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
     async fn page(&self) -> Result<(Vec<Item>, Option<Item>), StoreError> {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(PAGE_TIMEOUT)

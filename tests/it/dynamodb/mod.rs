@@ -2,8 +2,10 @@
 
 mod backends;
 mod existing;
+mod older_data;
 mod outage;
 mod properties;
+mod recount;
 mod replicas;
 
 use fieldstation::readings::ReadingStore;

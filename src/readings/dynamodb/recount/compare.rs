@@ -11,7 +11,7 @@ use super::progress::{Meter, Pass, Progress};
 use super::{NAMED_MAX, RecountReport};
 use crate::error::StoreError;
 use crate::readings::dynamodb::client::Tables;
-use crate::readings::dynamodb::scan::{SEGMENTS, Segment, patiently};
+use crate::readings::dynamodb::scan::{SEGMENTS, Segment};
 use crate::readings::dynamodb::sensors::SensorCursor;
 use crate::readings::dynamodb::totals;
 use crate::readings::{SensorId, SensorSummary};
@@ -60,8 +60,8 @@ pub(super) async fn compare(
     tables: &Tables,
     progress: Progress<'_>,
 ) -> Result<RecountReport, StoreError> {
-    let stated = patiently(async || totals::stats(tables).await).await?;
-    let lanes = patiently(async || totals::lanes(tables).await).await?;
+    let stated = totals::stats(tables).await?;
+    let lanes = totals::lanes(tables).await?;
     let mut kept = BTreeMap::new();
     let mut cursor = SensorCursor::open(tables, None, 1_000);
     while let Some(view) = cursor.next().await? {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::readings::dynamodb::items::{Item, StoredReading, get_text};
 use crate::readings::dynamodb::keys;
+use crate::readings::dynamodb::older::shown;
 use crate::readings::dynamodb::scan::Attributes;
 use crate::readings::{SensorId, Temperature, Timestamp};
 
@@ -21,8 +22,6 @@ pub(super) const OF_A_READING: Attributes = Attributes::Only(&[
 
 /// How many faults are named.
 const NAMED_MAX: usize = 100;
-/// How much of a text is shown.
-const SHOWN_MAX: usize = 200;
 
 /// A reading as it lies in the table.
 #[derive(Debug)]
@@ -101,23 +100,6 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A text that may be of any length and hold anything, in one line.
-fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_MAX)
-        .flat_map(|c| {
-            let quoted = c.is_control().then(|| c.escape_debug());
-            let plain = quoted.is_none().then_some(c);
-            quoted.into_iter().flatten().chain(plain)
-        })
-        .collect();
-    if text.chars().nth(SHOWN_MAX).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 /// All that is wrong: how much, and the first of it in order of sensors and times.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
@@ -168,6 +150,6 @@ mod tests {
     #[test]
     fn what_is_shown_of_a_text_is_one_short_line() {
         assert_eq!(shown("é\n\u{7}'"), "é\\n\\u{7}'");
-        assert_eq!(shown(&"x".repeat(5_000)).chars().count(), SHOWN_MAX + 1);
+        assert_eq!(shown(&"x".repeat(5_000)).chars().count(), 201);
     }
 }

@@ -53,18 +53,24 @@ async fn respell_segment(
 ) -> Result<Moved, StoreError> {
     let mut pages = Segment::open(tables, &tables.readings, number, Attributes::All);
     let mut moved = Moved::default();
+    // A page begins after the last item of the page before, and not every server finds its place when that item has gone. So it goes
+    // with the next page.
+    let mut held = None;
     while let Some(items) = pages.next().await? {
-        let mut seen = 0;
+        let seen = items.len();
         let mut load = Load::default();
         let mut under_way = FuturesUnordered::new();
+        let last = held.take();
+        let mut steps = Vec::with_capacity(seen);
         for item in items {
-            seen += 1;
             let entry = Entry::read(&item).map_err(|fault| changed(&fault.to_string()))?;
-            if entry.is_canonical() {
-                continue;
-            }
-            let to = keys::moment(entry.timestamp);
-            let step = Move::new(entry.sensor.to_string(), entry.when, to, item);
+            let to = (!entry.is_canonical()).then(|| keys::moment(entry.timestamp));
+            steps.push(to.map(|to| Move::new(entry.sensor.to_string(), entry.when, to, item)));
+        }
+        if !pages.is_done() {
+            held = steps.pop().flatten();
+        }
+        for step in last.into_iter().chain(steps.into_iter().flatten()) {
             if !load.has_room_for(&step) {
                 under_way.push(send(tables, way, std::mem::take(&mut load)));
             }
@@ -76,6 +82,10 @@ async fn respell_segment(
             moved.merge(&done?);
         }
         meter.add(seen);
+    }
+    // The last page may have been empty, and yet not known to be the last.
+    if let Some(step) = held {
+        moved.merge(&move_all(tables, vec![step]).await?);
     }
     Ok(moved)
 }
