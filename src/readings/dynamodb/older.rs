@@ -216,7 +216,7 @@ impl OlderTable {
                 let items = segment.next().await?;
                 Ok(items.map(|items| (items, segment)))
             })
-            .boxed()
+            .boxed_local()
         });
         let mut pages = stream::select_all(segments);
         while let Some(items) = pages.try_next().await? {

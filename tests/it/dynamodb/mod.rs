@@ -2,6 +2,7 @@
 
 mod backends;
 mod existing;
+mod migration;
 mod older_data;
 mod outage;
 mod properties;
