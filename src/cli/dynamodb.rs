@@ -148,7 +148,11 @@ fn as_text(report: &RecountReport, check: bool, seconds: f64) -> String {
     let stats = &report.stats;
     let mut text = format!(
         "{} in {seconds:.1} s\n  sensors  {}\n  readings {}\n  maximum  {}\n  minimum  {}\n  average  {}\n",
-        if report.fault_count > 0 && !check { "Read" } else { "Counted" },
+        if report.fault_count > 0 && !check {
+            "Read"
+        } else {
+            "Counted"
+        },
         HumanCount(report.sensors),
         HumanCount(stats.count()),
         shown(stats.maximum().map(|it| it.to_string())),

@@ -232,10 +232,7 @@ async fn record(
     }
     let mut attempt = 0;
     loop {
-        match target
-            .record(batch.clone(), RecordMode::AllOrNothing)
-            .await
-        {
+        match target.record(batch.clone(), RecordMode::AllOrNothing).await {
             Ok(recorded) => {
                 outcome.recorded += recorded.recorded;
                 outcome.unchanged += recorded.unchanged;

@@ -104,7 +104,8 @@ fn run_older(
     _data: &Path,
     _dry_run: bool,
 ) -> Option<Result<(), Failure>> {
-    let error = anyhow!("{from}: this binary was built without the feature `cloud`, which it takes");
+    let error =
+        anyhow!("{from}: this binary was built without the feature `cloud`, which it takes");
     Some(Err(Failure::new(FailureKind::Configuration, error)))
 }
 
@@ -239,15 +240,11 @@ async fn conclude(
         text += &format!("  DIFFERENT: {sensor}\n");
     }
     let all_there = tally.different_count == 0;
-    let same = all_there
-        && tally.extra == 0
-        && of_source == of_target
-        && target_sensors == tally.sensors;
+    let same =
+        all_there && tally.extra == 0 && of_source == of_target && target_sensors == tally.sensors;
     text += match (same, all_there) {
         (true, _) => "The same on both sides, reading by reading.\n",
-        (false, true) => {
-            "All that was copied is the same; the other side holds more than that.\n"
-        }
+        (false, true) => "All that was copied is the same; the other side holds more than that.\n",
         (false, false) => "Different: was something written meanwhile? Run it again.\n",
     };
     standard_output::print(&text)?;

@@ -326,7 +326,8 @@ impl Sorted {
     /// Sensors after one, in order of their ids, at most `limit`.
     pub(super) fn sensors(&self, after: Option<&SensorId>, limit: usize) -> Vec<SensorSummary> {
         let begin = after.map_or(0, |after| {
-            self.sensors.partition_point(|it| it.summary.sensor <= *after)
+            self.sensors
+                .partition_point(|it| it.summary.sensor <= *after)
         });
         let found = self.sensors[begin..].iter().take(limit);
         found.map(|it| it.summary.clone()).collect()
@@ -470,7 +471,9 @@ mod tests {
             sorter.push(&id, point(5, degrees).unwrap(), text).unwrap();
         }
         let mut doubles = Vec::new();
-        let sorted = sorter.finish(|double| doubles.push((double.kept, double.text))).unwrap();
+        let sorted = sorter
+            .finish(|double| doubles.push((double.kept, double.text)))
+            .unwrap();
         let said = |kept: &str, text: &str| (kept.to_owned(), text.to_owned());
         assert_eq!(doubles, [said("a", "b"), said("a", "c")]);
         assert_eq!(sorted.stats().count(), 1);

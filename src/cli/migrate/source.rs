@@ -90,6 +90,9 @@ pub(super) async fn points_of(
 
 /// The disk that readings are put in order on has failed.
 pub(super) fn disk(error: std::io::Error) -> StoreError {
-    let message = format!("readings cannot be put in order on the disk: {error}");
-    StoreError::new(StoreErrorKind::Internal, message)
+    StoreError::new(
+        StoreErrorKind::Internal,
+        "readings cannot be put in order on the disk",
+    )
+    .with_source(error)
 }

@@ -88,9 +88,7 @@ impl Location {
         let wrong = |why: String| {
             StoreError::new(
                 StoreErrorKind::Unsupported,
-                format!(
-                    "{why}; write {form}?region=…&endpoint=…, the last two if they are needed"
-                ),
+                format!("{why}; write {form}?region=…&endpoint=…, the last two if they are needed"),
             )
         };
         let rest = url.rest();

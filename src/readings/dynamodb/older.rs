@@ -259,18 +259,28 @@ impl OlderTable {
         let wrong = |why: String| NotTaken { key: key(), why };
         let name = decimal_or_text(item, of_sensor)
             .ok_or_else(|| wrong(format!("has no {of_sensor} that is a text")))?;
-        let sensor = SensorId::new(name)
-            .map_err(|error| wrong(format!("has the {of_sensor} `{}`, which {error}", shown(name))))?;
+        let sensor = SensorId::new(name).map_err(|error| {
+            wrong(format!(
+                "has the {of_sensor} `{}`, which {error}",
+                shown(name)
+            ))
+        })?;
         if sensor.as_str() != name {
             let why = "has white space around it, which sensors cannot have";
-            return Err(wrong(format!("has the {of_sensor} `{}`, which {why}", shown(name))));
+            return Err(wrong(format!(
+                "has the {of_sensor} `{}`, which {why}",
+                shown(name)
+            )));
         }
         let timestamp: Timestamp = text
             .trim()
             .parse()
             .map_err(|error| wrong(format!("has a {of_time} that {error}")))?;
-        let degrees = decimal_or_text(item, of_temperature)
-            .ok_or_else(|| wrong(format!("has no {of_temperature} that is a number or a text")))?;
+        let degrees = decimal_or_text(item, of_temperature).ok_or_else(|| {
+            wrong(format!(
+                "has no {of_temperature} that is a number or a text"
+            ))
+        })?;
         let temperature: Temperature = degrees.trim().parse().map_err(|error| {
             wrong(format!(
                 "has the {of_temperature} `{}`, which {error}",

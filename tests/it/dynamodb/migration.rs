@@ -239,6 +239,14 @@ async fn assert_moved_to(url: &str, directory: &Arc<TempDir>, truth: &Truth) {
     }
 }
 
+/// A number as it is shown.
+fn grouped(number: u64) -> String {
+    match number / 1_000 {
+        0 => number.to_string(),
+        thousands => format!("{},{:03}", grouped(thousands), number % 1_000),
+    }
+}
+
 /// Into tables of this program and into a data directory, each twice.
 async fn move_everywhere(older: &Older, directory: &Arc<TempDir>) {
     let before = everything(&older.client, &older.table).await;
@@ -246,8 +254,11 @@ async fn move_everywhere(older: &Older, directory: &Arc<TempDir>) {
         let output = migrate(directory.path(), &older.url(), &to, &[], 0);
         assert!(output.contains("not taken  0"), "{output}");
         assert!(output.contains("The same on both sides"), "{output}");
-        let repeated = older.repeated;
-        assert!(output.contains(&format!("repeated   {repeated}")), "{output}");
+        let repeated = grouped(older.repeated);
+        assert!(
+            output.contains(&format!("repeated   {repeated}\n")),
+            "{output}"
+        );
         assert_moved_to(&to, directory, &older.truth).await;
         let output = migrate(directory.path(), &older.url(), &to, &[], 0);
         assert!(output.contains("recorded   0\n"), "{output}");
@@ -284,7 +295,10 @@ async fn a_prefix_with_tables_of_an_older_program_is_read_as_such() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let from = older.dynamo.url();
     let output = migrate(directory.path(), &from, "sqlite:", &[], 0);
-    assert!(output.contains("was never counted by this program"), "{output}");
+    assert!(
+        output.contains("was never counted by this program"),
+        "{output}"
+    );
     assert_moved_to("sqlite:", &directory, &older.truth).await;
     // Never onto itself.
     let output = migrate(directory.path(), &older.url(), &from, &[], 2);
@@ -303,9 +317,14 @@ async fn the_aggregation_table_of_an_older_program_is_said_to_be_in_the_way() {
                 format!("the DynamoDB table {aggregation} is of an older program"),
                 "Nothing in it is needed".to_owned(),
                 format!("aws dynamodb delete-table --table-name {aggregation}"),
-                format!("fieldstation dynamodb create-tables --readings '{url}'").replace("://127", "%3A%2F%2F127").replace("127.0.0.1:", "127.0.0.1%3A"),
+                format!("fieldstation dynamodb create-tables --readings '{url}'")
+                    .replace("://127", "%3A%2F%2F127")
+                    .replace("127.0.0.1:", "127.0.0.1%3A"),
                 "fieldstation dynamodb recount --readings".to_owned(),
-                format!("fieldstation migrate --from 'dynamodb-table://{}?", older.table),
+                format!(
+                    "fieldstation migrate --from 'dynamodb-table://{}?",
+                    older.table
+                ),
             ] {
                 assert!(output.contains(&words), "{words}: {output}");
             }
@@ -353,7 +372,9 @@ async fn what_cannot_be_taken_is_named_and_everything_else_is_taken() {
             "`a` at `yesterday` has a timestamp that is not a time",
             "`a` at `2021-11-26 18:10:00` has the temperature `1000001`, which is outside",
             "`a` at `2021-11-26 18:11:00` has the temperature `warm`, which is not a number",
-            &format!("`{long}` at `2021-11-26 18:10:00` has the sensor_id `{long}`, which is longer"),
+            &format!(
+                "`{long}` at `2021-11-26 18:10:00` has the sensor_id `{long}`, which is longer"
+            ),
             "`b\\n` at `2021-11-26 18:10:00` has the sensor_id `b\\n`, which has white space",
             "` b` at `2021-11-26 18:10:00` has the sensor_id ` b`, which has white space",
             "`double` at `2021-11-26T20:10:00+02:00` has the temperature 6, but the same moment is there as \
@@ -407,11 +428,18 @@ async fn a_table_of_neither_layout_is_refused_with_those_that_are_known() {
         format!("dynamodb-table://{table}?region=eu-west-1&endpoint=http://{address}")
     };
     let output = migrate(directory.path(), &url("other"), "sqlite:", &[], 2);
-    for words in ["other has the key id (HASH, S)", "sensor_id", "the hash key time alone"] {
+    for words in [
+        "other has the key id (HASH, S)",
+        "sensor_id",
+        "the hash key time alone",
+    ] {
         assert!(output.contains(words), "{words}: {output}");
     }
     let output = migrate(directory.path(), &url("nothing"), "sqlite:", &[], 3);
-    assert!(output.contains("there is no DynamoDB table nothing"), "{output}");
+    assert!(
+        output.contains("there is no DynamoDB table nothing"),
+        "{output}"
+    );
     let output = migrate(directory.path(), "sqlite:", &url("other"), &[], 2);
     assert!(output.contains("read only"), "{output}");
 }

@@ -131,14 +131,23 @@ pub fn other_attributes(random: &mut Random, bytes_max: u64) -> Item {
     if random.one_in(2) {
         let bytes: Vec<u8> = (0..random.below(40)).map(|n| n as u8).collect();
         let map = HashMap::from([
-            ("list".to_owned(), AttributeValue::L(vec![text("a"), AttributeValue::Null(true)])),
+            (
+                "list".to_owned(),
+                AttributeValue::L(vec![text("a"), AttributeValue::Null(true)]),
+            ),
             ("flag".to_owned(), AttributeValue::Bool(true)),
         ]);
         item.extend([
             ("blob".to_owned(), AttributeValue::B(Blob::new(bytes))),
-            ("precise".to_owned(), number("0.12345678901234567890123456789012345678")),
+            (
+                "precise".to_owned(),
+                number("0.12345678901234567890123456789012345678"),
+            ),
             ("map".to_owned(), AttributeValue::M(map)),
-            ("set".to_owned(), AttributeValue::Ss(vec!["x".to_owned(), "y".to_owned()])),
+            (
+                "set".to_owned(),
+                AttributeValue::Ss(vec!["x".to_owned(), "y".to_owned()]),
+            ),
             // Names that this program uses for itself elsewhere.
             ("owner".to_owned(), text("Ann")),
         ]);

@@ -87,7 +87,11 @@ fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, 
         if naive.0.contains_key(&(sensor.to_owned(), micros)) {
             continue;
         }
-        let degrees = format!("{}.{}", random.below(60) as i64 - 20, random.below(1_000_000));
+        let degrees = format!(
+            "{}.{}",
+            random.below(60) as i64 - 20,
+            random.below(1_000_000)
+        );
         let attributes = other_attributes(random, bytes_max);
         let mut whole = item(sensor, &spell(random, micros), number(&degrees));
         whole.extend(attributes.clone());
@@ -97,10 +101,16 @@ fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, 
             if random.one_in(2) {
                 again.extend(attributes.clone());
             }
-            let key = (sensor.to_owned(), again["timestamp"].as_s().unwrap().clone());
+            let key = (
+                sensor.to_owned(),
+                again["timestamp"].as_s().unwrap().clone(),
+            );
             items.insert(key, again);
         }
-        let key = (sensor.to_owned(), whole["timestamp"].as_s().unwrap().clone());
+        let key = (
+            sensor.to_owned(),
+            whole["timestamp"].as_s().unwrap().clone(),
+        );
         items.insert(key, whole.clone());
         let value = (degrees.parse().unwrap(), {
             let mut attributes = attributes;
@@ -133,7 +143,9 @@ fn as_stored(naive: &mut Naive, stored: &[Item]) {
 async fn every_reading_is_counted_once_and_keeps_all_it_holds() {
     let first = setting("FIELDSTATION_RECOUNT_SEED").unwrap_or_else(Random::any_seed);
     for seed in first..first + setting("FIELDSTATION_RECOUNT_RUNS").unwrap_or(3) {
-        println!("FIELDSTATION_RECOUNT_SEED={seed} FIELDSTATION_RECOUNT_RUNS=1 does the same again");
+        println!(
+            "FIELDSTATION_RECOUNT_SEED={seed} FIELDSTATION_RECOUNT_RUNS=1 does the same again"
+        );
         for kind in KINDS {
             let mut random = Random::new(seed);
             let (dynamo, client, table) = tables(kind).await;
@@ -240,7 +252,11 @@ async fn everything_that_cannot_be_counted_is_named_and_nothing_is_closed() {
         assert_eq!(after, before);
         let checked = run(directory.path(), &[&arguments[..], &["--check"]].concat());
         assert_eq!(checked.code, Some(1), "{}", checked.output);
-        assert!(checked.output.contains("`a` at `yesterday`"), "{}", checked.output);
+        assert!(
+            checked.output.contains("`a` at `yesterday`"),
+            "{}",
+            checked.output
+        );
     }
 }
 
@@ -252,7 +268,11 @@ async fn of_very_many_faults_the_first_hundred_are_named_and_all_are_counted() {
     let report = recounted(&dynamo).await;
     assert_eq!((report.fault_count, report.faults.len()), (1_234, 100));
     assert!(report.faults[0].contains("`s0000`"), "{}", report.faults[0]);
-    assert!(report.faults[99].contains("`s0099`"), "{}", report.faults[99]);
+    assert!(
+        report.faults[99].contains("`s0099`"),
+        "{}",
+        report.faults[99]
+    );
 }
 
 /// Does something once, when a recount has come to a pass, on another thread, and waits for it.
@@ -312,7 +332,12 @@ async fn a_server_that_writes_while_everything_is_read_is_counted_too() {
     let record = |n| batch([("s", BEGIN + n, 5_000_000)]);
     let recorded = store.record(record(0), RecordMode::AllOrNothing).await;
     recorded.unwrap();
-    fill(&direct, &table, vec![item("s", "2021-11-26 20:00:00+00:00", number("7"))]).await;
+    fill(
+        &direct,
+        &table,
+        vec![item("s", "2021-11-26 20:00:00+00:00", number("7"))],
+    )
+    .await;
     let late = record(1);
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let writing = async move {
@@ -405,6 +430,9 @@ async fn times_in_the_basic_form_and_without_leading_zeros_are_counted_and_rewri
         fill(&direct, &table, vec![with("2012-1-6 9:05:00", "2.5")]).await;
         let report = recounted(&dynamo).await;
         assert_eq!(report.fault_count, 1, "{report:#?}");
-        assert!(report.faults[0].contains("`2012-1-6 9:05:00`"), "{report:#?}");
+        assert!(
+            report.faults[0].contains("`2012-1-6 9:05:00`"),
+            "{report:#?}"
+        );
     }
 }

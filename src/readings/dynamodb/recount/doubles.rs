@@ -124,10 +124,13 @@ mod tests {
             ("firmware", text("1")),
         ]);
         let joined = join(&kept, &other).unwrap();
-        let mut expected = kept.clone();
+        let mut expected = kept;
         expected.insert("firmware".to_owned(), text("1"));
         assert_eq!(joined, expected);
         let third = item(&[("temperature", number("19")), ("firmware", text("2"))]);
-        assert_eq!(join(&joined, &third).unwrap_err(), ["firmware", "temperature"]);
+        assert_eq!(
+            join(&joined, &third).unwrap_err(),
+            ["firmware", "temperature"]
+        );
     }
 }

@@ -10,15 +10,8 @@ use crate::readings::dynamodb::scan::Attributes;
 use crate::readings::{SensorId, Temperature, Timestamp};
 
 /// What of an item tells the reading.
-pub(super) const OF_A_READING: Attributes = Attributes::Only(&[
-    "sensor_id",
-    "timestamp",
-    "temperature",
-    "w",
-    "n",
-    "p",
-    "pw",
-]);
+pub(super) const OF_A_READING: Attributes =
+    Attributes::Only(&["sensor_id", "timestamp", "temperature", "w", "n", "p", "pw"]);
 
 /// How many faults are named.
 const NAMED_MAX: usize = 100;

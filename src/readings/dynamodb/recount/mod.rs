@@ -78,7 +78,7 @@ pub async fn recount(
     let begun_at = closing::sequences(&tables).await?;
     let mut found = examine(&tables, &Meter::new(progress, Pass::Examine)).await?;
     if found.faults.count > 0 {
-        return Ok(refused(found));
+        return Ok(refused(&found));
     }
     let closed = closing::close(&tables).await?;
     if closing::sequences(&tables).await? != begun_at {
@@ -86,7 +86,7 @@ pub async fn recount(
         found = examine(&tables, &Meter::new(progress, Pass::Examine)).await?;
         if found.faults.count > 0 {
             closed.undo(&tables).await?;
-            return Ok(refused(found));
+            return Ok(refused(&found));
         }
     }
     let mut report = RecountReport::default();
@@ -106,7 +106,7 @@ pub async fn recount(
 }
 
 /// What there is to say when nothing is counted.
-fn refused(found: Examined) -> RecountReport {
+fn refused(found: &Examined) -> RecountReport {
     RecountReport {
         stats: found.whole.part.stats().unwrap_or_default(),
         sensors: found.whole.sensors,

@@ -82,7 +82,12 @@ mod tests {
 
     #[test]
     fn a_text_without_a_date_in_front_is_irregular() {
-        for text in ["20211126T181500", "2012-1-5 9:05:00", "x", "2021-13-01T00:00:00"] {
+        for text in [
+            "20211126T181500",
+            "2012-1-5 9:05:00",
+            "x",
+            "2021-13-01T00:00:00",
+        ] {
             assert!(!is_regular(text), "{text}");
         }
         assert!(is_regular("2021-11-26 18:10:00+00:00"));

@@ -53,7 +53,10 @@ pub(super) struct Move {
 impl Move {
     pub(super) fn new(sensor: String, from: String, to: String, item: Item) -> Self {
         // Once where it goes, once where it was.
-        let bytes = 2 * item.iter().map(|(name, it)| name.len() + size(it)).sum::<usize>();
+        let bytes = 2 * item
+            .iter()
+            .map(|(name, it)| name.len() + size(it))
+            .sum::<usize>();
         Self {
             sensor,
             from,
@@ -135,10 +138,7 @@ enum Attempt {
     Again(StoreError),
 }
 
-async fn attempt(
-    tables: &Tables,
-    items: Vec<TransactWriteItem>,
-) -> Result<Attempt, StoreError> {
+async fn attempt(tables: &Tables, items: Vec<TransactWriteItem>) -> Result<Attempt, StoreError> {
     let sent = tables
         .writer
         .transact_write_items()
