@@ -1,6 +1,11 @@
 //! `fieldstation migrate`: what a store holds, into another store.
 
+mod copying;
+#[cfg(feature = "cloud")]
+mod older;
 mod readings;
+mod sorted;
+mod source;
 
 use std::path::PathBuf;
 
@@ -14,7 +19,7 @@ use crate::backend_url::BackendUrl;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Where it is: sqlite: or dynamodb://PREFIX?region=…&endpoint=…
+    /// Where it is: sqlite:, dynamodb://PREFIX?region=…&endpoint=…, or dynamodb-table://TABLE?… of an older program
     #[arg(long, value_name = "URL")]
     from: BackendUrl,
 
@@ -30,32 +35,47 @@ pub(super) struct Arguments {
         default_value = "./fieldstation-data"
     )]
     data: PathBuf,
+
+    /// Only look: read everything, name all that cannot be taken, and copy nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 const EXAMPLES: &str = "\
 Copies sensor by sensor, and changes nothing where they come from. Broken off, it goes on when it is
-run again: sensors whose statistics are the same on both sides are passed over, readings that are
+run again: sensors whose readings are the same on both sides are passed over, readings that are
 there already change nothing. A reading that differs is replaced by the one that is copied. What
 only the other side has stays there.
 
-At the end the statistics of each copied sensor are compared, and those of the whole.
+At the end both sides are compared: each copied sensor reading by reading, and the whole.
+
+A table of an older program is one with the hash key sensor_id and the range key timestamp, or with
+the hash key time alone. It is only read. Items that are no readings, and a second reading of the
+same moment with another temperature, are named and counted; everything else is taken. It is put in
+order in the folder for temporary files (TMPDIR), where a reading takes about 70 bytes meanwhile.
 
 Examples:
   fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
   fieldstation migrate --from 'dynamodb://fleet?region=eu-west-1' --to sqlite: --data ./copy
+  fieldstation migrate --from 'dynamodb-table://TemperatureData?region=eu-west-1' --to 'dynamodb://fleet?region=eu-west-1' --dry-run
 
-Exit codes: 0 the same on both sides; 1 different, or not all of it could be copied; 2 bad usage; 3 a
+Exit codes: 0 the same on both sides; 1 different, or not all of it could be taken; 2 bad usage; 3 a
 side cannot be opened.";
 
 /// Copies, compares, and prints the result.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { from, to, data } = arguments;
+    let Arguments {
+        from,
+        to,
+        data,
+        dry_run,
+    } = arguments;
     if from == to {
         let error = anyhow!("--from and --to are the same: {from}");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
     match Contents::of(from, to) {
-        Contents::Readings => readings::run(from, to, data),
+        Contents::Readings => readings::run(from, to, data, *dry_run),
     }
 }
 

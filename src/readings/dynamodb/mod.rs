@@ -22,6 +22,7 @@ mod keys;
 mod line;
 mod location;
 mod lookup;
+mod older;
 mod opening;
 mod plan;
 mod points;
@@ -31,6 +32,7 @@ mod recount;
 mod scan;
 mod send;
 mod sensors;
+mod shape;
 mod slots;
 mod standing;
 mod submission;
@@ -54,8 +56,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 pub use location::{Credentials, DynamoOptions, Location};
+pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
 pub use opening::WhenAway;
-pub use recount::{RecountReport, recount};
+pub use recount::{Pass, Progress, RecountReport, recount};
 
 use self::client::{Tables, no_answer};
 use self::connection::Connection;
@@ -105,7 +108,7 @@ impl DynamoStore {
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>, StoreError> {
         let tables = Tables::connect(location, credentials).await;
-        tables::create(&tables).await
+        tables::create(&tables, location).await
     }
 
     /// Runs a read where the connections live.

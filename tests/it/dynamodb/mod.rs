@@ -6,8 +6,11 @@ mod clocks;
 mod denied;
 mod drift;
 mod existing;
+mod migration;
+mod older_data;
 mod outage;
 mod properties;
+mod recount;
 mod replicas;
 
 use std::time::{Duration, Instant};
@@ -67,7 +70,7 @@ pub fn options() -> DynamoOptions {
 
 /// Compares the aggregates with a recount of the table.
 pub async fn assert_sound(url: &str) -> RecountReport {
-    let report = recount(&location(url), Some(&credentials()), true, &|_| {})
+    let report = recount(&location(url), Some(&credentials()), true, &|_, _| {})
         .await
         .unwrap();
     assert_eq!(report.difference_count, 0, "{report:#?}");
