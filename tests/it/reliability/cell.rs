@@ -18,7 +18,7 @@ const REST: Duration = Duration::from_millis(20);
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// What the machine may add to a promise: it runs other tests at the same time, and the server is not optimized.
 const SLACK: Duration = Duration::from_secs(1);
-const LOG_LINES_MAX: usize = 5;
+pub const LOG_LINES_MAX: usize = 5;
 
 /// Something that goes wrong, and how it is made.
 pub struct Trouble<'a> {
@@ -197,10 +197,13 @@ impl<'a> Scene<'a> {
     fn judge(&self, what: &str, answer: &Answer, time: Duration, trouble: &Trouble<'_>) {
         let is_cut_off = answer.status == 0;
         if !matches!(answer.status, 200 | 503) && !is_cut_off {
-            let text = answer.text();
+            // Without what is of one request only.
+            let problem: serde_json::Value =
+                serde_json::from_str(&answer.text()).unwrap_or_default();
+            let (status, detail) = (answer.status, &problem["detail"]);
             self.report(
                 trouble.name,
-                format!("a {what} is answered {}: {text}", answer.status),
+                format!("a {what} is answered {status}: {detail}"),
             );
         }
         if answer.status == 503 && answer.header("retry-after").is_none() {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-use super::cell::{Measured, Seen};
+use super::cell::{LOG_LINES_MAX, Measured, Seen};
 
 const PAGE: &str = "docs/reliability.md";
 
@@ -68,7 +68,7 @@ fn rows(measured: &[Measured]) -> String {
             seen(&row.reads),
             row.health,
             row.ready,
-            row.log_lines,
+            log_lines(row.log_lines),
             seconds(row.recovery),
         );
     }
@@ -90,6 +90,15 @@ fn seen(seen: &Seen) -> String {
         statuses.join(" or "),
         seconds(seen.time_max)
     )
+}
+
+/// Few are as good as one.
+fn log_lines(count: usize) -> String {
+    match count {
+        0 => "none".to_owned(),
+        1..=LOG_LINES_MAX => format!("up to {LOG_LINES_MAX}"),
+        more => more.to_string(),
+    }
 }
 
 fn seconds(time: Duration) -> String {
