@@ -45,6 +45,8 @@ impl Cause {
             // Cancelled, by the time limit; a lock not given in time; a deadlock.
             "57014" | "55P03" | "40P01" => Self::TooSlow,
             "53100" => Self::Full,
+            // The database takes no connections at the moment (`ALLOW_CONNECTIONS false`).
+            "55000" => Self::Away,
             // Not allowed, no such database, a password that is wrong.
             "42501" | "3D000" => Self::Refused,
             _ => match code.get(..2) {
@@ -118,6 +120,7 @@ mod tests {
             ("57P03", Cause::Away),
             ("57P01", Cause::Away),
             ("53300", Cause::Away),
+            ("55000", Cause::Away),
             ("08006", Cause::Away),
             ("53100", Cause::Full),
             ("28P01", Cause::Refused),
