@@ -1,6 +1,7 @@
 //! `fieldstation migrate`: what a store holds, into another store.
 
 mod readings;
+mod todos;
 
 use std::path::PathBuf;
 
@@ -14,7 +15,8 @@ use crate::backend_url::BackendUrl;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Where it is: sqlite: or dynamodb://PREFIX?region=…&endpoint=…
+    /// Where it is: sqlite:, dynamodb://PREFIX?region=…&endpoint=…, postgres://USER:PASSWORD@HOST/DATABASE?schema=NAME, or manifest:
+    /// for the database of manifest.json
     #[arg(long, value_name = "URL")]
     from: BackendUrl,
 
@@ -40,9 +42,15 @@ only the other side has stays there.
 
 At the end the statistics of each copied sensor are compared, and those of the whole.
 
+Where one side is PostgreSQL it is todos that are copied: those of a server, or those of the older todo app, whose
+table is found by its columns. They keep their ids and numbers. What was changed or removed on the new side since
+it was copied is left as it is there, and named. At the end each todo is compared.
+
 Examples:
   fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
   fieldstation migrate --from 'dynamodb://fleet?region=eu-west-1' --to sqlite: --data ./copy
+  fieldstation migrate --from 'postgres://ann@db/old' --to 'postgres://ann@db/old?schema=fieldstation'
+  fieldstation migrate --from sqlite: --to manifest: --data /srv/fieldstation
 
 Exit codes: 0 the same on both sides; 1 different, or not all of it could be copied; 2 bad usage; 3 a
 side cannot be opened.";
@@ -50,22 +58,30 @@ side cannot be opened.";
 /// Copies, compares, and prints the result.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { from, to, data } = arguments;
-    if from == to {
+    // One file says both where the older app's todos are and where the server keeps its own.
+    if from == to && from.scheme() != "manifest" {
         let error = anyhow!("--from and --to are the same: {from}");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
     match Contents::of(from, to) {
         Contents::Readings => readings::run(from, to, data),
+        Contents::Todos => todos::run(from, to, data),
     }
 }
 
 /// What is copied: the two schemes tell, since only readings are in DynamoDB, only todos in PostgreSQL, and so on.
 enum Contents {
     Readings,
+    Todos,
 }
 
 impl Contents {
-    fn of(_from: &BackendUrl, _to: &BackendUrl) -> Self {
+    fn of(from: &BackendUrl, to: &BackendUrl) -> Self {
+        let either =
+            |schemes: &[&str]| schemes.contains(&from.scheme()) || schemes.contains(&to.scheme());
+        if either(&["postgres", "postgresql", "manifest"]) {
+            return Self::Todos;
+        }
         Self::Readings
     }
 }

@@ -15,6 +15,7 @@ mod greeting_redis;
 mod health;
 mod limits;
 mod media_types;
+mod older_todos;
 mod openapi;
 mod pages;
 mod rejections;

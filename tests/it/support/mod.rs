@@ -11,6 +11,8 @@ mod faults;
 mod file_place;
 mod files;
 #[cfg(feature = "cloud")]
+mod pgbouncer;
+#[cfg(feature = "cloud")]
 mod port;
 #[cfg(feature = "cloud")]
 mod postgres;
@@ -37,6 +39,8 @@ pub use faults::{Fault, FaultProxy};
 pub use file_place::S3Place;
 pub use file_place::{FilePlace, FolderPlace, more_in_pieces, settles_at};
 pub use files::{FileBackend, FolderBackend};
+#[cfg(feature = "cloud")]
+pub use pgbouncer::PgBouncer;
 #[cfg(feature = "cloud")]
 pub use postgres::Database;
 pub use random::{Random, setting};
