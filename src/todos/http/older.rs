@@ -225,7 +225,14 @@ fn json(body: Body) -> Response {
 /// `{"res":[…],"status":200,"msg":…,"number_of_todos":n}`, in the order of the numbers, a page in memory at a time.
 async fn all(store: Arc<dyn TodoStore>) -> Result<Response, Problem> {
     let first = store.by_number(i64::MIN, PAGE_TODOS).await?;
-    Ok(json(Body::from_stream(pieces(store, first))))
+    let mut listing = Listing {
+        store,
+        count: 0,
+        ready: VecDeque::new(),
+        next: None,
+    };
+    listing.take(&first);
+    Ok(json(Body::from_stream(pieces(listing))))
 }
 
 /// How far a list has come.
@@ -237,14 +244,7 @@ struct Listing {
     next: Option<i64>,
 }
 
-fn pieces(store: Arc<dyn TodoStore>, first: NumberedPage) -> impl Stream<Item = io::Result<Bytes>> {
-    let mut listing = Listing {
-        store,
-        count: 0,
-        ready: VecDeque::new(),
-        next: None,
-    };
-    listing.take(&first);
+fn pieces(listing: Listing) -> impl Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(listing, async |mut listing| {
         if listing.ready.is_empty()
             && let Some(from) = listing.next.take()

@@ -5,6 +5,7 @@
 
 mod older;
 mod source;
+mod texts;
 
 pub use older::{Note, OlderRow, OlderTodo};
 pub(super) use source::HeldStore;

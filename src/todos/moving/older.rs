@@ -4,11 +4,9 @@
 use sha2::{Digest, Sha256};
 
 use super::Arrival;
+use super::texts::{decode, known, part_title, parts, shortened, written};
 use crate::timestamp::Timestamp;
-use crate::todos::{
-    DESCRIPTION_CHARACTERS_MAX, Description, Status, TITLE_CHARACTERS_MAX, Title, Todo, TodoId,
-    free_status,
-};
+use crate::todos::{Status, Title, Todo, TodoId, free_status};
 
 /// What stands for a title where there is none.
 const NO_TITLE: &str = "(no title)";
@@ -155,27 +153,6 @@ fn separate(text: &mut String, by: &str) {
     }
 }
 
-/// Bytes as text, and whether they are UTF-8.
-fn decode(bytes: &[u8]) -> (String, bool) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), true),
-        Err(_) => (bytes.iter().copied().map(char::from).collect(), false),
-    }
-}
-
-/// A text with its control characters made visible, as descriptions may hold them.
-fn written(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && !matches!(c, '\t' | '\n' | '\r') {
-            out.push_str(&format!("\\x{:02x}", u32::from(c)));
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// The title, and whether the description has to hold what it was.
 fn title(whole: &str, notes: &mut Vec<Note>) -> (Title, bool) {
     let without_controls: String = whole
@@ -200,57 +177,6 @@ fn title(whole: &str, notes: &mut Vec<Note>) -> (Title, bool) {
     (title, true)
 }
 
-/// As much of a text as a title holds; three dots say that there is more.
-fn shortened(text: &str) -> String {
-    cut(text, TITLE_CHARACTERS_MAX)
-}
-
-fn cut(text: &str, characters_max: usize) -> String {
-    if text.chars().count() <= characters_max {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(characters_max - 1).collect();
-    short.truncate(short.trim_end().len());
-    short.push('…');
-    short
-}
-
-/// The title of a todo that a description goes on in.
-fn part_title(title: &Title, part: u32) -> Title {
-    if part == 1 {
-        return title.clone();
-    }
-    let number = format!(" ({part})");
-    let room = TITLE_CHARACTERS_MAX - number.chars().count();
-    known(&(cut(title.as_str(), room) + &number))
-}
-
-/// A title of which it is known that it is one.
-fn known(text: &str) -> Title {
-    // What is neither empty, nor too long, nor has control characters is a title: there is no other error.
-    Title::new(text).unwrap_or_else(|error| unreachable!("`{text}` {error}"))
-}
-
-/// A description in pieces that each fit, one at least.
-fn parts(text: &str) -> Vec<Description> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    loop {
-        let end = rest
-            .char_indices()
-            .nth(DESCRIPTION_CHARACTERS_MAX)
-            .map_or(rest.len(), |(at, _)| at);
-        let (piece, after) = rest.split_at(end);
-        // Control characters are written out, and there are no more characters than there may be.
-        let piece = Description::new(piece);
-        parts.push(piece.unwrap_or_else(|error| unreachable!("a part {error}")));
-        rest = after;
-        if rest.is_empty() {
-            return parts;
-        }
-    }
-}
-
 /// The id that a number always leads to, so that a move that is run again finds what it moved: a UUID of version 8.
 fn id(number: i64, part: u32) -> TodoId {
     let digest = Sha256::digest(format!("a todo with an integer id: {number} {part}"));
@@ -263,6 +189,8 @@ fn id(number: i64, part: u32) -> TodoId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn now() -> Timestamp {
@@ -392,5 +320,49 @@ mod tests {
         let converted = done.convert(now());
         assert_eq!(converted.status, Status::Completed);
         assert_eq!(converted.free_status.as_deref(), Some("Done"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_any_row_is_lost(
+            title in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+            long in "\\PC{0,30}",
+            times in 0..900_usize,
+            description in prop::option::of(prop::collection::vec(any::<u8>(), 0..50)),
+            deadline in any::<Option<i64>>(),
+            status in prop::option::of(prop::collection::vec(any::<u8>(), 0..12)),
+        ) {
+            let mut whole = description.unwrap_or_default();
+            whole.extend(long.repeat(times).into_bytes());
+            let row = OlderRow {
+                id: 7,
+                title: title.clone(),
+                description: Some(whole.clone()),
+                deadline,
+                deadline_text: deadline.map(|micros| format!("micros {micros}")),
+                status: status.clone(),
+            };
+            let converted = row.convert(now());
+            let all: String = converted
+                .arrivals
+                .iter()
+                .map(|arrival| arrival.todo.description.as_str())
+                .collect();
+            prop_assert!(all.ends_with(&written(&decode(&whole).0)));
+            let (title, _) = decode(&title.unwrap_or_default());
+            let first = &converted.arrivals[0].todo;
+            let is_kept = first.title.as_str() == title.trim() || all.starts_with(&written(&title));
+            prop_assert!(is_kept || title.trim_matches(' ').is_empty(), "{title:?}");
+            match (deadline, first.deadline) {
+                (Some(micros), Some(kept)) => prop_assert_eq!(kept.micros(), micros),
+                (Some(micros), None) => {
+                    let text = format!("Deadline: micros {micros}");
+                    prop_assert!(all.contains(&text));
+                }
+                (None, kept) => prop_assert_eq!(kept, None),
+            }
+            let status = decode(&status.unwrap_or_default()).0;
+            prop_assert!(converted.free_status.is_none_or(|kept| kept == status));
+        }
     }
 }

@@ -247,7 +247,7 @@ impl Known {
 /// The columns of some todos, each as an array.
 fn add_columns<'a>(
     values: &mut PgArguments,
-    todos: impl Iterator<Item = &'a Todo> + Clone,
+    todos: &(impl Iterator<Item = &'a Todo> + Clone),
 ) -> Result<(), sqlx_core::error::BoxDynError> {
     fn title(todo: &Todo) -> String {
         todo.title.as_str().to_owned()
@@ -288,7 +288,7 @@ async fn arrive(
     }
     if !with_number.is_empty() {
         work.rows(include_str!("../sql/postgres/arrive.sql"), |values| {
-            add_columns(values, with_number.iter().map(|arrival| &arrival.todo))?;
+            add_columns(values, &with_number.iter().map(|arrival| &arrival.todo))?;
             values.add(numbers)
         })
         .await?;
@@ -296,7 +296,7 @@ async fn arrive(
     if !without.is_empty() {
         let sql = include_str!("../sql/postgres/arrive_without_number.sql");
         work.rows(sql, |values| {
-            add_columns(values, without.iter().map(|arrival| &arrival.todo))
+            add_columns(values, &without.iter().map(|arrival| &arrival.todo))
         })
         .await?;
     }

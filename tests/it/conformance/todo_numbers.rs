@@ -1,7 +1,7 @@
 //! What every todos backend promises of numbers, and of todos that come from another store.
 
 use fieldstation::timestamp::Timestamp;
-use fieldstation::todos::moving::{Arrival, Arrivals, Arrived, Became};
+use fieldstation::todos::moving::{Arrival, Arrivals, Became};
 use fieldstation::todos::{Change, Precondition, Status, Title, Todo, TodoStore};
 
 use super::todos::{done, todo};
@@ -76,7 +76,7 @@ pub(super) async fn todos_are_listed_by_their_numbers(store: &dyn TodoStore) {
         );
     }
     assert_eq!(titles, ["-5", "9", "70", "268435460", "new"]);
-    assert_eq!(store.id_of(FIRST + 4).await.unwrap().is_some(), true);
+    assert!(store.id_of(FIRST + 4).await.unwrap().is_some());
     let page = store.by_number(70, 10).await.unwrap();
     assert_eq!((page.items.len(), page.more), (3, false));
 }
@@ -178,17 +178,4 @@ pub(super) async fn what_was_touched_here_stays_as_it_is_here(store: &dyn TodoSt
         let here = store.get(second[1].id).await.unwrap().unwrap();
         assert!(arrivals(have_times, Vec::new()).is_same(&second[1], &here));
     }
-}
-
-pub(super) async fn of_todos_that_come_together_all_are_taken_or_none(store: &dyn TodoStore) {
-    // The same id twice cannot be.
-    let one = todo("one", 1);
-    let both = arrivals(true, vec![(None, one.clone()), (None, one.clone())]);
-    let taken: Result<Vec<Arrived>, _> = store.take_over(&both).await;
-    let count = store.count().await.unwrap();
-    match taken {
-        Ok(arrived) => assert_eq!((arrived.len(), count), (2, 1)),
-        Err(_) => assert_eq!(count, 0),
-    }
-    store.ready().await.unwrap();
 }

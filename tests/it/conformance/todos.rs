@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 
 use super::todo_numbers::{
     a_number_that_came_is_not_given_again, every_todo_has_a_number_that_leads_to_it,
-    of_todos_that_come_together_all_are_taken_or_none, todos_are_listed_by_their_numbers,
-    todos_come_whole_and_coming_again_changes_nothing, what_was_touched_here_stays_as_it_is_here,
+    todos_are_listed_by_their_numbers, todos_come_whole_and_coming_again_changes_nothing,
+    what_was_touched_here_stays_as_it_is_here,
 };
 
 /// Each behaviour on each backend, as a test of its own: `postgres::a_new_todo_is_read_back`.
@@ -77,7 +77,6 @@ suite![
     a_number_that_came_is_not_given_again,
     todos_come_whole_and_coming_again_changes_nothing,
     what_was_touched_here_stays_as_it_is_here,
-    of_todos_that_come_together_all_are_taken_or_none,
 ];
 
 /// The embedded backend in a directory that goes with it.

@@ -14,7 +14,7 @@ use crate::support::{Database, Exited, Server, run, setting};
 /// How many todos there are, unless `FIELDSTATION_TEST_TODOS` says.
 const TODOS: u64 = 2_000;
 
-/// What the older app's table may hold: random ids of 28 bits, nulls, free words, times of all sorts.
+/// What the older app's table may hold: ids of 28 bits that look random (none twice, since the factor is odd), nulls, free words, times of all sorts.
 const FILL: &str = r#"
 SELECT setseed(0.25);
 INSERT INTO todos
@@ -29,9 +29,9 @@ SELECT id,
         ELSE timestamp '1999-12-31 23:59:59.5' + random() * interval '9000 days' END,
     (ARRAY['pending', 'in progress', 'completed', 'Done', 'In-Progress', 'in_progress', 'todo', 'WIP', NULL, '', 'maybe'])[1 + d::int]
 FROM (
-    SELECT DISTINCT ON (id) n, (random() * 268435455)::int AS id, random() * 100 AS a, random() * 100 AS b,
-        random() * 100 AS c, floor(random() * 11) AS d
-    FROM generate_series(1, COUNT) AS n ORDER BY id
+    SELECT n, (n * 2654435761 % 268435456)::int AS id, random() * 100 AS a, random() * 100 AS b, random() * 100 AS c,
+        floor(random() * 11) AS d
+    FROM generate_series(1::bigint, COUNT) AS n
 ) AS rows;
 "#;
 
@@ -201,6 +201,7 @@ fn the_older_apps_todos_come_over_to_the_last_digit() {
     let database = older(count);
     let expected = expected(&database);
     let before = database.sql(OLD_ROWS);
+    assert_eq!(expected.len() as u64, count);
     assert!(expected.values().any(|parts| parts.len() == 3));
 
     // Into a schema of the same database, by the command that the server names.
