@@ -13,7 +13,7 @@ pub(super) use source::HeldStore;
 pub(super) use source::PAGE_ROWS;
 pub use source::{SourcePage, SourceRows, TodoSource};
 
-use super::{Todo, TodoId};
+use super::Todo;
 use crate::timestamp::Timestamp;
 
 /// A todo with its number: the id of those who count. No two todos of a store have the same, and what a store gives it never
@@ -157,7 +157,8 @@ impl Arrivals {
         }
     }
 
-    pub(super) fn ids(&self) -> Vec<TodoId> {
+    #[cfg(feature = "cloud")]
+    pub(super) fn ids(&self) -> Vec<super::TodoId> {
         self.items.iter().map(|arrival| arrival.todo.id).collect()
     }
 }
@@ -165,7 +166,7 @@ impl Arrivals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::todos::{Description, Status, Title};
+    use crate::todos::{Description, Status, Title, TodoId};
 
     fn todo(title: &str, updated_at: i64) -> Todo {
         let moment = |micros| Timestamp::from_micros(micros).unwrap();

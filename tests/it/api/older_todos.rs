@@ -273,6 +273,35 @@ async fn a_number_leads_to_a_todo_as_its_id_does(server: &Server) {
 }
 
 #[tokio::test]
+async fn a_long_list_takes_the_memory_of_a_page() {
+    const TODOS: i64 = 8_000;
+    let server = Server::start();
+    let (directory, data) = (server.directory().clone(), server.data());
+    assert_eq!(server.stop().code, Some(0));
+    // 40 MB of descriptions.
+    rusqlite::Connection::open(data.join("station.db"))
+        .unwrap()
+        .execute(
+            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+             INSERT INTO todos (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at)
+             SELECT printf('00000000-0000-7000-8000-%012d', n), 'a', '', printf('%.*c', 5000, 'd'), '', 9223372036854775807,
+                 'pending', 0, 0
+             FROM numbers",
+            [TODOS],
+        )
+        .unwrap();
+    let server = Server::try_in(&directory, &[]).unwrap();
+    let client = server.client();
+    client.get("/api/todos?limit=1").await.with_status(200);
+    let before = server.memory_peak_bytes();
+    let list = client.get("/request").await.with_status(200).json();
+    assert_eq!(list["number_of_todos"], TODOS);
+    assert_eq!(list["res"].as_array().unwrap().len() as i64, TODOS);
+    let grown = (server.memory_peak_bytes() - before) >> 20;
+    assert!(grown < 20, "{grown} MiB more");
+}
+
+#[tokio::test]
 async fn without_compatibility_there_are_no_older_routes() {
     let server = Server::with_args(&["--compatibility", "none"]);
     let client = server.client();
