@@ -4,9 +4,9 @@
 #   ./test.sh                 all of them
 #   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
 #
-# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, PgBouncer, Redis, Python, Java, npm) it installs with apt where there is apt
-# and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary directories, and
-# servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
+# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, PgBouncer, Redis, Python, Java, npm) it installs with
+# apt where there is apt and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary
+# directories, and servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
