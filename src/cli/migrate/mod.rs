@@ -6,6 +6,7 @@ mod older;
 mod readings;
 mod sorted;
 mod source;
+mod todos;
 
 use std::path::PathBuf;
 
@@ -19,7 +20,8 @@ use crate::backend_url::BackendUrl;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Where it is: sqlite:, dynamodb://PREFIX?region=…&endpoint=…, or dynamodb-table://TABLE?… of an older program
+    /// Where it is: sqlite:, dynamodb://PREFIX?region=…&endpoint=…, dynamodb-table://TABLE?… of an older program,
+    /// postgres://USER:PASSWORD@HOST/DATABASE?schema=NAME, or manifest: for the database of manifest.json
     #[arg(long, value_name = "URL")]
     from: BackendUrl,
 
@@ -36,7 +38,7 @@ pub(super) struct Arguments {
     )]
     data: PathBuf,
 
-    /// Only look: read everything, name all that cannot be taken, and copy nothing
+    /// Only look, at readings: read everything, name all that cannot be taken, and copy nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -54,10 +56,16 @@ the hash key time alone. It is only read. Items that are no readings, and a seco
 same moment with another temperature, are named and counted; everything else is taken. It is put in
 order in the folder for temporary files (TMPDIR), where a reading takes about 70 bytes meanwhile.
 
+Where one side is PostgreSQL it is todos that are copied: those of a server, or those of the older todo app, whose
+table is found by its columns. They keep their ids and numbers. What was changed or removed on the new side since
+it was copied is left as it is there, and named. At the end each todo is compared.
+
 Examples:
   fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
   fieldstation migrate --from 'dynamodb://fleet?region=eu-west-1' --to sqlite: --data ./copy
   fieldstation migrate --from 'dynamodb-table://TemperatureData?region=eu-west-1' --to 'dynamodb://fleet?region=eu-west-1' --dry-run
+  fieldstation migrate --from 'postgres://ann@db/old' --to 'postgres://ann@db/old?schema=fieldstation'
+  fieldstation migrate --from sqlite: --to manifest: --data /srv/fieldstation
 
 Exit codes: 0 the same on both sides; 1 different, or not all of it could be taken; 2 bad usage; 3 a
 side cannot be opened.";
@@ -70,22 +78,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         data,
         dry_run,
     } = arguments;
-    if from == to {
+    // One file says both where the older app's todos are and where the server keeps its own.
+    if from == to && from.scheme() != "manifest" {
         let error = anyhow!("--from and --to are the same: {from}");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
-    match Contents::of(from, to) {
+    let contents = Contents::of(from, to);
+    if *dry_run && contents != Contents::Readings {
+        let error = anyhow!("--dry-run is for readings; leave it out");
+        return Err(Failure::new(FailureKind::Configuration, error));
+    }
+    match contents {
         Contents::Readings => readings::run(from, to, data, *dry_run),
+        Contents::Todos => todos::run(from, to, data),
     }
 }
 
 /// What is copied: the two schemes tell, since only readings are in DynamoDB, only todos in PostgreSQL, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contents {
     Readings,
+    Todos,
 }
 
 impl Contents {
-    fn of(_from: &BackendUrl, _to: &BackendUrl) -> Self {
+    fn of(from: &BackendUrl, to: &BackendUrl) -> Self {
+        let either =
+            |schemes: &[&str]| schemes.contains(&from.scheme()) || schemes.contains(&to.scheme());
+        if either(&["postgres", "postgresql", "manifest"]) {
+            return Self::Todos;
+        }
         Self::Readings
     }
 }

@@ -64,6 +64,12 @@ pub(super) fn of_patch(headers: &HeaderMap) -> Result<Format, Problem> {
     }
 }
 
+/// Whether a body is said to be JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|content_type| is(content_type, "application/json"))
+}
+
 fn no_patch() -> Problem {
     Problem::new(
         ProblemKind::UnsupportedMediaType,

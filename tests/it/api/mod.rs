@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod media_types;
 mod older_readings;
+mod older_todos;
 mod openapi;
 mod pages;
 mod rejections;

@@ -12,6 +12,7 @@ mod file_place;
 mod files;
 #[cfg(feature = "cloud")]
 mod gate;
+mod pgbouncer;
 #[cfg(feature = "cloud")]
 mod port;
 #[cfg(feature = "cloud")]
@@ -41,6 +42,7 @@ pub use file_place::{FilePlace, FolderPlace, more_in_pieces, settles_at};
 pub use files::{FileBackend, FolderBackend};
 #[cfg(feature = "cloud")]
 pub use gate::{Asked, Gate, Verdict};
+pub use pgbouncer::PgBouncer;
 #[cfg(feature = "cloud")]
 pub use postgres::Database;
 pub use random::{Random, setting};
