@@ -102,6 +102,16 @@ if ! command -v moto_server >/dev/null && [ ! -x target/tools/moto/bin/moto_serv
     python3 -m venv target/tools/moto
     target/tools/moto/bin/pip install --quiet 'moto[s3,server]==5.2.1'
 fi
+# And on a second one, which is stricter in other places: docs/test-servers.md.
+if [ "$(cat target/tools/ministack.version 2>/dev/null)" != 1.5.33 ] && ! command -v ministack >/dev/null; then
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        install_package python3-venv || fail "python3 with its module venv is missing; install it (Debian: apt-get install python3-venv)"
+    fi
+    say "Installing ministack, another S3 server for the tests (once)"
+    python3 -m venv --clear target/tools/ministack
+    target/tools/ministack/bin/pip install --quiet 'ministack==1.5.33'
+    echo 1.5.33 >target/tools/ministack.version
+fi
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 rust_found=$(rustc --version) ||
     fail "the toolchain of rust-toolchain.toml cannot be used; try: rustup toolchain install"

@@ -123,8 +123,14 @@ impl App {
         }
     }
 
-    /// Removes what a crash left behind, beside the requests.
-    pub async fn sweep(&self) {
+    /// Looks after the stores beside the requests, as long as the server runs: removes what a crash left behind, and keeps an eye on
+    /// what is on other machines.
+    pub async fn tend(&self) {
+        tokio::join!(self.sweep(), self.greeting.watch());
+    }
+
+    /// Removes what a crash left behind.
+    async fn sweep(&self) {
         match self.files.sweep().await {
             Ok(0) => {}
             Ok(removed) => info!(removed, "files that were never completed are removed"),

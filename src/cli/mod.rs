@@ -68,7 +68,7 @@ enum Command {
     Simulate(Box<simulate::Arguments>),
     /// List, add, complete and remove the todos of a server.
     Todo(todo::Arguments),
-    /// Copy readings from one backend into another, and compare both.
+    /// Copy what a store holds into another store, and compare both.
     Migrate(Box<migrate::Arguments>),
     /// Make or recount the DynamoDB tables of the readings.
     #[cfg(feature = "cloud")]

@@ -62,8 +62,8 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         say_where_to_go(&address.to_string());
     }
 
-    let sweeper = app.clone();
-    tokio::spawn(async move { sweeper.sweep().await });
+    let tended = app.clone();
+    tokio::spawn(async move { tended.tend().await });
     let draining = Draining::default();
     let edge = router(
         &app,

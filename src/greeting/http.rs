@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::{GreetingStore, Word};
+use super::{GreetingStore, Word, WordError};
 use crate::http::{Problem, ProblemKind, body};
 
 /// Bounds on what requests may ask of the server.
@@ -40,7 +40,7 @@ async fn word(State(routes): State<GreetingRoutes>) -> Result<Response, Problem>
 }
 
 /// Makes the body the word, and answers it once it is stored. Whatever the content type says, the body is taken as it is: programs
-/// name a form, or nothing, when they send a plain text.
+/// name a form, or nothing, when they send a plain text. What really is a form is no word.
 async fn set(
     State(routes): State<GreetingRoutes>,
     headers: HeaderMap,
@@ -57,13 +57,28 @@ async fn set(
     }
     let limits = &routes.limits;
     let bytes = body::read(body, limits.body_bytes_max, limits.body_idle).await?;
-    let word = parse(&bytes)?;
+    if is_form(&headers, &bytes) {
+        return Ok(no_string());
+    }
+    let Some(word) = parse(&bytes)? else {
+        return Ok(no_string());
+    };
     routes.store.set(word.clone()).await?;
     Ok(text(&word))
 }
 
-/// The word in a body: all of it but one line end, which tools such as `echo` put there.
-fn parse(body: &[u8]) -> Result<Word, Problem> {
+/// Whether a body is a form: anything that calls itself `multipart/form-data`, and a body under curl's type for what `-d` sends
+/// that has an `=` in it, as every field of a form has.
+fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("multipart/form-data")
+        || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && body.contains(&b'=')
+}
+
+/// The word in a body: all of it but one line end, which tools such as `echo` put there. `None` when nothing is in it.
+fn parse(body: &[u8]) -> Result<Option<Word>, Problem> {
     let invalid = |detail| Problem::new(ProblemKind::InvalidWord, detail);
     let body = body.strip_suffix(b"\n").unwrap_or(body);
     let body = body.strip_suffix(b"\r").unwrap_or(body);
@@ -71,11 +86,24 @@ fn parse(body: &[u8]) -> Result<Word, Problem> {
         let at = error.valid_up_to();
         invalid(format!("the word is not UTF-8: byte {at} is wrong"))
     })?;
-    text.parse::<Word>()
-        .map_err(|error| invalid(error.to_string()))
+    match text.parse::<Word>() {
+        Ok(word) => Ok(Some(word)),
+        Err(WordError::Empty) => Ok(None),
+        Err(error) => Err(invalid(error.to_string())),
+    }
+}
+
+/// No word was sent. Programs know this answer by its text, so it is the one error that is no problem document.
+fn no_string() -> Response {
+    let text = plain(WordError::Empty.to_string());
+    (StatusCode::BAD_REQUEST, text).into_response()
 }
 
 fn text(word: &Word) -> Response {
+    plain(word.to_string())
+}
+
+fn plain(text: String) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -83,7 +111,7 @@ fn text(word: &Word) -> Response {
         ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (headers, word.to_string()).into_response()
+    (headers, text).into_response()
 }
 
 #[cfg(test)]
@@ -101,17 +129,41 @@ mod tests {
             ("{\"a\":1}", "{\"a\":1}"),
             ("a%20b+c", "a%20b+c"),
         ] {
-            assert_eq!(parse(body.as_bytes()).unwrap().as_str(), word);
+            assert_eq!(parse(body.as_bytes()).unwrap().unwrap().as_str(), word);
         }
-        for (body, words) in [
-            (&b""[..], "data must contain a string"),
-            (b"\n", "data must contain a string"),
-            (b"  \r\n", "data must contain a string"),
-            (b"Ann\n\n", "U+000A"),
-            (b"a\xffb", "byte 1 is wrong"),
-        ] {
+        for body in ["", "\n", "  \r\n"] {
+            assert_eq!(parse(body.as_bytes()).unwrap(), None, "{body:?}");
+        }
+        for (body, words) in [(&b"Ann\n\n"[..], "U+000A"), (b"a\xffb", "byte 1 is wrong")] {
             let problem = parse(body).unwrap_err();
             assert!(problem.detail().contains(words), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_told_by_its_type_and_an_equals_sign() {
+        let urlencoded = "application/x-www-form-urlencoded";
+        for (kind, body, expected) in [
+            (urlencoded, "a=b", true),
+            (
+                "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+                "=",
+                true,
+            ),
+            (urlencoded, "tera-webapp", false),
+            (urlencoded, "AT&T", false),
+            (urlencoded, "", false),
+            ("multipart/form-data; boundary=x", "Ann", true),
+            ("text/plain", "a=b", false),
+            ("", "a=b", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            assert_eq!(
+                is_form(&headers, body.as_bytes()),
+                expected,
+                "{kind}: {body}"
+            );
         }
     }
 }

@@ -42,6 +42,10 @@ pub trait GreetingStore: Send + Sync {
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Looks at a backend on another machine from time to time, as long as the server runs. Ends at once where there is nothing to
+    /// look at.
+    async fn watch(&self) {}
 }
 
 /// Opens the backend that a URL's scheme picks. `station` is called only for a backend that lives in the data directory, so that a

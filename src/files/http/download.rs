@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -22,6 +23,8 @@ use crate::http::{Problem, ProblemKind};
 
 /// How often a file is opened anew when it is replaced between its opening and its reading.
 const OPENINGS_MAX: usize = 5;
+/// And until when: a store that is slow may take as long again for each.
+const OPENING_AGAIN_MAX: Duration = Duration::from_millis(1500);
 
 /// The file as one base64 text.
 pub(super) async fn text(
@@ -69,7 +72,11 @@ async fn answer(
         return Ok(plan.respond(&info, form, Body::empty()));
     }
     let transfer = routes.transfer()?;
-    for _ in 0..OPENINGS_MAX {
+    let began = Instant::now();
+    for opening in 0..OPENINGS_MAX {
+        if opening > 0 && began.elapsed() > OPENING_AGAIN_MAX {
+            break;
+        }
         let found = routes.store.open(&device).await?;
         let file = found.ok_or_else(|| unknown(&device))?;
         let plan = Plan::new(headers, &file.info, form, false)?;

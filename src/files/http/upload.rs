@@ -1,6 +1,7 @@
 //! `PUT /api/devices/{id}`: the field `file` of a form, or the body as it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -23,6 +24,9 @@ const FIELD: &str = "file";
 
 /// How much of a form may be something else than the file: heads, other fields, texts around them.
 const AROUND_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a condition is looked at before the file is received: time that a client waits in addition to all else.
+const EARLY_LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// Stores a device's file, in place of the one before.
 pub(super) async fn upload(
@@ -47,9 +51,11 @@ pub(super) async fn upload(
     }
     let _transfer = routes.transfer()?;
     if !condition.is_empty() {
-        // Looked at again at the moment of publication; now it may save the whole transfer.
-        let current = routes.store.info(&device).await?;
-        if !condition.holds(current.map(|info| info.tag()).as_deref()) {
+        // Looked at again at the moment of publication; now it may save the whole transfer. A store that is slow is not waited for.
+        let looking = routes.store.info(&device);
+        if let Ok(current) = tokio::time::timeout(EARLY_LOOK_MAX, looking).await
+            && !condition.holds(current?.map(|info| info.tag()).as_deref())
+        {
             return Err(conditional::refused());
         }
     }

@@ -1,18 +1,21 @@
-//! What every request to S3 goes through: a limit in time, errors in words, and a broom.
+//! What every request to S3 goes through: a limit in time, errors in words, a look at how S3 is, and a broom.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use tokio::sync::Semaphore;
-use tracing::warn;
+use tracing::debug;
 
-use super::upload;
+use super::credentials::Credentials;
+use super::failure::Meaning;
+use super::patience::Patience;
+use super::probe::Probe;
+use super::{failure, upload};
 use crate::error::{StoreError, StoreErrorKind};
-
-/// How long anything may take, retries included: a client hears within ten seconds that S3 is away.
-pub(super) const TIME_MAX: Duration = Duration::from_millis(8500);
+use crate::trouble::Trouble;
 
 /// How much longer the parts of a file may take to become one, for each byte: S3 says nothing until it is done.
 const JOINING_NANOS_PER_BYTE: u64 = 15;
@@ -24,6 +27,10 @@ const CLEAN_UP_PAUSE: Duration = Duration::from_secs(1);
 /// How many things may wait to be cleaned up. What is more is left to a sweep.
 const CLEAN_UPS_WAITING_MAX: usize = 1000;
 
+/// While there is trouble, whether it is over is looked at so often: doubled from the first.
+const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(15);
+
 /// A bucket.
 #[derive(Debug)]
 pub(super) struct S3Client {
@@ -32,28 +39,43 @@ pub(super) struct S3Client {
     pub(super) patient: Arc<dyn ObjectStore>,
     /// One for each part in memory.
     pub(super) parts: Arc<Semaphore>,
+    pub(super) probe: Probe,
+    credentials: Arc<Credentials>,
     clean_ups: Arc<Semaphore>,
+    trouble: Trouble,
+    failures: AtomicU64,
+    is_watched: AtomicBool,
 }
 
 impl S3Client {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, patient: Arc<dyn ObjectStore>) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        patient: Arc<dyn ObjectStore>,
+        credentials: Arc<Credentials>,
+    ) -> Self {
         Self {
             store,
             patient,
             parts: Arc::new(Semaphore::new(upload::PARTS_MAX)),
+            probe: Probe::default(),
+            credentials,
             clean_ups: Arc::new(Semaphore::new(CLEAN_UPS_WAITING_MAX)),
+            trouble: Trouble::new("files", "s3"),
+            failures: AtomicU64::new(0),
+            is_watched: AtomicBool::new(false),
         }
     }
 
     /// Makes a file of its parts.
     pub(super) async fn complete(
-        &self,
+        self: &Arc<Self>,
+        patience: &mut Patience,
         upload: &mut dyn MultipartUpload,
         path: &Path,
         size_bytes: u64,
     ) -> Result<(), StoreError> {
         let joining = Duration::from_nanos(size_bytes.saturating_mul(JOINING_NANOS_PER_BYTE));
-        in_this_time(TIME_MAX + joining, "complete a file", async {
+        let completion = async {
             match upload.complete().await {
                 // A request whose answer was lost is sent again, and then there are no parts any more.
                 Err(error @ object_store::Error::NotFound { .. }) => {
@@ -62,19 +84,84 @@ impl S3Client {
                 }
                 result => result.map(|_| ()),
             }
-        })
-        .await
+        };
+        patience
+            .ask_longer(self, joining, "complete a file", completion)
+            .await
     }
 
     /// Removes an object; one that is not there is as good as removed.
-    pub(super) async fn delete(&self, path: &Path) -> Result<(), StoreError> {
-        in_time("remove a file", async {
+    pub(super) async fn delete(
+        self: &Arc<Self>,
+        patience: &mut Patience,
+        path: &Path,
+    ) -> Result<(), StoreError> {
+        let removal = async {
             match self.store.delete(path).await {
                 Err(object_store::Error::NotFound { .. }) => Ok(()),
                 result => result,
             }
-        })
-        .await
+        };
+        patience.ask(self, "remove a file", removal).await
+    }
+
+    /// What an error of S3 means, which the log and whoever asks for the health of the whole get to know, too.
+    pub(super) async fn failed(
+        self: &Arc<Self>,
+        what: &str,
+        error: &object_store::Error,
+    ) -> StoreError {
+        let Meaning { error, cause } = failure::meaning(what, error);
+        if error.kind() == StoreErrorKind::Denied {
+            self.credentials.refused().await;
+            self.probe.forget();
+        }
+        self.in_trouble(&cause);
+        error
+    }
+
+    /// What it means that S3 does not answer, with the same consequences.
+    pub(super) fn silent(self: &Arc<Self>, what: &str) -> StoreError {
+        let Meaning { error, cause } = failure::silence(what);
+        self.in_trouble(&cause);
+        error
+    }
+
+    /// Something failed, and it was S3's doing.
+    pub(super) fn in_trouble(self: &Arc<Self>, cause: &StoreError) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.trouble.failed(cause);
+        self.watch();
+    }
+
+    /// Looks from time to time whether the trouble is over. Nothing else ends it: while some requests fail and others do not, there
+    /// would be a line in the log for each.
+    fn watch(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.is_watched.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let client = Arc::downgrade(self);
+        runtime.spawn(async move {
+            let mut pause = LOOK_PAUSE_MIN;
+            loop {
+                tokio::time::sleep(pause).await;
+                let Some(client) = client.upgrade() else {
+                    return;
+                };
+                let failures = client.failures.load(Ordering::Relaxed);
+                if client.probe.look(&client).await.is_ok()
+                    && client.failures.load(Ordering::Relaxed) == failures
+                {
+                    client.is_watched.store(false, Ordering::Release);
+                    client.trouble.ended();
+                    return;
+                }
+                pause = (pause * 2).min(LOOK_PAUSE_MAX);
+            }
+        });
     }
 
     /// Removes a blob that no record names, as soon as S3 lets it.
@@ -90,7 +177,7 @@ impl S3Client {
     fn clean_up(self: &Arc<Self>, mut leftover: Leftover) {
         let turn = Arc::clone(&self.clean_ups).try_acquire_owned();
         let (Ok(turn), Ok(runtime)) = (turn, tokio::runtime::Handle::try_current()) else {
-            warn!("something that is no longer used stays in the bucket until it is swept");
+            debug!("something that is no longer used stays in the bucket until it is swept");
             return;
         };
         let client = Arc::clone(self);
@@ -99,14 +186,20 @@ impl S3Client {
             for attempt in 1..=CLEAN_UPS_MAX {
                 match leftover.remove(&client).await {
                     Ok(()) => return,
-                    Err(error) if attempt == CLEAN_UPS_MAX => {
-                        warn!(%error, "something that is no longer used stays in the bucket until it is swept");
+                    Err(error) if attempt == CLEAN_UPS_MAX || is_final(&error) => {
+                        debug!(%error, "something that is no longer used stays in the bucket until it is swept");
+                        return;
                     }
                     Err(_) => tokio::time::sleep(CLEAN_UP_PAUSE * 2_u32.pow(attempt)).await,
                 }
             }
         });
     }
+}
+
+/// Whether trying again changes nothing.
+fn is_final(error: &StoreError) -> bool {
+    error.kind() == StoreErrorKind::Denied
 }
 
 /// Something in the bucket that nobody uses any more.
@@ -116,57 +209,26 @@ enum Leftover {
 }
 
 impl Leftover {
-    async fn remove(&mut self, client: &S3Client) -> Result<(), StoreError> {
+    async fn remove(&mut self, client: &Arc<S3Client>) -> Result<(), StoreError> {
+        let mut patience = Patience::new();
         match self {
-            Self::Blob(path) => client.delete(path).await,
-            Self::Parts(upload) => {
-                in_time("give up an upload", async {
-                    match upload.abort().await {
-                        Err(object_store::Error::NotFound { .. }) => Ok(()),
-                        result => result,
-                    }
-                })
-                .await
-            }
+            Self::Blob(path) => client.delete(&mut patience, path).await,
+            Self::Parts(upload) => give_up(client, &mut patience, upload.as_mut()).await,
         }
     }
 }
 
-/// The result of a request to S3, if it comes in time. `what` completes "could not".
-pub(super) async fn in_time<T>(
-    what: &'static str,
-    request: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, StoreError> {
-    in_this_time(TIME_MAX, what, request).await
-}
-
-async fn in_this_time<T>(
-    time_max: Duration,
-    what: &'static str,
-    request: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(time_max, request).await {
-        Ok(result) => result.map_err(|error| failed(what, error)),
-        Err(_) => Err(StoreError::new(
-            StoreErrorKind::Unavailable,
-            format!("could not {what}: S3 does not answer in time; try again later"),
-        )),
-    }
-}
-
-/// An error of S3 while doing something. What S3 itself says of it goes to the log only: it names buckets and keys.
-pub(super) fn failed(what: &str, error: object_store::Error) -> StoreError {
-    use object_store::Error as E;
-    let why = match &error {
-        E::NotFound { .. } => "the bucket, or what is in it, is not there",
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
-            "S3 does not let this server do it"
+/// Gives up an upload in parts; one that is not there is as good as given up.
+pub(super) async fn give_up(
+    client: &Arc<S3Client>,
+    patience: &mut Patience,
+    upload: &mut dyn MultipartUpload,
+) -> Result<(), StoreError> {
+    let end = async {
+        match upload.abort().await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            result => result,
         }
-        _ => "S3 cannot be reached, or fails",
     };
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        format!("could not {what}: {why}; try again later"),
-    )
-    .with_source(error)
+    patience.ask(client, "give up an upload", end).await
 }

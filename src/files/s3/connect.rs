@@ -1,18 +1,17 @@
 //! From a URL and the machine's settings to a bucket.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use aws_config::BehaviorVersion;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use object_store::aws::{AmazonS3Builder, AwsCredential};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use object_store::aws::AmazonS3Builder;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
-use tokio::sync::Mutex;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::client::S3Client;
+use super::credentials::Credentials;
 use super::key::PREFIX_BYTES_MAX;
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
@@ -28,76 +27,112 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 /// What a signature names where there are no regions.
 const REGION_OF_OTHERS: &str = "us-east-1";
 
-/// Credentials are renewed so long before they expire.
-const RENEWED_BEFORE: Duration = Duration::from_secs(5 * 60);
-
 /// What a URL says.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    bucket: String,
-    prefix: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) bucket: String,
+    pub(super) prefix: String,
     region: Option<String>,
-    endpoint: Option<String>,
+    pub(super) endpoint: Option<String>,
 }
 
-/// The bucket, with the prefix in front of every key.
-pub(super) fn connect(
-    url: &BackendUrl,
-    credentials: Option<SharedCredentialsProvider>,
-) -> Result<S3Client, StoreError> {
-    let place = Place::of(url)?;
-    let settings = settings(place.region.clone(), place.endpoint.is_some())?;
-    let endpoint = place
-        .endpoint
-        .clone()
-        .or_else(|| settings.endpoint_url().map(str::to_owned));
-    let is_plain = endpoint
-        .as_deref()
-        .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let region = match (settings.region(), &endpoint) {
-        (Some(region), _) => region.as_ref().to_owned(),
-        // What is not Amazon's does not care, and a signature needs one.
-        (None, Some(_)) => REGION_OF_OTHERS.to_owned(),
-        (None, None) => {
-            return Err(unsupported(format!(
-                "{url} needs a region: set AWS_REGION, or write ?region=eu-central-1"
-            )));
-        }
-    };
-    let provider = credentials.or_else(|| settings.credentials_provider());
-    let provider = provider.ok_or_else(|| {
-        unsupported(format!(
-            "{url} needs credentials, and there is nowhere to look for them"
-        ))
-    })?;
-    let credentials = Arc::new(Credentials::new(provider));
-    let bucket = |silence_max| -> Result<Arc<dyn ObjectStore>, StoreError> {
+/// How to get to a bucket.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) place: Place,
+    pub(super) region: String,
+    pub(super) endpoint: Option<String>,
+    pub(super) credentials: Arc<Credentials>,
+    url: BackendUrl,
+}
+
+impl Access {
+    /// From what a URL says and what the machine is set up with.
+    pub(super) fn of(
+        url: &BackendUrl,
+        place: Place,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, StoreError> {
+        let settings = settings(place.region.clone(), place.endpoint.is_some())?;
+        let endpoint = place
+            .endpoint
+            .clone()
+            .or_else(|| settings.endpoint_url().map(str::to_owned));
+        let region = match (settings.region(), &endpoint) {
+            (Some(region), _) => region.as_ref().to_owned(),
+            // What is not Amazon's does not care, and a signature needs one.
+            (None, Some(_)) => REGION_OF_OTHERS.to_owned(),
+            (None, None) => {
+                return Err(unsupported(format!(
+                    "{url} needs a region: set AWS_REGION, or write ?region=eu-central-1"
+                )));
+            }
+        };
+        let credentials = match (credentials, settings.credentials_provider()) {
+            (Some(given), _) => Credentials::of(given),
+            (None, Some(chain)) => Credentials::of_the_machine(chain, region.clone()),
+            (None, None) => {
+                return Err(unsupported(format!(
+                    "{url} needs credentials, and there is nowhere to look for them"
+                )));
+            }
+        };
+        Ok(Self {
+            place,
+            region,
+            endpoint,
+            credentials: Arc::new(credentials),
+            url: url.clone(),
+        })
+    }
+
+    fn is_plain(&self) -> bool {
+        let endpoint = self.endpoint.as_deref();
+        endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+    }
+
+    /// How requests are sent; S3 may be silent for so long.
+    pub(super) fn client_options(&self) -> ClientOptions {
+        client_options(self.is_plain(), SILENCE_MAX)
+    }
+
+    /// The bucket, with the prefix in front of every key.
+    fn bucket(&self, silence_max: Duration) -> Result<Arc<dyn ObjectStore>, StoreError> {
         let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(&place.bucket)
-            .with_region(&region)
-            .with_credentials(Arc::clone(&credentials) as _)
-            .with_client_options(client_options(is_plain, silence_max))
+            .with_bucket_name(&self.place.bucket)
+            .with_region(&self.region)
+            .with_credentials(Arc::clone(&self.credentials) as _)
+            .with_client_options(client_options(self.is_plain(), silence_max))
             .with_retry(retries())
             // A request for one object each: not everything that speaks S3 takes lists, and there is one to remove at a time.
             .with_disable_bulk_delete(true)
             // TLS protects what is sent; without it a digest in the signature does, for as much work as ours costs.
-            .with_unsigned_payload(!is_plain)
-            .with_virtual_hosted_style_request(endpoint.is_none());
-        if let Some(endpoint) = &endpoint {
+            .with_unsigned_payload(!self.is_plain())
+            .with_virtual_hosted_style_request(self.endpoint.is_none());
+        if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
         let store = builder
             .build()
-            .map_err(|error| unsupported(format!("{url} cannot be used: {error}")))?;
-        Ok(if place.prefix.is_empty() {
+            .map_err(|error| unsupported(format!("{} cannot be used: {error}", self.url)))?;
+        Ok(if self.place.prefix.is_empty() {
             Arc::new(store)
         } else {
-            Arc::new(PrefixStore::new(store, place.prefix.as_str()))
+            Arc::new(PrefixStore::new(store, self.place.prefix.as_str()))
         })
-    };
+    }
+}
+
+/// A bucket for files.
+pub(super) fn connect(
+    url: &BackendUrl,
+    credentials: Option<SharedCredentialsProvider>,
+) -> Result<S3Client, StoreError> {
+    let access = Access::of(url, Place::of(url)?, credentials)?;
     Ok(S3Client::new(
-        bucket(SILENCE_MAX)?,
-        bucket(JOINING_SILENCE_MAX)?,
+        access.bucket(SILENCE_MAX)?,
+        access.bucket(JOINING_SILENCE_MAX)?,
+        Arc::clone(&access.credentials),
     ))
 }
 
@@ -123,7 +158,7 @@ fn retries() -> RetryConfig {
 }
 
 impl Place {
-    fn of(url: &BackendUrl) -> Result<Self, StoreError> {
+    pub(super) fn of(url: &BackendUrl) -> Result<Self, StoreError> {
         let example =
             "write s3://bucket/prefix, with ?region=… and &endpoint=… where they are needed";
         let wrong = |why: &str| unsupported(format!("{url} {why}; {example}"));
@@ -196,49 +231,6 @@ fn settings(
     match std::thread::spawn(load).join() {
         Ok(loaded) => loaded.map_err(|error| failed().with_source(error)),
         Err(_) => Err(failed()),
-    }
-}
-
-/// The standard chain, asked when what it gave last is about to expire.
-#[derive(Debug)]
-struct Credentials {
-    provider: SharedCredentialsProvider,
-    last: Mutex<Option<(Arc<AwsCredential>, Option<SystemTime>)>>,
-}
-
-impl Credentials {
-    fn new(provider: SharedCredentialsProvider) -> Self {
-        Self {
-            provider,
-            last: Mutex::default(),
-        }
-    }
-}
-
-#[async_trait]
-impl CredentialProvider for Credentials {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut last = self.last.lock().await;
-        if let Some((credential, expiry)) = &*last
-            && expiry.is_none_or(|expiry| SystemTime::now() + RENEWED_BEFORE < expiry)
-        {
-            return Ok(Arc::clone(credential));
-        }
-        let given = self.provider.provide_credentials().await.map_err(|error| {
-            object_store::Error::Unauthenticated {
-                path: String::new(),
-                source: Box::new(error),
-            }
-        })?;
-        let credential = Arc::new(AwsCredential {
-            key_id: given.access_key_id().to_owned(),
-            secret_key: given.secret_access_key().to_owned(),
-            token: given.session_token().map(str::to_owned),
-        });
-        *last = Some((Arc::clone(&credential), given.expiry()));
-        Ok(credential)
     }
 }
 

@@ -4,11 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
+use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore as _};
 
-use super::client::{S3Client, failed, in_time};
+use super::client::S3Client;
+use super::failure::is_of_bucket;
+use super::patience::Patience;
 use crate::error::StoreError;
 use crate::files::{Content, ContentStream};
 
@@ -17,14 +19,22 @@ pub(super) struct S3Content {
     client: Arc<S3Client>,
     path: Path,
     size_bytes: u64,
+    /// What the look-up of the file has left.
+    patience: Patience,
 }
 
 impl S3Content {
-    pub(super) fn new(client: Arc<S3Client>, path: Path, size_bytes: u64) -> Self {
+    pub(super) fn new(
+        client: Arc<S3Client>,
+        path: Path,
+        size_bytes: u64,
+        patience: Patience,
+    ) -> Self {
         Self {
             client,
             path,
             size_bytes,
+            patience,
         }
     }
 }
@@ -40,17 +50,34 @@ impl Content for S3Content {
             range: (!is_whole).then_some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
-        let found = in_time("read a file", async {
-            match self.client.store.get_opts(&self.path, options).await {
+        let Self {
+            client,
+            path,
+            mut patience,
+            ..
+        } = *self;
+        let request = async {
+            match client.store.get_opts(&path, options).await {
                 Ok(found) => Ok(Some(found)),
+                Err(error @ object_store::Error::NotFound { .. }) if is_of_bucket(&error) => {
+                    Err(error)
+                }
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
-        })
-        .await?;
+        };
+        let found = patience.ask(&client, "read a file", request).await?;
         Ok(found.map(|found| -> ContentStream {
             let pieces = found.into_stream();
-            Box::pin(pieces.map_err(|error| failed("read a file", error)))
+            Box::pin(pieces.then(move |piece| {
+                let client = Arc::clone(&client);
+                async move {
+                    match piece {
+                        Ok(piece) => Ok(piece),
+                        Err(error) => Err(client.failed("read a file", &error).await),
+                    }
+                }
+            }))
         }))
     }
 }

@@ -1,11 +1,15 @@
 //! The records: which blob is a device's file, and what is known of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
-use super::client::{S3Client, in_time};
+use super::client::S3Client;
+use super::failure::is_of_bucket;
 use super::key;
+use super::patience::Patience;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Publication,
@@ -13,6 +17,9 @@ use crate::files::{
 
 /// How often a publication is tried when others publish for the same device at the same time.
 const ATTEMPTS_MAX: usize = 20;
+
+/// No record is larger: ids are not in it, and the longest type and name are.
+pub(super) const RECORD_BYTES_MAX: u64 = 8192;
 
 /// What a record holds, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,11 +44,12 @@ pub(super) struct Entry {
 
 /// The record of a device.
 pub(super) async fn find(
-    client: &S3Client,
+    client: &Arc<S3Client>,
+    patience: &mut Patience,
     device: &DeviceId,
 ) -> Result<Option<Entry>, StoreError> {
     let path = key::index(device);
-    let found = in_time("look up a file", async {
+    let request = async {
         match client.store.get(&path).await {
             // A bucket that is missing shows the same way, and is no device without a file.
             Err(error @ object_store::Error::NotFound { .. }) if !is_of_bucket(&error) => Ok(None),
@@ -54,8 +62,8 @@ pub(super) async fn find(
                 Ok(Some((found.bytes().await?, version)))
             }
         }
-    })
-    .await?;
+    };
+    let found = patience.ask(client, "look up a file", request).await?;
     let Some((json, version)) = found else {
         return Ok(None);
     };
@@ -74,7 +82,8 @@ pub(super) async fn find(
 
 /// Makes a blob a device's file if the condition holds. Returns the blob that was its file before.
 pub(super) async fn publish(
-    client: &S3Client,
+    client: &Arc<S3Client>,
+    patience: &mut Patience,
     device: &DeviceId,
     blob: &str,
     file: NewFile,
@@ -88,7 +97,7 @@ pub(super) async fn publish(
     };
     let mut replaced = None;
     for _ in 0..ATTEMPTS_MAX {
-        let current = find(client, device).await?;
+        let current = find(client, patience, device).await?;
         // A request whose answer was lost is sent again, and then finds what it did itself.
         if current.as_ref().is_some_and(|entry| entry.blob == blob) {
             return Ok((Publication::Stored(info), replaced));
@@ -106,7 +115,7 @@ pub(super) async fn publish(
             mode,
             ..PutOptions::default()
         };
-        let is_published = in_time("publish a file", async {
+        let request = async {
             use object_store::{Error, ObjectStore as _};
             let put = client.store.put_opts(&path, json.clone().into(), options);
             match put.await {
@@ -115,8 +124,8 @@ pub(super) async fn publish(
                 Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Ok(false),
                 Err(error) => Err(error),
             }
-        })
-        .await?;
+        };
+        let is_published = patience.ask(client, "publish a file", request).await?;
         if is_published {
             return Ok((Publication::Stored(info), replaced));
         }
@@ -127,9 +136,9 @@ pub(super) async fn publish(
     ))
 }
 
-/// Whether it is the bucket that is not there.
-fn is_of_bucket(error: &object_store::Error) -> bool {
-    error.to_string().contains("NoSuchBucket")
+/// Whether these bytes are a record.
+pub(super) fn is_record(json: &[u8]) -> bool {
+    parsed(json).is_some()
 }
 
 fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
@@ -147,6 +156,12 @@ fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
 }
 
 fn parse(device: &DeviceId, json: &[u8]) -> Option<(FileInfo, String)> {
+    let (file, blob) = parsed(json)?;
+    let device = device.clone();
+    Some((FileInfo { device, file }, blob))
+}
+
+fn parsed(json: &[u8]) -> Option<(NewFile, String)> {
     let record: Record = serde_json::from_slice(json).ok()?;
     let file = NewFile {
         size_bytes: record.size,
@@ -158,6 +173,5 @@ fn parse(device: &DeviceId, json: &[u8]) -> Option<(FileInfo, String)> {
         digest: Digest::from_hex(&record.sha256)?,
         time: record.time.parse().ok()?,
     };
-    let device = device.clone();
-    Some((FileInfo { device, file }, record.blob))
+    Some((file, record.blob))
 }

@@ -17,6 +17,7 @@ pub(super) const PREFIX_BYTES_MAX: usize = 200;
 
 const INDEX: &str = "index";
 const CONTENT: &str = "content";
+const PROBE: &str = "probe";
 
 /// Comes before everything that a key can go on with, so that blobs are in the order of ids as well.
 const BLOB_SIGN: char = '!';
@@ -32,6 +33,16 @@ pub(super) fn index_prefix() -> Path {
 /// Where blobs are.
 pub(super) fn content_prefix() -> Path {
     Path::from(CONTENT)
+}
+
+/// Where what a bucket is tried with is.
+pub(super) fn probe_prefix() -> Path {
+    Path::from(PROBE)
+}
+
+/// Something that a bucket is tried with.
+pub(super) fn probe(name: &str) -> Path {
+    path(PROBE, name)
 }
 
 /// The record of a device.
@@ -64,6 +75,34 @@ pub(super) fn device(index: &Path) -> Option<DeviceId> {
 pub(super) fn device_and_blob(content: &Path) -> Option<(DeviceId, &str)> {
     let (key, blob) = content.filename()?.split_once(BLOB_SIGN)?;
     Some((decoded(key)?, blob))
+}
+
+/// Whether a key has the shape of a record's.
+pub(super) fn is_record(key: &str) -> bool {
+    let name = key
+        .strip_prefix(INDEX)
+        .and_then(|key| key.strip_prefix('/'));
+    name.is_some_and(|name| decoded(name).is_some())
+}
+
+/// Whether no record comes after a key in the order of keys.
+pub(super) fn is_past_records(key: &str) -> bool {
+    key > "index/~~"
+}
+
+/// Whether a key has the shape of one of a store of this program.
+pub(super) fn is_ours(key: &str) -> bool {
+    const BLOB_CHARACTERS: usize = 32;
+    let is_blob = |blob: &str| {
+        blob.len() == BLOB_CHARACTERS && blob.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    match key.split_once('/') {
+        Some((CONTENT, name)) => name
+            .split_once(BLOB_SIGN)
+            .is_some_and(|(name, blob)| decoded(name).is_some() && is_blob(blob)),
+        Some((PROBE, name)) => is_blob(name),
+        _ => is_record(key),
+    }
 }
 
 fn encode(id: &str) -> String {
@@ -159,6 +198,32 @@ mod tests {
         let device = DeviceId::new("a!b").unwrap();
         let path = content(&device, "x");
         assert_eq!(device_and_blob(&path), Some((device, "x")));
+    }
+
+    #[test]
+    fn keys_of_a_store_are_told_from_those_of_others() {
+        let blob = "0123456789abcdef0123456789abcdef";
+        for key in [
+            "index/202",
+            "index/a-2fb",
+            &format!("content/202!{blob}"),
+            &format!("probe/{blob}"),
+        ] {
+            assert!(is_ours(key), "{key}");
+        }
+        for key in [
+            "202",
+            "index",
+            "index/",
+            "index/a b",
+            "index/a/b",
+            "content/202",
+            "content/202!left",
+            "probe/x",
+            "other/202",
+        ] {
+            assert!(!is_ours(key), "{key}");
+        }
     }
 
     proptest! {

@@ -1,21 +1,27 @@
 //! Removing the blobs that a crash left: those that no record names, after a day.
 //!
-//! Other replicas may be publishing meanwhile, so what is young is left alone. Blobs and records are listed side by side, in
-//! the same order, and only a device that has more blobs than one, or no record, is looked at more closely.
+//! Other replicas may be publishing meanwhile, so what is young is left alone: young by the clock of S3 alone, which dates what
+//! is there, and an object that is written for the purpose. The clocks of the servers have no part in it. Blobs and records
+//! are listed side by side, in the same order, and only a device that has more blobs than one, or no record, is looked at more
+//! closely.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, TryStreamExt};
-use object_store::{ObjectMeta, ObjectStore as _};
+use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt, PutPayload};
 
-use super::client::{S3Client, failed};
-use super::{index, key};
+use super::client::S3Client;
+use super::patience::Patience;
+use super::{failure, index, key, upload};
 use crate::error::StoreError;
 use crate::files::DeviceId;
 
 /// Removes what is old and unnamed. Returns how many blobs there were.
-pub(super) async fn sweep(client: &S3Client) -> Result<u64, StoreError> {
-    let failed = |error| failed("list the files", error);
+pub(super) async fn sweep(client: &Arc<S3Client>) -> Result<u64, StoreError> {
+    let failed = |error| failure::meaning("list the files", &error).error;
+    let now = now(client).await?;
+    remove_old_probes(client, now).await?;
     let mut blobs = client
         .store
         .list(Some(&key::content_prefix()))
@@ -25,7 +31,7 @@ pub(super) async fn sweep(client: &S3Client) -> Result<u64, StoreError> {
             Ok(found.map(|(device, blob)| Blob {
                 device,
                 name: blob.to_owned(),
-                is_old: is_old(&object),
+                is_old: is_old(&object, now),
             }))
         })
         .boxed();
@@ -61,13 +67,37 @@ pub(super) async fn sweep(client: &S3Client) -> Result<u64, StoreError> {
     Ok(removed)
 }
 
-/// No upload takes so long between storing a blob and naming it.
+/// No upload takes so long from its beginning until a record names it.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
-fn is_old(object: &ObjectMeta) -> bool {
-    SystemTime::now()
-        .duration_since(object.last_modified.into())
+fn is_old(object: &ObjectMeta, now: SystemTime) -> bool {
+    now.duration_since(object.last_modified.into())
         .is_ok_and(|age| age > OLD)
+}
+
+/// What time it is by the clock of S3: that of an object that has just been written.
+async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
+    let path = key::probe(&upload::new_name());
+    let mut patience = Patience::new();
+    let written = async {
+        client.store.put(&path, PutPayload::default()).await?;
+        client.store.head(&path).await
+    };
+    let written = patience.ask(client, "ask for the time", written).await;
+    client.discard(path);
+    Ok(written?.last_modified.into())
+}
+
+/// Removes what a killed server has tried the bucket with.
+async fn remove_old_probes(client: &Arc<S3Client>, now: SystemTime) -> Result<(), StoreError> {
+    let probes = client.store.list(Some(&key::probe_prefix()));
+    let mut probes = probes.map_err(|error| failure::meaning("list the files", &error).error);
+    while let Some(probe) = probes.try_next().await? {
+        if is_old(&probe, now) {
+            client.delete(&mut Patience::new(), &probe.location).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A device has one blob, and another one for a moment. The others of a longer group are looked at next.
@@ -80,18 +110,19 @@ struct Blob {
 }
 
 async fn remove_unnamed(
-    client: &S3Client,
+    client: &Arc<S3Client>,
     device: &DeviceId,
     group: &[Blob],
 ) -> Result<u64, StoreError> {
-    let current = index::find(client, device).await?;
+    let current = index::find(client, &mut Patience::new(), device).await?;
     let mut removed = 0;
     for blob in group {
         let is_named = current
             .as_ref()
             .is_some_and(|entry| entry.blob == blob.name);
         if blob.is_old && !is_named {
-            client.delete(&key::content(device, &blob.name)).await?;
+            let path = key::content(device, &blob.name);
+            client.delete(&mut Patience::new(), &path).await?;
             removed += 1;
         }
     }

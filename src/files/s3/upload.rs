@@ -1,6 +1,7 @@
 //! A file on its way to S3: in one request when it is small, in parts otherwise.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use super::client::{S3Client, TIME_MAX, in_time};
+use super::client::{S3Client, give_up};
+use super::patience::Patience;
 use super::{index, key};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
@@ -24,6 +26,13 @@ pub(super) const PARTS_MAX: usize = 6;
 
 /// What an upload may hold without a place among the parts, so that small and slow ones never wait for large ones.
 const PLACELESS_BYTES: usize = 512 << 10;
+
+/// How long an upload may take until a record names it: well below the age at which a sweep of another server takes a blob that no
+/// record names for left over. S3 dates what comes in parts from their beginning.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(20 * 3600);
+
+/// How long a request that has failed waits for what it has left in the bucket to be removed; that goes on without it.
+const GIVING_UP_MAX: Duration = Duration::from_millis(500);
 
 /// An upload. A part is sent while the next one arrives.
 pub(super) struct S3Upload {
@@ -39,10 +48,12 @@ pub(super) struct S3Upload {
     multipart: Option<Box<dyn MultipartUpload>>,
     sending: Option<JoinHandle<Result<(), StoreError>>>,
     is_stored: bool,
+    patience: Patience,
+    began: Instant,
 }
 
 impl S3Upload {
-    pub(super) fn new(device: DeviceId, client: Arc<S3Client>) -> Self {
+    pub(super) fn new(device: DeviceId, client: Arc<S3Client>, patience: Patience) -> Self {
         Self {
             device,
             client,
@@ -55,6 +66,8 @@ impl S3Upload {
             multipart: None,
             sending: None,
             is_stored: false,
+            patience,
+            began: Instant::now(),
         }
     }
 
@@ -67,7 +80,7 @@ impl S3Upload {
         self.pieces.push(piece);
         if self.waiting_bytes > PLACELESS_BYTES && self.place.is_none() {
             let place = Arc::clone(&self.client.parts).acquire_owned();
-            let place = tokio::time::timeout(TIME_MAX, place).await.ok();
+            let place = self.patience.wait(Duration::ZERO, place).await;
             self.place = Some(place.and_then(Result::ok).ok_or_else(|| {
                 StoreError::new(
                     StoreErrorKind::Overloaded,
@@ -91,8 +104,11 @@ impl S3Upload {
         let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
         let part = multipart.put_part(payload);
         let place = self.place.take();
+        let client = Arc::clone(&self.client);
+        // The client may take its time with what comes next, so this has a time of its own.
+        let mut patience = self.patience.copy();
         self.sending = Some(tokio::spawn(async move {
-            let sent = in_time("store a part of a file", part).await;
+            let sent = patience.ask(&client, "store a part of a file", part).await;
             drop(place);
             sent
         }));
@@ -103,13 +119,16 @@ impl S3Upload {
     /// and what S3 has begun has to be given up.
     async fn begun(&mut self) -> Result<Box<dyn MultipartUpload>, StoreError> {
         let (client, path) = (Arc::clone(&self.client), self.path());
+        let mut patience = self.patience.copy();
         let beginning = self.beginning.insert(tokio::spawn(async move {
             let options = PutMultipartOptions::default();
             let begun = client.patient.put_multipart_opts(&path, options);
-            in_time("begin a file", begun).await
+            patience.ask(&client, "begin a file", begun).await
         }));
+        let waiting = Instant::now();
         let begun = beginning.await;
         self.beginning = None;
+        self.patience.spend(waiting.elapsed());
         begun.map_err(cut_off)?
     }
 
@@ -120,19 +139,21 @@ impl S3Upload {
         };
         let sent = sending.await;
         self.sending = None;
-        sent.map_err(cut_off)?
+        sent.map_err(cut_off)??;
+        self.patience.renew();
+        Ok(())
     }
 
     /// Removes what is in the bucket, and lets somebody else try again if S3 does not.
     async fn give_up(mut self: Box<Self>) {
         // What it failed with does not matter any more; that no part arrives after the end does.
         let _ = self.sent().await;
-        if let Some(mut multipart) = self.multipart.take()
-            && in_time("give up an upload", multipart.abort())
-                .await
-                .is_err()
-        {
-            self.client.abort(multipart);
+        if let Some(mut multipart) = self.multipart.take() {
+            let mut patience = Patience::new();
+            let end = give_up(&self.client, &mut patience, multipart.as_mut());
+            if end.await.is_err() {
+                self.client.abort(multipart);
+            }
         }
     }
 
@@ -143,7 +164,8 @@ impl S3Upload {
             let path = self.path();
             // Whether it is there is known only when there is an answer.
             self.is_stored = true;
-            in_time("store a file", self.client.store.put(&path, payload)).await?;
+            let put = self.client.store.put(&path, payload);
+            self.patience.ask(&self.client, "store a file", put).await?;
         } else {
             if self.waiting_bytes > 0 {
                 self.send_part().await?;
@@ -151,8 +173,9 @@ impl S3Upload {
             self.sent().await?;
             let path = self.path();
             if let Some(multipart) = &mut self.multipart {
+                let patience = &mut self.patience;
                 self.client
-                    .complete(multipart.as_mut(), &path, self.sent_bytes)
+                    .complete(patience, multipart.as_mut(), &path, self.sent_bytes)
                     .await?;
             }
             self.multipart = None;
@@ -168,8 +191,21 @@ impl S3Upload {
         condition: Condition,
     ) -> Result<Publication, StoreError> {
         self.store().await?;
-        let published =
-            index::publish(&self.client, &self.device, &self.blob, file, &condition).await;
+        if self.began.elapsed() > UPLOAD_TIME_MAX {
+            return Err(StoreError::new(
+                StoreErrorKind::Overloaded,
+                "the file took longer than the 20 hours that there are for one; nothing was stored",
+            ));
+        }
+        let published = index::publish(
+            &self.client,
+            &mut self.patience,
+            &self.device,
+            &self.blob,
+            file,
+            &condition,
+        )
+        .await;
         match published {
             Ok((Publication::Refused, _)) => Ok(Publication::Refused),
             Ok((stored, replaced)) => {
@@ -240,8 +276,9 @@ impl Upload for S3Upload {
     }
 
     async fn abort(self: Box<Self>) {
-        // A task of its own as well. It has no result.
-        let _ = tokio::spawn(self.give_up()).await;
+        // A task of its own as well, which ends in its own time. It has no result.
+        let end = tokio::spawn(self.give_up());
+        let _ = tokio::time::timeout(GIVING_UP_MAX, end).await;
     }
 }
 
@@ -250,7 +287,7 @@ fn cut_off(error: tokio::task::JoinError) -> StoreError {
 }
 
 /// Unique among all replicas for good: the time, and a number that the system's randomness makes.
-fn new_name() -> String {
+pub(super) fn new_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     let nanoseconds = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

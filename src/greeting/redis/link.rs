@@ -3,6 +3,7 @@
 //! The crate's own manager of connections keeps one whose answers do not come in time, and so would wait on a network that has
 //! swallowed it for as long as TCP does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,8 +12,9 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult,
     ServerErrorKind,
 };
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::debug;
 
 /// How long making a connection may take, up to its first answer.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
@@ -32,6 +34,8 @@ pub(super) struct Link {
     state: Mutex<State>,
     /// Held by the one who makes a connection; the others wait for what comes of it.
     connecting: tokio::sync::Mutex<()>,
+    /// Told of each connection that is made: it may lead to another server than the one before.
+    connected: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -57,7 +61,7 @@ struct Failure {
 
 impl Link {
     /// A link that is not connected yet.
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, connected: Arc<Notify>) -> Self {
         // Time is kept here, where running out of it ends the connection.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
@@ -67,7 +71,13 @@ impl Link {
             config,
             state: Mutex::default(),
             connecting: tokio::sync::Mutex::new(()),
+            connected,
         }
+    }
+
+    /// How many connections there were.
+    pub(super) fn made(&self) -> u64 {
+        self.state.lock().made
     }
 
     /// Asks for something that may be done twice: a connection that has ended since it was used last is replaced unnoticed. When it
@@ -130,7 +140,8 @@ impl Link {
                     connection,
                 };
                 state.connection = Some(link.clone());
-                info!("connected to Redis");
+                debug!("connected to Redis");
+                self.connected.notify_one();
                 Ok(link)
             }
             Err(error) => {
@@ -158,12 +169,10 @@ impl Link {
             .connection
             .take_if(|link| link.number == number)
             .is_some()
+            && error.is_timeout()
         {
-            warn!(%error, "lost the connection to Redis");
-            if error.is_timeout() {
-                // The next one would most likely wait as long.
-                state.fail(error);
-            }
+            // The next one would most likely wait as long.
+            state.fail(error);
         }
     }
 }
@@ -171,10 +180,7 @@ impl Link {
 impl State {
     fn fail(&mut self, error: &RedisError) {
         let rest = match &self.failure {
-            None => {
-                warn!(%error, "Redis cannot be reached");
-                REST_MIN
-            }
+            None => REST_MIN,
             Some(failure) => (failure.rest * 2).min(REST_MAX),
         };
         self.failure = Some(Failure {

@@ -11,27 +11,44 @@
 //! | `drawn` | the last ticket that was drawn |
 
 mod address;
+mod findings;
 mod link;
+mod meaning;
+pub mod older;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use redis::{Cmd, RedisError, RedisResult};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
+use tracing::warn;
 
 use self::address::Address;
+use self::findings::Findings;
 use self::link::Link;
+use self::meaning::{meaning, not_a_word, refuses_writes, too_late};
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::trouble::Trouble;
 
 /// How long anything may take, all its commands and connections together.
 const TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// How much may be under way at a time.
 const UNDER_WAY_MAX: usize = 1024;
+
+/// How often Redis is looked at for what an operator should know.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The same while there is trouble: doubled from the first.
+const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Sets the word (`ARGV[1]`) unless one with a later ticket than this (`ARGV[2]`) stands. A Redis that has lost its last changes may
 /// give out a ticket twice, or one that is behind: then the word that comes later stands, and drawing goes on from the highest.
@@ -49,6 +66,21 @@ pub struct RedisGreeting {
     link: Arc<Link>,
     key: Arc<str>,
     under_way: Arc<Semaphore>,
+    trouble: Trouble,
+    failures: AtomicU64,
+    seen: Mutex<Seen>,
+    /// Rung when there is reason to look at Redis now.
+    bell: Arc<Notify>,
+}
+
+/// What is known of Redis.
+#[derive(Default)]
+struct Seen {
+    findings: Findings,
+    /// Whether it did not take the last word, until it takes one.
+    is_refused: bool,
+    /// The connection that was looked at last, as a number.
+    connection: u64,
 }
 
 impl RedisGreeting {
@@ -58,10 +90,15 @@ impl RedisGreeting {
     /// [`StoreErrorKind::Unsupported`] when the URL has a mistake in it.
     pub fn new(url: &BackendUrl) -> Result<Self, StoreError> {
         let address = Address::parse(url)?;
+        let bell = Arc::new(Notify::new());
         Ok(Self {
-            link: Arc::new(Link::new(address.client)),
+            link: Arc::new(Link::new(address.client, Arc::clone(&bell))),
             key: address.key.into(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+            trouble: Trouble::new("greeting", "redis"),
+            failures: AtomicU64::new(0),
+            seen: Mutex::default(),
+            bell,
         })
     }
 
@@ -82,16 +119,106 @@ impl RedisGreeting {
             let _turn = turn;
             timeout(TIME_MAX, commands).await
         });
-        match task.await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(meaning(error)),
-            Ok(Err(_)) => Err(too_late()),
-            Err(error) => Err(StoreError::new(
-                StoreErrorKind::Internal,
-                "work on the greeting was cut off",
-            )
-            .with_source(error)),
+        let error = match task.await {
+            Ok(Ok(Ok(answer))) => return Ok(answer),
+            Ok(Ok(Err(error))) => self.meaning(error),
+            Ok(Err(_)) => too_late(),
+            Err(error) => {
+                StoreError::new(StoreErrorKind::Internal, "work on the greeting was cut off")
+                    .with_source(error)
+            }
+        };
+        self.note(&error);
+        Err(error)
+    }
+
+    /// What an error means; whether Redis takes words at all is remembered.
+    fn meaning(&self, error: RedisError) -> StoreError {
+        if refuses_writes(&error) {
+            self.seen.lock().is_refused = true;
         }
+        meaning(error)
+    }
+
+    /// Tells the log of an error that is Redis' doing.
+    fn note(&self, error: &StoreError) {
+        if matches!(
+            error.kind(),
+            StoreErrorKind::Unavailable | StoreErrorKind::Denied
+        ) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            if self.trouble.reason().is_none() {
+                self.bell.notify_one();
+            }
+            self.trouble.failed(error);
+        }
+    }
+
+    /// Asks Redis how it is set up, and whether it takes words.
+    async fn look(&self) -> Result<(), StoreError> {
+        let link = Arc::clone(&self.link);
+        let ask = async move {
+            link.ask::<redis::Value>(&redis::cmd("PING")).await?;
+            // Either may be forbidden or renamed, and then nothing is known.
+            let info = link.ask::<String>(&redis::cmd("INFO")).await.ok();
+            let mut config = redis::cmd("CONFIG");
+            config.arg("GET").arg("save");
+            let saves = link.ask::<HashMap<String, String>>(&config).await.ok();
+            Ok((info, saves.and_then(|mut saves| saves.remove("save"))))
+        };
+        let (info, saves) = self.run(ask).await?;
+        let findings = Findings::of(info.as_deref(), saves.as_deref());
+        let refused = {
+            let mut seen = self.seen.lock();
+            for warning in &findings.warnings {
+                if !seen.findings.warnings.contains(warning) {
+                    warn!(
+                        store = "greeting",
+                        backend = "redis",
+                        warning,
+                        "a backend may lose data"
+                    );
+                }
+            }
+            seen.findings = findings.clone();
+            seen.connection = self.link.made();
+            seen.is_refused
+        };
+        if let Some(why) = findings.refusal {
+            let error = StoreError::new(StoreErrorKind::Unavailable, why);
+            self.note(&error);
+            return Err(error);
+        }
+        if refused {
+            // Changes nothing that anybody sees, and is refused as a word would be.
+            self.draw().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a connection that was not looked at yet, or for trouble.
+    async fn news(&self) {
+        loop {
+            self.bell.notified().await;
+            // A moment later all of it is known, however often the bell was rung.
+            tokio::time::sleep(LOOK_PAUSE_MIN / 10).await;
+            let is_new = self.seen.lock().connection != self.link.made();
+            if is_new || self.trouble.reason().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// A ticket for a word.
+    async fn draw(&self) -> Result<u64, StoreError> {
+        let (link, key) = (Arc::clone(&self.link), Arc::clone(&self.key));
+        let draw = async move {
+            let mut draw = command("HINCRBY", &key);
+            link.ask(draw.arg("drawn").arg(1)).await
+        };
+        let ticket = self.run(draw).await?;
+        self.seen.lock().is_refused = false;
+        Ok(ticket)
     }
 }
 
@@ -119,7 +246,9 @@ impl GreetingStore for RedisGreeting {
             script.arg(word.as_str()).arg(ticket);
             link.ask(&script).await
         };
-        self.run::<u64, _>(set).await.map(drop)
+        self.run::<u64, _>(set).await?;
+        self.seen.lock().is_refused = false;
+        Ok(())
     }
 
     fn backend(&self) -> &'static str {
@@ -127,9 +256,39 @@ impl GreetingStore for RedisGreeting {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
+        let takes_words = {
+            let seen = self.seen.lock();
+            !seen.is_refused && seen.findings.refusal.is_none()
+        };
+        if !takes_words {
+            return self.look().await;
+        }
         let link = Arc::clone(&self.link);
         let ping = async move { link.ask(&redis::cmd("PING")).await };
         self.run::<redis::Value, _>(ping).await.map(drop)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.seen.lock().findings.warnings.clone()
+    }
+
+    async fn watch(&self) {
+        let mut pause = LOOK_PAUSE_MIN;
+        loop {
+            let failures = self.failures.load(Ordering::Relaxed);
+            let is_well = self.look().await.is_ok();
+            // Requests that fail while others do not would end the trouble with every one that does not.
+            let wait = if is_well && self.failures.load(Ordering::Relaxed) == failures {
+                self.trouble.ended();
+                pause = LOOK_PAUSE_MIN;
+                LOOK_EVERY
+            } else {
+                let wait = pause;
+                pause = (pause * 2).min(LOOK_PAUSE_MAX);
+                wait
+            };
+            let _ = timeout(wait, self.news()).await;
+        }
     }
 }
 
@@ -137,57 +296,4 @@ fn command(name: &str, key: &str) -> Cmd {
     let mut command = redis::cmd(name);
     command.arg(key);
     command
-}
-
-/// What an error of Redis means to those who asked.
-fn meaning(error: RedisError) -> StoreError {
-    use StoreErrorKind::{Damaged, Internal, StorageFull, Unavailable};
-    let (kind, message) = match (error.kind(), error.code()) {
-        (_, Some("WRONGTYPE")) => (
-            Damaged,
-            "the key of the greeting in Redis holds something else; delete it, or set another prefix",
-        ),
-        (_, Some("OOM")) => (
-            StorageFull,
-            "Redis has no memory left; the word was not set",
-        ),
-        (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) | (ErrorKind::AuthenticationFailed, _) => (
-            Unavailable,
-            "Redis refuses the user or the password that this server is set up with",
-        ),
-        (_, Some("MISCONF")) => (
-            Unavailable,
-            "Redis takes no changes: it cannot save them to its disk",
-        ),
-        (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => (
-            Unavailable,
-            "Redis takes no changes: this address leads to a replica",
-        ),
-        (
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::TryAgain,
-            ),
-            _,
-        ) => (Unavailable, "Redis is not ready yet"),
-        (ErrorKind::Server(_) | ErrorKind::Extension, _) => {
-            (Internal, "Redis refuses what it was asked")
-        }
-        _ if error.is_timeout() => return too_late().with_source(error),
-        _ => (Unavailable, "Redis cannot be reached"),
-    };
-    StoreError::new(kind, message).with_source(error)
-}
-
-fn too_late() -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, "Redis does not answer in time")
-}
-
-fn not_a_word() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Damaged,
-        "what Redis has under the key of the greeting is no word; POST /hello replaces it",
-    )
 }

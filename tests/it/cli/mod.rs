@@ -7,6 +7,8 @@ mod healthcheck;
 mod import;
 mod liar;
 mod live;
+mod migrate_files;
+mod migrate_greeting;
 mod retries;
 mod simulate;
 mod todo;

@@ -13,9 +13,9 @@ use fieldstation::timestamp::Timestamp;
 use futures_util::TryStreamExt;
 use sha2::{Digest as _, Sha256};
 
-#[cfg(feature = "cloud")]
-use crate::support::S3Backend;
 use crate::support::{FileBackend, FolderBackend, random_bytes};
+#[cfg(feature = "cloud")]
+use crate::support::{MinistackBackend, S3Backend};
 
 /// Each behaviour on each backend, as a test of its own: `s3::a_file_is_read_back`.
 macro_rules! suite {
@@ -23,6 +23,8 @@ macro_rules! suite {
         suite!(@ folder, FolderBackend, $($behaviour),*);
         #[cfg(feature = "cloud")]
         suite!(@ s3, S3Backend, $($behaviour),*);
+        #[cfg(feature = "cloud")]
+        suite!(@ ministack, MinistackBackend, $($behaviour),*);
     };
     (@ $name:ident, $backend:ident, $($behaviour:ident),*) => {
         mod $name {

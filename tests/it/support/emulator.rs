@@ -26,13 +26,26 @@ pub struct Emulator {
 impl Emulator {
     /// Starts a program on a free port, which comes after the arguments.
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
+        Self::launch(program, |command, port| {
+            command.args(arguments).arg(port);
+        })
+    }
+
+    /// Starts a program on a free port, which a variable names beside others.
+    pub fn start_with_port_in(program: &Path, name: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(program, |command, port| {
+            command.envs(variables.iter().copied()).env(name, port);
+        })
+    }
+
+    fn launch(program: &Path, set_up: impl Fn(&mut Command, &str)) -> Self {
         // The port may be taken by another program between the look and the start; then there are others.
         for _ in 0..10 {
             let port = FreePort::take();
             let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
-            let child = Command::new(program)
-                .args(arguments)
-                .arg(address.port().to_string())
+            let mut command = Command::new(program);
+            set_up(&mut command, &address.port().to_string());
+            let child = command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())

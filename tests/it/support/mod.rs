@@ -25,6 +25,8 @@ mod redis;
 mod s3;
 #[cfg(feature = "cloud")]
 mod s3_files;
+#[cfg(feature = "cloud")]
+mod s3_gate;
 mod server;
 mod transfer;
 #[cfg(feature = "cloud")]
@@ -50,9 +52,11 @@ pub use raw::{Raw, RawAnswer};
 #[cfg(feature = "cloud")]
 pub use redis::RedisServer;
 #[cfg(feature = "cloud")]
-pub use s3::S3Server;
+pub use s3::{S3Kind, S3Server};
 #[cfg(feature = "cloud")]
-pub use s3_files::S3Backend;
+pub use s3_files::{MinistackBackend, S3Backend};
+#[cfg(feature = "cloud")]
+pub use s3_gate::S3Gate;
 #[cfg(feature = "cloud")]
 pub use server::Exited;
 pub use server::{Server, run};

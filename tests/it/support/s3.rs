@@ -1,8 +1,7 @@
 //! A server with the S3 API, for one test, in memory and temporary files.
 //!
-//! It is moto's. Of what the registries have it is the closest in what is used here: conditional writes (`If-Match`,
-//! `If-None-Match`), listings that begin after a key, uploads in parts with their smallest size, and the errors of the real
-//! thing. It checks no signatures and is slow.
+//! There are two kinds. moto and ministack both have conditional writes (`If-Match`, `If-None-Match`), listings that begin after
+//! a key, and uploads in parts; docs/test-servers.md says what they disagree on. Neither checks signatures unless told to.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,19 +11,49 @@ use super::emulator::{Emulator, installed};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is asked for alone, and on the loopback interface only.
+const MINISTACK: [(&str, &str); 5] = [
+    ("MINISTACK_REGION", "eu-west-1"),
+    ("BIND_HOST", "127.0.0.1"),
+    ("SERVICES", "s3"),
+    ("LOG_LEVEL", "ERROR"),
+    ("DOCKER_HOST", "unix:///nowhere"),
+];
+
 /// Where files go.
 const BUCKET: &str = "fieldstation";
 const PREFIX: &str = "some/place";
+
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum S3Kind {
+    Moto,
+    Ministack,
+}
 
 /// A running server with an empty bucket. It is killed when this goes.
 pub struct S3Server(Emulator);
 
 impl S3Server {
     pub fn start() -> Self {
-        let program = installed("moto_server", "target/tools/moto/bin").expect(
-            "moto_server, an S3 server, is missing; ./test.sh installs it, and so does `python3 -m venv target/tools/moto && target/tools/moto/bin/pip install 'moto[s3,server]==5.2.1'`",
-        );
-        let server = Self(Emulator::start(&program, &["-H", "127.0.0.1", "-p"]));
+        Self::start_kind(S3Kind::Moto)
+    }
+
+    pub fn start_kind(kind: S3Kind) -> Self {
+        let server = Self(match kind {
+            S3Kind::Moto => {
+                let program = installed("moto_server", "target/tools/moto/bin").expect(
+                    "moto_server, an S3 server, is missing; ./test.sh installs it, and so does `python3 -m venv target/tools/moto && target/tools/moto/bin/pip install 'moto[s3,server]==5.2.1'`",
+                );
+                Emulator::start(&program, &["-H", "127.0.0.1", "-p"])
+            }
+            S3Kind::Ministack => {
+                let program = installed("ministack", "target/tools/ministack/bin").expect(
+                    "ministack, an S3 server, is missing; ./test.sh installs it, and so does `python3 -m venv target/tools/ministack && target/tools/ministack/bin/pip install ministack==1.5.33`",
+                );
+                Emulator::start_with_port_in(&program, "GATEWAY_PORT", &MINISTACK)
+            }
+        });
         server.request("PUT", &format!("/{BUCKET}"));
         server
     }
@@ -40,21 +69,35 @@ impl S3Server {
 
     /// The same through another address, such as a proxy's.
     pub fn url_at(address: SocketAddr) -> String {
-        format!("s3://{BUCKET}/{PREFIX}?region=eu-west-1&endpoint=http://{address}")
+        Self::url_of(address, &format!("{BUCKET}/{PREFIX}"))
+    }
+
+    /// The same of a bucket, or a place in one.
+    pub fn url_of(address: SocketAddr, place: &str) -> String {
+        format!("s3://{place}?region=eu-west-1&endpoint=http://{address}")
     }
 
     /// The keys in the bucket.
     pub fn keys(&self) -> Vec<String> {
+        self.keys_of(BUCKET)
+    }
+
+    /// The keys in a bucket, as they are written in a list.
+    pub fn keys_of(&self, bucket: &str) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
         loop {
-            // A listing has a thousand of them at most. What keys are made of may stand in a URL.
+            // A listing has a thousand of them at most. What our keys are made of may stand in a URL.
             let after = keys.last().map_or("", String::as_str);
-            let path = format!("/{BUCKET}?list-type=2&start-after={after}");
+            let path = match after {
+                "" => format!("/{bucket}?list-type=2"),
+                after => format!("/{bucket}?list-type=2&start-after={after}"),
+            };
             let page = between(&self.request("GET", &path), "<Key>", "</Key>");
-            if page.is_empty() {
+            let is_last = page.len() < 1000;
+            keys.extend(page);
+            if is_last {
                 return keys;
             }
-            keys.extend(page);
         }
     }
 
@@ -83,15 +126,43 @@ impl S3Server {
         self.request("PUT", &format!("/{BUCKET}/{PREFIX}/{key}"));
     }
 
+    /// Makes another bucket.
+    pub fn make_bucket(&self, name: &str) {
+        self.request("PUT", &format!("/{name}"));
+    }
+
+    /// Puts an object into a bucket, under any key, as somebody else does.
+    pub fn put_object(&self, bucket: &str, key: &str, content_type: Option<&str>, body: &[u8]) {
+        let mut path = format!("/{bucket}/");
+        for byte in key.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        let mut head =
+            content_type.map_or(String::new(), |kind| format!("Content-Type: {kind}\r\n"));
+        // Nobody checks the signature, but moto lets only those with one replace an object.
+        head += "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n";
+        self.exchange("PUT", &path, &head, body);
+    }
+
     fn request(&self, method: &str, path: &str) -> String {
+        self.exchange(method, path, "", b"")
+    }
+
+    fn exchange(&self, method: &str, path: &str, head: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address()
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{head}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.address(),
+            body.len()
         )
         .unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer).into_owned();

@@ -7,7 +7,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use fieldstation::files::FileStore;
 use fieldstation::files::s3::S3Store;
 
-use super::{FileBackend, S3Server};
+use super::{FileBackend, S3Kind, S3Server};
 
 pub struct S3Backend {
     server: S3Server,
@@ -16,7 +16,11 @@ pub struct S3Backend {
 
 impl S3Backend {
     pub fn start() -> Self {
-        let server = S3Server::start();
+        Self::start_kind(S3Kind::Moto)
+    }
+
+    pub fn start_kind(kind: S3Kind) -> Self {
+        let server = S3Server::start_kind(kind);
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let credentials = SharedCredentialsProvider::new(credentials);
         let url = server.url().parse().unwrap();
@@ -25,6 +29,15 @@ impl S3Backend {
             server,
             store: Arc::new(store),
         }
+    }
+}
+
+/// The same on the other server.
+pub struct MinistackBackend;
+
+impl MinistackBackend {
+    pub fn start() -> S3Backend {
+        S3Backend::start_kind(S3Kind::Ministack)
     }
 }
 

@@ -1,0 +1,118 @@
+//! Files of devices from one backend into another, or from the bucket of an older file service.
+
+mod copy;
+mod source;
+mod tally;
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::anyhow;
+use futures_util::{StreamExt, stream};
+
+use self::copy::Copying;
+use self::source::Source;
+use self::tally::Tally;
+use crate::backend_url::BackendUrl;
+use crate::cli::{Failure, FailureKind, progress, runtime};
+use crate::data_directory::DataDirectory;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::{self, FileStore};
+use crate::station::StationDatabase;
+
+/// How many files are on their way at a time.
+const AT_A_TIME: usize = 6;
+
+/// Copies, compares, and prints the result.
+pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {
+    if from.scheme() == "file" && !data.is_dir() {
+        // Opening would make an empty one.
+        let error = anyhow!("there is no directory {}", data.display());
+        return Err(Failure::new(FailureKind::Initialization, error));
+    }
+    let (from, layout) = source::layout_of(from)?;
+    let station = OnceCell::new();
+    let opened = source::open(&from, |url| open(url, data, &station))?;
+    let target = open(to, data, &station)?;
+    runtime::block_on(2, async {
+        let started = Instant::now();
+        let source = opened.decide(&from, to, layout).await?;
+        let verdict = copy_all(&source, &target, started).await;
+        if let Some(station) = station.get() {
+            station.close().await;
+        }
+        verdict
+    })
+}
+
+fn open(
+    url: &BackendUrl,
+    data: &Path,
+    station: &OnceCell<Arc<StationDatabase>>,
+) -> Result<Arc<dyn FileStore>, Failure> {
+    let directory = OnceCell::new();
+    let the_directory = || -> Result<Arc<DataDirectory>, StoreError> {
+        if directory.get().is_none() {
+            let _ = directory.set(Arc::new(DataDirectory::open(data)?));
+        }
+        directory.get().cloned().ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Internal, "the data directory is not open")
+        })
+    };
+    let the_station = || {
+        let opened = StationDatabase::open(the_directory()?)?;
+        Ok(Arc::clone(station.get_or_init(|| opened)))
+    };
+    files::open(url, the_directory, the_station).map_err(|error| not_opened(url, error))
+}
+
+fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
+    let kind = match error.kind() {
+        StoreErrorKind::Unsupported => FailureKind::Configuration,
+        _ => FailureKind::Initialization,
+    };
+    Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
+}
+
+fn failed(error: StoreError) -> Failure {
+    anyhow!(error).into()
+}
+
+async fn copy_all(
+    source: &Source,
+    target: &Arc<dyn FileStore>,
+    started: Instant,
+) -> Result<(), Failure> {
+    let before = source.survey().await.map_err(failed)?;
+    let bar = progress::bytes_bar(before.bytes_known());
+    let tally = Tally::new(bar.clone());
+    let copying = Copying {
+        source,
+        target: &**target,
+        tally: &tally,
+    };
+    let mut after = None;
+    let copied = loop {
+        let page = match source.page(after.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => break Err(failed(error)),
+        };
+        let copies = stream::iter(page.items).map(|item| copying.copy(item));
+        copies
+            .buffer_unordered(AT_A_TIME)
+            .for_each(async |()| ())
+            .await;
+        after = page.next;
+        if after.is_none() {
+            break Ok(());
+        }
+    };
+    bar.finish_and_clear();
+    copied?;
+    let later = source.survey().await.map_err(failed)?;
+    tally
+        .conclude(source, &**target, before == later, started)
+        .await
+}

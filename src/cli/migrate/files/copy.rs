@@ -1,0 +1,275 @@
+//! One file from one side to the other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use sha2::{Digest as _, Sha256};
+
+use super::source::{Item, Source};
+use super::tally::{Outcome, Tally};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::s3::older::{OlderBucket, OlderObject};
+use crate::files::{
+    Condition, ContentStream, ContentType, DeviceId, Digest, FileInfo, FileStore, NewFile,
+    Publication, TagList,
+};
+
+/// How much is handed to the other side at a time.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// How often a file is tried that a side does not take or give for the moment.
+const ATTEMPTS_MAX: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The type that S3 gives to what was stored without one.
+const NO_TYPE: &str = "binary/octet-stream";
+
+pub(super) struct Copying<'a> {
+    pub(super) source: &'a Source,
+    pub(super) target: &'a dyn FileStore,
+    pub(super) tally: &'a Tally,
+}
+
+/// A file as it is to be: all but its digest, if that is not known before it is read.
+struct Wanted {
+    device: DeviceId,
+    file: NewFile,
+    is_digest_known: bool,
+}
+
+impl Copying<'_> {
+    /// Copies a file, and notes what became of it.
+    pub(super) async fn copy(&self, item: Item) {
+        let name = match &item {
+            Item::Device(device) => device.as_str().to_owned(),
+            Item::Object(object) => object.key.clone(),
+        };
+        let mut attempt = 0;
+        let outcome = loop {
+            attempt += 1;
+            match self.attempt(&item).await {
+                Err(error)
+                    if attempt < ATTEMPTS_MAX
+                        && matches!(
+                            error.kind(),
+                            StoreErrorKind::Overloaded | StoreErrorKind::Unavailable
+                        ) =>
+                {
+                    tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
+                }
+                Err(error) => break Outcome::Failed(crate::trouble::chain(&error)),
+                Ok(outcome) => break outcome,
+            }
+        };
+        self.tally.note(&name, outcome);
+    }
+
+    async fn attempt(&self, item: &Item) -> Result<Outcome, StoreError> {
+        match (item, self.source) {
+            (Item::Device(device), Source::Store(store)) => {
+                self.copy_device(&**store, device).await
+            }
+            (Item::Object(object), Source::Bucket(bucket, _)) => {
+                self.copy_object(bucket, object).await
+            }
+            _ => Err(StoreError::new(
+                StoreErrorKind::Internal,
+                "a file is not from this source",
+            )),
+        }
+    }
+
+    async fn copy_device(
+        &self,
+        store: &dyn FileStore,
+        device: &DeviceId,
+    ) -> Result<Outcome, StoreError> {
+        let Some(open) = store.open(device).await? else {
+            return Ok(Outcome::Changed);
+        };
+        let FileInfo { device, file } = open.info;
+        let there = self.target.info(&device).await?;
+        if let Some(there) = there.as_ref().filter(|there| there.file == file) {
+            return Ok(Outcome::Same(device, file, there.file.clone()));
+        }
+        if let Some(kept) = kept(there.as_ref(), &file) {
+            return Ok(kept);
+        }
+        let size_bytes = file.size_bytes;
+        let Some(content) = open.content.read(0..size_bytes).await? else {
+            return Ok(Outcome::Changed);
+        };
+        let wanted = Wanted {
+            device,
+            file,
+            is_digest_known: true,
+        };
+        self.send(content, wanted, there).await
+    }
+
+    async fn copy_object(
+        &self,
+        bucket: &OlderBucket,
+        object: &OlderObject,
+    ) -> Result<Outcome, StoreError> {
+        let device = match DeviceId::new(&object.key) {
+            Ok(device) if device.as_str() == object.key => device,
+            Ok(_) => {
+                return Ok(Outcome::Refused(
+                    "begins or ends with white space, which no id does".to_owned(),
+                ));
+            }
+            Err(error) => return Ok(Outcome::Refused(error.to_string())),
+        };
+        let open = match bucket.read(object).await {
+            Ok(Some(open)) => open,
+            Ok(None) => return Ok(Outcome::Changed),
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => {
+                return Ok(Outcome::Refused(error.message().to_owned()));
+            }
+            Err(error) => return Err(error),
+        };
+        let content_type = open
+            .content_type
+            .filter(|kind| kind.as_str() != NO_TYPE)
+            .unwrap_or_default();
+        let mut file = new_file(object, content_type);
+        let there = self.target.info(&device).await?;
+        let mut content = open.content;
+        // The same length may be the same file, which only reading it tells: it is read, and sent only if it is another one.
+        if let Some(there) = &there
+            && there.file.size_bytes == object.size_bytes
+        {
+            let Some(digest) = digest_of(content, object.size_bytes).await? else {
+                return Ok(Outcome::Changed);
+            };
+            file.digest = digest;
+            if there.file.digest == digest && there.file.content_type == file.content_type {
+                return Ok(Outcome::Same(device, file, there.file.clone()));
+            }
+            if let Some(kept) = kept(Some(there), &file) {
+                return Ok(kept);
+            }
+            let Some(again) = bucket.read(object).await? else {
+                return Ok(Outcome::Changed);
+            };
+            content = again.content;
+        } else if let Some(kept) = kept(there.as_ref(), &file) {
+            return Ok(kept);
+        }
+        let wanted = Wanted {
+            device,
+            file,
+            is_digest_known: false,
+        };
+        self.send(content, wanted, there).await
+    }
+
+    /// Sends a file, in place of what is there and of nothing else, and looks whether it has arrived.
+    async fn send(
+        &self,
+        mut content: ContentStream,
+        wanted: Wanted,
+        there: Option<FileInfo>,
+    ) -> Result<Outcome, StoreError> {
+        let Wanted {
+            device,
+            mut file,
+            is_digest_known,
+        } = wanted;
+        let mut upload = self.target.begin(&device).await?;
+        let mut hasher = Sha256::new();
+        let mut size_bytes = 0;
+        let mut waiting: Vec<Bytes> = Vec::new();
+        let mut waiting_bytes = 0;
+        loop {
+            let piece = match content.try_next().await {
+                Ok(piece) => piece,
+                Err(error) => {
+                    upload.abort().await;
+                    return Err(error);
+                }
+            };
+            let is_end = piece.is_none();
+            if let Some(piece) = piece {
+                hasher.update(&piece);
+                size_bytes += piece.len() as u64;
+                waiting_bytes += piece.len();
+                waiting.push(piece);
+            }
+            if waiting_bytes >= BATCH_BYTES || (is_end && waiting_bytes > 0) {
+                self.tally.progress(waiting_bytes);
+                waiting_bytes = 0;
+                let batch = std::mem::take(&mut waiting);
+                if let Err(error) = upload.write(batch).await {
+                    upload.abort().await;
+                    return Err(error);
+                }
+            }
+            if is_end {
+                break;
+            }
+        }
+        let digest = Digest(hasher.finalize().into());
+        if size_bytes != file.size_bytes || (is_digest_known && digest != file.digest) {
+            upload.abort().await;
+            return Ok(if is_digest_known {
+                Outcome::Failed("its bytes are not those of its digest: it is damaged".to_owned())
+            } else {
+                Outcome::Changed
+            });
+        }
+        file.digest = digest;
+        let condition = match &there {
+            Some(there) => Condition {
+                is: Some(TagList::These(vec![there.tag()])),
+                is_not: None,
+            },
+            None => Condition {
+                is: None,
+                is_not: Some(TagList::Any),
+            },
+        };
+        match upload.finish(file.clone(), condition).await? {
+            Publication::Refused => Ok(Outcome::Kept),
+            Publication::Stored(_) => {
+                let stored = self.target.info(&device).await?;
+                Ok(match stored {
+                    Some(stored) => Outcome::Copied(device, file, stored.file),
+                    None => Outcome::Changed,
+                })
+            }
+        }
+    }
+}
+
+fn new_file(object: &OlderObject, content_type: ContentType) -> NewFile {
+    NewFile {
+        size_bytes: object.size_bytes,
+        content_type,
+        name: None,
+        digest: Digest([0; 32]),
+        time: object.time,
+    }
+}
+
+/// What was sent to the other side later is newer than what would be copied over it.
+fn kept(there: Option<&FileInfo>, file: &NewFile) -> Option<Outcome> {
+    let there = there?;
+    (there.file.time > file.time).then_some(Outcome::Kept)
+}
+
+/// The digest of some bytes, if there are as many as there should be.
+async fn digest_of(
+    mut content: ContentStream,
+    size_bytes: u64,
+) -> Result<Option<Digest>, StoreError> {
+    let mut hasher = Sha256::new();
+    let mut received = 0;
+    while let Some(piece) = content.try_next().await? {
+        received += piece.len() as u64;
+        hasher.update(&piece);
+    }
+    Ok((received == size_bytes).then(|| Digest(hasher.finalize().into())))
+}

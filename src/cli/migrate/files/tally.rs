@@ -1,0 +1,205 @@
+//! What became of all files, and the comparison at the end.
+
+use std::time::Instant;
+
+use anyhow::anyhow;
+use indicatif::{HumanCount, ProgressBar};
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+
+use super::failed;
+use super::source::Source;
+use crate::cli::{Failure, standard_output};
+use crate::files::{DeviceId, FileStore, NewFile};
+
+/// How many devices of the other side are counted at a time.
+const PAGE: usize = 1000;
+
+/// What became of a file.
+pub(super) enum Outcome {
+    /// It is there now: as it was read, and as the other side says it is.
+    Copied(DeviceId, NewFile, NewFile),
+    /// It was there, likewise.
+    Same(DeviceId, NewFile, NewFile),
+    /// What the other side has is newer, and stays.
+    Kept,
+    /// It was changed or removed meanwhile.
+    Changed,
+    /// Its key is no device's.
+    Refused(String),
+    /// It could not be copied.
+    Failed(String),
+}
+
+/// The counts. Files that are not on the other side are named as they are met, however many there are.
+pub(super) struct Tally {
+    bar: ProgressBar,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Clone, Default)]
+struct Counts {
+    copied: u64,
+    same: u64,
+    kept: u64,
+    changed: u64,
+    refused: u64,
+    failed: u64,
+    /// What was read, and what is there of it.
+    read: Side,
+    there: Side,
+}
+
+/// Files of one side.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Side {
+    files: u64,
+    bytes: u64,
+    /// Of all ids with their digests, in whatever order.
+    digests: [u8; 32],
+}
+
+impl Tally {
+    pub(super) fn new(bar: ProgressBar) -> Self {
+        Self {
+            bar,
+            counts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn progress(&self, bytes: usize) {
+        self.bar.inc(bytes as u64);
+    }
+
+    pub(super) fn note(&self, name: &str, outcome: Outcome) {
+        let mut counts = self.counts.lock();
+        let named = match outcome {
+            Outcome::Copied(device, file, stored) => {
+                counts.copied += 1;
+                counts.read.add(&device, &file);
+                counts.there.add(&device, &stored);
+                None
+            }
+            Outcome::Same(device, file, stored) => {
+                counts.same += 1;
+                counts.read.add(&device, &file);
+                counts.there.add(&device, &stored);
+                self.bar.inc(file.size_bytes);
+                None
+            }
+            Outcome::Kept => {
+                counts.kept += 1;
+                Some(("KEPT", "the other side has a newer file of it".to_owned()))
+            }
+            Outcome::Changed => {
+                counts.changed += 1;
+                Some(("CHANGED", "while it was copied; run this again".to_owned()))
+            }
+            Outcome::Refused(why) => {
+                counts.refused += 1;
+                Some(("NOT COPIED", format!("as the id of a device it {why}")))
+            }
+            Outcome::Failed(why) => {
+                counts.failed += 1;
+                Some(("NOT COPIED", why))
+            }
+        };
+        drop(counts);
+        if let Some((what, why)) = named {
+            let text = format!("{what}: {name:?}: {why}\n");
+            // Nobody may be reading any more; the counts are there at the end all the same.
+            let _ = self.bar.suspend(|| standard_output::print(&text));
+        }
+    }
+
+    /// Compares both sides, and prints the verdict.
+    pub(super) async fn conclude(
+        &self,
+        source: &Source,
+        target: &dyn FileStore,
+        is_unchanged: bool,
+        started: Instant,
+    ) -> Result<(), Failure> {
+        let counts = self.counts.lock().clone();
+        let Counts { read, there, .. } = &counts;
+        let known = counts.copied + counts.same + counts.kept;
+        let more = count(target).await?.saturating_sub(known);
+        let mut text = format!(
+            "Copied in {:.1} s\n  copied      {}\n  the same    {}\n",
+            started.elapsed().as_secs_f64(),
+            HumanCount(counts.copied),
+            HumanCount(counts.same),
+        );
+        for (what, count) in [
+            ("newer there", counts.kept),
+            ("changed", counts.changed),
+            ("not copied", counts.refused + counts.failed),
+        ] {
+            if count > 0 {
+                text += &format!("  {what:<12}{}\n", HumanCount(count));
+            }
+        }
+        text += &format!("\n{:>34}{:>24}\n", source.name(), target.backend());
+        let values = |side: &Side| {
+            let digests = side.digests[..8].iter();
+            [
+                HumanCount(side.files).to_string(),
+                HumanCount(side.bytes).to_string(),
+                digests.map(|byte| format!("{byte:02x}")).collect(),
+            ]
+        };
+        let sides = values(read).into_iter().zip(values(there));
+        for (name, (left, right)) in ["files", "bytes", "digests"].into_iter().zip(sides) {
+            text += &format!("  {name:<8}{left:>24}{right:>24}\n");
+        }
+        let is_whole =
+            counts.kept + counts.changed + counts.refused + counts.failed == 0 && is_unchanged;
+        let is_same = read == there;
+        if more > 0 {
+            text += &format!("The other side holds {} more.\n", HumanCount(more));
+        }
+        text += match (is_same, is_whole, is_unchanged) {
+            (true, true, _) => "The same on both sides.\n",
+            (true, false, true) => {
+                "All that was copied is the same; what was not is named above.\n"
+            }
+            (true, false, false) => {
+                "All that was copied is the same, but something was written meanwhile. Run it again.\n"
+            }
+            (false, ..) => "Different: was something written meanwhile? Run it again.\n",
+        };
+        standard_output::print(&text)?;
+        if is_same && is_whole {
+            return Ok(());
+        }
+        Err(anyhow!("not all files are on both sides, and the same").into())
+    }
+}
+
+/// How many devices have a file.
+async fn count(store: &dyn FileStore) -> Result<u64, Failure> {
+    let mut count = 0;
+    let mut after = None;
+    loop {
+        let page = store.list(after.as_ref(), PAGE).await.map_err(failed)?;
+        count += page.items.len() as u64;
+        after = page.items.last().cloned();
+        if !page.more {
+            return Ok(count);
+        }
+    }
+}
+
+impl Side {
+    fn add(&mut self, device: &DeviceId, file: &NewFile) {
+        self.files += 1;
+        self.bytes += file.size_bytes;
+        let mut hasher = Sha256::new();
+        hasher.update(device.as_str());
+        hasher.update([0]);
+        hasher.update(file.digest.0);
+        for (sum, byte) in self.digests.iter_mut().zip(hasher.finalize()) {
+            *sum ^= byte;
+        }
+    }
+}

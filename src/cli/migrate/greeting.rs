@@ -1,0 +1,161 @@
+//! The word of the greeting from one backend into another, or from the Redis of an older page.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use crate::backend_url::BackendUrl;
+use crate::cli::{Failure, FailureKind, runtime, standard_output};
+use crate::data_directory::DataDirectory;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::greeting::redis::RedisGreeting;
+use crate::greeting::redis::older;
+use crate::greeting::{self, GreetingStore, Word, WordError};
+use crate::station::StationDatabase;
+
+/// Copies, compares, and prints the result.
+pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {
+    if from.scheme() == "sqlite" && !data.is_dir() {
+        // Opening would make an empty one.
+        let error = anyhow!("there is no directory {}", data.display());
+        return Err(Failure::new(FailureKind::Initialization, error));
+    }
+    let station = OnceCell::new();
+    let source = match from.scheme() {
+        "sqlite" => Source::Store(open(from, data, &station)?),
+        _ => {
+            let redis = RedisGreeting::new(from).map_err(|error| not_opened(from, error))?;
+            Source::Redis(Box::new(redis))
+        }
+    };
+    let target = open(to, data, &station)?;
+    runtime::block_on(2, async {
+        let verdict = copy(source, from, &*target, to).await;
+        if let Some(station) = station.get() {
+            let station: &Arc<StationDatabase> = station;
+            station.close().await;
+        }
+        verdict
+    })
+}
+
+enum Source {
+    Store(Arc<dyn GreetingStore>),
+    /// Of this program, or of an older page.
+    Redis(Box<RedisGreeting>),
+}
+
+fn open(
+    url: &BackendUrl,
+    data: &Path,
+    station: &OnceCell<Arc<StationDatabase>>,
+) -> Result<Arc<dyn GreetingStore>, Failure> {
+    let the_station = || {
+        let directory = Arc::new(DataDirectory::open(data)?);
+        let opened = StationDatabase::open(directory)?;
+        Ok(Arc::clone(station.get_or_init(|| opened)))
+    };
+    greeting::open(url, the_station).map_err(|error| not_opened(url, error))
+}
+
+fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
+    let kind = match error.kind() {
+        StoreErrorKind::Unsupported => FailureKind::Configuration,
+        _ => FailureKind::Initialization,
+    };
+    Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
+}
+
+fn failed(error: StoreError) -> Failure {
+    anyhow!(error).into()
+}
+
+async fn copy(
+    source: Source,
+    from: &BackendUrl,
+    target: &dyn GreetingStore,
+    to: &BackendUrl,
+) -> Result<(), Failure> {
+    let word = match source {
+        Source::Store(store) => store.word().await.map_err(failed)?,
+        Source::Redis(redis) => {
+            // A prefix is something that only this program's key has.
+            let older = if from.rest().contains("prefix=") {
+                None
+            } else {
+                redis.older_word().await.map_err(failed)?
+            };
+            match older {
+                Some(bytes) => of_older_page(bytes, from)?,
+                None if !redis.has_word().await.map_err(failed)? => {
+                    return Err(anyhow!(
+                        "there is no word at {from}: neither the key {} of an older page, nor one of this program. Is it in \
+                         another database? Its number is the path of the URL, as in redis://host:6379/1",
+                        older::KEY
+                    )
+                    .into());
+                }
+                None if from == to => {
+                    let error = anyhow!("--from and --to are the same: {from}");
+                    return Err(Failure::new(FailureKind::Configuration, error));
+                }
+                None => redis.word().await.map_err(failed)?,
+            }
+        }
+    };
+    target.set(word.clone()).await.map_err(failed)?;
+    let stored = target.word().await.map_err(failed)?;
+    if stored != word {
+        return Err(anyhow!(
+            "{to} says {stored:?}, not {word:?}: somebody has set another word meanwhile; run this again"
+        )
+        .into());
+    }
+    standard_output::print(&format!("The word on both sides: {word}\n"))?;
+    Ok(())
+}
+
+/// The word of an older page, which took any text.
+fn of_older_page(bytes: Vec<u8>, from: &BackendUrl) -> Result<Word, Failure> {
+    let key = older::KEY;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow!("the word under the key {key} at {from} is not UTF-8: byte {at} is wrong. {TO_DO}")
+    })?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let word = line.parse::<Word>().map_err(|error| {
+        let why = match error {
+            WordError::Empty => "has nothing in it that could be seen".to_owned(),
+            WordError::TooLong => format!(
+                "has {} characters, and may have {}",
+                line.chars().count(),
+                Word::CHARACTERS_MAX
+            ),
+            WordError::Control {
+                character: '\n', ..
+            } => "has several lines".to_owned(),
+            WordError::Control {
+                character,
+                position,
+            } => format!(
+                "has the control character U+{:04X} as character {position}",
+                u32::from(character)
+            ),
+        };
+        anyhow!("the word under the key {key} at {from} {why}. {TO_DO}")
+    })?;
+    let mut text_of =
+        format!("{from} is read as an older page's: the string under the key {key}.\n");
+    if line.len() < text.len() {
+        text_of += "The line end at its end is not part of the word, and left out.\n";
+    }
+    standard_output::print(&text_of)?;
+    Ok(word)
+}
+
+/// What to do about a word that is none here.
+const TO_DO: &str = "Nothing was changed. A word is one line of 1 to 200 characters: change it with redis-cli SET hello, and run \
+                     this again, or set another one afterwards with POST /hello";
