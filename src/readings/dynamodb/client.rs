@@ -267,6 +267,8 @@ fn is_outage(code: &str) -> bool {
 struct Failure {
     /// Whether there was no answer, or one that asks for patience: the same may go well a little later.
     is_away: bool,
+    /// Whether the answer is the same until somebody changes something.
+    is_lasting: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -291,6 +293,11 @@ pub(super) fn is_trouble(error: &StoreError) -> bool {
     failure(error).is_some()
 }
 
+/// Whether DynamoDB has answered, and answers the same until somebody changes something there.
+pub(super) fn is_lasting(error: &StoreError) -> bool {
+    failure(error).is_some_and(|failure| failure.is_lasting)
+}
+
 /// Whether DynamoDB was away or asked for patience, so that the same may go well a little later.
 pub(super) fn is_away(error: &StoreError) -> bool {
     failure(error).is_some_and(|failure| failure.is_away)
@@ -300,6 +307,7 @@ pub(super) fn is_away(error: &StoreError) -> bool {
 pub(super) fn unanswered(message: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, message).with_source(Failure {
         is_away: true,
+        is_lasting: false,
         source: "no answer".into(),
     })
 }
@@ -313,6 +321,7 @@ pub(super) fn no_answer() -> StoreError {
 pub(super) fn not_allowed(message: String) -> StoreError {
     StoreError::new(StoreErrorKind::Denied, message).with_source(Failure {
         is_away: false,
+        is_lasting: true,
         source: "a part of the request was not allowed".into(),
     })
 }
@@ -330,6 +339,7 @@ where
         };
         return StoreError::new(StoreErrorKind::Denied, denial.message).with_source(Failure {
             is_away: false,
+            is_lasting: true,
             source,
         });
     }
@@ -359,6 +369,7 @@ where
     };
     meaning.with_source(Failure {
         is_away,
+        is_lasting: code.as_deref() == Some(MISSING),
         source: error.into(),
     })
 }

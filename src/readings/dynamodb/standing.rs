@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::client::{is_away, is_trouble};
+use super::client::{is_away, is_lasting, is_trouble};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::Trouble;
 
@@ -78,7 +78,7 @@ impl Standing {
             let mut state = self.state.lock();
             state.failed_at = Some(Instant::now());
             state.failing[side as usize] = true;
-            if error.kind() == StoreErrorKind::Denied {
+            if is_lasting(error) {
                 let message = error.message().to_owned();
                 match side {
                     Side::Reads => state.denied_read = Some(message),

@@ -232,6 +232,35 @@ async fn reads_that_are_denied_are_a_warning_and_readings_are_stored() {
     }
 }
 
+#[tokio::test]
+async fn a_table_that_is_deleted_is_missed_at_once_and_found_again() {
+    let scene = Scene::new().await;
+    let server = scene.server();
+    let client = server.client();
+    client.store(lines("a", 10)).await;
+    let direct = super::existing::client(&scene.dynamo);
+    let table = scene.dynamo.readings_table();
+    direct
+        .delete_table()
+        .table_name(&table)
+        .send()
+        .await
+        .unwrap();
+    for path in ["/api/stats", "/livez"] {
+        client.get(path).await.with_status(200);
+    }
+    let started = Instant::now();
+    let answer = client.put(reading("a", "2026-11-21T13:00:00Z", "5")).await;
+    answer.problem_saying(503, "unavailable", &["missing"]);
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(client.get("/readyz").await.status, 503);
+    DynamoStore::create_tables(&location(&scene.dynamo.url()), Some(&credentials()))
+        .await
+        .unwrap();
+    until_ready(&client, Duration::from_secs(8)).await;
+    stored(&client).await;
+}
+
 /// Gives out credentials as the agent of a container does.
 struct Agent {
     address: std::net::SocketAddr,
