@@ -4,6 +4,7 @@ mod copying;
 #[cfg(feature = "cloud")]
 mod older;
 mod readings;
+#[cfg(feature = "cloud")]
 mod sorted;
 mod source;
 
