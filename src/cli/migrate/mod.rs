@@ -8,6 +8,7 @@ mod greeting;
 #[cfg(feature = "cloud")]
 mod older;
 mod readings;
+#[cfg(feature = "cloud")]
 mod sorted;
 mod source;
 mod todos;

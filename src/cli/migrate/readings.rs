@@ -50,9 +50,7 @@ pub(super) fn run(
     runtime::block_on(2, async {
         let verdict = copy_all(&source, &*target).await;
         target.close().await.map_err(failed)?;
-        if let Source::Store(source) = &source {
-            source.close().await.map_err(failed)?;
-        }
+        source.close().await.map_err(failed)?;
         verdict
     })
 }

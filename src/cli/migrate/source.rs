@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 
+#[cfg(feature = "cloud")]
 use super::sorted::Sorted;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::readings::{
     Page, Point, ReadingStore, Selection, SensorId, SensorSummary, Stats, Window,
 };
 
 /// How many readings of what lies on the disk are read at a time.
+#[cfg(feature = "cloud")]
 const POINTS_PAGE: usize = 4_096;
 
 /// Where readings come from.
 pub(super) enum Source {
     Store(Arc<dyn ReadingStore>),
+    #[cfg(feature = "cloud")]
     Older(Sorted),
 }
 
@@ -27,7 +30,17 @@ impl Source {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Store(store) => store.backend(),
+            #[cfg(feature = "cloud")]
             Self::Older(_) => "older table",
+        }
+    }
+
+    /// Lets go of it.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Store(store) => store.close().await,
+            #[cfg(feature = "cloud")]
+            Self::Older(_) => Ok(()),
         }
     }
 
@@ -35,6 +48,7 @@ impl Source {
     pub(super) async fn stats(&self) -> Result<Stats, StoreError> {
         match self {
             Self::Store(store) => store.stats(&Selection::default()).await,
+            #[cfg(feature = "cloud")]
             Self::Older(sorted) => Ok(sorted.stats()),
         }
     }
@@ -47,6 +61,7 @@ impl Source {
     ) -> Result<Page<SensorSummary>, StoreError> {
         match self {
             Self::Store(store) => store.sensors(after, limit).await,
+            #[cfg(feature = "cloud")]
             Self::Older(sorted) => {
                 let items = sorted.sensors(after, limit);
                 let more = items.len() == limit;
@@ -59,9 +74,10 @@ impl Source {
     pub(super) async fn points(&self, sensor: &SensorId) -> Result<Points<'_>, StoreError> {
         match self {
             Self::Store(store) => points_of(&**store, sensor).await,
+            #[cfg(feature = "cloud")]
             Self::Older(sorted) => {
                 let sensor = sensor.clone();
-                let pages = stream::try_unfold(0, move |from| {
+                let pages = futures_util::stream::try_unfold(0, move |from| {
                     let points = sorted.points(&sensor, from, POINTS_PAGE).map_err(disk);
                     async move {
                         let points = points?;
@@ -89,9 +105,10 @@ pub(super) async fn points_of(
 }
 
 /// The disk that readings are put in order on has failed.
+#[cfg(feature = "cloud")]
 pub(super) fn disk(error: std::io::Error) -> StoreError {
     StoreError::new(
-        StoreErrorKind::Internal,
+        crate::error::StoreErrorKind::Internal,
         "readings cannot be put in order on the disk",
     )
     .with_source(error)
