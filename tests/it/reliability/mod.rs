@@ -51,14 +51,14 @@ fn by_proxy<'a>(
 }
 
 /// An answer that a backend gives, with its length.
-fn answer(head: &str, body: &str) -> Fault {
+fn answer(head: &str, body: &str) -> &'static str {
     let length = body.len();
     let text =
         format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-    Fault::Answer(text.leak())
+    text.leak()
 }
 
-fn dynamodb_says(kind: &str, message: &str) -> Fault {
+fn dynamodb_says(kind: &str, message: &str) -> &'static str {
     let body = format!(r#"{{"__type":"{kind}","message":"{message}"}}"#);
     answer(
         "400 Bad Request\r\ncontent-type: application/x-amz-json-1.0",
@@ -66,7 +66,7 @@ fn dynamodb_says(kind: &str, message: &str) -> Fault {
     )
 }
 
-fn s3_says(status: &str, code: &str, message: &str) -> Fault {
+fn s3_says(status: &str, code: &str, message: &str) -> &'static str {
     let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
     answer(&format!("{status}\r\ncontent-type: application/xml"), &body)
 }
@@ -147,9 +147,30 @@ async fn readings_on_dynamodb_through_every_fault() {
         "The level of configured provisioned throughput for the table was exceeded.",
     );
     troubles.extend([
-        by_proxy("rights are missing", &proxy, denied, DENIED_MAX),
-        by_proxy("credentials are rejected", &proxy, unknown, DENIED_MAX),
-        by_proxy("every request is throttled", &proxy, throttled, ANSWER_MAX),
+        by_proxy(
+            "rights to write are missing",
+            &proxy,
+            Fault::AnswerTo("TransactWriteItems", denied),
+            DENIED_MAX,
+        ),
+        by_proxy(
+            "rights are missing",
+            &proxy,
+            Fault::Answer(denied),
+            DENIED_MAX,
+        ),
+        by_proxy(
+            "credentials are rejected",
+            &proxy,
+            Fault::Answer(unknown),
+            DENIED_MAX,
+        ),
+        by_proxy(
+            "every request is throttled",
+            &proxy,
+            Fault::Answer(throttled),
+            ANSWER_MAX,
+        ),
     ]);
     suffer(&server, &Readings, &troubles).await;
     let check = ["dynamodb", "recount", "--check", "--readings", &direct];
@@ -172,9 +193,24 @@ async fn files_on_s3_through_every_fault() {
     );
     let throttled = s3_says("503 Slow Down", "SlowDown", "Reduce your request rate.");
     troubles.extend([
-        by_proxy("rights are missing", &proxy, denied, DENIED_MAX),
-        by_proxy("credentials are rejected", &proxy, unknown, DENIED_MAX),
-        by_proxy("every request is throttled", &proxy, throttled, ANSWER_MAX),
+        by_proxy(
+            "rights are missing",
+            &proxy,
+            Fault::Answer(denied),
+            DENIED_MAX,
+        ),
+        by_proxy(
+            "credentials are rejected",
+            &proxy,
+            Fault::Answer(unknown),
+            DENIED_MAX,
+        ),
+        by_proxy(
+            "every request is throttled",
+            &proxy,
+            Fault::Answer(throttled),
+            ANSWER_MAX,
+        ),
     ]);
     suffer(&server, &Files, &troubles).await;
 }
