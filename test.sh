@@ -4,9 +4,9 @@
 #   ./test.sh                 all of them
 #   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
 #
-# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, Redis, Python, Java, npm) it installs with apt where there is apt
-# and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary directories, and
-# servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
+# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, PgBouncer, Redis, Python, Java, npm) it installs with
+# apt where there is apt and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary
+# directories, and servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -63,10 +63,28 @@ install_postgresql() {
     install_package postgresql
 }
 
+# Todos are also tested behind PgBouncer. The tests start their own; its service is kept from starting where systemd would start it.
+install_pgbouncer() {
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    local masked=
+    if [ -d /run/systemd/system ] && "${as_root[@]}" systemctl mask pgbouncer.service; then masked=yes; fi
+    local installed=0
+    install_package pgbouncer || installed=1
+    if [ -n "$masked" ]; then
+        "${as_root[@]}" systemctl unmask pgbouncer.service
+        "${as_root[@]}" systemctl disable pgbouncer.service || true # Not there when the installation failed.
+    fi
+    return "$installed"
+}
+
 # Todos are tested on a real PostgreSQL and the greeting on a real Redis (or Valkey), also with TLS, for which openssl makes the
 # certificates.
 if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
     install_postgresql || fail "PostgreSQL is missing; install it (Debian: apt-get install postgresql)"
+fi
+if ! command -v pgbouncer >/dev/null && [ ! -x /usr/sbin/pgbouncer ]; then
+    install_pgbouncer || fail "pgbouncer is missing; install it (Debian: apt-get install pgbouncer)"
 fi
 if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then
     install_redis || fail "redis-server is missing; install it (Debian: apt-get install redis-server)"

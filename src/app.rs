@@ -62,7 +62,7 @@ impl App {
             readers_max: config.exports_max as usize + 4,
             ..EmbeddedOptions::default()
         };
-        let readings = readings::open(
+        let readings = readings::start(
             &config.readings,
             || embedded.directory(),
             options,

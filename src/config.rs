@@ -19,6 +19,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whose clients are served besides ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compatibility {
+    /// Those of the older systems: their routes are there, too.
+    Older,
+    /// Nobody's.
+    None,
+}
+
 /// A store by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StoreName {
@@ -77,7 +86,8 @@ pub struct Config {
     pub files: BackendUrl,
 
     /// Where todos live. `sqlite:` keeps them in the data directory;
-    /// `postgres://user:password@host:port/database?sslmode=verify-full` in PostgreSQL. [default: what a file manifest.json in
+    /// `postgres://user:password@host:port/database?sslmode=verify-full` in PostgreSQL, with `&schema=NAME` for tables in a schema
+    /// of their own, and `&pgbouncer=true` behind PgBouncer. [default: what a file manifest.json in
     /// the working directory says, and sqlite: without one]
     #[arg(
         long,
@@ -109,6 +119,16 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub needed: Vec<StoreName>,
+
+    /// Whose clients are served besides those that the description names first. `older` keeps the routes of the older todo app
+    /// (`/add`, `/request`) on top of the same todos; with `none` they are 404.
+    #[arg(
+        long,
+        env = "FIELDSTATION_COMPATIBILITY",
+        default_value = "older",
+        value_name = "CLIENTS"
+    )]
+    pub compatibility: Compatibility,
 
     /// Where ECS tells a task about itself; it sets the variable. Shown by `/health`.
     #[arg(

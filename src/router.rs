@@ -9,7 +9,7 @@ use axum::http::Method;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Compatibility, Config};
 use crate::files::http::FileLimits;
 use crate::greeting::http::GreetingLimits;
 use crate::http::layers::Edge;
@@ -57,10 +57,19 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         .merge(readings::http::router(Arc::clone(&app.readings), limits))
         .merge(todos::http::router(Arc::clone(&app.todos), todo_limits))
         .merge(files::http::router(Arc::clone(&app.files), file_limits))
+        .merge(older_routes(app, config, todo_limits))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();
     Arc::new(Edge::new(router, seed(), time_max))
+}
+
+/// What clients of older systems call, unless it is not wanted.
+fn older_routes(app: &App, config: &Config, limits: TodoLimits) -> Router {
+    match config.compatibility {
+        Compatibility::Older => todos::http::older::router(Arc::clone(&app.todos), limits),
+        Compatibility::None => Router::new(),
+    }
 }
 
 fn instance(config: &Config) -> Instance {

@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0002-todos.sql"),
     include_str!("../migrations/sqlite/0003-greeting.sql"),
     include_str!("../migrations/sqlite/0004-todo-search.sql"),
+    include_str!("../migrations/sqlite/0005-todo-numbers.sql"),
 ];
 
 const READERS: usize = 4;
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn todos_that_an_older_version_wrote_are_found_by_their_texts() {
+    async fn todos_that_an_older_version_wrote_are_found_by_their_texts_and_numbers() {
         let directory = tempfile::tempdir().unwrap();
         let older = Connection::open(directory.path().join(FILE_NAME)).unwrap();
         for change in &MIGRATIONS[..3] {
@@ -395,6 +396,8 @@ mod tests {
         assert_eq!(keys(with_beginning, "tv").await.unwrap(), [1, 2]);
         assert_eq!(keys(with_beginning, "k").await.unwrap(), [2]);
         assert!(keys(with_beginning, "vt").await.unwrap().is_empty());
+        let numbers = "SELECT number FROM todos WHERE ?1 = '' ORDER BY key LIMIT ?2";
+        assert_eq!(keys(numbers, "").await.unwrap(), [268_435_456, 268_435_457]);
         database.close().await;
     }
 

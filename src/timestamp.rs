@@ -1,5 +1,9 @@
 //! A moment: microseconds since 1970 UTC, from and to RFC 3339 text.
 
+mod spellings;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// let t: Timestamp = "2026-11-20 14:00:00.5+01:00".parse()?;
 /// assert_eq!(t.to_string(), "2026-11-20T13:00:00.5Z");
 /// assert_eq!("2026-11-20T13:00".parse::<Timestamp>()?.to_string(), "2026-11-20T13:00:00Z");
+/// assert_eq!("20261120T140000+0100".parse::<Timestamp>()?.to_string(), "2026-11-20T13:00:00Z");
+/// assert_eq!("2026-1-5 9:05:00".parse::<Timestamp>()?.to_string(), "2026-01-05T09:05:00Z");
 /// assert!("2026-11-20T13:00:60Z".parse::<Timestamp>().is_err());
 /// # Ok::<(), fieldstation::timestamp::TimestampError>(())
 /// ```
@@ -26,6 +32,9 @@ pub enum TimestampError {
     /// A month, day, hour, minute, second or offset that does not exist (`:60` is refused).
     #[error("has no such {0}; send RFC 3339 such as 2026-11-20T13:00:00Z")]
     NoSuch(&'static str),
+    /// One digit where there may have been two: whether a zero is missing before or after it cannot be known.
+    #[error("has one digit for the {0}; write two, as in 2026-11-20T13:05:00Z")]
+    OneDigit(&'static str),
     /// Before the year 0001 or after 9999, in UTC.
     #[error("is outside the years 0001 to 9999")]
     OutOfRange,
@@ -63,29 +72,39 @@ impl Timestamp {
         Self(micros.clamp(Self::MIN.0, Self::MAX.0))
     }
 
-    /// Parses RFC 3339, and ISO 8601 with a space for the `T`, without seconds, or without an offset (then UTC).
-    /// Digits finer than a microsecond are cut off.
+    /// Parses RFC 3339, and ISO 8601 with a space for the `T`, without seconds, or without an offset (then UTC). Also its basic
+    /// form (`20261120T130000`), and months, days and hours of one digit (`2026-1-5 9:05:00`). Digits finer than a microsecond are
+    /// cut off.
     ///
     /// # Errors
     /// [`TimestampError`] names what is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, TimestampError> {
-        use TimestampError::{NoSuch, NotATime, OutOfRange};
+        match Self::parse_usual(text) {
+            // Nearly all times are spelled in the usual way, so the others cost it nothing.
+            Err(TimestampError::NotATime) => spellings::parse(text),
+            usual => usual,
+        }
+    }
+
+    #[inline(always)]
+    fn parse_usual(text: &[u8]) -> Result<Self, TimestampError> {
+        use TimestampError::NotATime;
         let (date, rest) = text.split_first_chunk::<10>().ok_or(NotATime)?;
         let (clock, mut rest) = rest.split_first_chunk::<6>().ok_or(NotATime)?;
         if date[4] != b'-' || date[7] != b'-' || clock[3] != b':' {
             return Err(NotATime);
         }
-        if !matches!(clock[0], b'T' | b't' | b' ') {
+        if !is_separator(clock[0]) {
             return Err(NotATime);
         }
+        let mut second = 0;
+        let mut micros = 0;
         let year = i64::from(two_digits(date[0], date[1])?) * 100
             + i64::from(two_digits(date[2], date[3])?);
         let month = two_digits(date[5], date[6])?;
         let day = two_digits(date[8], date[9])?;
         let hour = two_digits(clock[1], clock[2])?;
         let minute = two_digits(clock[4], clock[5])?;
-        let mut second = 0;
-        let mut micros = 0;
         if let [b':', tens, ones, after @ ..] = rest {
             second = two_digits(*tens, *ones)?;
             rest = after;
@@ -93,32 +112,16 @@ impl Timestamp {
                 (micros, rest) = fraction(after)?;
             }
         }
-        let offset_seconds = offset(rest)?;
-
-        if !(1..=12).contains(&month) {
-            return Err(NoSuch("month"));
+        Civil {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            micros,
         }
-        if year == 0 {
-            return Err(OutOfRange);
-        }
-        if day == 0 || day > days_in_month(year, month) {
-            return Err(NoSuch("day"));
-        }
-        if hour > 23 {
-            return Err(NoSuch("hour"));
-        }
-        if minute > 59 {
-            return Err(NoSuch("minute"));
-        }
-        if second > 59 {
-            return Err(NoSuch("second"));
-        }
-        let seconds = days_from_civil(year, month, day) * SECONDS_PER_DAY
-            + i64::from(hour) * 3600
-            + i64::from(minute) * 60
-            + i64::from(second)
-            - offset_seconds;
-        Self::from_micros(seconds * MICROS_PER_SECOND + micros).ok_or(OutOfRange)
+        .east(offset(rest)?)
     }
 
     /// Appends RFC 3339 in UTC with `Z`, without a fraction when it is zero and without its trailing zeros.
@@ -173,6 +176,54 @@ impl fmt::Display for Timestamp {
         let mut buffer = [0u8; 27];
         f.write_str(std::str::from_utf8(self.format(&mut buffer)).unwrap_or_default())
     }
+}
+
+/// A day and a time of day somewhere, digits that were read and not looked at yet.
+struct Civil {
+    year: i64,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+    micros: i64,
+}
+
+impl Civil {
+    /// The moment, where clocks are so many seconds ahead of UTC.
+    #[inline(always)]
+    fn east(self, offset_seconds: i64) -> Result<Timestamp, TimestampError> {
+        use TimestampError::{NoSuch, OutOfRange};
+        if !(1..=12).contains(&self.month) {
+            return Err(NoSuch("month"));
+        }
+        if self.year == 0 {
+            return Err(OutOfRange);
+        }
+        if self.day == 0 || self.day > days_in_month(self.year, self.month) {
+            return Err(NoSuch("day"));
+        }
+        if self.hour > 23 {
+            return Err(NoSuch("hour"));
+        }
+        if self.minute > 59 {
+            return Err(NoSuch("minute"));
+        }
+        if self.second > 59 {
+            return Err(NoSuch("second"));
+        }
+        let seconds = days_from_civil(self.year, self.month, self.day) * SECONDS_PER_DAY
+            + i64::from(self.hour) * 3600
+            + i64::from(self.minute) * 60
+            + i64::from(self.second)
+            - offset_seconds;
+        Timestamp::from_micros(seconds * MICROS_PER_SECOND + self.micros).ok_or(OutOfRange)
+    }
+}
+
+/// What stands between a day and a time.
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'T' | b't' | b' ')
 }
 
 fn two_digits(tens: u8, ones: u8) -> Result<u8, TimestampError> {

@@ -21,7 +21,13 @@ struct Input<'a> {
 type Read = Result<(Vec<String>, u64, Vec<u64>), BodyErrorKind>;
 
 fn read(input: &Input<'_>, mode: RecordMode, piece_bytes: usize) -> Read {
-    let format = [Format::JsonArray, Format::Ndjson, Format::Csv][usize::from(input.format % 3)];
+    let formats = [
+        Format::JsonArray,
+        Format::Ndjson,
+        Format::Csv,
+        Format::Undeclared,
+    ];
+    let format = formats[usize::from(input.format % 4)];
     let encoding =
         [Encoding::Identity, Encoding::Gzip, Encoding::Zstd][usize::from(input.encoding % 3)];
     let parser = BatchParser::new(format, mode, BYTES_MAX);

@@ -9,7 +9,7 @@ use indicatif::HumanCount;
 use super::{Failure, FailureKind, progress, runtime, standard_output};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::{DynamoStore, Location, RecountReport, recount};
+use crate::readings::dynamodb::{DynamoStore, Location, Pass, RecountReport, recount};
 
 /// What to do with the tables.
 #[derive(Debug, Args)]
@@ -51,8 +51,10 @@ struct Recount {
 
 const EXAMPLES: &str = "\
 A recount is needed once for tables that had readings before this program, and after readings were
-changed behind its back. It reads the whole table. While it runs, servers refuse writes and
-statistics with 503, and go on by themselves afterwards; one that is broken off can be run again.
+changed behind its back. It reads the whole table first, and names every item that cannot be counted;
+when there is one, nothing is changed. Then it rewrites timestamps that are written in another way,
+counts, and compares the count with what it has read. From the end of the first pass on, servers refuse
+writes and statistics with 503; they go on by themselves afterwards. One that is broken off can be run again.
 
 In AWS, Terraform makes the tables. Credentials come from where AWS tools look for them.
 
@@ -83,9 +85,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Recount(arguments) => {
             let location = location(&arguments.place.readings)?;
             let started = Instant::now();
-            let bar = progress::counting("{human_pos} readings");
-            let report = runtime::block_on(1, async {
-                recount(&location, None, arguments.check, &|seen| {
+            let bar = progress::counting("{msg} {human_pos} readings");
+            let report = runtime::block_on(2, async {
+                recount(&location, None, arguments.check, &|pass, seen| {
+                    bar.set_message(words_for(pass));
                     bar.set_position(seen);
                 })
                 .await
@@ -95,6 +98,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             let report = report?;
             let seconds = started.elapsed().as_secs_f64();
             standard_output::print(&as_text(&report, arguments.check, seconds))?;
+            if report.fault_count > 0 {
+                return Err(anyhow!(
+                    "{} items cannot be counted: correct or delete them, and run this again; nothing was changed",
+                    HumanCount(report.fault_count)
+                )
+                .into());
+            }
             if report.difference_count == 0 {
                 return Ok(());
             }
@@ -104,6 +114,15 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             )
             .into())
         }
+    }
+}
+
+fn words_for(pass: Pass) -> &'static str {
+    match pass {
+        Pass::Examine => "1 of 3, reading:",
+        Pass::Respell => "2 of 3, rewriting timestamps:",
+        Pass::Count => "3 of 3, counting:",
+        Pass::Check => "comparing:",
     }
 }
 
@@ -128,7 +147,12 @@ fn as_text(report: &RecountReport, check: bool, seconds: f64) -> String {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
     let stats = &report.stats;
     let mut text = format!(
-        "Counted in {seconds:.1} s\n  sensors  {}\n  readings {}\n  maximum  {}\n  minimum  {}\n  average  {}\n",
+        "{} in {seconds:.1} s\n  sensors  {}\n  readings {}\n  maximum  {}\n  minimum  {}\n  average  {}\n",
+        if report.fault_count > 0 && !check {
+            "Read"
+        } else {
+            "Counted"
+        },
         HumanCount(report.sensors),
         HumanCount(stats.count()),
         shown(stats.maximum().map(|it| it.to_string())),
@@ -141,8 +165,20 @@ fn as_text(report: &RecountReport, check: bool, seconds: f64) -> String {
             HumanCount(report.rewritten)
         );
     }
+    if report.joined > 0 {
+        text += &format!(
+            "  {} readings were there a second time, with the same moment written in another way, and are there once now\n",
+            HumanCount(report.joined)
+        );
+    }
+    for fault in &report.faults {
+        text += &format!("  CANNOT BE COUNTED: {fault}\n");
+    }
     for difference in &report.differences {
         text += &format!("  DIFFERENT: {difference}\n");
+    }
+    if report.fault_count > 0 {
+        return text;
     }
     if report.difference_count == 0 {
         text += match check {

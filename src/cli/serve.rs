@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 use super::{Failure, FailureKind};
 use crate::app::App;
@@ -137,7 +138,7 @@ impl Signals {
 /// Structured lines on standard error: text for people, JSON for machines.
 fn start_log(config: &Config) -> Result<(), Failure> {
     let configuration = |error| Failure::new(FailureKind::Configuration, error);
-    let filter = EnvFilter::try_new(&config.log)
+    let filter = filter(&config.log)
         .with_context(|| {
             format!(
                 "--log {}: not a filter such as info or info,fieldstation::http=debug",
@@ -165,6 +166,18 @@ fn start_log(config: &Config) -> Result<(), Failure> {
     started.map_err(|error| configuration(anyhow!("cannot start the log: {error}")))
 }
 
+/// What is logged. The library that speaks to S3 says at `info` that it tries a request again, which are hundreds of lines a minute while
+/// S3 is away, beside the few that say so: it has to be asked for.
+fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+    const RETRIES: &str = "object_store=warn";
+    let asked = EnvFilter::try_new(directives)?;
+    if asked.max_level_hint() < Some(LevelFilter::INFO) {
+        return Ok(asked);
+    }
+    // What comes later stands, so that whoever names the library hears it.
+    EnvFilter::try_new(format!("{RETRIES},{directives}"))
+}
+
 fn say_where_to_go(address: &str) {
     eprintln!(
         "
@@ -176,4 +189,26 @@ fn say_where_to_go(address: &str) {
   Stop it:                 Ctrl-C
 "
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_of_a_library_are_logged_for_those_who_ask() {
+        for (asked, used) in [
+            ("error", "error"),
+            ("info", "object_store=warn,info"),
+            ("debug", "object_store=warn,debug"),
+            ("info,object_store=debug", "object_store=debug,info"),
+            (
+                "warn,fieldstation::cli=info",
+                "fieldstation::cli=info,object_store=warn,warn",
+            ),
+        ] {
+            assert_eq!(filter(asked).unwrap().to_string(), used);
+        }
+        assert!(filter("nonsense=5x").is_err());
+    }
 }

@@ -47,6 +47,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPart {
 }
 
 impl RawQuery {
+    /// As it was sent, without the question mark.
+    pub fn text(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// The parameters.
     ///
     /// # Errors
@@ -62,15 +67,14 @@ impl RawQuery {
 impl Query {
     fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
-        for part in text.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let decode = |text| percent_decode(text, true).map(Cow::into_owned);
-            let (Some(name), Some(value)) = (decode(name), decode(value)) else {
+        for pair in form_pairs(text) {
+            let Some((name, value)) = pair else {
                 return Err(Problem::new(
                     ProblemKind::InvalidParameter,
                     "the query is not UTF-8 after percent-decoding",
                 ));
             };
+            let (name, value) = (name.into_owned(), value.into_owned());
             if !known.contains(&name.as_str()) {
                 let known = if known.is_empty() {
                     "none is known here".to_owned()
@@ -103,25 +107,16 @@ impl Query {
         T: FromStr,
         T::Err: Display,
     {
-        let Some(text) = self.get(name) else {
-            return Ok(None);
-        };
-        let parsed = text.parse().map(Some);
-        parsed.map_err(|error| Problem::parameter(name, format!("`{}` {error}", shortened(text))))
+        self.get(name).map(|text| parse(name, text)).transpose()
     }
 
-    /// A time. The plus sign of an offset stands for a space in a query, and nearly nobody writes `%2B`; no time ends in a
-    /// space and an offset, so what was meant is certain.
+    /// A time, whose offset may have lost its plus sign: see [`with_plus`].
     ///
     /// # Errors
     /// 400 for what is not a time.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        if let Some((moment, offset)) = self.get(name).and_then(|text| text.rsplit_once(' '))
-            && let Ok(meant) = format!("{moment}+{offset}").parse()
-        {
-            return Ok(Some(meant));
-        }
-        self.parsed(name)
+        let text = self.get(name).map(|text| with_plus(Cow::Borrowed(text)));
+        text.map(|text| parse(name, &text)).transpose()
     }
 
     /// A whole number within bounds.
@@ -158,12 +153,43 @@ impl Query {
     }
 }
 
+fn parse<T>(name: &str, text: &str) -> Result<T, Problem>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse()
+        .map_err(|error| Problem::parameter(name, format!("`{}` {error}", shortened(text))))
+}
+
 /// The first characters of something that a client sent, for a message.
 pub fn shortened(text: &str) -> Cow<'_, str> {
     const CHARACTERS_MAX: usize = 40;
     match text.char_indices().nth(CHARACTERS_MAX) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
+}
+
+/// The pairs of a query or a form, decoded; `None` for one that is not UTF-8.
+pub fn form_pairs(text: &str) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
+    let parts = text.split('&').filter(|part| !part.is_empty());
+    parts.map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        Some((percent_decode(name, true)?, percent_decode(value, true)?))
+    })
+}
+
+/// The text of a time that came in a query or a form, where a plus sign stands for a space and nearly nobody writes `%2B`: with the plus
+/// sign of its offset put back. No time ends in a space and an offset, so what was meant is certain. Any other text stays as it is.
+pub fn with_plus(text: Cow<'_, str>) -> Cow<'_, str> {
+    let Some((moment, offset)) = text.trim().rsplit_once(' ') else {
+        return text;
+    };
+    let meant = format!("{moment}+{offset}");
+    match meant.parse::<Timestamp>() {
+        Ok(_) => Cow::Owned(meant),
+        Err(_) => text,
     }
 }
 
@@ -224,6 +250,24 @@ mod tests {
         for bad in ["limit=0", "limit=11", "limit=-1", "limit=", "limit=1e1"] {
             let query = Query::parse(bad, &["limit"]).unwrap();
             assert!(query.number("limit", 1, 10, 3).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_plus_sign_that_became_a_space_is_put_back_where_a_time_has_one() {
+        for (decoded, meant) in [
+            ("2026-03-02T08:00:00 01:00", "2026-03-02T08:00:00+01:00"),
+            ("2026-03-02 08:00 0130 ", "2026-03-02 08:00+0130"),
+            ("20260302T0800 01", "20260302T0800+01"),
+            ("2026-3-2 8:00 01:00", "2026-3-2 8:00+01:00"),
+            ("2026-03-02 08:00:00", "2026-03-02 08:00:00"),
+            ("2026-3-2 8:00:00", "2026-3-2 8:00:00"),
+            ("20260302 0800", "20260302 0800"),
+            ("2026-03-02T08:00:00 99:00", "2026-03-02T08:00:00 99:00"),
+            ("yesterday 01:00", "yesterday 01:00"),
+            ("", ""),
+        ] {
+            assert_eq!(with_plus(Cow::Borrowed(decoded)), meant);
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) fn commands(document: &Document, operation: &Operation<'_>) -> String
 
 fn command(method: &str, address: &str, before: &str, arguments: &[String]) -> String {
     let method = match method {
-        "get" => String::new(),
+        "get" if arguments.is_empty() => String::new(),
         "post" if !arguments.is_empty() => String::new(),
         other => format!(" -X {}", other.to_uppercase()),
     };

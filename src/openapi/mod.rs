@@ -1,4 +1,5 @@
-//! The server's description of itself: `/openapi.json`, and `/docs`, which shows it to people.
+//! The server's description of itself: `/openapi.json`, and `/docs`, which shows it to people; where older servers have theirs, the
+//! way to them.
 //!
 //! `openapi.json` is written by hand and served as it is. The page is made from it, so the two never differ;
 //! tests/it/api/openapi.rs holds both against what the server does.
@@ -15,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -37,11 +38,13 @@ struct Docs {
     page: OnceLock<Result<String, String>>,
 }
 
-/// `/openapi.json` and `/docs`. They need no store.
+/// `/openapi.json` and `/docs`, and what leads there. They need no store.
 pub fn router(listen: SocketAddr) -> Router {
     Router::new()
         .route("/openapi.json", get(description))
         .route("/docs", get(page))
+        .route("/api/", get(to_page))
+        .route("/api/swagger.json", get(to_description))
         .with_state(Arc::new(Docs {
             listen,
             tag: format!("\"{:016x}\"", xxh3_64(DESCRIPTION.as_bytes())),
@@ -72,6 +75,16 @@ async fn description(State(docs): State<Arc<Docs>>, headers: HeaderMap) -> Respo
     let no_cache = HeaderValue::from_static("no-cache");
     answered.insert(header::CACHE_CONTROL, no_cache);
     response
+}
+
+/// Older servers have their page here. Not for good: no client is to remember it, and ask elsewhere what it was told to ask here.
+async fn to_page() -> Redirect {
+    Redirect::temporary("/docs")
+}
+
+/// Older servers have their description here.
+async fn to_description() -> Redirect {
+    Redirect::temporary("/openapi.json")
 }
 
 /// Whether `If-None-Match` names the tag. It compares weakly (RFC 9110, 13.1.2).

@@ -158,6 +158,29 @@ pub fn open(
     options: embedded::EmbeddedOptions,
     write_deadline: Duration,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
+    open_when(url, directory, options, write_deadline, false)
+}
+
+/// Opens a backend for a server, which does not need it at once: one that is away for the moment is no error.
+///
+/// # Errors
+/// As [`open`].
+pub fn start(
+    url: &BackendUrl,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
+    options: embedded::EmbeddedOptions,
+    write_deadline: Duration,
+) -> Result<Arc<dyn ReadingStore>, StoreError> {
+    open_when(url, directory, options, write_deadline, true)
+}
+
+fn open_when(
+    url: &BackendUrl,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
+    options: embedded::EmbeddedOptions,
+    write_deadline: Duration,
+    may_be_away: bool,
+) -> Result<Arc<dyn ReadingStore>, StoreError> {
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => {
             let store = embedded::EmbeddedStore::open(directory()?, options)?;
@@ -169,7 +192,9 @@ pub fn open(
                 "readings are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
             ),
         )),
-        ("dynamodb", _) => open_dynamodb(url, options.sensors_max as u64, write_deadline),
+        ("dynamodb", _) => {
+            open_dynamodb(url, options.sensors_max as u64, write_deadline, may_be_away)
+        }
         (scheme, _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
@@ -184,13 +209,18 @@ fn open_dynamodb(
     url: &BackendUrl,
     sensors_max: u64,
     write_deadline: Duration,
+    may_be_away: bool,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     let options = dynamodb::DynamoOptions {
         sensors_max,
         write_deadline,
         ..dynamodb::DynamoOptions::default()
     };
-    let store = dynamodb::DynamoStore::open_blocking(url, options)?;
+    let when_away = match may_be_away {
+        true => dynamodb::WhenAway::Wait,
+        false => dynamodb::WhenAway::Fail,
+    };
+    let store = dynamodb::DynamoStore::open_blocking(url, options, when_away)?;
     Ok(Arc::new(store))
 }
 
@@ -199,6 +229,7 @@ fn open_dynamodb(
     url: &BackendUrl,
     _sensors_max: u64,
     _write_deadline: Duration,
+    _may_be_away: bool,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     Err(StoreError::new(
         StoreErrorKind::Unsupported,

@@ -17,7 +17,9 @@ const USER: &str = "db_user";
 const PASSWORD: &str = "db_password";
 const SSL_MODE: &str = "sslmode";
 const SSL_ROOT_CERTIFICATE: &str = "sslrootcert";
-const KNOWN: [&str; 7] = [
+const SCHEMA: &str = "schema";
+const POOLED: &str = "pgbouncer";
+const KNOWN: [&str; 9] = [
     HOST,
     PORT,
     DATABASE,
@@ -25,6 +27,8 @@ const KNOWN: [&str; 7] = [
     PASSWORD,
     SSL_MODE,
     SSL_ROOT_CERTIFICATE,
+    SCHEMA,
+    POOLED,
 ];
 
 /// The port of PostgreSQL when the file names none.
@@ -42,6 +46,8 @@ pub(super) struct Manifest {
     pub(super) password: Option<String>,
     pub(super) ssl_mode: Option<String>,
     pub(super) ssl_root_certificate: Option<String>,
+    pub(super) schema: Option<String>,
+    pub(super) is_pooled: bool,
 }
 
 impl fmt::Debug for Manifest {
@@ -98,6 +104,8 @@ fn parse(text: &str) -> Result<Manifest, StoreError> {
         password: optional(&keys, PASSWORD)?,
         ssl_mode: optional(&keys, SSL_MODE)?,
         ssl_root_certificate: optional(&keys, SSL_ROOT_CERTIFICATE)?,
+        schema: optional(&keys, SCHEMA)?,
+        is_pooled: flag(&keys, POOLED)?,
     })
 }
 
@@ -106,8 +114,8 @@ fn needed(keys: &Map<String, Value>, key: &str) -> Result<String, StoreError> {
         Some(text) if text.is_empty() => Err(wrong(format!("has an empty {key}"))),
         Some(text) => Ok(text),
         None => Err(wrong(format!(
-            "lacks {key}; it needs {HOST}, {DATABASE} and {USER}, and may have {PORT}, {PASSWORD}, {SSL_MODE} and \
-             {SSL_ROOT_CERTIFICATE}"
+            "lacks {key}; it needs {HOST}, {DATABASE} and {USER}, and may have {PORT}, {PASSWORD}, {SSL_MODE}, \
+             {SSL_ROOT_CERTIFICATE}, {SCHEMA} and {POOLED}"
         ))),
     }
 }
@@ -120,6 +128,14 @@ fn optional(keys: &Map<String, Value>, key: &str) -> Result<Option<String>, Stor
         }
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(wrong(format!("has a {key} that is not a text in quotes"))),
+    }
+}
+
+fn flag(keys: &Map<String, Value>, key: &str) -> Result<bool, StoreError> {
+    match keys.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(wrong(format!("has a {key} that is neither true nor false"))),
     }
 }
 

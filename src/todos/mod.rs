@@ -1,8 +1,10 @@
 //! Todos: the words of the domain, the promise every backend keeps, the routes, the backends.
 
+mod free_status;
 pub mod http;
 mod manifest;
 mod model;
+pub mod moving;
 #[cfg(feature = "cloud")]
 mod postgres;
 mod row;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use free_status::free_status;
 pub use model::{
     Change, DESCRIPTION_CHARACTERS_MAX, Description, Filter, Place, Precondition, Status,
     StatusError, TITLE_CHARACTERS_MAX, TextError, Title, Todo, TodoId, TodoIdError, TodoPage,
@@ -23,6 +26,7 @@ use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::station::StationDatabase;
 use crate::timestamp::Timestamp;
+use moving::{Arrivals, Arrived, HeldStore, Numbered, NumberedPage, TodoSource};
 
 /// The file that says where PostgreSQL is, when no URL does, in the working directory.
 pub const MANIFEST: &str = "manifest.json";
@@ -81,6 +85,24 @@ pub trait TodoStore: Send + Sync {
         precondition: &Precondition,
     ) -> Result<Outcome<()>, StoreError>;
 
+    /// The id of the todo with a number.
+    async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError>;
+
+    /// The number of a todo.
+    async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError>;
+
+    /// Todos in the order of their numbers, beginning with the first that is `from` or more, at most `limit`.
+    async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError>;
+
+    /// Those of these ids that there are, in any order.
+    async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError>;
+
+    /// How many todos there are.
+    async fn count(&self) -> Result<u64, StoreError>;
+
+    /// Takes in todos of another store, as [`moving`] says; tells what became of each, in their order.
+    async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError>;
+
     /// What kind of store it is, in a word.
     fn backend(&self) -> &'static str;
 
@@ -113,6 +135,9 @@ pub fn open(
             None => Ok(Arc::new(sqlite::SqliteTodos::new(station()?))),
         };
     };
+    if url.scheme() == MANIFEST_SCHEME {
+        return open_manifest(&named_manifest(url, directory)?);
+    }
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => Ok(Arc::new(sqlite::SqliteTodos::new(station()?))),
         ("sqlite", _) => Err(StoreError::new(
@@ -125,10 +150,78 @@ pub fn open(
         (scheme, _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
-                "there is no backend for todos with the scheme {scheme}; this binary knows sqlite: and postgres:"
+                "there is no backend for todos with the scheme {scheme}; this binary knows sqlite:, postgres: and manifest:"
             ),
         )),
     }
+}
+
+/// Opens what todos are read from when they go somewhere else: as [`open`], and the table of the older todo app.
+///
+/// # Errors
+/// As [`open`]; when there is no table of todos, or one of neither kind.
+pub async fn open_source(
+    url: &BackendUrl,
+    directory: &Path,
+    station: impl FnOnce() -> Result<Arc<StationDatabase>, StoreError>,
+) -> Result<Box<dyn TodoSource>, StoreError> {
+    match url.scheme() {
+        "postgres" | "postgresql" => open_url_as_source(url).await,
+        MANIFEST_SCHEME => {
+            let manifest = named_manifest(url, directory)?;
+            open_manifest_as_source(manifest).await
+        }
+        _ => Ok(Box::new(HeldStore {
+            store: open(Some(url), directory, station)?,
+        })),
+    }
+}
+
+/// The scheme of what a file `manifest.json` says: `manifest:` for that of the working directory, `manifest:FILE` for another.
+const MANIFEST_SCHEME: &str = "manifest";
+
+fn named_manifest(url: &BackendUrl, directory: &Path) -> Result<manifest::Manifest, StoreError> {
+    let path = match url.rest() {
+        "" => directory.join(MANIFEST),
+        path => directory.join(path),
+    };
+    manifest::read(&path)?.ok_or_else(|| {
+        StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!("{url} names a file that is not there: {}", path.display()),
+        )
+    })
+}
+
+#[cfg(feature = "cloud")]
+async fn open_url_as_source(url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
+    let target = postgres::Target::from_url(url)?;
+    Ok(Box::new(postgres::PostgresSource::open(&target).await?))
+}
+
+/// The key `schema` is where a server is to keep its own; the table of the older app is where its user finds it.
+#[cfg(feature = "cloud")]
+async fn open_manifest_as_source(
+    manifest: manifest::Manifest,
+) -> Result<Box<dyn TodoSource>, StoreError> {
+    let manifest = manifest::Manifest {
+        schema: None,
+        ..manifest
+    };
+    let target = postgres::Target::from_manifest(&manifest)?;
+    Ok(Box::new(postgres::PostgresSource::open(&target).await?))
+}
+
+#[cfg(not(feature = "cloud"))]
+async fn open_url_as_source(_url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
+    Err(left_out("--from asks for PostgreSQL"))
+}
+
+#[cfg(not(feature = "cloud"))]
+async fn open_manifest_as_source(
+    _manifest: manifest::Manifest,
+) -> Result<Box<dyn TodoSource>, StoreError> {
+    Err(left_out("manifest.json asks for PostgreSQL"))
 }
 
 #[cfg(feature = "cloud")]

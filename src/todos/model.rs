@@ -36,6 +36,12 @@ impl TodoId {
             milliseconds << 80 | 7 << 76 | upper << 64 | 2 << 62 | lower,
         ))
     }
+
+    /// The id that a hash makes: a UUID of version 8, so that none that is made anew is the same.
+    pub(super) const fn of_hash(bits: u128) -> Self {
+        let fixed = 0xf << 76 | 3 << 62;
+        Self(bits & !fixed | 8 << 76 | 2 << 62)
+    }
 }
 
 impl fmt::Display for TodoId {

@@ -17,4 +17,6 @@ mod dynamodb;
 mod embedded;
 #[cfg(feature = "cloud")]
 mod postgres;
+#[cfg(feature = "cloud")]
+mod reliability;
 mod support;

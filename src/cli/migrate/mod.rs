@@ -1,10 +1,17 @@
 //! `fieldstation migrate`: what a store holds, into another store.
 
+mod copying;
 #[cfg(feature = "cloud")]
 mod files;
 #[cfg(feature = "cloud")]
 mod greeting;
+#[cfg(feature = "cloud")]
+mod older;
 mod readings;
+#[cfg(feature = "cloud")]
+mod sorted;
+mod source;
+mod todos;
 
 use std::path::PathBuf;
 
@@ -18,7 +25,8 @@ use crate::backend_url::BackendUrl;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Where it is: a URL as the server takes it, or that of an older system's store
+    /// Where it is: a URL as the server takes it, dynamodb-table://TABLE?region=… or that of an older program's store, or manifest:
+    /// for the database of manifest.json
     #[arg(long, value_name = "URL")]
     from: BackendUrl,
 
@@ -34,15 +42,29 @@ pub(super) struct Arguments {
         default_value = "./fieldstation-data"
     )]
     data: PathBuf,
+
+    /// Only look, at readings: read everything, name all that cannot be taken, and copy nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 const EXAMPLES: &str = "\
 The two URLs tell what is copied. Nothing changes where it comes from. Broken off, it goes on when it
 is run again, and it ends with a comparison of both sides.
 
-Readings (sqlite:, dynamodb:) go sensor by sensor: sensors whose statistics are the same on both sides
-are passed over, readings that are there already change nothing. A reading that differs is replaced by
-the one that is copied. What only the other side has stays there.
+Readings (sqlite:, dynamodb:, dynamodb-table:) go sensor by sensor: sensors whose readings are the same
+on both sides are passed over, readings that are there already change nothing. A reading that differs
+is replaced by the one that is copied. What only the other side has stays there. At the end each copied
+sensor is compared reading by reading.
+
+A table of an older program (dynamodb-table:) is one with the hash key sensor_id and the range key
+timestamp, or with the hash key time alone. Items that are no readings, and a second reading of the
+same moment with another temperature, are named and counted; everything else is taken. It is put in
+order in the folder for temporary files (TMPDIR), where a reading takes about 70 bytes meanwhile.
+
+Todos (postgres:, manifest:, sqlite:) may be those of a server, or those of the older todo app, whose
+table is found by its columns. They keep their ids and numbers. What was changed or removed on the new
+side since it was copied is left as it is there, and named. At the end each todo is compared.
 
 Files (s3:, file:) go device by device. A bucket may be a store of this program, or that of an older
 service in which each key is the id of a device: which one it is taken for is said; layout=store or
@@ -55,24 +77,38 @@ hello of an older page.
 Examples:
   fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
   fieldstation migrate --from 'dynamodb://fleet?region=eu-west-1' --to sqlite: --data ./copy
+  fieldstation migrate --from 'dynamodb-table://TemperatureData?region=eu-west-1' --to 'dynamodb://fleet?region=eu-west-1' --dry-run
+  fieldstation migrate --from 'postgres://ann@db/old' --to 'postgres://ann@db/old?schema=fieldstation'
+  fieldstation migrate --from sqlite: --to manifest: --data /srv/fieldstation
   fieldstation migrate --from 's3://old?region=eu-west-1' --to 's3://new/files?region=eu-west-1'
   fieldstation migrate --from 's3://old?region=eu-west-1' --to file: --data /srv/fieldstation
   fieldstation migrate --from redis://cache --to 'redis://cache?prefix=station:'
 
-Exit codes: 0 the same on both sides; 1 different, or not all of it could be copied; 2 bad usage; 3 a
+Exit codes: 0 the same on both sides; 1 different, or not all of it could be taken; 2 bad usage; 3 a
 side cannot be opened.";
 
 /// Copies, compares, and prints the result.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { from, to, data } = arguments;
+    let Arguments {
+        from,
+        to,
+        data,
+        dry_run,
+    } = arguments;
     let contents = Contents::of(from, to);
-    // One Redis may hold the word of an older page and ours.
-    if from == to && contents != Contents::Greeting {
+    // One manifest.json says both where the older app's todos are and where the server keeps its own, and one Redis may hold the word of
+    // an older page and ours.
+    if from == to && from.scheme() != "manifest" && contents != Contents::Greeting {
         let error = anyhow!("--from and --to are the same: {from}");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
+    if *dry_run && contents != Contents::Readings {
+        let error = anyhow!("--dry-run is for readings; leave it out");
+        return Err(Failure::new(FailureKind::Configuration, error));
+    }
     match contents {
-        Contents::Readings => readings::run(from, to, data),
+        Contents::Readings => readings::run(from, to, data, *dry_run),
+        Contents::Todos => todos::run(from, to, data),
         #[cfg(feature = "cloud")]
         Contents::Files => files::run(from, to, data),
         #[cfg(feature = "cloud")]
@@ -91,6 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contents {
     Readings,
+    Todos,
     Files,
     Greeting,
 }
@@ -99,7 +136,9 @@ impl Contents {
     fn of(from: &BackendUrl, to: &BackendUrl) -> Self {
         let either =
             |schemes: &[&str]| schemes.contains(&from.scheme()) || schemes.contains(&to.scheme());
-        if either(&["s3", "file"]) {
+        if either(&["postgres", "postgresql", "manifest"]) {
+            Self::Todos
+        } else if either(&["s3", "file"]) {
             Self::Files
         } else if either(&["redis", "rediss", "valkey", "valkeys"]) {
             Self::Greeting

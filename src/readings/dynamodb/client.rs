@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -11,6 +12,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
+use super::denial::denial;
 use super::items::Item;
 use super::location::{Credentials, Location};
 use crate::error::{StoreError, StoreErrorKind};
@@ -19,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A transaction of 100 items takes 10 to 100 ms. What takes longer is sent again, which does no harm.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const READ_ATTEMPTS: u32 = 4;
+/// The code of a table that is not there.
+const MISSING: &str = "ResourceNotFoundException";
 /// What one `BatchGetItem` takes.
 pub(super) const BATCH_KEYS_MAX: usize = 100;
 
@@ -83,6 +87,14 @@ impl Tables {
             writer: Client::from_conf(once),
             readings: location.readings_table(),
             aggregation: location.aggregation_table(),
+        }
+    }
+
+    /// The same tables, asked once: for what is tried again later anyhow.
+    pub(super) fn impatient(&self) -> Self {
+        Self {
+            reader: self.writer.clone(),
+            ..self.clone()
         }
     }
 
@@ -236,37 +248,128 @@ pub(super) fn is_throttling(code: Option<&str>) -> bool {
     )
 }
 
+/// Whether DynamoDB had no answer for the moment.
+fn is_outage(code: &str) -> bool {
+    matches!(
+        code,
+        "InternalFailure"
+            | "InternalServerError"
+            | "RequestAbortedException"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+    )
+}
+
+/// Below an error: that it is DynamoDB's doing.
+#[derive(Debug)]
+struct Failure {
+    /// Whether there was no answer, or one that asks for patience: the same may go well a little later.
+    is_away: bool,
+    /// Whether the answer is the same until somebody changes something.
+    is_lasting: bool,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}
+
+fn failure(error: &StoreError) -> Option<&Failure> {
+    error.source()?.downcast_ref()
+}
+
+/// Whether an error is DynamoDB's doing, and not that of what is stored or of who asked.
+pub(super) fn is_trouble(error: &StoreError) -> bool {
+    failure(error).is_some()
+}
+
+/// Whether DynamoDB has answered, and answers the same until somebody changes something there.
+pub(super) fn is_lasting(error: &StoreError) -> bool {
+    failure(error).is_some_and(|failure| failure.is_lasting)
+}
+
+/// Whether DynamoDB was away or asked for patience, so that the same may go well a little later.
+pub(super) fn is_away(error: &StoreError) -> bool {
+    failure(error).is_some_and(|failure| failure.is_away)
+}
+
+/// What it means that no answer came in time.
+pub(super) fn unanswered(message: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, message).with_source(Failure {
+        is_away: true,
+        is_lasting: false,
+        source: "no answer".into(),
+    })
+}
+
+/// What it means that nothing came for so long.
+pub(super) fn no_answer() -> StoreError {
+    unanswered("DynamoDB did not answer in time")
+}
+
+/// What it means that a part of a request was not allowed.
+pub(super) fn not_allowed(message: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Denied, message).with_source(Failure {
+        is_away: false,
+        is_lasting: true,
+        source: "a part of the request was not allowed".into(),
+    })
+}
+
 /// What a failed request means to whoever asked. The store's own words, not DynamoDB's: those go to the log.
 pub(super) fn read_error<E>(error: SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
-    let (kind, message) = match (&error, code.as_deref()) {
+    if let Some(denial) = denial(&error) {
+        let source = match denial.is_for_log {
+            true => error.into(),
+            false => "DynamoDB's own words may have a secret in them".into(),
+        };
+        return StoreError::new(StoreErrorKind::Denied, denial.message).with_source(Failure {
+            is_away: false,
+            is_lasting: true,
+            source,
+        });
+    }
+    let unavailable = |message: &str| StoreError::new(StoreErrorKind::Unavailable, message);
+    let (is_away, meaning) = match (&error, code.as_deref()) {
         (SdkError::ServiceError(_), code) if is_throttling(code) => (
-            StoreErrorKind::Overloaded,
-            "DynamoDB is throttling the tables of the readings".to_owned(),
+            true,
+            StoreError::new(
+                StoreErrorKind::Overloaded,
+                "DynamoDB is throttling the tables of the readings",
+            ),
         ),
-        (SdkError::ServiceError(_), Some("ResourceNotFoundException")) => (
-            StoreErrorKind::Unavailable,
-            "a DynamoDB table of the readings is missing".to_owned(),
+        (SdkError::ServiceError(_), Some(MISSING)) => (
+            false,
+            unavailable("a DynamoDB table of the readings is missing"),
         ),
         (SdkError::ServiceError(_), Some(code)) => (
-            StoreErrorKind::Unavailable,
-            format!("DynamoDB refused a request for readings: {code}"),
+            is_outage(code),
+            unavailable(&format!("DynamoDB refused a request for readings: {code}")),
         ),
+        (SdkError::TimeoutError(_), _) => (true, unavailable("DynamoDB did not answer in time")),
         (SdkError::ConstructionFailure(_), _) => (
-            StoreErrorKind::Unavailable,
-            "there are no credentials or no region for DynamoDB".to_owned(),
+            false,
+            unavailable("a request to DynamoDB could not be put together"),
         ),
-        (SdkError::TimeoutError(_), _) => (
-            StoreErrorKind::Unavailable,
-            "DynamoDB did not answer in time".to_owned(),
-        ),
-        _ => (
-            StoreErrorKind::Unavailable,
-            "DynamoDB cannot be reached".to_owned(),
-        ),
+        _ => (true, unavailable("DynamoDB cannot be reached")),
     };
-    StoreError::new(kind, message).with_source(error)
+    meaning.with_source(Failure {
+        is_away,
+        is_lasting: code.as_deref() == Some(MISSING),
+        source: error.into(),
+    })
 }

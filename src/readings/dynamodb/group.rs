@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::backoff::Backoff;
 use super::census::Census;
 use super::changes::{Changes, Disposition, Key, changes};
 use super::client::{Tables, internal};
@@ -14,8 +15,9 @@ use super::items::{Item, Lane, StoredReading, damaged};
 use super::line::{Pending, split_off};
 use super::lookup::{cells_of, extremes, own_cells, stored_readings};
 use super::plan::{KnownSensor, Plan, plan};
-use super::send::{Backoff, Sent, send, too_late};
+use super::send::{Sent, send, too_late};
 use super::slots::unique_name;
+use super::standing::Standing;
 use super::transaction::{Author, Subject};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::SensorId;
@@ -24,6 +26,7 @@ use crate::readings::SensorId;
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) tables: Tables,
+    pub(super) standing: Arc<Standing>,
     pub(super) author: Author,
     pub(super) readings: Vec<Pending>,
     /// What is known of its sensors; the others are looked up.
@@ -197,6 +200,7 @@ impl Group {
             };
             let Task {
                 tables,
+                standing,
                 author,
                 known,
                 deadline,
@@ -207,7 +211,7 @@ impl Group {
                 Plan::Send(transaction) => Ok(transaction.items),
                 _ => Err(internal("a transaction")),
             };
-            match send(tables, author, &mut transaction, again, *deadline).await {
+            match send(tables, standing, author, &mut transaction, again, *deadline).await {
                 Sent::Committed => {
                     self.lanes_known = transaction.lane;
                     self.fresh = transaction.cells;

@@ -47,8 +47,10 @@ pub struct DynamoOptions {
     pub queue_readings_max: usize,
     /// How many transactions may be in flight at a time, 1 to 4.
     pub transactions_max: usize,
-    /// How long the slot of a replica that no longer answers stays its own.
+    /// How long the slot of a replica that shows no sign of life stays its own, at least.
     pub lease: Duration,
+    /// How often a sensor or two are looked at, whether their statistics follow their readings.
+    pub drift_pause: Duration,
 }
 
 impl Default for DynamoOptions {
@@ -60,6 +62,7 @@ impl Default for DynamoOptions {
             queue_readings_max: 1_000_000,
             transactions_max: 4,
             lease: Duration::from_secs(30),
+            drift_pause: Duration::from_secs(60),
         }
     }
 }
@@ -70,27 +73,38 @@ impl Location {
     /// # Errors
     /// [`StoreErrorKind::Unsupported`] says what is wrong with it, and what would be right.
     pub fn parse(url: &BackendUrl) -> Result<Self, StoreError> {
+        // The longer of the two names has to stay within 255 characters.
+        Self::parse_as(url, "dynamodb://PREFIX", "the prefix of the tables", 200)
+    }
+
+    /// The same of a URL that names one table, which takes the place of the prefix.
+    pub(super) fn parse_table(url: &BackendUrl) -> Result<Self, StoreError> {
+        Self::parse_as(url, "dynamodb-table://TABLE", "the name of a table", 255)
+    }
+
+    fn parse_as(
+        url: &BackendUrl,
+        form: &str,
+        what: &str,
+        length_max: usize,
+    ) -> Result<Self, StoreError> {
         let wrong = |why: String| {
             StoreError::new(
                 StoreErrorKind::Unsupported,
-                format!(
-                    "{why}; write dynamodb://PREFIX?region=…&endpoint=…, the last two if they are needed"
-                ),
+                format!("{why}; write {form}?region=…&endpoint=…, the last two if they are needed"),
             )
         };
         let rest = url.rest();
         let (prefix, query) = rest.split_once('?').unwrap_or((rest, ""));
         let prefix = prefix
             .strip_prefix("//")
-            .ok_or_else(|| wrong("two slashes are missing after dynamodb:".to_owned()))?;
+            .ok_or_else(|| wrong(format!("two slashes are missing after {}:", url.scheme())))?;
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        // The longer of the two names has to stay within 255 characters.
-        if prefix.is_empty() || prefix.len() > 200 || !prefix.bytes().all(is_name) {
-            return Err(wrong(
-                "the prefix of the tables has 1 to 200 letters, digits, hyphens, points and underscores"
-                    .to_owned(),
-            ));
+        if prefix.is_empty() || prefix.len() > length_max || !prefix.bytes().all(is_name) {
+            return Err(wrong(format!(
+                "{what} has 1 to {length_max} letters, digits, hyphens, points and underscores"
+            )));
         }
         let mut location = Self {
             prefix: prefix.to_owned(),

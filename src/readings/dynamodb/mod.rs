@@ -4,30 +4,42 @@
 //! statistics follow exactly. A replica owns a slot, and writes to cells of its own; a read merges the cells. docs/adr/0005
 //! says why it is so, and what was left out.
 
+mod backoff;
 mod census;
 mod changes;
 mod client;
+mod comparison;
+mod connection;
 mod cost;
+mod denial;
+mod drift;
 mod export;
 mod gathering;
 mod group;
 mod items;
+mod keeper;
 mod keys;
 mod line;
 mod location;
 mod lookup;
+mod older;
+mod opening;
 mod plan;
 mod points;
+mod probe;
 mod reads;
 mod recount;
 mod scan;
 mod send;
 mod sensors;
+mod shape;
 mod slots;
+mod standing;
 mod submission;
 mod tables;
 mod totals;
 mod transaction;
+mod watch;
 mod writer;
 
 use std::future::Future;
@@ -39,27 +51,29 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
-use tracing::info;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
 
 pub use location::{Credentials, DynamoOptions, Location};
-pub use recount::{RecountReport, recount};
+pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
+pub use opening::WhenAway;
+pub use recount::{Pass, Progress, RecountReport, recount};
 
-use self::client::Tables;
+use self::client::{Tables, no_answer};
+use self::connection::Connection;
+use self::drift::Findings;
+use self::standing::{Side, Standing, closed};
 use self::submission::Submission;
-use self::writer::{Order, Standing, Writer};
+use self::writer::Order;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
 };
-use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// How many batches may wait for the writer to look at them.
 const ORDERS_MAX: usize = 16_384;
-/// How long a start may take before it is given up.
-const OPEN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the answer to "are you ready" may take, and for how long it is good.
 const READY_PATIENCE: Duration = Duration::from_secs(2);
 const READY_AGE: Duration = Duration::from_secs(1);
@@ -67,10 +81,13 @@ const READY_AGE: Duration = Duration::from_secs(1);
 /// Readings in two DynamoDB tables.
 #[derive(Debug)]
 pub struct DynamoStore {
-    tables: Tables,
+    connection: Arc<Connection>,
     options: DynamoOptions,
     orders: mpsc::Sender<Order>,
-    standing: watch::Receiver<Standing>,
+    standing: Arc<Standing>,
+    findings: Arc<Findings>,
+    /// The one who looks for what is to be found.
+    lookout: AbortHandle,
     /// How many readings are in line or in flight.
     waiting: Arc<AtomicUsize>,
     /// When DynamoDB was last found to answer.
@@ -82,69 +99,6 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// Opens the store on threads of its own, from whatever thread. Blocks until it is ready.
-    ///
-    /// # Errors
-    /// As [`DynamoStore::open`].
-    pub fn open_blocking(url: &BackendUrl, options: DynamoOptions) -> Result<Self, StoreError> {
-        let location = Location::parse(url)?;
-        let (store, runtime) = on_own_threads(Self::open(&location, options))?;
-        *store.runtime.lock() = Some(runtime);
-        Ok(store)
-    }
-
-    /// Opens the store: checks the tables, and takes a slot.
-    ///
-    /// # Errors
-    /// When DynamoDB cannot be reached in time; when a table is missing, or has readings that were never counted: the message
-    /// names it and the command that helps.
-    pub async fn open(location: &Location, options: DynamoOptions) -> Result<Self, StoreError> {
-        let opening = async {
-            let tables = Tables::connect(location, options.credentials.as_ref()).await;
-            tables::check(&tables, location).await?;
-            tables::begin(&tables, location).await?;
-            let owner = slots::unique_name()?;
-            let slot = slots::claim(&tables, &owner, options.lease).await?;
-            Ok((tables, slot))
-        };
-        let (tables, slot) = tokio::time::timeout(OPEN_PATIENCE, opening)
-            .await
-            .unwrap_or_else(|_| {
-                Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    "DynamoDB did not answer in time",
-                ))
-            })?;
-        info!(
-            readings = tables.readings,
-            aggregation = tables.aggregation,
-            slot = slot.name,
-            "readings are open"
-        );
-        let (orders, received) = mpsc::channel(ORDERS_MAX);
-        let (standing, watched) = watch::channel(Standing::Writing);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let writer = Writer::new(
-            tables.clone(),
-            options.clone(),
-            standing,
-            slot,
-            Arc::clone(&waiting),
-        );
-        let handle = Handle::current();
-        handle.spawn(writer.run(received));
-        Ok(Self {
-            tables,
-            options,
-            orders,
-            standing: watched,
-            waiting,
-            reached: Mutex::new(None),
-            handle,
-            runtime: Mutex::new(None),
-        })
-    }
-
     /// Makes the tables that are missing; says their names. For development: in AWS, Terraform makes them.
     ///
     /// # Errors
@@ -154,20 +108,28 @@ impl DynamoStore {
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>, StoreError> {
         let tables = Tables::connect(location, credentials).await;
-        tables::create(&tables).await
+        tables::create(&tables, location).await
     }
 
     /// Runs a read where the connections live.
-    async fn run<T: Send + 'static>(
-        &self,
-        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.handle.spawn(read).await.unwrap_or_else(|error| {
+    async fn run<T, F>(&self, read: impl FnOnce(Tables) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.standing.may_read()?;
+        let read = self.handle.spawn(read(self.connection.tables()));
+        let result = read.await.unwrap_or_else(|error| {
             Err(
                 StoreError::new(StoreErrorKind::Unavailable, "the store is closing")
                     .with_source(error),
             )
-        })
+        });
+        match &result {
+            Ok(_) => self.standing.went_well(Side::Reads),
+            Err(error) => self.standing.failed(Side::Reads, error),
+        }
+        result
     }
 
     fn overloaded() -> StoreError {
@@ -176,40 +138,6 @@ impl DynamoStore {
             "more readings are waiting to be stored than the server holds; nothing of this was stored, send it again",
         )
     }
-
-    fn closed() -> StoreError {
-        StoreError::new(StoreErrorKind::Unavailable, "the server is shutting down")
-    }
-}
-
-/// Runs something to its end on new threads, which go on for what it has started.
-fn on_own_threads<T: Send>(
-    work: impl Future<Output = Result<T, StoreError>> + Send,
-) -> Result<(T, Runtime), StoreError> {
-    let internal = || {
-        StoreError::new(
-            StoreErrorKind::Internal,
-            "cannot start the threads for DynamoDB",
-        )
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("dynamodb")
-        .enable_all()
-        .build()
-        .map_err(|error| internal().with_source(error))?;
-    // A thread of its own may block, whatever the caller's may do.
-    let done = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| runtime.block_on(work));
-        thread.join().unwrap_or_else(|_| Err(internal()))
-    });
-    match done {
-        Ok(value) => Ok((value, runtime)),
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
-    }
 }
 
 #[async_trait]
@@ -217,6 +145,9 @@ impl ReadingStore for DynamoStore {
     async fn record(&self, batch: Batch, mode: RecordMode) -> Result<Outcome, StoreError> {
         if batch.is_empty() {
             return Ok(Outcome::default());
+        }
+        if let Some(refusal) = self.standing.refusal() {
+            return Err(refusal);
         }
         let length = batch.len();
         let before = self.waiting.fetch_add(length, Ordering::Relaxed);
@@ -235,21 +166,20 @@ impl ReadingStore for DynamoStore {
             self.waiting.fetch_sub(length, Ordering::Relaxed);
             return Err(match error {
                 TrySendError::Full(_) => Self::overloaded(),
-                TrySendError::Closed(_) => Self::closed(),
+                TrySendError::Closed(_) => closed(),
             });
         }
-        answer.await.unwrap_or_else(|_| Err(Self::closed()))
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError> {
-        let (tables, selection) = (self.tables.clone(), selection.clone());
-        self.run(async move { reads::stats(&tables, &selection).await })
+        let selection = selection.clone();
+        self.run(move |tables| async move { reads::stats(&tables, &selection).await })
             .await
     }
 
     async fn sensor_count(&self) -> Result<u64, StoreError> {
-        let tables = self.tables.clone();
-        self.run(async move { Ok(totals::lanes(&tables).await?.sensors()) })
+        self.run(move |tables| async move { Ok(totals::lanes(&tables).await?.sensors()) })
             .await
     }
 
@@ -258,14 +188,14 @@ impl ReadingStore for DynamoStore {
         after: Option<&SensorId>,
         limit: usize,
     ) -> Result<Page<SensorSummary>, StoreError> {
-        let (tables, after) = (self.tables.clone(), after.cloned());
-        self.run(async move { reads::sensors(&tables, after.as_ref(), limit).await })
+        let after = after.cloned();
+        self.run(move |tables| async move { reads::sensors(&tables, after.as_ref(), limit).await })
             .await
     }
 
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError> {
-        let (tables, sensor) = (self.tables.clone(), sensor.clone());
-        self.run(async move { reads::summary(&tables, &sensor).await })
+        let sensor = sensor.clone();
+        self.run(move |tables| async move { reads::summary(&tables, &sensor).await })
             .await
     }
 
@@ -275,9 +205,11 @@ impl ReadingStore for DynamoStore {
         window: Window,
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError> {
-        let (tables, sensor) = (self.tables.clone(), sensor.clone());
-        self.run(async move { reads::readings(&tables, &sensor, window, limit).await })
-            .await
+        let sensor = sensor.clone();
+        self.run(
+            move |tables| async move { reads::readings(&tables, &sensor, window, limit).await },
+        )
+        .await
     }
 
     async fn series(
@@ -286,15 +218,15 @@ impl ReadingStore for DynamoStore {
         window: Window,
         points: usize,
     ) -> Result<Option<Series>, StoreError> {
-        let (tables, sensor) = (self.tables.clone(), sensor.clone());
-        self.run(async move { reads::series(&tables, &sensor, window, points).await })
+        let sensor = sensor.clone();
+        self.run(move |tables| async move { reads::series(&tables, &sensor, window, points).await })
             .await
     }
 
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
-        let (tables, selection) = (self.tables.clone(), selection.clone());
+        let selection = selection.clone();
         let cursor = self
-            .run(async move { export::ExportCursor::open(&tables, &selection).await })
+            .run(move |tables| async move { export::ExportCursor::open(&tables, &selection).await })
             .await?;
         let handle = self.handle.clone();
         Ok(Box::pin(futures_util::stream::try_unfold(
@@ -304,7 +236,7 @@ impl ReadingStore for DynamoStore {
                     let block = cursor.next().await?;
                     Ok(block.map(|block| (block, cursor)))
                 });
-                let next: Option<_> = next.await.unwrap_or_else(|_| Err(Self::closed()))?;
+                let next: Option<_> = next.await.unwrap_or_else(|_| Err(closed()))?;
                 Ok(next.map(|(block, cursor)| (block, (cursor, handle))))
             },
         )))
@@ -315,16 +247,7 @@ impl ReadingStore for DynamoStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        match &*self.standing.borrow() {
-            Standing::Writing => {}
-            Standing::Closed => return Err(Self::closed()),
-            Standing::WithoutSlot(why) => {
-                return Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    format!("this replica cannot write for the moment: {why}"),
-                ));
-            }
-        }
+        self.standing.may_write()?;
         if self
             .reached
             .lock()
@@ -332,19 +255,18 @@ impl ReadingStore for DynamoStore {
         {
             return Ok(());
         }
-        let tables = self.tables.clone();
-        let asked = self.run(async move { totals::lanes(&tables).await });
-        match tokio::time::timeout(READY_PATIENCE, asked).await {
-            Ok(Ok(_)) => {
-                *self.reached.lock() = Some(Instant::now());
-                Ok(())
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                "DynamoDB did not answer in time",
-            )),
-        }
+        let asked = self.run(|tables| async move { totals::lanes(&tables).await });
+        timeout(READY_PATIENCE, asked)
+            .await
+            .unwrap_or_else(|_| Err(no_answer()))?;
+        *self.reached.lock() = Some(Instant::now());
+        Ok(())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.standing.warnings();
+        warnings.extend(self.findings.warnings(&self.connection));
+        warnings
     }
 
     /// Nothing that happens to a table is for good as far as this process is concerned.
@@ -353,6 +275,7 @@ impl ReadingStore for DynamoStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.lookout.abort();
         let (done, finished) = oneshot::channel();
         if self.orders.send(Order::Close(done)).await.is_ok() {
             // The writer ends by itself, within the deadline of what it has in flight.
@@ -364,6 +287,7 @@ impl ReadingStore for DynamoStore {
 
 impl Drop for DynamoStore {
     fn drop(&mut self) {
+        self.lookout.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             // Waiting for threads is not allowed everywhere; what was acknowledged is safe without it.
             runtime.shutdown_background();

@@ -100,7 +100,7 @@ impl PointCursor {
 }
 
 /// The temperature of a reading as the lanes had written it; none when it is newer.
-fn seen(stored: &StoredReading, lanes: &Lanes) -> Option<Temperature> {
+pub(super) fn seen(stored: &StoredReading, lanes: &Lanes) -> Option<Temperature> {
     let included = |written: &Option<Written>| {
         written
             .as_ref()

@@ -12,13 +12,17 @@ use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::client::{Tables, is_throttling, read_error};
+use super::backoff::Backoff;
+use super::client::{Tables, not_allowed, read_error, unanswered};
+use super::denial::{WRITES, denied};
 use super::items::{Item, Lane};
+use super::standing::{Side, Standing};
 use super::transaction::{Author, Subject, Transaction};
 use crate::error::{StoreError, StoreErrorKind};
 
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// From when on attempts that fail are told: one or two are nothing.
+const TOLD_ATTEMPTS: u32 = 3;
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// What became of a transaction.
 #[derive(Debug)]
@@ -37,49 +41,18 @@ pub(super) enum Sent {
     Refused(StoreError),
 }
 
-/// Pauses that grow, and differ from replica to replica.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    next: Duration,
-    random: u64,
-}
-
-impl Backoff {
-    pub(super) fn new() -> Self {
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-        Self {
-            next: PAUSE_MIN,
-            random: seed | 1,
-        }
-    }
-
-    /// Waits for a half to the whole of the next pause, at most until the deadline. `false` when that has passed.
-    pub(super) async fn pause(&mut self, deadline: Instant) -> bool {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let half = self.next / 2;
-        let pause = half + half.mul_f64((self.random % 1024) as f64 / 1024.0);
-        self.next = (self.next * 2).min(PAUSE_MAX);
-        let now = Instant::now();
-        if now >= deadline {
-            return false;
-        }
-        tokio::time::sleep_until((now + pause).min(deadline)).await;
-        true
-    }
-}
-
 /// Sends a transaction until it is known what became of it, or the deadline passes. The first attempt takes its items;
 /// `again` gives the same for another.
 pub(super) async fn send(
     tables: &Tables,
+    standing: &Standing,
     author: &Author,
     transaction: &mut Transaction,
     again: impl Fn() -> Result<Vec<TransactWriteItem>, StoreError>,
     deadline: Instant,
 ) -> Sent {
     let mut backoff = Backoff::new();
+    let (started, mut failures) = (Instant::now(), 0);
     let mut items = std::mem::take(&mut transaction.items);
     loop {
         let attempt = tables
@@ -88,7 +61,10 @@ pub(super) async fn send(
             .set_transact_items(Some(items))
             .send();
         let error = match tokio::time::timeout_at(deadline, attempt).await {
-            Ok(Ok(_)) => return Sent::Committed,
+            Ok(Ok(_)) => {
+                standing.went_well(Side::Writes);
+                return Sent::Committed;
+            }
             Ok(Err(error)) => error,
             Err(_) => return Sent::Unknown(too_late()),
         };
@@ -113,14 +89,23 @@ pub(super) async fn send(
                         .with_source(error),
                     );
                 }
-                other if !is_throttling(other.code()) => {
-                    debug!(error = %other, "a transaction is sent again");
-                }
                 _ => {}
             }
         }
+        let is_cancelled = error
+            .as_service_error()
+            .is_some_and(TransactWriteItemsError::is_transaction_canceled_exception);
+        let failure = read_error(error);
+        if failure.kind() == StoreErrorKind::Denied {
+            return Sent::Refused(failure);
+        }
+        debug!(error = %failure, "a transaction is sent again");
+        failures += 1;
+        if !is_cancelled && (failures >= TOLD_ATTEMPTS || started.elapsed() >= TOLD_AFTER) {
+            standing.failed(Side::Writes, &failure);
+        }
         if !backoff.pause(deadline).await {
-            return Sent::Unknown(read_error(error));
+            return Sent::Unknown(failure);
         }
         items = match again() {
             Ok(items) => items,
@@ -131,10 +116,7 @@ pub(super) async fn send(
 }
 
 pub(super) fn too_late() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        "DynamoDB did not store the readings in time",
-    )
+    unanswered("DynamoDB did not store the readings in time")
 }
 
 /// What the reasons of a cancellation mean; none when it is worth sending the same again.
@@ -147,6 +129,10 @@ fn judge(
     let mut outdated = Vec::new();
     for (subject, reason) in transaction.subjects.iter().zip(reasons) {
         if !failed(reason) {
+            let message = reason.message().unwrap_or_default();
+            if let Some(no) = reason.code().and_then(|code| denied(code, message, WRITES)) {
+                return Some(Sent::Refused(not_allowed(no)));
+            }
             if reason.code() == Some("ValidationError") {
                 warn!(
                     message = reason.message(),

@@ -1,22 +1,27 @@
 //! Slots: each replica owns one, and with it a cell of every sum, so that replicas never write to the same item.
 //!
-//! A slot is leased. The lease only says when another replica may take the slot over; that the former owner writes nothing
-//! afterwards is ensured by the owner's name in each lane, which every transaction asks for.
+//! An owner shows that it is alive by renewing its slot. Others may take the slot over when they have watched it for a while and
+//! nothing came ([`super::watch`]); that the former owner writes nothing afterwards is ensured by the owner's name in each lane,
+//! which every transaction asks for.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
+use tokio::time::Instant;
 
 use super::client::{Tables, internal, read_error};
-use super::items::{Item, LANES, Lane, aggregate_key, get_number, get_text, number, text};
+use super::items::{Item, LANES, Lane, aggregate_key, get_text, number, text};
 use super::keys;
 use super::tables::State;
+use super::watch::{Beat, LEASES_UNTIL_DEAD, Watch};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// How many replicas there may be at a time.
 const SLOTS_MAX: u32 = 999;
+/// From how many slots with owners on a new one is only made when all of these were watched.
+const OWNED_MAX: u32 = 64;
 
 /// A slot that is ours.
 #[derive(Clone, Debug)]
@@ -26,7 +31,7 @@ pub(super) struct Slot {
     pub(super) lanes: [Lane; LANES],
 }
 
-/// Seconds since 1970. Clocks that go wrong make slots change hands early or late, and nothing worse.
+/// Seconds since 1970. No decision rests on it: versions of this program before leases were watched compare it with their clocks.
 fn now_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -42,26 +47,46 @@ pub(super) fn unique_name() -> Result<String, StoreError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Takes the first slot that is free.
+/// All slots that there are.
+pub(super) async fn read_all(tables: &Tables) -> Result<Vec<Item>, StoreError> {
+    tables.all(&tables.cells(keys::SLOTS, "r", "s")).await
+}
+
+/// Takes the first slot that is free: one that nobody owns, one whose owner has shown no sign of life for so long that it is taken
+/// for dead, or one that `former` says was ours; else a new one.
 pub(super) async fn claim(
     tables: &Tables,
     owner: &str,
+    former: &[String],
     lease: Duration,
+    watch: &mut Watch,
 ) -> Result<Slot, StoreError> {
-    let slots = tables.all(&tables.cells(keys::SLOTS, "r", "s")).await?;
-    let now = now_seconds();
+    let slots = read_all(tables).await?;
+    watch.note(&slots, lease, Instant::now());
+    let mut owned = 0;
     for index in 0..SLOTS_MAX {
         let name = keys::slot(index);
         let known = slots
             .iter()
             .find(|item| get_text(item, "cell") == Some(name.as_str()));
-        let lease_until: u64 = known
-            .and_then(|item| get_number(item, "lease_until"))
-            .unwrap_or(0);
-        if lease_until >= now {
-            continue;
+        let beat = known.and_then(Beat::from_item);
+        if let Some(beat) = &beat {
+            let is_ours = beat.owner == owner || former.contains(&beat.owner);
+            if !beat.is_released() && !is_ours && !watch.is_dead(&name, lease, Instant::now()) {
+                owned += 1;
+                continue;
+            }
+        } else if owned >= OWNED_MAX && !watch.knows_all(lease, Instant::now()) {
+            // Servers that die again and again would leave a slot each time.
+            return Err(StoreError::new(
+                StoreErrorKind::Overloaded,
+                format!(
+                    "{owned} slots have owners, and which of them are alive is known in {} s at most",
+                    lease.mul_f64(LEASES_UNTIL_DEAD).as_secs() + 1
+                ),
+            ));
         }
-        if let Some(slot) = take(tables, &name, owner, known, lease).await? {
+        if let Some(slot) = take(tables, &name, owner, beat.as_ref(), lease).await? {
             return Ok(slot);
         }
         // Somebody was faster, or a recount has begun.
@@ -83,7 +108,7 @@ async fn take(
     tables: &Tables,
     name: &str,
     owner: &str,
-    known: Option<&Item>,
+    known: Option<&Beat>,
     lease: Duration,
 ) -> Result<Option<Slot>, StoreError> {
     let lanes = read_lanes(tables, name).await?;
@@ -93,23 +118,16 @@ async fn take(
         "lease_until".to_owned(),
         number(now_seconds() + lease.as_secs()),
     );
+    slot.insert("renewals".to_owned(), number(0));
     let mut put = Put::builder()
         .table_name(&tables.aggregation)
         .set_item(Some(slot));
-    put = match known.and_then(|item| get_text(item, "owner")) {
+    put = match known {
         None => put.condition_expression("attribute_not_exists(cell)"),
-        Some(before) => put
-            .condition_expression("#o = :before AND lease_until = :until")
-            .expression_attribute_names("#o", "owner")
-            .expression_attribute_values(":before", text(before))
-            .expression_attribute_values(
-                ":until",
-                number(
-                    known
-                        .and_then(|item| get_number::<u64>(item, "lease_until"))
-                        .unwrap_or(0),
-                ),
-            ),
+        Some(beat) => put
+            .condition_expression(beat.condition())
+            .set_expression_attribute_names(Some(beat.names()))
+            .set_expression_attribute_values(Some(beat.values())),
     };
     let put = put
         .build()
@@ -214,37 +232,52 @@ pub(super) async fn read_lanes(
     Ok(lanes)
 }
 
-/// Prolongs the lease by as much as it was. `false` when the slot is no longer ours.
+/// Shows that the owner of a slot is alive, for the so-manieth time. `false` when the slot is no longer ours.
 pub(super) async fn renew(
     tables: &Tables,
     slot: &str,
     owner: &str,
     lease: Duration,
+    renewals: u64,
 ) -> Result<bool, StoreError> {
-    set_lease(tables, slot, owner, now_seconds() + lease.as_secs()).await
+    let until = now_seconds() + lease.as_secs();
+    set_lease(tables, slot, &Beat::ours(owner), until, renewals).await
 }
 
 /// Lets go of a slot: the next replica may take it at once.
 pub(super) async fn release(tables: &Tables, slot: &str, owner: &str) -> Result<(), StoreError> {
-    set_lease(tables, slot, owner, 0).await.map(drop)
+    set_lease(tables, slot, &Beat::ours(owner), 0, 0)
+        .await
+        .map(drop)
+}
+
+/// Lets go of another one's slot, if it has shown no sign of life since it was seen so. `false` when it has.
+pub(super) async fn release_dead(
+    tables: &Tables,
+    slot: &str,
+    seen: &Beat,
+) -> Result<bool, StoreError> {
+    set_lease(tables, slot, seen, 0, 0).await
 }
 
 async fn set_lease(
     tables: &Tables,
     slot: &str,
-    owner: &str,
+    found: &Beat,
     until: u64,
+    renewals: u64,
 ) -> Result<bool, StoreError> {
     let updated = tables
         .reader
         .update_item()
         .table_name(&tables.aggregation)
         .set_key(Some(aggregate_key(keys::SLOTS, slot)))
-        .update_expression("SET lease_until = :until")
-        .condition_expression("#o = :owner")
-        .expression_attribute_names("#o", "owner")
-        .expression_attribute_values(":owner", text(owner))
-        .expression_attribute_values(":until", number(until))
+        .update_expression("SET lease_until = :new_until, renewals = :new_renewals")
+        .condition_expression(found.condition())
+        .set_expression_attribute_names(Some(found.names()))
+        .set_expression_attribute_values(Some(found.values()))
+        .expression_attribute_values(":new_until", number(until))
+        .expression_attribute_values(":new_renewals", number(renewals))
         .send()
         .await;
     match updated {

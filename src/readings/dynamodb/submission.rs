@@ -150,6 +150,12 @@ impl Submissions {
         let _ = open.submission.reply.send(Err(error));
     }
 
+    /// Gives up all of them.
+    pub(super) fn fail_all(&mut self) {
+        let all: Vec<u64> = self.open.keys().copied().collect();
+        all.into_iter().for_each(|number| self.fail(number));
+    }
+
     /// Gives up the batches whose time has passed.
     pub(super) fn expire(&mut self, now: Instant) {
         let late: Vec<u64> = self

@@ -10,6 +10,7 @@ use super::client::{Tables, internal, read_error};
 use super::items::{aggregate_key, get_text, number, text};
 use super::keys;
 use super::location::Location;
+use super::shape::Shape;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The layout of the aggregates that this program keeps.
@@ -28,48 +29,62 @@ fn schema(tables: &Tables) -> [(&str, [&'static str; 2]); 2] {
 /// Checks that both tables exist with the right keys.
 ///
 /// # Errors
-/// The message names the table, and the command that makes it.
+/// The message names the table, and the command that makes it or what else is to be done.
 pub(super) async fn check(tables: &Tables, location: &Location) -> Result<(), StoreError> {
     for (name, keys) in schema(tables) {
-        let described = tables.reader.describe_table().table_name(name).send().await;
-        let described = match described {
-            Ok(described) => described,
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_resource_not_found_exception()) =>
-            {
-                return Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    format!(
-                        "there is no DynamoDB table {name}; in AWS, Terraform makes it; for development, `fieldstation dynamodb \
-                         create-tables --readings {}` does",
-                        url_of(location)
-                    ),
-                ));
-            }
-            Err(error) => return Err(read_error(error)),
-        };
-        let found: Vec<_> = described
-            .table()
-            .map(|table| table.key_schema())
-            .unwrap_or_default()
-            .iter()
-            .map(|key| key.attribute_name())
-            .collect();
-        if found != keys {
+        let Some(shape) = Shape::of(&tables.reader, name).await? else {
             return Err(StoreError::new(
-                StoreErrorKind::Unsupported,
+                StoreErrorKind::Unavailable,
                 format!(
-                    "the DynamoDB table {name} has the key {}; it takes the hash key {} and the range key {}, both strings",
-                    found.join(", "),
-                    keys[0],
-                    keys[1]
+                    "there is no DynamoDB table {name}; in AWS, Terraform makes it; for development, `fieldstation dynamodb \
+                     create-tables --readings {}` does",
+                    url_of(location)
                 ),
             ));
-        }
+        };
+        check_shape(tables, location, name, keys, &shape)?;
     }
     Ok(())
+}
+
+fn check_shape(
+    tables: &Tables,
+    location: &Location,
+    name: &str,
+    keys: [&str; 2],
+    shape: &Shape,
+) -> Result<(), StoreError> {
+    if shape.is(&keys) {
+        return Ok(());
+    }
+    let message = if name == tables.aggregation && shape.is(&keys[..1]) {
+        in_the_way(location)
+    } else {
+        format!(
+            "the DynamoDB table {name} has the key {shape}; it takes the hash key {} and the range key {}, both strings",
+            keys[0], keys[1]
+        )
+    };
+    Err(StoreError::new(StoreErrorKind::Unsupported, message))
+}
+
+/// What there is to do about an aggregation table of an older program.
+fn in_the_way(location: &Location) -> String {
+    let url = url_of(location);
+    let aggregation = location.aggregation_table();
+    let older = Location {
+        prefix: location.readings_table(),
+        ..location.clone()
+    };
+    let older = url_of(&older).replacen("dynamodb:", "dynamodb-table:", 1);
+    format!(
+        "the DynamoDB table {aggregation} is of an older program: its key is aggregation_period alone, and it holds statistics that \
+         were derived from the readings. Nothing in it is needed, and it is in the way. Either copy the readings to another prefix, which \
+         leaves both tables as they are: `fieldstation migrate --from {older} --to dynamodb://ANOTHER-PREFIX`. Or go on with these \
+         tables: delete {aggregation} (`aws dynamodb delete-table --table-name {aggregation}`), make it anew with Terraform or \
+         `fieldstation dynamodb create-tables --readings {url}`, and count the readings with `fieldstation dynamodb recount \
+         --readings {url}`"
+    )
 }
 
 /// How the location is written on a command line.
@@ -89,13 +104,22 @@ pub(super) fn url_of(location: &Location) -> String {
 }
 
 /// Makes the tables that are missing, and waits until they can be used. Says the names of those it made.
-pub(super) async fn create(tables: &Tables) -> Result<Vec<String>, StoreError> {
-    let mut made = Vec::new();
+///
+/// # Errors
+/// Also when there is one already that is of another shape; nothing is made then.
+pub(super) async fn create(
+    tables: &Tables,
+    location: &Location,
+) -> Result<Vec<String>, StoreError> {
+    let mut missing = Vec::new();
     for (name, keys) in schema(tables) {
-        let described = tables.reader.describe_table().table_name(name).send().await;
-        if described.is_ok() {
-            continue;
+        match Shape::of(&tables.reader, name).await? {
+            Some(shape) => check_shape(tables, location, name, keys, &shape)?,
+            None => missing.push((name, keys)),
         }
+    }
+    let mut made = Vec::new();
+    for (name, keys) in missing {
         let mut request = tables
             .reader
             .create_table()
@@ -185,16 +209,21 @@ impl State {
     }
 }
 
-/// Writes the state, whatever it was.
-pub(super) async fn set_state(tables: &Tables, state: State) -> Result<(), StoreError> {
+/// The cell that says it.
+pub(super) fn state_item(state: State) -> super::items::Item {
     let mut item = aggregate_key(keys::TOTAL, keys::STATE);
     item.insert("state".to_owned(), text(state.name()));
     item.insert("layout".to_owned(), number(LAYOUT));
+    item
+}
+
+/// Writes the state, whatever it was.
+pub(super) async fn set_state(tables: &Tables, state: State) -> Result<(), StoreError> {
     tables
         .reader
         .put_item()
         .table_name(&tables.aggregation)
-        .set_item(Some(item))
+        .set_item(Some(state_item(state)))
         .send()
         .await
         .map_err(read_error)?;

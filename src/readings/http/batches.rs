@@ -22,6 +22,8 @@ use crate::readings::{Outcome, RecordMode};
 /// After so many bytes of a batch other requests get their turn.
 const TURN_BYTES: usize = 256 * 1024;
 
+const FORMATS: &str = "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a header)";
+
 /// Records a batch: all of it or nothing, or with `?partial=true` what can be recorded. Parsed while it arrives.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
@@ -94,7 +96,7 @@ fn over_budget() -> Problem {
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(Format::JsonArray);
+        return Ok(Format::Undeclared);
     };
     let essence = content_type
         .as_bytes()
@@ -108,12 +110,11 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
         Ok(Format::Ndjson)
     } else if is("text/csv") {
         Ok(Format::Csv)
+    } else if is("text/plain") || is("application/x-www-form-urlencoded") {
+        // What programs say that were not told: curl calls everything a form.
+        Ok(Format::Undeclared)
     } else {
-        Err(Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a \
-             header)",
-        ))
+        Err(Problem::new(ProblemKind::UnsupportedMediaType, FORMATS))
     }
 }
 
@@ -248,6 +249,10 @@ fn unreadable(error: &BodyError) -> Problem {
         BodyErrorKind::TooLarge => ProblemKind::BodyTooLarge,
         BodyErrorKind::Unreadable => ProblemKind::UnreadableBody,
         BodyErrorKind::Invalid => ProblemKind::InvalidBatch,
+        BodyErrorKind::Unrecognized => {
+            let detail = format!("the body is neither JSON nor CSV with a header; {FORMATS}");
+            return Problem::new(ProblemKind::UnsupportedMediaType, detail);
+        }
     };
     let Some((place, position)) = error.position else {
         return Problem::new(kind, format!("{}; nothing was stored", error.reason));

@@ -9,8 +9,9 @@ use axum::response::Response;
 
 use super::ReadingRoutes;
 use super::wire;
-use crate::http::{Problem, ProblemKind, body, percent_decode};
-use crate::readings::ingest::{Item, ItemError};
+use crate::http::extract::{RawQuery, form_pairs, with_plus};
+use crate::http::{Problem, ProblemKind, body};
+use crate::readings::ingest::{Arguments, Field, Item, ItemError};
 use crate::readings::{Batch, Point, RecordMode, SensorId, Timestamp};
 
 /// A greeting that touches no storage.
@@ -21,6 +22,7 @@ pub(super) async fn hello() -> Response {
 /// Records one reading, and answers once it is durable.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
+    query: RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -36,11 +38,10 @@ pub(super) async fn record(
             ),
         )
     })?;
-    // curl names a form when it is not told otherwise, whatever it sends; no form begins with a brace.
-    let (sensor, point) = match format {
-        Format::Form if !text.trim_ascii_start().starts_with('{') => from_form(text)?,
-        Format::Form | Format::Json => from_json(text)?,
-    };
+    let (sensor, point) = match query.text() {
+        None => from_body(text, format, Arguments::default()),
+        Some(query) => from_body(text, format, in_query(query)?),
+    }?;
     routes
         .store
         .record(Batch::of_one(sensor, point), RecordMode::AllOrNothing)
@@ -50,9 +51,14 @@ pub(super) async fn record(
     ))
 }
 
+/// What the content type says that a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,
+    /// A form, as curl calls everything that it is not told of.
     Form,
+    /// Text, as pages call what they may send to other sites unasked.
+    Text,
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -78,53 +84,75 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
         Ok(Format::Json)
     } else if is("application/x-www-form-urlencoded") {
         Ok(Format::Form)
+    } else if is("text/plain") {
+        Ok(Format::Text)
     } else {
-        Err(Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "send the reading as application/json or application/x-www-form-urlencoded",
-        ))
+        Err(not_understood())
     }
 }
 
-fn from_json(text: &str) -> Result<(SensorId, Point), Problem> {
-    Item::from_json(text)
-        .and_then(|item| reading(&item))
+fn not_understood() -> Problem {
+    Problem::new(
+        ProblemKind::UnsupportedMediaType,
+        "send the reading as application/json or application/x-www-form-urlencoded",
+    )
+}
+
+/// The reading of a body, together with what arguments say of it; without a body they are the reading.
+fn from_body<'a>(
+    text: &'a str,
+    format: Format,
+    mut arguments: Arguments<'a>,
+) -> Result<(SensorId, Point), Problem> {
+    let body = text.trim_ascii_start();
+    // No form begins with a bracket or a brace.
+    let is_json = format == Format::Json || body.starts_with(['{', '[']);
+    let item = if is_json && arguments.is_empty() {
+        Item::from_json(text)
+    } else if body.is_empty() && !arguments.is_empty() {
+        arguments.item()
+    } else if is_json {
+        arguments.item_beside_json(text)
+    } else if format == Format::Text {
+        return Err(not_understood());
+    } else {
+        let unreadable = ProblemKind::UnreadableBody;
+        add_pairs(&mut arguments, text, (unreadable, "the form"))?;
+        arguments.item()
+    };
+    item.and_then(|item| reading(&item))
         .map_err(|error| refused(&error))
 }
 
-fn from_form(text: &str) -> Result<(SensorId, Point), Problem> {
-    let (mut sensor_id, mut timestamp, mut temperature) = (None, None, None);
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (Some(name), Some(value)) = (percent_decode(name, true), percent_decode(value, true))
-        else {
-            return Err(Problem::new(
-                ProblemKind::UnreadableBody,
-                "the form is not UTF-8 after percent-decoding",
-            ));
+fn in_query(query: &str) -> Result<Arguments<'_>, Problem> {
+    let mut arguments = Arguments::default();
+    let invalid = ProblemKind::InvalidParameter;
+    add_pairs(&mut arguments, query, (invalid, "the query"))?;
+    Ok(arguments)
+}
+
+/// Adds the fields of a form or a query, which are written alike. Other names are ignored, as in JSON.
+fn add_pairs<'a>(
+    arguments: &mut Arguments<'a>,
+    text: &'a str,
+    (kind, what): (ProblemKind, &str),
+) -> Result<(), Problem> {
+    for pair in form_pairs(text) {
+        let (name, value) = pair.ok_or_else(|| {
+            Problem::new(kind, format!("{what} is not UTF-8 after percent-decoding"))
+        })?;
+        let Some(field) = Field::named(&name) else {
+            continue;
         };
-        let (field, slot) = match name.as_ref() {
-            "sensorId" | "sensorID" => ("sensorId", &mut sensor_id),
-            "timestamp" | "time" => ("timestamp", &mut timestamp),
-            "temperature" => ("temperature", &mut temperature),
-            _ => continue,
+        let value = match field {
+            Field::Timestamp => with_plus(value),
+            Field::SensorId | Field::Temperature => value,
         };
-        if slot.replace(value).is_some() {
-            return Err(invalid(field, "is sent twice"));
-        }
+        arguments
+            .add(field, value)
+            .map_err(|error| refused(&error))?;
     }
-    let missing = "is missing from the form; send sensorId, temperature and timestamp";
-    let sensor_id = sensor_id.ok_or_else(|| invalid("sensorId", missing))?;
-    let temperature = temperature.ok_or_else(|| invalid("temperature", missing))?;
-    Item::from_fields(&sensor_id, timestamp.as_deref(), &temperature)
-        .and_then(|item| reading(&item))
-        .map_err(|error| refused(&error))
-}
-
-/// A form whose fields are not those of a reading.
-fn invalid(field: &str, reason: &str) -> Problem {
-    Problem::new(ProblemKind::InvalidReading, format!("{field} {reason}"))
-        .with_member("field", format!("\"{field}\"").into_bytes())
+    Ok(())
 }
 
 /// A reading that came without a timestamp was measured when it was received.

@@ -16,6 +16,9 @@ pub enum Format {
     Ndjson,
     /// Comma-separated values with a header.
     Csv,
+    /// Nobody said, or said what programs say of everything: an opening bracket begins an array, a brace lines of JSON, and a header
+    /// CSV.
+    Undeclared,
 }
 
 /// What a client can do about a body that is not taken.
@@ -27,6 +30,8 @@ pub enum BodyErrorKind {
     Unreadable,
     /// It parses, but is not what is wanted.
     Invalid,
+    /// Nobody said what it is, and it does not show.
+    Unrecognized,
 }
 
 /// Why a body as a whole is not taken.
@@ -101,6 +106,12 @@ enum Input {
     JsonArray(JsonArray),
     Ndjson(Ndjson),
     Csv(Csv),
+    Undeclared {
+        /// Line ends before the first character that is not white space.
+        line_ends: u64,
+    },
+    /// CSV if it turns out to have a header.
+    PerhapsCsv(Csv),
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -113,6 +124,7 @@ impl BatchParser {
             Format::JsonArray => (Input::JsonArray(JsonArray::default()), Place::Index),
             Format::Ndjson => (Input::Ndjson(Ndjson::default()), Place::Line),
             Format::Csv => (Input::Csv(Csv::default()), Place::Line),
+            Format::Undeclared => (Input::Undeclared { line_ends: 0 }, Place::Index),
         };
         Self {
             input,
@@ -144,7 +156,24 @@ impl BatchParser {
         self.parse(chunk)
     }
 
-    fn parse(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
+    fn parse(&mut self, mut chunk: &[u8]) -> Result<(), BodyError> {
+        if let Input::Undeclared { line_ends } = &mut self.input {
+            let start = chunk.trim_ascii_start();
+            let blank = &chunk[..chunk.len() - start.len()];
+            *line_ends += memchr::memchr_iter(b'\n', blank).count() as u64;
+            let Some(first) = start.first() else {
+                return Ok(());
+            };
+            self.input = match first {
+                b'[' => Input::JsonArray(JsonArray::default()),
+                b'{' => Input::Ndjson(Ndjson::after_blank_lines(*line_ends)),
+                _ => Input::PerhapsCsv(Csv::after_blank_lines(*line_ends)),
+            };
+            if *first != b'[' {
+                self.gathering.count_lines();
+            }
+            chunk = start;
+        }
         match &mut self.input {
             Input::JsonArray(array) => array.push(chunk, &mut self.gathering),
             Input::Ndjson(lines) => {
@@ -152,6 +181,11 @@ impl BatchParser {
                 Ok(())
             }
             Input::Csv(rows) => rows.push(chunk, &mut self.gathering),
+            Input::PerhapsCsv(rows) => rows
+                .push(chunk, &mut self.gathering)
+                .map_err(|error| unless_csv(rows, error)),
+            // Left above, unless all so far was blank.
+            Input::Undeclared { .. } => Ok(()),
         }
     }
 
@@ -165,7 +199,8 @@ impl BatchParser {
         let held = match &self.input {
             Input::JsonArray(array) => array.memory_bytes(),
             Input::Ndjson(lines) => lines.memory_bytes(),
-            Input::Csv(rows) => rows.memory_bytes(),
+            Input::Csv(rows) | Input::PerhapsCsv(rows) => rows.memory_bytes(),
+            Input::Undeclared { .. } => 0,
         };
         held + self.gathering.memory_bytes()
     }
@@ -179,7 +214,27 @@ impl BatchParser {
             Input::JsonArray(array) => array.finish()?,
             Input::Ndjson(lines) => lines.finish(&mut self.gathering),
             Input::Csv(rows) => rows.finish(&mut self.gathering)?,
+            Input::PerhapsCsv(rows) => rows
+                .finish(&mut self.gathering)
+                .map_err(|error| unless_csv(rows, error))?,
+            Input::Undeclared { .. } => {
+                return Err(BodyError::unreadable(
+                    "the body is empty; send a JSON array of readings, lines of JSON, or CSV with a header",
+                ));
+            }
         }
         Ok(self.gathering.finish())
     }
+}
+
+/// What is wrong with CSV, unless it is none: then nobody knows what it is.
+fn unless_csv(rows: &Csv, error: BodyError) -> BodyError {
+    if rows.has_header() {
+        return error;
+    }
+    let kind = match error.kind {
+        BodyErrorKind::Unreadable => BodyErrorKind::Unreadable,
+        _ => BodyErrorKind::Unrecognized,
+    };
+    BodyError { kind, ..error }
 }

@@ -1,4 +1,4 @@
-//! Comma-separated values with a header (RFC 4180).
+//! Comma-separated values with a header (RFC 4180), or separated by semicolons where the comma is the decimal sign.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::gather::{Gathering, Place};
 use super::item::echo;
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::ndjson::unreadable;
-use super::{Item, ItemError};
+use super::{Field, Item, ItemError};
 
 /// Reads rows below a header that names the columns; blank lines are skipped.
 #[derive(Debug, Default)]
@@ -34,9 +34,48 @@ struct Columns {
     timestamp: usize,
     temperature: usize,
     count: usize,
+    delimiter: Delimiter,
+}
+
+/// What stands between fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delimiter {
+    Comma,
+    Semicolon,
+}
+
+impl Delimiter {
+    /// What a header separates its columns by: none of their names holds a comma or a semicolon.
+    fn of_header(row: &str) -> Self {
+        if row.contains(';') && !row.contains(',') {
+            Self::Semicolon
+        } else {
+            Self::Comma
+        }
+    }
+
+    const fn character(self) -> char {
+        match self {
+            Self::Comma => ',',
+            Self::Semicolon => ';',
+        }
+    }
 }
 
 impl Csv {
+    /// A file whose first so many lines were blank.
+    pub(super) fn after_blank_lines(count: u64) -> Self {
+        Self {
+            lines: Lines::after(count),
+            rows: Rows::default(),
+        }
+    }
+
+    /// Whether the header has been read and is one.
+    pub(super) fn has_header(&self) -> bool {
+        self.rows.columns.is_some()
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         let open = self.rows.open.as_ref();
         self.lines.memory_bytes() + open.map_or(0, |(_, row)| row.capacity())
@@ -99,7 +138,7 @@ impl Rows {
                 row.push_str(text);
                 if row.len() > ITEM_BYTES_MAX {
                     self.reject(began, &unreadable(&Line::TooLong), gathering);
-                } else if is_open_after(text, true) {
+                } else if is_open_after(text, true, self.delimiter_of(&row)) {
                     self.open = Some((began, row));
                 } else {
                     self.row(began, row.strip_suffix('\r').unwrap_or(&row), gathering);
@@ -122,18 +161,19 @@ impl Rows {
             match self.columns {
                 Some(columns) => gathering.take(number, columns.plain_item(row)),
                 None => {
-                    let names: Vec<_> = row.split(',').map(Cow::Borrowed).collect();
+                    let names = row.split(self.delimiter_of(row).character());
+                    let names: Vec<_> = names.map(Cow::Borrowed).collect();
                     self.header(number, row, &names);
                 }
             }
-        } else if is_open_after(row, false) {
+        } else if is_open_after(row, false, self.delimiter_of(row)) {
             self.open = Some((number, row.to_owned()));
         } else {
-            match (quoted_fields(row), self.columns) {
+            match (quoted_fields(row, self.delimiter_of(row)), self.columns) {
                 (Some(fields), Some(columns)) => gathering.take(number, columns.item(&fields)),
                 (Some(names), None) => self.header(number, row, &names),
                 (None, _) => {
-                    let reason = "has text between a closing quote and the next comma";
+                    let reason = "has text between a closing quote and the next field";
                     let error = ItemError::whole(format!("{} {reason}", echo(row)));
                     self.reject(number, &error, gathering);
                 }
@@ -141,8 +181,16 @@ impl Rows {
         }
     }
 
+    /// The header's, which a row is before there is one.
+    fn delimiter_of(&self, row: &str) -> Delimiter {
+        match self.columns {
+            Some(columns) => columns.delimiter,
+            None => Delimiter::of_header(row),
+        }
+    }
+
     fn header(&mut self, number: u64, row: &str, names: &[Cow<'_, str>]) {
-        match Columns::find(names) {
+        match Columns::find(names, self.delimiter_of(row)) {
             Ok(columns) => self.columns = Some(columns),
             Err(reason) => {
                 let reason = format!("{} {reason}: {HEADER_NEEDED}", echo(row));
@@ -157,8 +205,9 @@ impl Rows {
 }
 
 impl Columns {
-    fn find(names: &[Cow<'_, str>]) -> Result<Self, String> {
-        let column = |accepted: &[&str]| {
+    fn find(names: &[Cow<'_, str>], delimiter: Delimiter) -> Result<Self, String> {
+        let column = |field: Field| {
+            let accepted = field.spellings();
             let mut found = names
                 .iter()
                 .enumerate()
@@ -170,10 +219,11 @@ impl Columns {
             }
         };
         Ok(Self {
-            sensor_id: column(&["sensorId", "sensorID"])?,
-            timestamp: column(&["timestamp", "time"])?,
-            temperature: column(&["temperature"])?,
+            sensor_id: column(Field::SensorId)?,
+            timestamp: column(Field::Timestamp)?,
+            temperature: column(Field::Temperature)?,
             count: names.len(),
+            delimiter,
         })
     }
 
@@ -181,7 +231,7 @@ impl Columns {
     fn plain_item<'a>(&self, row: &'a str) -> Result<Item<'a>, ItemError> {
         let (mut sensor_id, mut timestamp, mut temperature) = ("", "", "");
         let mut count = 0;
-        for field in row.split(',') {
+        for field in row.split(self.delimiter.character()) {
             if count == self.sensor_id {
                 sensor_id = field;
             } else if count == self.timestamp {
@@ -231,14 +281,15 @@ fn closing_quote(text: &str) -> Option<usize> {
 }
 
 /// Whether a quoted field is open at the end of a line, which begins inside one or with a new field.
-fn is_open_after(line: &str, inside: bool) -> bool {
+fn is_open_after(line: &str, inside: bool, delimiter: Delimiter) -> bool {
+    let delimiter = delimiter.character();
     let mut rest = line;
     let mut inside = inside;
     loop {
         if !inside {
             match rest.strip_prefix('"') {
                 Some(quoted) => rest = quoted,
-                None => match rest.split_once(',') {
+                None => match rest.split_once(delimiter) {
                     Some((_, next)) => {
                         rest = next;
                         continue;
@@ -249,7 +300,7 @@ fn is_open_after(line: &str, inside: bool) -> bool {
         }
         match closing_quote(rest) {
             None => return true,
-            Some(quote) => match rest[quote + 1..].split_once(',') {
+            Some(quote) => match rest[quote + 1..].split_once(delimiter) {
                 Some((_, next)) => rest = next,
                 None => return false,
             },
@@ -259,7 +310,8 @@ fn is_open_after(line: &str, inside: bool) -> bool {
 }
 
 /// The fields of a complete row in which some are quoted; `None` when text follows a closing quote.
-fn quoted_fields(row: &str) -> Option<Vec<Cow<'_, str>>> {
+fn quoted_fields(row: &str, delimiter: Delimiter) -> Option<Vec<Cow<'_, str>>> {
+    let delimiter = delimiter.character();
     let mut fields = Vec::new();
     let mut rest = row;
     loop {
@@ -274,12 +326,12 @@ fn quoted_fields(row: &str) -> Option<Vec<Cow<'_, str>>> {
                 });
                 match &quoted[quote + 1..] {
                     "" => None,
-                    after => Some(after.strip_prefix(',')?),
+                    after => Some(after.strip_prefix(delimiter)?),
                 }
             }
             // A quote inside a field that does not begin with one is just a character.
             None => {
-                let (field, next) = match rest.split_once(',') {
+                let (field, next) = match rest.split_once(delimiter) {
                     Some((field, next)) => (field, Some(next)),
                     None => (rest, None),
                 };

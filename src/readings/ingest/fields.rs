@@ -8,8 +8,8 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::ItemError;
-use super::item::{SENSOR_ID, TEMPERATURE, TIMESTAMP, echo};
+use super::item::echo;
+use super::{Field, ItemError};
 
 /// The deepest nesting of a field that is ignored; as deep as `serde_json` goes by itself.
 const DEPTH_MAX: usize = 128;
@@ -27,7 +27,7 @@ pub(super) struct Fields<'a> {
 #[derive(Deserialize)]
 #[serde(field_identifier)]
 enum Key {
-    #[serde(rename = "sensorId", alias = "sensorID")]
+    #[serde(rename = "sensorId", alias = "sensorID", alias = "sensor_id")]
     SensorId,
     #[serde(rename = "timestamp", alias = "time")]
     Timestamp,
@@ -55,7 +55,7 @@ impl<'a> Fields<'a> {
 
 struct FieldsVisitor<'c> {
     /// The field whose value is being read, for the message when it cannot be.
-    current: &'c Cell<Option<&'static str>>,
+    current: &'c Cell<Option<Field>>,
 }
 
 impl<'de> Visitor<'de> for FieldsVisitor<'_> {
@@ -68,10 +68,10 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key()? {
-            let (slot, names) = match key {
-                Key::SensorId => (&mut fields.sensor_id, (SENSOR_ID, "sensorID")),
-                Key::Timestamp => (&mut fields.timestamp, (TIMESTAMP, "time")),
-                Key::Temperature => (&mut fields.temperature, (TEMPERATURE, TEMPERATURE)),
+            let (slot, field) = match key {
+                Key::SensorId => (&mut fields.sensor_id, Field::SensorId),
+                Key::Timestamp => (&mut fields.timestamp, Field::Timestamp),
+                Key::Temperature => (&mut fields.temperature, Field::Temperature),
                 Key::Other => {
                     let value: &RawValue = map.next_value()?;
                     if is_too_deep(value.get()) {
@@ -82,25 +82,18 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
                     continue;
                 }
             };
-            self.current.set(Some(names.0));
+            self.current.set(Some(field));
             let value = map.next_value()?;
             self.current.set(None);
             if slot.replace(value).is_some() {
-                fields.wrong.get_or_insert_with(|| {
-                    let reason = if names.0 == names.1 {
-                        "is sent twice".to_owned()
-                    } else {
-                        format!("is sent twice ({} is another name of it)", names.1)
-                    };
-                    ItemError::of(names.0, reason)
-                });
+                fields.wrong.get_or_insert_with(|| field.sent_twice());
             }
         }
         Ok(fields)
     }
 }
 
-fn not_an_object(text: &str, error: &serde_json::Error, field: Option<&'static str>) -> ItemError {
+fn not_an_object(text: &str, error: &serde_json::Error, field: Option<Field>) -> ItemError {
     if error.classify() == Category::Data {
         let found = echo(text.trim());
         return ItemError::whole(format!(

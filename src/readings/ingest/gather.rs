@@ -100,6 +100,11 @@ impl Gathering {
         }
     }
 
+    /// From now on positions are lines. Nothing may have been taken before.
+    pub(super) fn count_lines(&mut self) {
+        self.place = Place::Line;
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.builder.memory_bytes() + self.runs.capacity() * size_of::<Run>()
     }

@@ -6,13 +6,8 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::plain;
+use super::{Field, plain};
 use crate::readings::{SensorId, SensorIdError, Temperature, Timestamp};
-
-/// The names of the fields, as they appear in errors.
-pub(super) const SENSOR_ID: &str = "sensorId";
-pub(super) const TIMESTAMP: &str = "timestamp";
-pub(super) const TEMPERATURE: &str = "temperature";
 
 /// One reading, read from text.
 ///
@@ -39,13 +34,13 @@ pub struct Item<'a> {
 /// Why a text is not a reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemError {
-    field: Option<&'static str>,
+    field: Option<Field>,
     reason: String,
     syntax: bool,
 }
 
 impl ItemError {
-    pub(super) fn of(field: &'static str, reason: impl Into<String>) -> Self {
+    pub(super) fn of(field: Field, reason: impl Into<String>) -> Self {
         Self {
             field: Some(field),
             reason: reason.into(),
@@ -68,7 +63,7 @@ impl ItemError {
     }
 
     /// Content that does not parse at a field.
-    pub(super) fn unreadable_at(field: Option<&'static str>, reason: impl Into<String>) -> Self {
+    pub(super) fn unreadable_at(field: Option<Field>, reason: impl Into<String>) -> Self {
         Self {
             field,
             reason: reason.into(),
@@ -79,22 +74,22 @@ impl ItemError {
     /// A sensor id that breaks a rule.
     pub fn sensor_id(text: &str, error: SensorIdError) -> Self {
         match error {
-            SensorIdError::Empty => Self::of(SENSOR_ID, error.to_string()),
-            _ => Self::of(SENSOR_ID, format!("{} {error}", echo(text))),
+            SensorIdError::Empty => Self::of(Field::SensorId, error.to_string()),
+            _ => Self::of(Field::SensorId, format!("{} {error}", echo(text))),
         }
     }
 
     /// A time that has to be there and is not.
     pub fn missing_timestamp() -> Self {
         Self::of(
-            TIMESTAMP,
+            Field::Timestamp,
             "is missing; send RFC 3339 such as 2026-11-20T13:00:00Z",
         )
     }
 
     /// The field that is wrong: `sensorId`, `timestamp` or `temperature`; `None` when it is the whole.
     pub fn field(&self) -> Option<&'static str> {
-        self.field
+        self.field.map(Field::name)
     }
 
     /// What is wrong, as words that follow the field's name.
@@ -110,7 +105,7 @@ impl ItemError {
 
 impl fmt::Display for ItemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.field {
+        match self.field() {
             Some(field) => write!(f, "{field} {}", self.reason),
             None => write!(f, "the reading {}", self.reason),
         }
@@ -120,7 +115,7 @@ impl fmt::Display for ItemError {
 impl std::error::Error for ItemError {}
 
 impl<'a> Item<'a> {
-    /// Reads one JSON object with all accepted spellings: `sensorID` for `sensorId`, a number as an id, `time` for
+    /// Reads one JSON object with all accepted spellings: `sensorID` and `sensor_id` for `sensorId`, a number as an id, `time` for
     /// `timestamp`, a temperature as a numeric string. Other fields are ignored.
     ///
     /// # Errors
@@ -135,16 +130,10 @@ impl<'a> Item<'a> {
     /// [`Item::from_json`] without the fast path for plain text.
     pub(super) fn from_any_json(text: &'a str) -> Result<Self, ItemError> {
         let fields = Fields::read(text)?;
-        let sensor_id = id(fields.sensor_id)?;
-        let timestamp = match fields.timestamp {
-            Some(value) => moment(value)?,
-            None => None,
-        };
-        let temperature = degrees(fields.temperature)?;
         Ok(Self {
-            sensor_id,
-            timestamp,
-            temperature,
+            sensor_id: id(fields.sensor_id)?,
+            timestamp: moment(fields.timestamp)?,
+            temperature: degrees(fields.temperature)?,
         })
     }
 
@@ -157,13 +146,9 @@ impl<'a> Item<'a> {
         timestamp: Option<&str>,
         temperature: &str,
     ) -> Result<Self, ItemError> {
-        let timestamp = match timestamp.map(str::trim) {
-            None | Some("") => None,
-            Some(text) => Some(parse_timestamp(text)?),
-        };
         Ok(Self {
             sensor_id: Cow::Borrowed(sensor_id),
-            timestamp,
+            timestamp: optional_timestamp(timestamp.unwrap_or_default())?,
             temperature: parse_temperature(temperature)?,
         })
     }
@@ -177,28 +162,31 @@ impl<'a> Item<'a> {
     }
 }
 
-fn id(value: Option<&RawValue>) -> Result<Cow<'_, str>, ItemError> {
+pub(super) fn id(value: Option<&RawValue>) -> Result<Cow<'_, str>, ItemError> {
     let Some(value) = value else {
-        return Err(ItemError::of(SENSOR_ID, "is missing"));
+        return Err(ItemError::of(Field::SensorId, "is missing"));
     };
     match value.get().as_bytes() {
-        [b'"', ..] => string(value, SENSOR_ID),
+        [b'"', ..] => string(value, Field::SensorId),
         [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(value.get())),
         _ => Err(ItemError::of(
-            SENSOR_ID,
+            Field::SensorId,
             format!("must be text or a number, not {}", echo(value.get())),
         )),
     }
 }
 
-fn moment(value: &RawValue) -> Result<Option<Timestamp>, ItemError> {
+pub(super) fn moment(value: Option<&RawValue>) -> Result<Option<Timestamp>, ItemError> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
     match value.get() {
         "null" => Ok(None),
         json if json.starts_with('"') => {
-            parse_timestamp(string(value, TIMESTAMP)?.trim()).map(Some)
+            parse_timestamp(string(value, Field::Timestamp)?.trim()).map(Some)
         }
         json => Err(ItemError::of(
-            TIMESTAMP,
+            Field::Timestamp,
             format!(
                 "must be text such as \"2026-11-20T13:00:00Z\", not {}",
                 echo(json)
@@ -207,22 +195,22 @@ fn moment(value: &RawValue) -> Result<Option<Timestamp>, ItemError> {
     }
 }
 
-fn degrees(value: Option<&RawValue>) -> Result<Temperature, ItemError> {
+pub(super) fn degrees(value: Option<&RawValue>) -> Result<Temperature, ItemError> {
     let Some(value) = value else {
-        return Err(ItemError::of(TEMPERATURE, "is missing"));
+        return Err(ItemError::of(Field::Temperature, "is missing"));
     };
     match value.get().as_bytes() {
-        [b'"', ..] => parse_temperature(&string(value, TEMPERATURE)?),
+        [b'"', ..] => parse_temperature(&string(value, Field::Temperature)?),
         [b'-' | b'0'..=b'9', ..] => parse_temperature(value.get()),
         _ => Err(ItemError::of(
-            TEMPERATURE,
+            Field::Temperature,
             format!("must be a number, not {}", echo(value.get())),
         )),
     }
 }
 
 /// The text of a JSON string.
-fn string<'a>(value: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, ItemError> {
+fn string<'a>(value: &'a RawValue, field: Field) -> Result<Cow<'a, str>, ItemError> {
     let json = value.get();
     match json.get(1..json.len() - 1) {
         Some(inside) if !inside.contains('\\') => Ok(Cow::Borrowed(inside)),
@@ -233,18 +221,26 @@ fn string<'a>(value: &'a RawValue, field: &'static str) -> Result<Cow<'a, str>, 
     }
 }
 
-fn parse_timestamp(text: &str) -> Result<Timestamp, ItemError> {
-    Timestamp::parse(text.as_bytes())
-        .map_err(|error| ItemError::of(TIMESTAMP, format!("{} {error}", echo(text))))
+/// A time that may be left out: an empty text is none.
+pub(super) fn optional_timestamp(text: &str) -> Result<Option<Timestamp>, ItemError> {
+    match text.trim() {
+        "" => Ok(None),
+        text => parse_timestamp(text).map(Some),
+    }
 }
 
-fn parse_temperature(text: &str) -> Result<Temperature, ItemError> {
+fn parse_timestamp(text: &str) -> Result<Timestamp, ItemError> {
+    Timestamp::parse(text.as_bytes())
+        .map_err(|error| ItemError::of(Field::Timestamp, format!("{} {error}", echo(text))))
+}
+
+pub(super) fn parse_temperature(text: &str) -> Result<Temperature, ItemError> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(ItemError::of(TEMPERATURE, "is missing"));
+        return Err(ItemError::of(Field::Temperature, "is missing"));
     }
     Temperature::parse(text.as_bytes())
-        .map_err(|error| ItemError::of(TEMPERATURE, format!("{} {error}", echo(text))))
+        .map_err(|error| ItemError::of(Field::Temperature, format!("{} {error}", echo(text))))
 }
 
 /// What was sent, fit for a message: at most 40 characters, without control characters.
@@ -287,6 +283,8 @@ mod tests {
         for json in [
             r#"{"sensorID":202,"temperature":"18","time":"2026-11-20 13:00"}"#,
             r#" { "time" : "2026-11-20T14:00:00+01:00" , "temperature" : 18.0 , "sensorId" : "202" } "#,
+            r#"{"sensor_id":"202","temperature":18,"timestamp":"20261120T130000"}"#,
+            r#"{"sensor_\u0069d":"202","temperature":18,"timestamp":"2026-11-20 13:00"}"#,
             "{\"sensor\\u0049d\":\"20\\u0032\",\"extra\":{\"a\":[1,\"]\"]},\"temperature\":1.8e1,\n\"timestamp\":\" 2026-11-20T13:00:00Z \"}",
         ] {
             assert_eq!(Item::from_json(json).as_ref(), Ok(&canonical), "{json}");
@@ -372,6 +370,12 @@ mod tests {
                 r#"{"sensorId":"a","sensorID":"a","temperature":1}"#,
                 Some("sensorId"),
                 "twice",
+                false,
+            ),
+            (
+                r#"{"sensorID":"a","sensor_id":"b","temperature":1}"#,
+                Some("sensorId"),
+                "sensor_id",
                 false,
             ),
             (

@@ -25,6 +25,14 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Lines that come after so many.
+    pub(super) fn after(count: u64) -> Self {
+        Self {
+            count,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.partial.capacity()
     }

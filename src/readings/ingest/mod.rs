@@ -1,5 +1,6 @@
 //! From the bytes that a client sends to readings: parsers that are fed a body piece by piece as it arrives.
 
+mod arguments;
 mod body;
 mod budget;
 mod csv;
@@ -9,13 +10,16 @@ mod gather;
 mod item;
 mod json;
 mod lines;
+mod names;
 mod ndjson;
 mod plain;
 #[cfg(test)]
 mod tests;
 
+pub use arguments::Arguments;
 pub use body::{BatchParser, BodyError, BodyErrorKind, Format};
 pub use budget::{ByteBudget, ByteShare, OverBudget};
 pub use decode::{Decoder, Encoding};
 pub use gather::{Parsed, Place, Rejection};
 pub use item::{Item, ItemError};
+pub use names::Field;

@@ -11,6 +11,13 @@ pub(super) struct Ndjson {
 }
 
 impl Ndjson {
+    /// Lines of JSON of which the first so many were blank.
+    pub(super) fn after_blank_lines(count: u64) -> Self {
+        Self {
+            lines: Lines::after(count),
+        }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.lines.memory_bytes()
     }

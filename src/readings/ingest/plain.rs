@@ -31,6 +31,11 @@ pub(super) fn item(text: &str) -> Option<Item<'_>> {
             if temperature.replace(parsed).is_some() {
                 return None;
             }
+        } else if cursor.skip(b"sensor_id\"") {
+            cursor.expect(b':')?;
+            if sensor_id.replace(cursor.string()?).is_some() {
+                return None;
+            }
         } else {
             return None;
         }
@@ -193,6 +198,7 @@ mod tests {
         "\n",
         "\"sensorId\":",
         "\"sensorID\":",
+        "\"sensor_id\":",
         "\"timestamp\":",
         "\"time\":",
         "\"temperature\":",
@@ -217,6 +223,8 @@ mod tests {
         "[1]",
         "\"2026-11-20T13:00:00Z\"",
         "\"2026-11-20 13:00\"",
+        "\"20261120T130000\"",
+        "\"2026-1-5 9:05:00.123Z\"",
         "\"2026-11-20T13:00:60Z\"",
         "\"2026-11-20T13:00:00.1234567+01:00\"",
         "\u{1}",
@@ -225,8 +233,8 @@ mod tests {
 
     /// Objects of known fields, mostly plain.
     fn objects() -> impl Strategy<Value = String> {
-        let key = prop::sample::select(&PIECES[6..12]);
-        let value = prop::sample::select(&PIECES[12..]);
+        let key = prop::sample::select(&PIECES[6..13]);
+        let value = prop::sample::select(&PIECES[13..]);
         let field = (key, value).prop_map(|(key, value)| format!("{key}{value}"));
         prop::collection::vec(field, 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
     }
@@ -267,6 +275,7 @@ mod tests {
         for text in [
             r#"{"sensorId":"s-1","timestamp":"2026-11-20T13:00:00Z","temperature":-21.5}"#,
             r#" { "temperature" : 0 , "sensorID" : "é" } "#,
+            r#"{"sensor_id":"a","time":"20261120T130000","temperature":1}"#,
         ] {
             assert!(item(text).is_some(), "{text}");
         }

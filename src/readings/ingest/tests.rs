@@ -286,7 +286,13 @@ fn compressed_bodies() {
 
 /// Bytes that make up bodies which are nearly right.
 fn bodies() -> impl Strategy<Value = (Format, Vec<u8>)> {
-    let formats = prop::sample::select(vec![Format::JsonArray, Format::Ndjson, Format::Csv]);
+    let formats = [
+        Format::JsonArray,
+        Format::Ndjson,
+        Format::Csv,
+        Format::Undeclared,
+    ];
+    let formats = prop::sample::select(formats.to_vec());
     let pieces: Vec<&[u8]> = vec![
         b"{\"sensorId\":\"a\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":1}",
         b"{\"sensorId\":\"a\"}",
@@ -307,6 +313,8 @@ fn bodies() -> impl Strategy<Value = (Format, Vec<u8>)> {
         b"\xff",
         b"\"\"",
         b"x",
+        b"sensor_id;time;temperature\n",
+        b"a;20261120T130000;1",
     ];
     let body = prop::collection::vec(prop::sample::select(pieces), 0..20);
     (formats, body, any::<bool>()).prop_map(|(format, pieces, whole)| {
@@ -338,6 +346,39 @@ proptest! {
         let whole = parse_pieces(format, RecordMode::Partial, [&body[..]]);
         let cut = parse_pieces(format, RecordMode::Partial, body.chunks(piece));
         prop_assert_eq!(outcome(whole), outcome(cut));
+    }
+
+    /// What nobody has told the type of means what it means under the type that it begins as.
+    #[test]
+    fn a_type_that_is_not_told_is_the_one_that_shows((_, body) in bodies(), lines in 0usize..3) {
+        let text = body.trim_ascii_start();
+        let body = [&b"\n".repeat(lines)[..], text].concat();
+        let format = match text.first() {
+            Some(b'[') => Format::JsonArray,
+            Some(b'{') => Format::Ndjson,
+            _ => Format::Csv,
+        };
+        let told = parse_pieces(format, RecordMode::Partial, [&body[..]]);
+        let untold = parse_pieces(Format::Undeclared, RecordMode::Partial, [&body[..]]);
+        match (told, untold) {
+            (Ok(told), Ok(untold)) => {
+                prop_assert_eq!(shown(&told).0, shown(&untold).0);
+                prop_assert_eq!(told.rejected, untold.rejected);
+                let positions = |parsed: &Parsed| -> Vec<u64> {
+                    parsed.rejections.iter().map(|rejection| rejection.position).collect()
+                };
+                prop_assert_eq!(positions(&told), positions(&untold));
+            }
+            (Err(told), Err(untold)) if format == Format::Csv => {
+                let expected = match told.kind {
+                    _ if text.is_empty() => BodyErrorKind::Unreadable,
+                    BodyErrorKind::Invalid => BodyErrorKind::Unrecognized,
+                    kind => kind,
+                };
+                prop_assert_eq!(untold.kind, expected);
+            }
+            (told, untold) => prop_assert_eq!(told.map(|_| ()), untold.map(|_| ())),
+        }
     }
 
     /// An array is taken exactly when `serde_json` takes it.

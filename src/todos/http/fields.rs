@@ -21,7 +21,7 @@ pub(super) enum Value {
 }
 
 /// Fields that can be sent.
-const KNOWN: [&str; 4] = ["title", "description", "deadline", "status"];
+pub(super) const KNOWN: [&str; 4] = ["title", "description", "deadline", "status"];
 /// Fields that the server sets.
 const SET_BY_SERVER: [&str; 3] = ["id", "createdAt", "updatedAt"];
 
@@ -126,6 +126,11 @@ fn set(change: &mut Change, name: &str, value: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A field of a route of its own that is wrong.
+pub(super) fn refused_one(field: &str, reason: String) -> Problem {
+    refused(&[(field.to_owned(), reason)])
 }
 
 fn refused(wrong: &[(String, String)]) -> Problem {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 
 use super::fields::{Entries, Value};
-use crate::http::{Problem, ProblemKind, percent_decode};
+use crate::http::extract::{form_pairs, with_plus};
+use crate::http::{Problem, ProblemKind};
 
 /// What a body is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,12 @@ pub(super) fn of_patch(headers: &HeaderMap) -> Result<Format, Problem> {
         Some(text) if is(text, "application/x-www-form-urlencoded") => Ok(Format::PerhapsJson),
         Some(_) => Err(no_patch()),
     }
+}
+
+/// Whether a body is said to be JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|content_type| is(content_type, "application/json"))
 }
 
 fn no_patch() -> Problem {
@@ -160,15 +167,13 @@ impl<'de> Visitor<'de> for EntriesVisitor {
 
 fn form(text: &str) -> Result<Entries, Problem> {
     let mut entries = Entries::new();
-    for pair in text
-        .trim_ascii_end()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (Some(name), Some(value)) = (percent_decode(name, true), percent_decode(value, true))
-        else {
+    for pair in form_pairs(text.trim_ascii_end()) {
+        let Some((name, value)) = pair else {
             return Err(unreadable("the form is not UTF-8 after percent-decoding"));
+        };
+        let value = match name.as_ref() {
+            "deadline" => with_plus(value),
+            _ => value,
         };
         entries.push(field(name.into_owned(), value.into_owned()));
     }

@@ -3,6 +3,7 @@
 mod conditions;
 mod fields;
 mod media;
+pub mod older;
 mod wire;
 
 use std::sync::Arc;
@@ -99,9 +100,7 @@ async fn create(
     let entries = routes.entries(media::of_todo(&headers)?, body).await?;
     let whole = fields::whole(entries)?;
     let now = Timestamp::now();
-    let id = TodoId::make(now).map_err(|error| {
-        Problem::new(ProblemKind::Internal, "there are no random numbers").with_source(error)
-    })?;
+    let id = new_id(now)?;
     let todo = Todo {
         id,
         title: whole.title,
@@ -129,7 +128,7 @@ async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
-    let found = routes.store.get(todo_id(&id)?).await?;
+    let found = routes.store.get(routes.id(&id).await?).await?;
     let todo = found.ok_or_else(|| unknown(&id))?;
     if conditions::is_known(&headers, todo.updated_at)? {
         let tag = [(header::ETAG, conditions::tag(todo.updated_at))];
@@ -181,7 +180,8 @@ async fn remove(
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
     let precondition = conditions::precondition(&headers)?;
-    match routes.store.remove(todo_id(&id)?, &precondition).await? {
+    let todo = routes.id(&id).await?;
+    match routes.store.remove(todo, &precondition).await? {
         Outcome::Done(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         Outcome::Missing => Err(unknown(&id)),
         Outcome::Conflict(version) => Err(conflict(version)),
@@ -189,6 +189,16 @@ async fn remove(
 }
 
 impl TodoRoutes {
+    /// The id that a path names: itself, or by the number of a todo that came with one.
+    async fn id(&self, text: &str) -> Result<TodoId, Problem> {
+        if let Some(number) = older::number(text) {
+            let id = self.store.id_of(number).await?;
+            return id.ok_or_else(|| unknown(text));
+        }
+        // What cannot be an id is the id of nothing.
+        text.parse().map_err(|_| unknown(text))
+    }
+
     /// The fields that a body holds, in its order.
     async fn entries(&self, format: Format, body: Body) -> Result<fields::Entries, Problem> {
         let bytes = body::read(body, self.limits.body_bytes_max, self.limits.body_idle).await?;
@@ -202,12 +212,9 @@ impl TodoRoutes {
         change: &Change,
     ) -> Result<Response, Problem> {
         let precondition = conditions::precondition(headers)?;
+        let todo = self.id(id).await?;
         let now = Timestamp::now();
-        let outcome = self
-            .store
-            .change(todo_id(id)?, &precondition, change, now)
-            .await?;
-        match outcome {
+        match self.store.change(todo, &precondition, change, now).await? {
             Outcome::Done(todo) => Ok(answer(&todo)),
             Outcome::Missing => Err(unknown(id)),
             Outcome::Conflict(version) => Err(conflict(version)),
@@ -225,9 +232,10 @@ fn answer(todo: &Todo) -> Response {
     response
 }
 
-fn todo_id(text: &str) -> Result<TodoId, Problem> {
-    // What cannot be an id is the id of nothing.
-    text.parse().map_err(|_| unknown(text))
+fn new_id(now: Timestamp) -> Result<TodoId, Problem> {
+    TodoId::make(now).map_err(|error| {
+        Problem::new(ProblemKind::Internal, "there are no random numbers").with_source(error)
+    })
 }
 
 fn unknown(id: &str) -> Problem {

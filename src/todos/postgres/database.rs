@@ -5,25 +5,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use parking_lot::Mutex as Lock;
 use sqlx_core::error::{BoxDynError, Error};
 use sqlx_core::query::query_with;
+use sqlx_core::raw_sql::raw_sql;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::failure::{Cause, failed, migration_failed, timed_out};
-use super::pool::{self, Pool};
+use super::failure::{Cause, Failure};
+use super::pool::{Lease, Pool};
+use super::rest::Rest;
+use super::session::Session;
 use super::{Target, migrations};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::todos::row::PAGE_BYTES_MAX;
+use crate::trouble::Trouble;
 
 /// How long an operation may take, the wait for a connection included: a client is to know within two seconds. The limit of a
 /// statement, in settings.sql, is a little shorter.
 const OPERATION_TIME_MAX: Duration = Duration::from_millis(1500);
+/// How long a statement that takes many todos over may take.
+const WORK_TIME_MAX: Duration = Duration::from_secs(90);
 /// How long a goodbye may take at shutdown.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
+/// The longest pause after tables that could not be brought up to date.
+const MIGRATION_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// PostgreSQL as statements see it: a pool, tables that are up to date, and a limit of time.
 pub(super) struct Database {
@@ -31,6 +40,11 @@ pub(super) struct Database {
     pool: Pool,
     is_migrated: AtomicBool,
     migrating: Mutex<()>,
+    migration_rest: Rest,
+    trouble: Trouble,
+    /// What writes failed of, although reads may go well all the time.
+    writes_fail: Lock<Option<Cause>>,
+    warnings: Lock<Vec<String>>,
 }
 
 /// A statement with its values, which can be sent again.
@@ -39,8 +53,21 @@ pub(super) struct Statement<'a> {
     pub(super) what: &'static str,
     pub(super) sql: &'static str,
     pub(super) values: &'a (dyn Fn(&mut PgArguments) -> Result<(), BoxDynError> + Send + Sync),
-    /// Whether sending it again does no more than sending it once.
-    pub(super) is_repeatable: bool,
+    /// What it shows when it goes well.
+    pub(super) sort: Sort,
+}
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// It reads, so sending it again does no harm.
+    Read,
+    /// It asks whether writes would be taken.
+    Question,
+    /// It writes, and sending it again does no more than sending it once.
+    RepeatableWrite,
+    /// It writes.
+    Write,
 }
 
 /// What a statement answered.
@@ -57,10 +84,14 @@ impl Database {
     /// When PostgreSQL does not let us in, or its tables cannot be brought up to date.
     pub(super) fn open(target: Target) -> Result<Arc<Self>, StoreError> {
         let database = Arc::new(Self {
-            pool: Pool::new(target.options.clone(), target.connections_max),
+            pool: Pool::new(Session::new(&target), target.connections_max),
             target,
             is_migrated: AtomicBool::new(false),
             migrating: Mutex::new(()),
+            migration_rest: Rest::new(MIGRATION_PAUSE_MAX),
+            trouble: Trouble::new("todos", super::BACKEND),
+            writes_fail: Lock::default(),
+            warnings: Lock::default(),
         });
         // A thread of its own, since the caller may be one of a runtime. The connection ends with it.
         let migrated = std::thread::scope(|scope| {
@@ -81,14 +112,16 @@ impl Database {
         let name = database.target.options.get_database();
         match migrated {
             Ok(()) => info!(host, port, database = name, "todos are in PostgreSQL"),
-            Err((Cause::Away | Cause::ReadOnly | Cause::TooSlow, error)) => {
-                let source = std::error::Error::source(&error).map(ToString::to_string);
-                warn!(
-                    host, port, database = name, %error, source,
-                    "PostgreSQL is away; there are no todos until it is back"
+            Err(failure) if failure.may_pass() => {
+                info!(
+                    host,
+                    port,
+                    database = name,
+                    "todos are in PostgreSQL, which is away; there are none until it is back"
                 );
+                database.trouble.failed(&failure.for_log());
             }
-            Err((_, error)) => return Err(error),
+            Err(failure) => return Err(failure.into_error()),
         }
         Ok(database)
     }
@@ -96,24 +129,86 @@ impl Database {
     /// What a statement answers, in time or not at all.
     ///
     /// # Errors
-    /// As [`failed`] says; [`StoreErrorKind::Unavailable`] when it takes too long.
+    /// As [`Cause`] says; [`StoreErrorKind::Unavailable`] when it takes too long.
     pub(super) async fn rows(
         self: &Arc<Self>,
         statement: Statement<'_>,
     ) -> Result<Rows, StoreError> {
-        let what = statement.what;
         let work = async {
             self.migrated().await?;
             self.send(&statement).await
         };
-        match timeout(OPERATION_TIME_MAX, work).await {
+        let result = match timeout(OPERATION_TIME_MAX, work).await {
             Ok(result) => result,
             Err(_) => {
                 // What went unanswered on one connection is not to be tried on the next.
                 self.pool.forget();
-                Err(timed_out(what))
+                Err(Failure::timed_out(statement.what))
+            }
+        };
+        match result {
+            Ok(rows) => {
+                // What a question is answered decides whether it went well.
+                if statement.sort != Sort::Question {
+                    self.went_well(statement.sort);
+                }
+                Ok(rows)
+            }
+            Err(failure) => Err(self.failed(statement.sort, failure)),
+        }
+    }
+
+    /// Begins a transaction of several statements.
+    ///
+    /// # Errors
+    /// As for statements.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        what: &'static str,
+    ) -> Result<Work<'_>, StoreError> {
+        let begun = async {
+            self.migrated().await?;
+            let mut lease = self.pool.lease(what).await?;
+            let begin = self.pool.session().begin();
+            let begun = raw_sql(begin).execute(&mut lease.connection).await;
+            begun.map_err(|error| Failure::of(what, error))?;
+            Ok(lease)
+        };
+        match timeout(OPERATION_TIME_MAX, begun).await {
+            Ok(Ok(lease)) => Ok(Work { lease, what }),
+            Ok(Err(failure)) => Err(self.failed(Sort::Write, failure)),
+            Err(_) => Err(self.failed(Sort::Write, Failure::timed_out(what))),
+        }
+    }
+
+    /// Something is wrong that no statement says.
+    pub(super) fn failed(&self, sort: Sort, failure: Failure) -> StoreError {
+        if failure.cause != Cause::Closed {
+            self.trouble.failed(&failure.for_log());
+            if sort != Sort::Read && !failure.may_pass() || failure.cause == Cause::ReadOnly {
+                *self.writes_fail.lock() = Some(failure.cause);
             }
         }
+        failure.into_error()
+    }
+
+    /// What writes fail of is not over because a read went well; and a question does not know whether there is room.
+    pub(super) fn went_well(&self, sort: Sort) {
+        let mut writes_fail = self.writes_fail.lock();
+        let shows = match (sort, *writes_fail) {
+            (_, None) | (Sort::Write | Sort::RepeatableWrite, _) => true,
+            (Sort::Read, Some(_)) => false,
+            (Sort::Question, Some(cause)) => cause != Cause::Full,
+        };
+        if shows {
+            *writes_fail = None;
+            self.trouble.ended();
+        }
+    }
+
+    /// What an operator should know although it works.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().clone()
     }
 
     /// Closes all connections that nobody uses.
@@ -128,13 +223,16 @@ impl Database {
         let _ = timeout(CLOSE_TIME_MAX, self.pool.close(connections_max)).await;
     }
 
-    async fn send(&self, statement: &Statement<'_>) -> Result<Rows, StoreError> {
+    async fn send(&self, statement: &Statement<'_>) -> Result<Rows, Failure> {
+        let failed = |error| Failure::of(statement.what, error);
         loop {
-            let failed = |error| failed(statement.what, error);
-            let mut lease = self.pool.lease().await.map_err(failed)?;
+            let mut lease = self.pool.lease(statement.what).await?;
             let mut values = PgArguments::default();
             (statement.values)(&mut values).map_err(|error| failed(Error::Encode(error)))?;
-            let error = match read(&mut lease.connection, statement.sql, values).await {
+            let error = match self
+                .read(&mut lease.connection, statement.sql, values)
+                .await
+            {
                 Ok(rows) => {
                     // What was not read would be in the way of the next.
                     if !rows.is_cut {
@@ -150,16 +248,35 @@ impl Database {
                 self.pool.forget();
             }
             // The connection may have died before the statement was sent. Another one tells.
-            if !(cause == Cause::Away && is_reused && statement.is_repeatable) {
+            if !(cause == Cause::Away && is_reused && statement.sort != Sort::Write) {
                 return Err(failed(error));
             }
         }
     }
 
+    /// Sends a statement, within a transaction of its own where nothing lasts longer than one.
+    async fn read(
+        &self,
+        connection: &mut PgConnection,
+        sql: &'static str,
+        values: PgArguments,
+    ) -> Result<Rows, Error> {
+        let session = self.pool.session();
+        if !session.is_pooled {
+            return read(connection, sql, values, true).await;
+        }
+        raw_sql(session.begin()).execute(&mut *connection).await?;
+        let rows = read(connection, sql, values, false).await?;
+        if !rows.is_cut {
+            raw_sql("COMMIT").execute(connection).await?;
+        }
+        Ok(rows)
+    }
+
     /// Waits until the tables are there, for a server that was started while PostgreSQL was away.
-    async fn migrated(self: &Arc<Self>) -> Result<(), StoreError> {
+    async fn migrated(self: &Arc<Self>) -> Result<(), Failure> {
         if self.pool.is_closed() {
-            return Err(closed());
+            return Err(Failure::of("", Error::PoolClosed));
         }
         if self.is_migrated.load(Ordering::Acquire) {
             return Ok(());
@@ -176,8 +293,13 @@ impl Database {
             });
             match migrating.await {
                 Ok(Ok(())) => {}
-                Ok(Err((_, error))) => return Err(error),
-                Err(error) => return Err(no_thread().with_source(error)),
+                Ok(Err(failure)) => return Err(failure),
+                Err(error) => {
+                    return Err(Failure::new(
+                        Cause::Other,
+                        format!("{}: {error}", no_thread()),
+                    ));
+                }
             }
         }
         // Whoever has the turn is at it.
@@ -185,35 +307,74 @@ impl Database {
         if self.is_migrated.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(StoreError::new(
-            StoreErrorKind::Unavailable,
+        Err(Failure::new(
+            Cause::Away,
             "the tables in PostgreSQL are not ready yet",
         ))
     }
 
-    async fn migrate(&self) -> Result<(), (Cause, StoreError)> {
-        let options = &self.target.options;
-        // Whether anybody is there is known soon; waiting for another replica's change takes as long as it takes.
-        let probed = timeout(OPERATION_TIME_MAX, pool::connect(options)).await;
-        match probed {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let cause = Cause::of(&error);
-                return Err((cause, failed("connect", error)));
-            }
-            Err(_) => return Err((Cause::Away, timed_out("connect"))),
-        }
-        match timeout(migrations::TIME_MAX, migrations::run(options)).await {
-            Ok(Ok(())) => {
+    async fn migrate(&self) -> Result<(), Failure> {
+        let what = "bring the tables in PostgreSQL up to date";
+        self.migration_rest.check(what)?;
+        let migrated = async {
+            // Whether anybody is there is known soon; waiting for another replica's change takes as long as it takes.
+            let connected = timeout(OPERATION_TIME_MAX, self.pool.connect("connect")).await;
+            let mut connection =
+                connected.unwrap_or_else(|_| Err(Failure::timed_out("connect")))?;
+            let run = migrations::run(&mut connection, self.target.schema.as_deref());
+            let run = timeout(migrations::TIME_MAX, run).await;
+            run.unwrap_or_else(|_| {
+                Err(Failure::again(
+                    what,
+                    Cause::TooSlow,
+                    "PostgreSQL took too long",
+                    None,
+                ))
+            })
+        };
+        match migrated.await {
+            Ok(place) => {
+                self.pool.session().set_schema(place.schema);
+                *self.warnings.lock() = place.warnings;
+                self.migration_rest.end();
                 self.is_migrated.store(true, Ordering::Release);
                 Ok(())
             }
-            Ok(Err(error)) => Err(migration_failed(error)),
-            Err(_) => Err((
-                Cause::TooSlow,
-                timed_out("bring the tables in PostgreSQL up to date"),
-            )),
+            Err(failure) => Err(self.migration_rest.begin(failure)),
         }
+    }
+}
+
+/// A transaction. It is undone, and its connection closed, unless it is committed.
+pub(super) struct Work<'a> {
+    lease: Lease<'a>,
+    what: &'static str,
+}
+
+impl Work<'_> {
+    /// What a statement answers.
+    pub(super) async fn rows(
+        &mut self,
+        sql: &'static str,
+        values: impl FnOnce(&mut PgArguments) -> Result<(), BoxDynError>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let failed = |error| Failure::of(self.what, error).into_error();
+        let mut arguments = PgArguments::default();
+        values(&mut arguments).map_err(|error| failed(Error::Encode(error)))?;
+        let query = query_with(sql, arguments).persistent(false);
+        let rows = query.fetch(&mut self.lease.connection).try_collect();
+        match timeout(WORK_TIME_MAX, rows).await {
+            Ok(rows) => rows.map_err(failed),
+            Err(_) => Err(Failure::timed_out(self.what).into_error()),
+        }
+    }
+
+    /// Makes all of it last.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        let committed = raw_sql("COMMIT").execute(&mut self.lease.connection).await;
+        committed.map_err(|error| Failure::of(self.what, error).into_error())?;
+        self.lease.give_back();
+        Ok(())
     }
 }
 
@@ -222,8 +383,11 @@ async fn read(
     connection: &mut PgConnection,
     sql: &'static str,
     values: PgArguments,
+    is_persistent: bool,
 ) -> Result<Rows, Error> {
-    let mut stream = query_with(sql, values).fetch(connection);
+    let mut stream = query_with(sql, values)
+        .persistent(is_persistent)
+        .fetch(connection);
     let mut read = Rows {
         rows: Vec::new(),
         is_cut: false,
@@ -240,13 +404,6 @@ async fn read(
         read.rows.push(row);
     }
     Ok(read)
-}
-
-fn closed() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        "the server is shutting down; send this to another one",
-    )
 }
 
 fn no_thread() -> StoreError {

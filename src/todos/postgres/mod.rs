@@ -2,8 +2,13 @@
 
 mod database;
 mod failure;
+mod inspection;
 mod migrations;
+mod moving;
 mod pool;
+mod rest;
+mod session;
+mod source;
 mod target;
 
 use std::sync::Arc;
@@ -20,9 +25,14 @@ use super::{
 };
 use crate::error::{StoreError, StoreErrorKind};
 use crate::timestamp::Timestamp;
-use database::{Database, Rows, Statement};
-use failure::failed;
+use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
+use database::{Database, Rows, Sort, Statement};
+use failure::{Cause, Failure};
+pub(super) use source::PostgresSource;
 pub(super) use target::Target;
+
+/// What this kind of store is called.
+const BACKEND: &str = "postgres";
 
 /// The backend for many servers.
 pub(super) struct PostgresTodos {
@@ -42,10 +52,11 @@ impl PostgresTodos {
     async fn todos(&self, statement: Statement<'_>) -> Result<Found, StoreError> {
         let what = statement.what;
         let Rows { rows, is_cut } = self.database.rows(statement).await?;
+        let failed = |error| Failure::of(what, error).into_error();
         let todos = rows
             .iter()
             .map(|row| {
-                let row = columns(row).map_err(|error| failed(what, error))?;
+                let row = columns(row).map_err(failed)?;
                 row.into_todo().map_err(|reason| damaged(&reason))
             })
             .collect::<Result<_, _>>()?;
@@ -61,13 +72,14 @@ impl PostgresTodos {
                 what,
                 sql: include_str!("../sql/postgres/version.sql"),
                 values: &|values| values.add(id.to_string()),
-                is_repeatable: true,
+                sort: Sort::Read,
             })
             .await?;
         let Some(row) = rows.rows.first() else {
             return Ok(Outcome::Missing);
         };
-        let micros = row.try_get(0).map_err(|error| failed(what, error))?;
+        let micros = row.try_get(0);
+        let micros = micros.map_err(|error| Failure::of(what, error).into_error())?;
         let version = moment(micros).map_err(|reason| damaged(&reason))?;
         Ok(Outcome::Conflict(version))
     }
@@ -92,7 +104,7 @@ impl TodoStore for PostgresTodos {
                     values.add(todo.created_at.micros())?;
                     values.add(todo.updated_at.micros())
                 },
-                is_repeatable: true,
+                sort: Sort::RepeatableWrite,
             })
             .await
             .map(drop)
@@ -103,7 +115,7 @@ impl TodoStore for PostgresTodos {
             what: "read a todo",
             sql: include_str!("../sql/postgres/get.sql"),
             values: &|values| values.add(id.to_string()),
-            is_repeatable: true,
+            sort: Sort::Read,
         };
         Ok(self.todos(statement).await?.todos.pop())
     }
@@ -140,7 +152,7 @@ impl TodoStore for PostgresTodos {
                 }
                 Ok(())
             },
-            is_repeatable: true,
+            sort: Sort::Read,
         };
         Ok(page(self.todos(statement).await?, limit))
     }
@@ -169,7 +181,7 @@ impl TodoStore for PostgresTodos {
                 values.add(change.status.map(Status::as_str))?;
                 values.add(now.micros())
             },
-            is_repeatable: false,
+            sort: Sort::Write,
         };
         match self.todos(statement).await?.todos.pop() {
             Some(todo) => Ok(Outcome::Done(todo)),
@@ -192,7 +204,7 @@ impl TodoStore for PostgresTodos {
                     values.add(id.to_string())?;
                     values.add(&versions)
                 },
-                is_repeatable: false,
+                sort: Sort::Write,
             })
             .await?;
         match removed.rows.is_empty() {
@@ -202,7 +214,31 @@ impl TodoStore for PostgresTodos {
     }
 
     fn backend(&self) -> &'static str {
-        "postgres"
+        BACKEND
+    }
+
+    async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
+        self.id_of(number).await
+    }
+
+    async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError> {
+        self.number_of(id).await
+    }
+
+    async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError> {
+        self.by_number(from, limit).await
+    }
+
+    async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
+        self.find(ids).await
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        self.count().await
+    }
+
+    async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
+        self.take_over(arrivals).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
@@ -211,29 +247,57 @@ impl TodoStore for PostgresTodos {
             .database
             .rows(Statement {
                 what,
-                sql: include_str!("../sql/postgres/takes_no_writes.sql"),
+                sql: include_str!("../sql/postgres/state.sql"),
                 values: &|_| Ok(()),
-                is_repeatable: true,
+                sort: Sort::Question,
             })
             .await?;
-        let takes_no_writes = rows.rows.first().map(|row| row.try_get(0)).transpose();
-        match takes_no_writes.map_err(|error| failed(what, error))? {
-            Some(false) => Ok(()),
-            _ => {
-                // The next connection may lead to the one that does.
+        let state = rows.rows.first().map(state).transpose();
+        let wrong = match state {
+            Ok(Some(wrong)) => wrong,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(Failure::of(what, error).into_error()),
+        };
+        match wrong {
+            None => {
+                self.database.went_well(Sort::Question);
+                Ok(())
+            }
+            Some(failure) => {
+                // The next connection may lead to the one that takes writes.
                 self.database.forget();
-                Err(StoreError::new(
-                    StoreErrorKind::Unavailable,
-                    "PostgreSQL takes no writes at the moment",
-                ))
+                Err(self.database.failed(Sort::Question, failure))
             }
         }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.database.warnings()
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         self.database.close().await;
         Ok(())
     }
+}
+
+/// What is wrong with a database that answers.
+fn state(row: &PgRow) -> Result<Option<Failure>, Error> {
+    let (takes_no_writes, has_table): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let missing_rights: Vec<String> = row.try_get(2)?;
+    Ok(if !has_table {
+        Some(Failure::known(Cause::NoTables))
+    } else if !missing_rights.is_empty() {
+        let rights = missing_rights.join(", ");
+        Some(Failure::new(
+            Cause::NoRight,
+            format!("the user of PostgreSQL lacks rights on the table todos: GRANT {rights}"),
+        ))
+    } else if takes_no_writes {
+        Some(Failure::known(Cause::ReadOnly))
+    } else {
+        None
+    })
 }
 
 fn columns(row: &PgRow) -> Result<Row, Error> {

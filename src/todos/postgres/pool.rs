@@ -6,11 +6,14 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sqlx_core::connection::{ConnectOptions, Connection};
+use sqlx_core::connection::Connection;
 use sqlx_core::error::Error;
-use sqlx_core::raw_sql::raw_sql;
-use sqlx_postgres::{PgConnectOptions, PgConnection};
+use sqlx_postgres::PgConnection;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::failure::Failure;
+use super::rest::Rest;
+use super::session::Session;
 
 /// A connection that was used more recently than this is taken to be alive without asking.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -18,16 +21,15 @@ const TRUSTED: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(300);
 /// Connections are closed when they are this old: the name of the host may mean another machine by then.
 const AGE_MAX: Duration = Duration::from_secs(1800);
-
-/// What every connection begins with. A statement ends before the request that waits for it gives up, a commit is durable
-/// whatever the default, and PostgreSQL lets go of connections whose other end has vanished.
-const SETTINGS: &str = include_str!("../sql/postgres/settings.sql");
+/// The longest pause after a connection could not be made.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Pool {
-    options: PgConnectOptions,
+    session: Session,
     turns: Semaphore,
     /// The one used last is on top, so that those not needed grow old.
     idle: Mutex<Vec<Idle>>,
+    rest: Rest,
 }
 
 struct Idle {
@@ -47,17 +49,24 @@ pub(super) struct Lease<'a> {
 }
 
 impl Pool {
-    pub(super) fn new(options: PgConnectOptions, connections_max: usize) -> Self {
+    pub(super) fn new(session: Session, connections_max: usize) -> Self {
         Self {
-            options,
+            session,
             turns: Semaphore::new(connections_max),
             idle: Mutex::default(),
+            rest: Rest::new(PAUSE_MAX),
         }
     }
 
-    /// A connection, once there may be one more. Takes as long as it takes: the caller has the time limit.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, Error> {
-        let turn = self.turns.acquire().await.map_err(|_| Error::PoolClosed)?;
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// A connection, once there may be one more. Takes as long as it takes: the caller has the time limit. `what` completes
+    /// "could not".
+    pub(super) async fn lease(&self, what: &str) -> Result<Lease<'_>, Failure> {
+        let turn = self.turns.acquire().await;
+        let turn = turn.map_err(|_| Failure::of(what, Error::PoolClosed))?;
         while let Some(mut idle) = self.pop() {
             if idle.used.elapsed() < TRUSTED || idle.connection.ping().await.is_ok() {
                 return Ok(Lease {
@@ -72,12 +81,25 @@ impl Pool {
             self.forget();
         }
         Ok(Lease {
-            connection: connect(&self.options).await?,
+            connection: self.connect(what).await?,
             is_reused: false,
             opened: Instant::now(),
             pool: self,
             _turn: turn,
         })
+    }
+
+    /// A new connection. After one that could not be made there is a pause, in which everybody hears at once what was wrong:
+    /// waiting clients make no more attempts than a few.
+    pub(super) async fn connect(&self, what: &str) -> Result<PgConnection, Failure> {
+        self.rest.check(what)?;
+        match self.session.connect().await {
+            Ok(connection) => {
+                self.rest.end();
+                Ok(connection)
+            }
+            Err(error) => Err(self.rest.begin(Failure::of(what, error))),
+        }
     }
 
     /// Closes all connections that nobody uses.
@@ -129,11 +151,4 @@ impl Lease<'_> {
         };
         self.pool.idle.lock().push(idle);
     }
-}
-
-/// A new connection with our settings.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    let mut connection = options.connect().await?;
-    raw_sql(SETTINGS).execute(&mut connection).await?;
-    Ok(connection)
 }

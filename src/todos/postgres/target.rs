@@ -17,14 +17,20 @@ use crate::todos::manifest::Manifest;
 /// How many connections a server keeps at most when nobody says. A small database server has room for some eighty.
 const CONNECTIONS_MAX_DEFAULT: usize = 10;
 
-const PARAMETERS: &str =
-    "sslmode, sslrootcert, sslcert, sslkey, host, application_name and connections_max";
+const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host, application_name, connections_max, schema and pgbouncer";
+
+/// The longest name of a schema, in bytes: PostgreSQL cuts longer ones off.
+const SCHEMA_BYTES_MAX: usize = 63;
 
 /// A database, and how to get to it.
 pub(in crate::todos) struct Target {
     pub(super) options: PgConnectOptions,
     /// How many connections may be open at a time.
     pub(super) connections_max: usize,
+    /// The schema that holds the tables; the user's first one if it is not named.
+    pub(super) schema: Option<String>,
+    /// Whether each transaction may come to another connection of PostgreSQL, as PgBouncer does it.
+    pub(super) is_pooled: bool,
 }
 
 impl fmt::Debug for Target {
@@ -95,6 +101,7 @@ impl Target {
         let parameters = [
             ("sslmode", &manifest.ssl_mode),
             ("sslrootcert", &manifest.ssl_root_certificate),
+            ("schema", &manifest.schema),
         ];
         for (name, value) in parameters {
             if let Some(value) = value {
@@ -103,7 +110,18 @@ impl Target {
                 })?;
             }
         }
+        target.set_pooled(manifest.is_pooled);
         Ok(target)
+    }
+
+    /// PgBouncer knows no such parameter at the start of a session, and forgets prepared statements after each transaction. Without
+    /// it, that the parameter arrives is the sign that nothing like it stands between.
+    fn set_pooled(&mut self, is_pooled: bool) {
+        self.is_pooled = is_pooled;
+        if is_pooled {
+            let options = self.options.clone();
+            self.options = options.extra_float_digits(None).statement_cache_capacity(0);
+        }
     }
 
     fn new(user: &str, database: &str, port: u16) -> Self {
@@ -114,11 +132,14 @@ impl Target {
             .database(database)
             .ssl_mode(PgSslMode::Prefer)
             .application_name("fieldstation")
+            .extra_float_digits(EXTRA_FLOAT_DIGITS)
             // Statements are ours and known; what is slow shows in the log of requests.
             .disable_statement_logging();
         Self {
             options,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            schema: None,
+            is_pooled: false,
         }
     }
 
@@ -157,6 +178,19 @@ impl Target {
                     number.ok_or("has a connections_max that is not a number from 1 to 1000")?;
                 return Ok(());
             }
+            "schema" => {
+                self.schema = Some(schema(value)?);
+                return Ok(());
+            }
+            "pgbouncer" => {
+                let is_pooled = match value {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err("has a pgbouncer that is neither true nor false".to_owned()),
+                };
+                self.set_pooled(is_pooled);
+                return Ok(());
+            }
             // The name is not repeated: it is a piece of the password when that has a question mark in it.
             _ => {
                 return Err(format!(
@@ -176,7 +210,20 @@ impl Target {
     }
 }
 
+/// Sent with every start of a session, and looked for afterwards; not PostgreSQL's own value. No number here is a float.
+pub(super) const EXTRA_FLOAT_DIGITS: i8 = 2;
+
 const EXAMPLE: &str = "write postgres://user:password@host:5432/database";
+
+fn schema(name: &str) -> Result<String, String> {
+    let is_reserved = name.starts_with("pg_") || name == "information_schema";
+    if name.is_empty() || name.len() > SCHEMA_BYTES_MAX || name.contains('\0') || is_reserved {
+        return Err(format!(
+            "has a schema that cannot be one; give a name of 1 to {SCHEMA_BYTES_MAX} bytes that is not PostgreSQL's own (pg_…, information_schema)"
+        ));
+    }
+    Ok(name.to_owned())
+}
 
 fn ssl_mode(text: &str) -> Result<PgSslMode, String> {
     match text {
@@ -226,7 +273,7 @@ fn system_roots() -> Result<Vec<u8>, String> {
 fn wrong(what: impl fmt::Display) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
-        format!("the URL of --todos {what}"),
+        format!("the URL of the todos {what}"),
     )
 }
 
@@ -251,6 +298,9 @@ mod tests {
         let short = target("postgresql://ann@[::1]/todos?connections_max=3").unwrap();
         assert_eq!(short.options.get_host(), "::1");
         assert_eq!((short.options.get_port(), short.connections_max), (5432, 3));
+        let pooled = target("postgres://ann@db/todos?pgbouncer=true&schema=My%20todos").unwrap();
+        assert_eq!((pooled.is_pooled, short.is_pooled), (true, false));
+        assert_eq!(pooled.schema.as_deref(), Some("My todos"));
         let socket = target("postgres://ann@localhost/todos?host=/run/postgresql").unwrap();
         assert_eq!(socket.host(), "/run/postgresql");
     }
@@ -274,6 +324,9 @@ mod tests {
                 "/no/file",
             ),
             ("postgres://ann:s3cret@db/todos?connections_max=0", "1000"),
+            ("postgres://ann:s3cret@db/todos?schema=", "schema"),
+            ("postgres://ann:s3cret@db/todos?schema=pg_x", "schema"),
+            ("postgres://ann:s3cret@db/todos?pgbouncer=maybe", "true"),
             ("postgres://ann:s3cret%00@db/todos", "password"),
             ("postgres:", "user"),
         ] {

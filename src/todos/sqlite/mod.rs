@@ -1,5 +1,6 @@
 //! Todos in `station.db`.
 
+mod moving;
 mod search;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::{
 use crate::error::{StoreError, StoreErrorKind};
 use crate::station::{StationDatabase, WorkError};
 use crate::timestamp::Timestamp;
+use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 
 /// The embedded backend.
 pub(super) struct SqliteTodos {
@@ -145,6 +147,38 @@ impl TodoStore for SqliteTodos {
         self.station.write("remove a todo", work).await
     }
 
+    async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
+        let work = move |transaction: &Transaction<'_>| moving::id_of(transaction, number);
+        self.station.read("look for a number", work).await
+    }
+
+    async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError> {
+        let work = move |transaction: &Transaction<'_>| moving::number_of(transaction, id);
+        self.station.read("look for a number", work).await
+    }
+
+    async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError> {
+        let work = move |transaction: &Transaction<'_>| moving::by_number(transaction, from, limit);
+        self.station.read("list todos", work).await
+    }
+
+    async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
+        let ids = ids.to_vec();
+        let work = move |transaction: &Transaction<'_>| moving::find(transaction, &ids);
+        self.station.read("read todos", work).await
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        let work = |transaction: &Transaction<'_>| moving::count(transaction);
+        self.station.read("count todos", work).await
+    }
+
+    async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
+        let arrivals = arrivals.clone();
+        let work = move |transaction: &Transaction<'_>| moving::take_over(transaction, &arrivals);
+        self.station.write("take todos over", work).await
+    }
+
     fn backend(&self) -> &'static str {
         "sqlite"
     }
@@ -200,17 +234,8 @@ impl Gathering {
             self.found.is_cut = true;
             return Ok(false);
         }
-        let row = Row {
-            id: row.get(0)?,
-            title: row.get(1)?,
-            description: row.get(2)?,
-            deadline: row.get(3)?,
-            status: row.get(4)?,
-            created_at: row.get(5)?,
-            updated_at: row.get(6)?,
-        };
-        self.bytes += row.description.len();
-        let todo = row.into_todo().map_err(|reason| damaged(&reason))?;
+        let todo = todo(row)?;
+        self.bytes += todo.description.as_str().len();
         self.found.todos.push(todo);
         Ok(true)
     }
@@ -218,6 +243,20 @@ impl Gathering {
     fn len(&self) -> usize {
         self.found.todos.len()
     }
+}
+
+/// The todo of a row, whose first columns are always the same.
+fn todo(row: &rusqlite::Row<'_>) -> Result<Todo, WorkError> {
+    let row = Row {
+        id: row.get(0)?,
+        title: row.get(1)?,
+        description: row.get(2)?,
+        deadline: row.get(3)?,
+        status: row.get(4)?,
+        created_at: row.get(5)?,
+        updated_at: row.get(6)?,
+    };
+    row.into_todo().map_err(|reason| damaged(&reason))
 }
 
 /// Why a statement with a precondition found no row.

@@ -1,7 +1,7 @@
 //! What bodies say of themselves: content types and compressions that are not understood, or not true.
 
 use super::bad_input::Station;
-use crate::support::{Answer, gzip, reading, zstd};
+use crate::support::{Answer, Server, gzip, reading, zstd};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -10,7 +10,7 @@ async fn other_content_types_are_refused_with_those_that_are_understood() {
     let station = Station::new().await;
     let body = || reading("a", "2026-11-20T13:00:00Z", "1");
     for content_type in [
-        "text/plain",
+        "text/html",
         "text/csv",
         "application/xml",
         "multipart/form-data; boundary=x",
@@ -21,16 +21,130 @@ async fn other_content_types_are_refused_with_those_that_are_understood() {
         answer.problem_saying(415, "unsupported-media-type", &["application/json"]);
         station.assert_unchanged().await;
     }
-    for content_type in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/xml",
+    for (content_type, body) in [
+        ("text/html", body()),
+        ("application/xml", body()),
+        ("multipart/form-data; boundary=x", body()),
+        ("text/plain", "a=b".to_owned()),
+        ("application/x-www-form-urlencoded", "a=b".to_owned()),
+        (
+            "application/x-www-form-urlencoded",
+            "sensorId,temperature\na,1\n".to_owned(),
+        ),
+        ("text/plain; charset=utf-8", "\"a\"".to_owned()),
     ] {
-        let answer = station.client.post("", content_type, body()).await;
+        let answer = station.client.post("", content_type, body).await;
         let words = ["application/json", "application/x-ndjson", "text/csv"];
         answer.problem_saying(415, "unsupported-media-type", &words);
         station.assert_unchanged().await;
     }
+}
+
+/// What programs say of a body when nobody has told them what it is.
+const UNTOLD: [Option<&str>; 5] = [
+    None,
+    Some("text/plain"),
+    Some("text/plain;charset=UTF-8"),
+    Some("application/x-www-form-urlencoded"),
+    Some("Application/X-WWW-Form-Urlencoded; charset=utf-8"),
+];
+
+#[tokio::test]
+async fn a_single_reading_that_begins_as_json_is_json_whatever_it_is_called() {
+    let station = Station::new().await;
+    let send = async |content_type: Option<&str>, body: String| {
+        let request = station.client.request("PUT", "/api/temperature");
+        let request = match content_type {
+            Some(content_type) => request.header("content-type", content_type),
+            None => request,
+        };
+        Answer::to(request.body(body)).await
+    };
+    for (n, content_type) in UNTOLD.into_iter().enumerate() {
+        let sensor = format!("s{n}");
+        let body = format!("\r\n {}", reading(&sensor, "2026-03-02T06:00:00Z", "1"));
+        send(content_type, body).await.with_status(200);
+        station
+            .client
+            .get(&format!("/api/sensors/{sensor}"))
+            .await
+            .with_status(200);
+        // An array is JSON, too, and no single reading.
+        let body = format!("[{}]", reading("a", "2026-03-02T06:00:00Z", "1"));
+        let answer = send(content_type, body).await;
+        answer.problem_saying(422, "invalid-reading", &["JSON object"]);
+        let answer = send(content_type, "{\"sensorId\":".to_owned()).await;
+        answer.problem_saying(400, "unreadable-body", &["JSON"]);
+    }
+    for body in ["sensorId=a&temperature=1", "a,b", ""] {
+        let answer = send(Some("text/plain"), body.to_owned()).await;
+        answer.problem_saying(415, "unsupported-media-type", &["application/json"]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_has_told_the_type_of_is_what_it_begins_as() {
+    let server = Server::start();
+    let client = server.client();
+    let one = |sensor: &str| reading(sensor, "2026-03-02T06:00:00Z", "1");
+    let csv = "timestamp,temperature,sensorId\n2026-03-02 06:00:00,4.5,";
+    let mut expected = 0;
+    for (n, content_type) in UNTOLD.into_iter().enumerate() {
+        for (kind, body) in [
+            ("array", format!(" [{}]", one(&format!("a{n}")))),
+            (
+                "lines",
+                format!("\n{}\n{}\n", one(&format!("b{n}")), one(&format!("c{n}"))),
+            ),
+            ("rows", format!("\u{feff}{csv}d{n}\n")),
+            ("semicolons", format!("\r\n{csv}e{n}").replace(',', ";")),
+        ] {
+            for encoding in [None, Some("gzip")] {
+                let request = client.request("POST", "/api/readings");
+                let request = match content_type {
+                    Some(content_type) => request.header("content-type", content_type),
+                    None => request,
+                };
+                let answer = match encoding {
+                    Some(encoding) => {
+                        let request = request.header("content-encoding", encoding);
+                        Answer::to(request.body(gzip(&body))).await
+                    }
+                    None => Answer::to(request.body(body.clone())).await,
+                };
+                let counts = answer.with_status(200).json();
+                let count = 1 + u64::from(kind == "lines");
+                let field = if encoding.is_none() {
+                    "recorded"
+                } else {
+                    "unchanged"
+                };
+                assert_eq!(counts[field], count, "{content_type:?} {kind} {counts}");
+                expected += if encoding.is_none() { count } else { 0 };
+            }
+        }
+    }
+    assert_eq!(client.everything().await.lines().count() as u64, expected);
+    // Positions are those of the body: lines from 1, blank ones included, and items from 0.
+    let untold = "text/plain";
+    for (body, place) in [
+        (
+            "\n\n{\"sensorId\":\"a\",\"temperature\":1}\n",
+            r#""line":3"#,
+        ),
+        (
+            "\nsensorId;temperature;time\n\na;4,5;2026-03-02\n",
+            r#""line":4"#,
+        ),
+        ("[{\"sensorId\":\"a\",\"temperature\":1}]", r#""index":0"#),
+    ] {
+        let answer = client.post("", untold, body).await;
+        answer.problem_saying(422, "invalid-batch", &[place]);
+    }
+    client
+        .post("", untold, " \n ")
+        .await
+        .problem_saying(400, "unreadable-body", &["empty"]);
 }
 
 #[tokio::test]

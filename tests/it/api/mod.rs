@@ -18,6 +18,8 @@ mod health;
 mod limits;
 mod media_types;
 mod older_clients;
+mod older_readings;
+mod older_todos;
 mod openapi;
 mod pages;
 mod rejections;

@@ -2,10 +2,12 @@
 
 use crate::support::{Answer, Raw, Server, reading};
 
-const ROUTES: [(&str, &[&str]); 14] = [
+const ROUTES: [(&str, &[&str]); 16] = [
     ("/", &["GET", "HEAD"]),
     ("/hello", &["GET", "HEAD", "POST"]),
     ("/api", &["GET", "HEAD"]),
+    ("/api/", &["GET", "HEAD"]),
+    ("/api/swagger.json", &["GET", "HEAD"]),
     ("/api/temperature", &["PUT"]),
     ("/api/stats", &["GET", "HEAD"]),
     ("/api/readings", &["GET", "HEAD", "POST"]),
@@ -28,12 +30,29 @@ async fn the_greeting_of_the_api() {
 }
 
 #[tokio::test]
+async fn where_older_servers_describe_themselves_leads_to_the_description() {
+    let server = Server::start();
+    let client = server.client();
+    for (path, place) in [("/api/", "/docs"), ("/api/swagger.json", "/openapi.json")] {
+        for method in ["GET", "HEAD"] {
+            let answer = Answer::to(client.request(method, path)).await;
+            assert_eq!(answer.status, 307, "{method} {path}");
+            assert_eq!(answer.header("location"), Some(place), "{method} {path}");
+            assert!(answer.body.is_empty(), "{method} {path}");
+        }
+        client.get(place).await.with_status(200);
+    }
+    let answer = client.get("/api").await.with_status(200);
+    assert_eq!(answer.text(), r#"{"message":"Hello!"}"#);
+}
+
+#[tokio::test]
 async fn an_unknown_path_is_not_found() {
     let server = Server::start();
     let client = server.client();
     for path in [
         "/nothing",
-        "/api/",
+        "/api/swagger",
         "/api/temperature/",
         "/API",
         "/api/stats/a",
@@ -108,8 +127,9 @@ async fn head_answers_as_get_does_without_the_body() {
             "{path}"
         );
         assert!(head.body.is_empty(), "{path}");
+        assert_eq!(head.header("location"), get.header("location"), "{path}");
         assert!(
-            allowed.is_empty() || get.status == 200,
+            allowed.is_empty() || matches!(get.status, 200 | 307),
             "{path}: {}",
             get.text()
         );

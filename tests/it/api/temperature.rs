@@ -3,7 +3,7 @@
 use fieldstation::readings::Timestamp;
 use serde_json::json;
 
-use crate::support::{Server, reading};
+use crate::support::{Answer, Server, reading};
 
 const RECORDED: &str = r#"{"message":"Temperature reading recorded successfully"}"#;
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -48,6 +48,10 @@ async fn every_accepted_spelling_is_one_and_the_same_reading() {
         r#"{"sensorId":"202","temperature":18.5,"timestamp":"2026-11-20T13:00:00.0000009Z"}"#,
         r#"{"sensorId":" 202 ","temperature":18.5,"timestamp":" 2026-11-20T13:00:00Z "}"#,
         r#"{"timestamp":"2026-11-20T13:00:00Z","temperature":18.5,"sensorId":"202","battery":[3,{"v":1}]}"#,
+        r#"{"sensor_id":"202","temperature":18.5,"timestamp":"2026-11-20T13:00:00Z"}"#,
+        r#"{"sensorId":"202","temperature":18.5,"timestamp":"20261120T130000"}"#,
+        r#"{"sensorId":"202","temperature":18.5,"timestamp":"20261120T1300Z"}"#,
+        r#"{"sensorId":"202","temperature":18.5,"timestamp":"20261120 140000.0+0100"}"#,
         " \r\n{ \"\\u0073ensorId\" : \"20\\u0032\" , \"temperature\" : 18.5 , \"time\" : \"2026-11-20T13:00:00Z\" } ",
     ] {
         let answer = client.put(body).await.with_status(200);
@@ -64,6 +68,10 @@ async fn a_form_holds_the_same_fields() {
         "sensorId=202&temperature=18.5&timestamp=2026-11-20T13%3A00%3A00Z",
         "sensorID=202&temperature=18.5&time=2026-11-20+13:00&battery=3",
         "temperature=18.50&sensorId=%32%30%32&timestamp=2026-11-20T14:00:00%2B01:00",
+        // By the rules of forms a space, and what was meant is certain.
+        "sensor_id=202&temperature=18.5&timestamp=2026-11-20T14:00:00+01:00",
+        "sensor_id=202&temperature=+18.5&time=2026-11-20+14:00+01:00",
+        "sensor_id=202&temperature=18.5&time=20261120T1400+01",
     ] {
         client.put_as(FORM, body).await.with_status(200);
         let stored = reading("202", "2026-11-20T13:00:00Z", "18.5") + "\n";
@@ -74,6 +82,11 @@ async fn a_form_holds_the_same_fields() {
         ("sensorId=202", "temperature"),
         ("sensorId=202&temperature=warm", "warm"),
         ("sensorId=202&sensorID=202&temperature=1", "twice"),
+        ("sensor_id=202&sensorID=202&temperature=1", "sensor_id"),
+        (
+            "sensorId=202&temperature=1&time=2026-11-20+13:0",
+            "one digit",
+        ),
         ("sensorId=202&temperature=1&temperature=1", "twice"),
         ("", "sensorId"),
     ] {
@@ -81,6 +94,117 @@ async fn a_form_holds_the_same_fields() {
         answer.problem_saying(422, "invalid-reading", &[words]);
     }
     assert_eq!(client.everything().await.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn arguments_in_the_query_string_are_fields_alone_or_beside_a_body() {
+    let server = Server::start();
+    let client = server.client();
+    let stored = reading("202", "2026-11-20T13:00:00Z", "18.5") + "\n";
+    let put = async |query: &str, content_type: Option<&str>, body: &str| {
+        let request = client.request("PUT", &format!("/api/temperature?{query}"));
+        let request = match content_type {
+            Some(content_type) => request.header("content-type", content_type),
+            None => request,
+        };
+        Answer::to(request.body(body.to_owned())).await
+    };
+    let all = "sensor_id=202&temperature=18.5&timestamp=2026-11-20T14:00:00+01:00";
+    for (query, content_type, body) in [
+        (all, None, ""),
+        (all, Some("application/json"), " \r\n"),
+        (all, Some(FORM), ""),
+        (all, Some("text/plain"), ""),
+        (
+            "sensorID=%32%30%32&temperature=18.50&time=2026-11-20+13:00&battery=3",
+            None,
+            "",
+        ),
+        (
+            "sensorId=202&temperature=%2B18.5&time=20261120T140000%2B0100",
+            None,
+            "",
+        ),
+        (
+            "sensorId=202",
+            None,
+            r#"{"temperature":18.5,"time":"2026-11-20 13:00"}"#,
+        ),
+        (
+            "time=20261120T130000",
+            Some("application/json"),
+            r#"{"sensor_id":202,"temperature":"18.5"}"#,
+        ),
+        (
+            "temperature=18.5",
+            Some(FORM),
+            r#" {"sensorId":"202","time":"2026-11-20 13:00"}"#,
+        ),
+        (
+            "temperature=18.5",
+            Some(FORM),
+            "sensorId=202&time=2026-11-20+14:00+01:00",
+        ),
+        (
+            "battery=3",
+            None,
+            r#"{"sensorId":"202","temperature":18.5,"time":"2026-11-20 13:00"}"#,
+        ),
+        (
+            "",
+            Some(FORM),
+            "sensorId=202&temperature=18.5&time=2026-11-20+13:00",
+        ),
+    ] {
+        let answer = put(query, content_type, body).await;
+        assert_eq!(answer.with_status(200).text(), RECORDED, "{query} {body}");
+        assert_eq!(client.everything().await, stored, "{query} {body}");
+    }
+    for (query, body, words) in [
+        ("sensorId=202", "", &["temperature", "missing"][..]),
+        ("temperature=1", "", &["sensorId", "missing"]),
+        ("temperature=1", "{}", &["sensorId", "missing"]),
+        ("sensorId=202&temperature=warm", "", &["warm"]),
+        (
+            "sensorId=202&sensor_id=202&temperature=1",
+            "",
+            &["sensorId", "twice"],
+        ),
+        (
+            "sensorId=202&temperature=1&time=2026-11-20T13:00:60",
+            "",
+            &["second"],
+        ),
+        // Which of the two is meant is not for the server to say.
+        (
+            "temperature=1",
+            r#"{"sensorId":"202","temperature":1}"#,
+            &["temperature", "query string", "body"],
+        ),
+        (
+            "sensor_id=202",
+            r#"{"sensorID":"202","temperature":1}"#,
+            &["sensorId", "query string", "body"],
+        ),
+    ] {
+        let answer = put(query, None, body).await;
+        answer.problem_saying(422, "invalid-reading", words);
+    }
+    let answer = put("sensorId=202", Some(FORM), "sensorId=202&temperature=1").await;
+    answer.problem_saying(422, "invalid-reading", &["sensorId", "twice"]);
+    let answer = put("sensorId=%ff&temperature=1", None, "").await;
+    answer.problem_saying(400, "invalid-parameter", &["UTF-8"]);
+    let answer = put("sensorId=202&temperature=1", Some("application/xml"), "").await;
+    answer.problem(415, "unsupported-media-type");
+    for query in ["", "battery=3"] {
+        put(query, None, "")
+            .await
+            .problem_saying(400, "unreadable-body", &["empty"]);
+        put(query, Some(FORM), "")
+            .await
+            .problem_saying(422, "invalid-reading", &["sensorId"]);
+    }
+    assert_eq!(client.everything().await, stored);
 }
 
 #[tokio::test]

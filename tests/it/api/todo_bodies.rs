@@ -267,3 +267,34 @@ async fn a_very_wrong_body_is_answered_briefly() {
         .await
         .problem(400, "unreadable-body");
 }
+
+#[tokio::test]
+async fn deadlines_are_spelled_as_times_are_elsewhere() {
+    let server = Server::start();
+    let client = server.client();
+    for (body, deadline) in [
+        // A plus sign that nobody encoded is a space by the rules of forms, and no time ends so.
+        (
+            "title=a&deadline=2026-12-01T08:00+01:00",
+            "2026-12-01T07:00:00Z",
+        ),
+        (
+            "title=a+b&deadline=2026-12-01+08:00",
+            "2026-12-01T08:00:00Z",
+        ),
+        (
+            "title=a&deadline=20261201T080000%2B0100",
+            "2026-12-01T07:00:00Z",
+        ),
+        ("title=a&deadline=2026-12-1+8:00", "2026-12-01T08:00:00Z"),
+    ] {
+        let todo = post(&client, Some(FORM), body).await.with_status(201);
+        assert_eq!(todo.json()["deadline"], deadline, "{body}");
+    }
+    // Only times are repaired.
+    let todo = post(&client, Some(FORM), "title=2026-12-01T08:00+01:00").await;
+    let todo = todo.with_status(201).json();
+    assert_eq!(todo["title"], "2026-12-01T08:00 01:00");
+    let answer = post(&client, Some(FORM), "title=a&deadline=2026-12-01+8:0").await;
+    answer.problem_saying(422, "invalid-todo", &["deadline", "one digit"]);
+}

@@ -4,6 +4,7 @@ mod files;
 mod greeting;
 pub mod oracle;
 mod readings;
+mod todo_numbers;
 mod todos;
 
 pub use oracle::Oracle;

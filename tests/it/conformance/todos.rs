@@ -11,6 +11,12 @@ use fieldstation::todos::{
 };
 use futures_util::future::join_all;
 
+use super::todo_numbers::{
+    a_number_that_came_is_not_given_again, every_todo_has_a_number_that_leads_to_it,
+    todos_are_listed_by_their_numbers, todos_come_whole_and_coming_again_changes_nothing,
+    what_was_touched_here_stays_as_it_is_here,
+};
+
 /// Each behaviour on each backend, as a test of its own: `postgres::a_new_todo_is_read_back`.
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
@@ -66,6 +72,11 @@ suite![
     of_concurrent_changes_of_a_version_one_is_made,
     concurrent_changes_of_different_fields_are_all_kept,
     a_closed_store_refuses_changes,
+    every_todo_has_a_number_that_leads_to_it,
+    todos_are_listed_by_their_numbers,
+    a_number_that_came_is_not_given_again,
+    todos_come_whole_and_coming_again_changes_nothing,
+    what_was_touched_here_stays_as_it_is_here,
 ];
 
 /// The embedded backend in a directory that goes with it.
@@ -93,7 +104,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 /// A todo made so many seconds into a day.
-fn todo(title: &str, second: i64) -> Todo {
+pub(super) fn todo(title: &str, second: i64) -> Todo {
     let start = time("2026-11-20T00:00").micros();
     let created_at = Timestamp::from_micros(start + second * 1_000_000).unwrap();
     Todo {
@@ -159,7 +170,7 @@ fn of_status(status: Status) -> Change {
 }
 
 #[track_caller]
-fn done<T: std::fmt::Debug>(outcome: Outcome<T>) -> T {
+pub(super) fn done<T: std::fmt::Debug>(outcome: Outcome<T>) -> T {
     match outcome {
         Outcome::Done(value) => value,
         other => panic!("{other:?}"),

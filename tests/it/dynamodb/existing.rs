@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials as SdkCredentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,6 +9,9 @@ use fieldstation::readings::dynamodb::DynamoStore;
 
 use super::{assert_sound, credentials, location};
 use crate::support::{DynamoServer, Server, reading, run};
+
+/// The table of readings in an emulator of a test's own.
+const TABLE: &str = "test-temperature-readings";
 
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let directory = Arc::new(tempfile::tempdir().unwrap());
@@ -33,8 +35,9 @@ pub(super) fn client(dynamo: &DynamoServer) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-async fn put(
+pub(super) async fn put(
     client: &aws_sdk_dynamodb::Client,
+    table: &str,
     sensor: &str,
     timestamp: &str,
     temperature: AttributeValue,
@@ -50,14 +53,18 @@ async fn put(
     ]);
     client
         .put_item()
-        .table_name("test-temperature-readings")
+        .table_name(table)
         .set_item(Some(item))
         .send()
         .await
         .unwrap();
 }
 
-fn number(text: &str) -> AttributeValue {
+pub(super) fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub(super) fn number(text: &str) -> AttributeValue {
     AttributeValue::N(text.to_owned())
 }
 
@@ -89,17 +96,12 @@ async fn a_missing_table_is_named_with_the_command_that_makes_it() {
 }
 
 #[test]
-fn an_endpoint_that_nobody_answers_at_ends_the_start_in_time() {
-    let started = Instant::now();
-    let url = "dynamodb://test?region=eu-west-1&endpoint=http://127.0.0.1:1";
-    let (code, output) = refused(&["--readings", url]);
-    assert_eq!(code, Some(3), "{output}");
-    assert!(output.contains("DynamoDB"), "{output}");
-    assert!(started.elapsed() < Duration::from_secs(25));
+fn a_url_with_a_mistake_ends_the_start() {
     for (url, word) in [
         ("dynamodb://", "prefix"),
         ("dynamodb://a?zone=b", "zone"),
         ("dynamo://a", "dynamodb:"),
+        ("dynamodb://a", "region"),
     ] {
         let (code, output) = refused(&["--readings", url]);
         assert_eq!(code, Some(2), "{output}");
@@ -112,10 +114,24 @@ async fn readings_that_lie_there_are_counted_once_and_served_as_they_are() {
     let dynamo = DynamoServer::start();
     create_tables(&dynamo).await;
     let direct = client(&dynamo);
-    put(&direct, "202", "2026-11-20T13:00:00", number("18")).await;
-    put(&direct, "202", "2026-11-20T13:00:00.250000", number("-6")).await;
-    put(&direct, "202", "2026-11-20 14:00:00+00:00", number("28.50")).await;
-    put(&direct, "é", "2026-11-20T13:00:00", number("1E+1")).await;
+    put(&direct, TABLE, "202", "2026-11-20T13:00:00", number("18")).await;
+    put(
+        &direct,
+        TABLE,
+        "202",
+        "2026-11-20T13:00:00.250000",
+        number("-6"),
+    )
+    .await;
+    put(
+        &direct,
+        TABLE,
+        "202",
+        "2026-11-20 14:00:00+00:00",
+        number("28.50"),
+    )
+    .await;
+    put(&direct, TABLE, "é", "2026-11-20T13:00:00", number("1E+1")).await;
     let url = dynamo.url();
     let (code, output) = refused(&["--readings", &url]);
     assert_eq!(code, Some(3), "{output}");
@@ -180,6 +196,7 @@ async fn a_reading_that_cannot_be_read_is_named_by_a_recount() {
     let direct = client(&dynamo);
     put(
         &direct,
+        TABLE,
         "202",
         "2026-11-20T13:00:00",
         AttributeValue::Bool(true),
@@ -200,7 +217,7 @@ async fn a_reading_that_cannot_be_read_is_named_by_a_recount() {
     let (code, output) = refused(&["--readings", &url]);
     assert_eq!(code, Some(3), "{output}");
     assert!(output.contains("recount"), "{output}");
-    put(&direct, "202", "2026-11-20T13:00:00", number("5")).await;
+    put(&direct, TABLE, "202", "2026-11-20T13:00:00", number("5")).await;
     let counted = run(
         directory.path(),
         &["dynamodb", "recount", "--readings", &url],
@@ -226,6 +243,7 @@ async fn a_check_finds_what_was_changed_behind_its_back_and_a_recount_mends_it()
         .with_status(200);
     put(
         &self::client(&dynamo),
+        TABLE,
         "a",
         "2026-11-20T13:00:01",
         number("2"),

@@ -1,17 +1,26 @@
 //! What only the store on DynamoDB does: replicas, faults between it and the tables, data that lies there already.
 
+mod away;
 mod backends;
+mod clocks;
+mod denied;
+mod drift;
 mod existing;
+mod migration;
+mod older_data;
 mod outage;
 mod properties;
+mod recount;
 mod replicas;
+
+use std::time::{Duration, Instant};
 
 use fieldstation::readings::ReadingStore;
 use fieldstation::readings::dynamodb::{
     Credentials, DynamoOptions, DynamoStore, Location, RecountReport, recount,
 };
 
-use crate::support::{DynamoKind, DynamoServer};
+use crate::support::{Client, DynamoKind, DynamoServer};
 
 /// A store on tables of its own.
 pub struct Backend {
@@ -61,9 +70,22 @@ pub fn options() -> DynamoOptions {
 
 /// Compares the aggregates with a recount of the table.
 pub async fn assert_sound(url: &str) -> RecountReport {
-    let report = recount(&location(url), Some(&credentials()), true, &|_| {})
+    let report = recount(&location(url), Some(&credentials()), true, &|_, _| {})
         .await
         .unwrap();
     assert_eq!(report.difference_count, 0, "{report:#?}");
     report
+}
+
+/// Waits until a server is ready.
+pub async fn until_ready(client: &Client, patience: Duration) {
+    let started = Instant::now();
+    loop {
+        let answer = client.get("/readyz").await;
+        if answer.status == 200 {
+            return;
+        }
+        assert!(started.elapsed() < patience, "{}", answer.text());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! Random writes through two replicas in turns: each sees what the other wrote, to the last digit, extremes that leave included.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use fieldstation::readings::dynamodb::{DynamoOptions, DynamoStore};
@@ -88,8 +88,8 @@ async fn replicas_in_turns_agree_with_a_recount_after_every_write() {
     assert_sound(&dynamo.url()).await;
 }
 
-/// Who owns the first slot.
-async fn owner(dynamo: &DynamoServer) -> String {
+/// Who owns the first slot, and whether somebody does.
+async fn owner(dynamo: &DynamoServer) -> (String, bool) {
     let found = client(dynamo)
         .get_item()
         .table_name("test-temperature-readings-aggregation")
@@ -99,7 +99,9 @@ async fn owner(dynamo: &DynamoServer) -> String {
         .send()
         .await
         .unwrap();
-    found.item.unwrap()["owner"].as_s().unwrap().clone()
+    let item = found.item.unwrap();
+    let is_owned = item["lease_until"].as_n().unwrap() != "0";
+    (item["owner"].as_s().unwrap().clone(), is_owned)
 }
 
 #[tokio::test]
@@ -126,22 +128,26 @@ async fn a_replica_that_was_cut_off_loses_its_slot_and_comes_back_in_another() {
         .await
         .unwrap();
     record(&first, 1, 10).await;
-    let owner_before = owner(&dynamo).await;
+    let (owner_before, _) = owner(&dynamo).await;
+    let watcher = DynamoStore::open(&direct, options.clone()).await.unwrap();
     // It still believes that the slot is its own: nobody can tell it.
     proxy.set(Fault::Blackhole);
-    // A lease counts whole seconds, so it may be good for one more.
-    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    let cut_off = Instant::now();
+    while owner(&dynamo).await.1 {
+        assert!(cut_off.elapsed() < Duration::from_secs(10), "never freed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let second = DynamoStore::open(&direct, options).await.unwrap();
-    assert_ne!(owner(&dynamo).await, owner_before);
+    assert_ne!(owner(&dynamo).await.0, owner_before);
     record(&second, 2, 30).await;
     record(&second, 1, 20).await;
-    let owner_between = owner(&dynamo).await;
+    let (owner_between, _) = owner(&dynamo).await;
     proxy.set(Fault::None);
     // What it knows of the sensor is old, and so is what it knows of itself.
     record(&first, 3, 40).await;
     record(&first, 2, 35).await;
-    assert_eq!(owner(&dynamo).await, owner_between);
-    for store in [first, second] {
+    assert_eq!(owner(&dynamo).await.0, owner_between);
+    for store in [first, second, watcher] {
         let stats = store.stats(&Selection::default()).await.unwrap();
         assert_eq!((stats.count(), stats.sum_micro_degrees()), (3, 95));
         assert_eq!(stats.minimum().unwrap().micro_degrees(), 20);

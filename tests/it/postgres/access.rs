@@ -73,6 +73,9 @@ fn a_mistake_in_the_manifest_is_a_mistake_of_configuration() {
         (with("db_user", json!("")), "db_user"),
         (with("db_password", json!(["s3cret"])), "db_password"),
         (with("sslmode", json!("maybe")), "sslmode"),
+        (with("schema", json!(7)), "schema"),
+        (with("schema", json!("pg_catalog")), "schema"),
+        (with("pgbouncer", json!("yes")), "pgbouncer"),
         (with("sslrootcert", json!("/no/such/file")), "/no/such/file"),
     ] {
         let exited = with_manifest(&text, &[]).expect_err("it starts");

@@ -1,8 +1,13 @@
-//! Todos on a real PostgreSQL: several servers at once, outages, who is let in.
+//! Todos on a real PostgreSQL: several servers at once, outages, who is let in, what is there already, what comes from elsewhere.
 
 mod access;
+mod foreign;
+mod moving;
+mod older;
 mod outage;
+mod pgbouncer;
 mod replicas;
+mod trouble;
 
 use serde_json::{Value, json};
 

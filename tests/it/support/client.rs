@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
@@ -111,6 +112,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([])
+            .redirect(Policy::none())
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();

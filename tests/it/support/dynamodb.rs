@@ -62,6 +62,11 @@ impl DynamoServer {
         self.address
     }
 
+    /// The table of the readings.
+    pub fn readings_table(&self) -> String {
+        format!("{}-temperature-readings", self.prefix)
+    }
+
     /// What `--readings` takes.
     pub fn url(&self) -> String {
         self.url_through(self.address)

@@ -32,6 +32,8 @@ pub enum Fault {
     CutAnswers,
     /// Somebody else answers, with exactly these bytes, and closes. The upstream hears nothing.
     Answer(&'static str),
+    /// As [`Fault::Answer`], for requests in whose first piece the first of the two stands; others pass.
+    AnswerTo(&'static str, &'static str),
 }
 
 /// A proxy on a port of its own. It stops, and cuts its connections, when it is dropped.
@@ -154,7 +156,7 @@ async fn connection(
 ) {
     let now = *fault.borrow();
     if let Fault::Answer(text) = now {
-        answer(client, text).await;
+        answer(client, text, false).await;
         return;
     }
     if matches!(now, Fault::Refuse | Fault::Reset) {
@@ -172,11 +174,13 @@ async fn connection(
         passed: &passed,
         fault: fault.clone(),
         answers: false,
+        instead: None,
     };
     let mut down = Pump {
         passed: &passed,
         fault: fault.clone(),
         answers: true,
+        instead: None,
     };
     let both = async {
         tokio::try_join!(
@@ -189,7 +193,9 @@ async fn connection(
         _ = fault.wait_for(|fault| matches!(fault, Fault::Refuse | Fault::Reset | Fault::Answer(_))) => true,
         result = both => result.is_err(),
     };
-    if is_cut {
+    if let Some(text) = up.instead {
+        answer(client, text, true).await;
+    } else if is_cut {
         reset(&client);
     }
 }
@@ -200,11 +206,10 @@ fn reset(client: &TcpStream) {
     let _ = client.set_zero_linger();
 }
 
-/// Takes in what a client asks until it pauses, then answers and closes.
-async fn answer(mut client: TcpStream, text: &str) {
+/// Takes in what a client asks until it pauses, then answers and closes. `asked` says whether some of it has come already.
+async fn answer(mut client: TcpStream, text: &str, mut asked: bool) {
     const PAUSE: Duration = Duration::from_millis(50);
     let mut buffer = vec![0; PIECE_BYTES];
-    let mut asked = false;
     loop {
         let pause = if asked { PAUSE } else { PAUSE * 200 };
         match tokio::time::timeout(pause, client.read(&mut buffer)).await {
@@ -222,6 +227,8 @@ struct Pump<'a> {
     passed: &'a AtomicU64,
     fault: watch::Receiver<Fault>,
     answers: bool,
+    /// What the client is to hear in place of the upstream's answer.
+    instead: Option<&'static str>,
 }
 
 impl Pump<'_> {
@@ -248,6 +255,10 @@ impl Pump<'_> {
             match fault {
                 Fault::Delay(time) => tokio::time::sleep(time).await,
                 Fault::CutAnswers if self.answers => piece = &[],
+                Fault::AnswerTo(asked, text) if !self.answers && contains(piece, asked) => {
+                    self.instead = Some(text);
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
                 Fault::CutAfter(bytes) => {
                     let room = bytes.saturating_sub(self.passed.load(Ordering::Relaxed));
                     piece = &piece[..piece.len().min(room as usize)];
@@ -262,6 +273,12 @@ impl Pump<'_> {
             }
         }
     }
+}
+
+fn contains(piece: &[u8], text: &str) -> bool {
+    piece
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 #[cfg(test)]
@@ -332,6 +349,20 @@ mod tests {
             proxy.set(Fault::None);
             exchange(&mut connect(&proxy)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_fault_proxy_answers_some_requests_and_passes_others() {
+        let proxy = FaultProxy::start(echo());
+        let mut open = connect(&proxy);
+        exchange(&mut open).unwrap();
+        proxy.set(Fault::AnswerTo("pong", "nobody"));
+        assert_eq!(&exchange(&mut open).unwrap(), b"ping");
+        open.write_all(b"a pong").unwrap();
+        let mut heard = String::new();
+        open.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "nobody");
+        assert_eq!(&exchange(&mut connect(&proxy)).unwrap(), b"ping");
     }
 
     #[test]

@@ -1,60 +1,83 @@
-//! A gate in front of an S3: it refuses what it is told to, forgets headers, or lives at another time.
+//! A gate in front of DynamoDB: it looks at each request, and passes it on, answers in DynamoDB's place, or hangs up.
 
-use std::net::SocketAddr;
-use std::sync::mpsc::sync_channel;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, HOST, LAST_MODIFIED, TRANSFER_ENCODING};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::response::Response;
-use jiff::civil::DateTime;
-use jiff::{SignedDuration, fmt::strtime};
+use super::wire::{Counts, Messages, count_request, header};
 
-const BODY_BYTES_MAX: usize = 64 << 20;
-const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
-
-/// What the gate does with what comes.
-#[derive(Default)]
-struct Rules {
-    /// Answers of its own: to these methods (or all), this status and this body.
-    refused: Option<(Vec<Method>, StatusCode, String)>,
-    forgotten: Vec<HeaderName>,
-    /// How much later it is behind the gate.
-    shift: SignedDuration,
-    passed: u64,
-    refusals: u64,
+/// A request as the gate sees it.
+pub struct Asked<'a> {
+    /// Such as `TransactWriteItems`.
+    pub operation: &'a str,
+    pub head: &'a str,
+    pub body: &'a str,
 }
 
-/// A gate on a port of its own. Its thread ends with the process.
+/// What becomes of a request.
+pub enum Verdict {
+    Pass,
+    /// The upstream hears nothing of it.
+    Answer(String),
+    /// The connection ends without an answer.
+    HangUp,
+}
+
+impl Verdict {
+    /// A refusal in DynamoDB's words: its code, and its message.
+    pub fn refuse(code: &str, message: &str) -> Self {
+        Self::with_status("400 Bad Request", code, message)
+    }
+
+    /// A failure in DynamoDB's words.
+    pub fn fail(code: &str) -> Self {
+        Self::with_status("500 Internal Server Error", code, "try again")
+    }
+
+    fn with_status(status: &str, code: &str, message: &str) -> Self {
+        let body =
+            format!(r#"{{"__type":"com.amazon.coral.service#{code}","message":"{message}"}}"#);
+        Self::Answer(format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+}
+
+type Rule = Box<dyn FnMut(&Asked<'_>) -> Verdict + Send>;
+
+/// A gate on a port of its own. Its threads end with its connections.
 pub struct Gate {
     address: SocketAddr,
-    rules: Arc<Mutex<Rules>>,
+    rule: Arc<Mutex<Rule>>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 impl Gate {
-    /// A gate that lets everything through.
+    /// A gate that passes everything on.
     pub fn start(upstream: SocketAddr) -> Self {
-        let rules = Arc::new(Mutex::new(Rules::default()));
-        let (started, address) = sync_channel(1);
-        let shared = Arc::clone(&rules);
+        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_| Verdict::Pass)));
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ruled, counted) = (Arc::clone(&rule), Arc::clone(&counts));
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                started.send(listener.local_addr().unwrap()).unwrap();
-                serve(listener, upstream, shared).await;
-            });
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(upstream) else {
+                    continue;
+                };
+                let _ = (client.set_nodelay(true), server.set_nodelay(true));
+                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || copy(back.0, back.1));
+                let (ruled, counted) = (Arc::clone(&ruled), Arc::clone(&counted));
+                thread::spawn(move || judge(client, server, &ruled, &counted));
+            }
         });
         Self {
-            address: address.recv().unwrap(),
-            rules,
+            address,
+            rule,
+            counts,
         }
     }
 
@@ -62,145 +85,59 @@ impl Gate {
         self.address
     }
 
-    /// From now on the answer to these methods, or to all when there are none, is a status and an error of S3.
-    pub fn refuse(&self, methods: &[Method], status: u16, code: &str) {
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>No.</Message></Error>"
-        );
-        let status = StatusCode::from_u16(status).unwrap();
-        self.rules.lock().unwrap().refused = Some((methods.to_vec(), status, body));
+    /// From now on requests are judged so.
+    pub fn set(&self, rule: impl FnMut(&Asked<'_>) -> Verdict + Send + 'static) {
+        *self.rule.lock().unwrap() = Box::new(rule);
     }
 
-    /// Refuses nothing any more.
+    /// Passes everything on again.
     pub fn open(&self) {
-        self.rules.lock().unwrap().refused = None;
+        self.set(|_| Verdict::Pass);
     }
 
-    /// These headers of requests do not arrive.
-    pub fn forget(&self, names: &[&'static str]) {
-        let names = names.iter().map(|name| HeaderName::from_static(name));
-        self.rules.lock().unwrap().forgotten = names.collect();
-    }
-
-    /// Whatever time an answer names is so many hours later.
-    pub fn shift_clock(&self, hours: i64) {
-        self.rules.lock().unwrap().shift = SignedDuration::from_hours(hours);
-    }
-
-    /// How many requests got through, and how many were refused.
-    pub fn counts(&self) -> (u64, u64) {
-        let rules = self.rules.lock().unwrap();
-        (rules.passed, rules.refusals)
+    /// What was asked so far, whatever became of it.
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap().clone()
     }
 }
 
-async fn serve(listener: tokio::net::TcpListener, upstream: SocketAddr, rules: Arc<Mutex<Rules>>) {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .timeout(Duration::from_secs(60))
-        .build()
-        .unwrap();
-    let router = axum::Router::new().fallback(move |request: Request| {
-        let (http, rules) = (http.clone(), Arc::clone(&rules));
-        async move { pass(&http, upstream, &rules, request).await }
-    });
-    use hyper_util::rt::{TokioExecutor, TokioIo};
-    use hyper_util::server::conn::auto;
-    use hyper_util::service::TowerToHyperService;
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let builder = auto::Builder::new(TokioExecutor::new());
-            // A client may end a connection as it likes.
-            let _ = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
+/// The answers of the upstream, as they come. A client asks for nothing before it has the answer, so no other comes between.
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
 }
 
-async fn pass(
-    http: &reqwest::Client,
-    upstream: SocketAddr,
-    rules: &Mutex<Rules>,
-    request: Request,
-) -> Response {
-    let (mut head, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap();
-    let shift = {
-        let mut rules = rules.lock().unwrap();
-        let refusal = rules
-            .refused
-            .as_ref()
-            .filter(|(methods, ..)| methods.is_empty() || methods.contains(&head.method));
-        if let Some((_, status, text)) = refusal {
-            let text = if head.method == Method::HEAD {
-                String::new()
-            } else {
-                text.clone()
+fn judge(mut client: TcpStream, mut server: TcpStream, rule: &Mutex<Rule>, counts: &Mutex<Counts>) {
+    let mut requests = Messages::default();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut is_over = false;
+    while let Ok(length) = client.read(&mut buffer) {
+        if length == 0 || is_over {
+            break;
+        }
+        let mut replies = client.try_clone().unwrap();
+        requests.add(&buffer[..length], |head, body| {
+            count_request(counts, head, body);
+            let target = header(head, "x-amz-target").unwrap_or("none");
+            let verdict = rule.lock().unwrap()(&Asked {
+                operation: target.rsplit('.').next().unwrap_or(target),
+                head,
+                body: &String::from_utf8_lossy(body),
+            });
+            let passed = match verdict {
+                Verdict::Pass => {
+                    let whole = [head.as_bytes(), b"\r\n\r\n", body].concat();
+                    server.write_all(&whole)
+                }
+                Verdict::Answer(text) => replies.write_all(text.as_bytes()),
+                Verdict::HangUp => Err(std::io::ErrorKind::ConnectionReset.into()),
             };
-            let mut response = Response::new(Body::from(text));
-            *response.status_mut() = *status;
-            rules.refusals += 1;
-            return response;
+            is_over |= passed.is_err();
+        });
+        if is_over {
+            break;
         }
-        rules.passed += 1;
-        for name in &rules.forgotten {
-            head.headers.remove(name);
-        }
-        rules.shift
-    };
-    head.headers.remove(HOST);
-    let url = format!("http://{upstream}{}", head.uri);
-    let answer = http
-        .request(head.method, url)
-        .headers(head.headers)
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = answer.status();
-    *response.headers_mut() = answer.headers().clone();
-    response.headers_mut().remove(TRANSFER_ENCODING);
-    let body = answer.bytes().await.unwrap();
-    if shift.is_zero() {
-        *response.body_mut() = Body::from(body);
-        return response;
     }
-    let headers = response.headers_mut();
-    if let Some(time) = headers.get(LAST_MODIFIED) {
-        let time = shifted(time.to_str().unwrap(), HTTP_DATE, shift);
-        headers.insert(LAST_MODIFIED, HeaderValue::try_from(time).unwrap());
-    }
-    let body = match std::str::from_utf8(&body) {
-        Ok(text) if text.contains("<LastModified>") => {
-            headers.remove(CONTENT_LENGTH);
-            shifted_listing(text, shift).into()
-        }
-        _ => body,
-    };
-    *response.body_mut() = Body::from(body);
-    response
-}
-
-fn shifted_listing(text: &str, shift: SignedDuration) -> String {
-    let mut parts = text.split("<LastModified>");
-    let mut shifted_text = parts.next().unwrap().to_owned();
-    for part in parts {
-        let (time, rest) = part.split_once("</LastModified>").unwrap();
-        let seconds = time.get(..19).unwrap();
-        let time = shifted(seconds, "%Y-%m-%dT%H:%M:%S", shift);
-        shifted_text += &format!("<LastModified>{time}.000Z</LastModified>{rest}");
-    }
-    shifted_text
-}
-
-fn shifted(time: &str, format: &str, shift: SignedDuration) -> String {
-    let time = DateTime::strptime(format, time).unwrap();
-    strtime::format(format, time + shift).unwrap()
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
 }

@@ -12,6 +12,7 @@ mod file_place;
 mod files;
 #[cfg(feature = "cloud")]
 mod gate;
+mod pgbouncer;
 #[cfg(feature = "cloud")]
 mod port;
 #[cfg(feature = "cloud")]
@@ -24,6 +25,8 @@ mod redis;
 mod s3;
 #[cfg(feature = "cloud")]
 mod s3_files;
+#[cfg(feature = "cloud")]
+mod s3_gate;
 mod server;
 mod transfer;
 #[cfg(feature = "cloud")]
@@ -40,7 +43,8 @@ pub use file_place::S3Place;
 pub use file_place::{FilePlace, FolderPlace, more_in_pieces, settles_at};
 pub use files::{FileBackend, FolderBackend};
 #[cfg(feature = "cloud")]
-pub use gate::Gate;
+pub use gate::{Asked, Gate, Verdict};
+pub use pgbouncer::PgBouncer;
 #[cfg(feature = "cloud")]
 pub use postgres::Database;
 pub use random::{Random, setting};
@@ -51,6 +55,8 @@ pub use redis::RedisServer;
 pub use s3::{S3Kind, S3Server};
 #[cfg(feature = "cloud")]
 pub use s3_files::{MinistackBackend, S3Backend};
+#[cfg(feature = "cloud")]
+pub use s3_gate::S3Gate;
 #[cfg(feature = "cloud")]
 pub use server::Exited;
 pub use server::{Server, run};

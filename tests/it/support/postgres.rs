@@ -294,8 +294,8 @@ fn certify(directory: &Path, as_owner: &dyn Fn(&mut Command)) {
     fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Who PostgreSQL runs as when the tests run as root; nobody else otherwise.
-fn owner() -> Option<(u32, u32)> {
+/// Who PostgreSQL and PgBouncer run as when the tests run as root; nobody else otherwise.
+pub(super) fn owner() -> Option<(u32, u32)> {
     let own = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
     if own.unwrap() != 0 {
         return None;

@@ -32,6 +32,9 @@ struct Setup {
     /// Where readings live when the tests are to run on DynamoDB.
     #[cfg(feature = "cloud")]
     dynamodb: Option<Arc<super::DynamoServer>>,
+    /// Variables instead of those that all servers have.
+    #[cfg(feature = "cloud")]
+    environment: Option<Vec<(String, String)>>,
     /// The size beyond which the process cannot write to a file, in units of 512 bytes.
     file_blocks_max: Option<u64>,
 }
@@ -72,6 +75,25 @@ impl Server {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             #[cfg(feature = "cloud")]
             dynamodb: for_all_tests(arguments),
+            #[cfg(feature = "cloud")]
+            environment: None,
+            file_blocks_max: None,
+        })
+    }
+
+    /// A server with an empty data directory, settings, and these variables only; how it ended when it does not start.
+    #[cfg(feature = "cloud")]
+    pub fn try_in_environment(
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Self, Exited> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::launch(Setup {
+            directory: Arc::new(tempfile::tempdir().unwrap()),
+            listen: ANY_PORT,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            dynamodb: None,
+            environment: Some(environment.iter().map(own).collect()),
             file_blocks_max: None,
         })
     }
@@ -84,6 +106,8 @@ impl Server {
             arguments: Vec::new(),
             #[cfg(feature = "cloud")]
             dynamodb: None,
+            #[cfg(feature = "cloud")]
+            environment: None,
             file_blocks_max: Some(file_blocks_max),
         };
         Self::launch(setup).unwrap()
@@ -111,6 +135,13 @@ impl Server {
         if let Some(dynamodb) = &setup.dynamodb {
             command.args(["--readings", &dynamodb.url()]);
         }
+        // Settings of whoever runs the tests are none of theirs.
+        command.env_clear();
+        #[cfg(feature = "cloud")]
+        match setup.environment.clone() {
+            Some(environment) => command.envs(environment),
+            None => command.envs(super::emulator::ENVIRONMENT),
+        };
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
@@ -240,7 +271,9 @@ impl fmt::Debug for Server {
 /// Runs the binary to its end.
 pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
     let mut command = Command::new(BINARY);
-    command.current_dir(directory).args(arguments);
+    command.current_dir(directory).args(arguments).env_clear();
+    #[cfg(feature = "cloud")]
+    command.envs(super::emulator::ENVIRONMENT);
     Process::spawn(&mut command).wait()
 }
 
@@ -253,10 +286,6 @@ struct Process {
 
 impl Process {
     fn spawn(command: &mut Command) -> Self {
-        // Settings of whoever runs the tests are none of theirs.
-        command.env_clear();
-        #[cfg(feature = "cloud")]
-        command.envs(super::emulator::ENVIRONMENT);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -87,7 +87,7 @@ impl CountingProxy {
     }
 }
 
-fn count_request(counts: &Mutex<Counts>, head: &str, body: &[u8]) {
+pub(super) fn count_request(counts: &Mutex<Counts>, head: &str, body: &[u8]) {
     let target = header(head, "x-amz-target").unwrap_or("none");
     let operation = target.rsplit('.').next().unwrap_or(target);
     let items = match operation {
@@ -99,7 +99,7 @@ fn count_request(counts: &Mutex<Counts>, head: &str, body: &[u8]) {
     counts.items += items as u64;
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     lines
         .find(|(found, _)| found.eq_ignore_ascii_case(name))
@@ -108,13 +108,13 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// The messages of one direction of a connection, each with a length.
 #[derive(Default)]
-struct Messages {
+pub(super) struct Messages {
     buffer: Vec<u8>,
 }
 
 impl Messages {
     /// Takes a piece in, and shows each message that is whole with it: its head, and its body.
-    fn add(&mut self, piece: &[u8], mut each: impl FnMut(&str, &[u8])) {
+    pub(super) fn add(&mut self, piece: &[u8], mut each: impl FnMut(&str, &[u8])) {
         const END: &[u8] = b"\r\n\r\n";
         self.buffer.extend_from_slice(piece);
         while let Some(end) = self.buffer.windows(END.len()).position(|it| it == END) {

@@ -1,0 +1,148 @@
+//! One item of the table as a reading, or what is wrong with it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::readings::dynamodb::items::{Item, StoredReading, get_text};
+use crate::readings::dynamodb::keys;
+use crate::readings::dynamodb::older::shown;
+use crate::readings::dynamodb::scan::Attributes;
+use crate::readings::{SensorId, Temperature, Timestamp};
+
+/// What of an item tells the reading.
+pub(super) const OF_A_READING: Attributes =
+    Attributes::Only(&["sensor_id", "timestamp", "temperature", "w", "n", "p", "pw"]);
+
+/// How many faults are named.
+const NAMED_MAX: usize = 100;
+
+/// A reading as it lies in the table.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sensor: SensorId,
+    /// The range key, however it is written.
+    pub(super) when: String,
+    pub(super) timestamp: Timestamp,
+    pub(super) stored: StoredReading,
+}
+
+impl Entry {
+    pub(super) fn read(item: &Item) -> Result<Self, Fault> {
+        let name = get_text(item, "sensor_id").unwrap_or_default();
+        let when = get_text(item, "timestamp").unwrap_or_default();
+        let wrong = |why: String| Fault::new(name, when, why);
+        let sensor =
+            SensorId::new(name).map_err(|error| wrong(format!("has a sensor_id that {error}")))?;
+        if sensor.as_str() != name {
+            return Err(wrong("has a sensor_id with white space around it".into()));
+        }
+        let timestamp: Timestamp = when
+            .parse()
+            .map_err(|error| wrong(format!("has a timestamp that {error}")))?;
+        let stored = StoredReading::from_item(item)
+            .ok_or_else(|| wrong("has no temperature between -273.15 and 1000000".into()))?;
+        Ok(Self {
+            sensor,
+            when: when.to_owned(),
+            timestamp,
+            stored,
+        })
+    }
+
+    pub(super) fn temperature(&self) -> Temperature {
+        self.stored.temperature
+    }
+
+    /// Whether its key is written as this program writes it.
+    pub(super) fn is_canonical(&self) -> bool {
+        keys::moment(self.timestamp) == self.when
+    }
+
+    pub(super) fn fault(&self, why: String) -> Fault {
+        Fault::new(self.sensor.as_str(), &self.when, why)
+    }
+}
+
+/// An item that is no reading, or one too many.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fault {
+    sensor: String,
+    when: String,
+    why: String,
+}
+
+impl Fault {
+    pub(super) fn new(sensor: &str, when: &str, why: String) -> Self {
+        Self {
+            sensor: sensor.to_owned(),
+            when: when.to_owned(),
+            why,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sensor, when, why } = self;
+        write!(
+            f,
+            "the reading of `{}` at `{}` {why}",
+            shown(sensor),
+            shown(when)
+        )
+    }
+}
+
+/// All that is wrong: how much, and the first of it in order of sensors and times.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) count: u64,
+    first: BTreeSet<Fault>,
+}
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.count += 1;
+        self.keep(fault);
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        other.first.into_iter().for_each(|fault| self.keep(fault));
+    }
+
+    fn keep(&mut self, fault: Fault) {
+        self.first.insert(fault);
+        if self.first.len() > NAMED_MAX {
+            self.first.pop_last();
+        }
+    }
+
+    pub(super) fn named(&self) -> Vec<String> {
+        self.first.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_faults_are_named_whatever_the_order_they_are_found_in() {
+        let mut faults = Faults::default();
+        for number in (0..250).rev() {
+            faults.add(Fault::new("a", &format!("{number:03}"), "is bad".into()));
+        }
+        assert_eq!(faults.count, 250);
+        let named = faults.named();
+        assert_eq!(named.len(), NAMED_MAX);
+        assert_eq!(named[0], "the reading of `a` at `000` is bad");
+        assert_eq!(named[99], "the reading of `a` at `099` is bad");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_text_is_one_short_line() {
+        assert_eq!(shown("é\n\u{7}'"), "é\\n\\u{7}'");
+        assert_eq!(shown(&"x".repeat(5_000)).chars().count(), 201);
+    }
+}

@@ -1,0 +1,65 @@
+//! A status in whatever words: other programs kept free text there.
+
+use super::Status;
+
+/// What a text means as a status: case, white space, hyphens and underscores do not matter, and what nobody knows is pending.
+pub fn free_status(text: &str) -> Status {
+    let letters: String = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '_'))
+        .flat_map(char::to_lowercase)
+        .collect();
+    match letters.as_str() {
+        "completed" | "complete" | "done" | "finished" | "closed" => Status::Completed,
+        "inprogress" | "doing" | "started" | "wip" => Status::InProgress,
+        // `todo`, `open`, `new`, nothing at all, and everything else.
+        _ => Status::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_other_programs_mean_a_status() {
+        for (status, texts) in [
+            (
+                Status::Completed,
+                &[
+                    "completed",
+                    "Complete",
+                    "DONE",
+                    " done\n",
+                    "finished",
+                    "Closed",
+                ][..],
+            ),
+            (
+                Status::InProgress,
+                &[
+                    "in progress",
+                    "In-Progress",
+                    "in_progress",
+                    "inprogress",
+                    "Doing",
+                    "started",
+                    "WIP",
+                ],
+            ),
+            (
+                Status::Pending,
+                &[
+                    "pending", "todo", "To Do", "open", "new", "", "  ", "später", "not done",
+                ],
+            ),
+        ] {
+            for text in texts {
+                assert_eq!(free_status(text), status, "{text}");
+            }
+        }
+        for status in Status::ALL {
+            assert_eq!(free_status(status.as_str()), status);
+        }
+    }
+}

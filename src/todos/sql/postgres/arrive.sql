@@ -1,0 +1,5 @@
+INSERT INTO todos
+    (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at, number)
+SELECT id::uuid, title, title_folded, description, description_folded, deadline, status, created_at, updated_at, number
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[])
+    AS came (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at, number)

@@ -1,0 +1,1 @@
+SELECT id::text FROM todos WHERE number = $1

@@ -1,0 +1,1 @@
+SELECT id FROM todos WHERE number = ?1

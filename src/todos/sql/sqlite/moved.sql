@@ -1,0 +1,1 @@
+SELECT version, origin FROM todos_moved WHERE id = ?1

@@ -1,0 +1,1 @@
+SELECT number FROM todos WHERE id = ?1

@@ -1,0 +1,438 @@
+//! A recount of tables that other programs have written to: against a naive look at the same items, on both servers.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use fieldstation::error::StoreErrorKind;
+use fieldstation::readings::dynamodb::{DynamoStore, Pass, RecountReport, recount};
+use fieldstation::readings::{ReadingStore, RecordMode, Selection};
+
+use super::existing::client;
+use super::older_data::{
+    Item, Naive, by_key, canonical, everything, fill, item, number, other_attributes, spell, text,
+};
+use super::{assert_sound, credentials, location, options};
+use crate::conformance::oracle::{Recount, batch};
+use crate::support::{DynamoKind, DynamoServer, Random, Server, reading, run, setting};
+
+const KINDS: [DynamoKind; 2] = [DynamoKind::Dynoxide, DynamoKind::Local];
+/// 2021-11-26T18:10:00Z.
+const BEGIN: i64 = 1_637_950_200_000_000;
+
+async fn tables(kind: DynamoKind) -> (DynamoServer, Client, String) {
+    let dynamo = DynamoServer::start_kind(kind);
+    let location = location(&dynamo.url());
+    DynamoStore::create_tables(&location, Some(&credentials()))
+        .await
+        .unwrap();
+    let client = client(&dynamo);
+    (dynamo, client, location.readings_table())
+}
+
+async fn recounted(dynamo: &DynamoServer) -> RecountReport {
+    let location = location(&dynamo.url());
+    let started = Instant::now();
+    let passes = parking_lot::Mutex::new(None);
+    let progress = |pass, _| {
+        if passes.lock().replace(pass) != Some(pass) {
+            println!("{:.2} s: {pass:?}", started.elapsed().as_secs_f64());
+        }
+    };
+    let credentials = credentials();
+    let report = recount(&location, Some(&credentials), false, &progress);
+    let report = report.await.unwrap();
+    println!("{:.2} s", started.elapsed().as_secs_f64());
+    report
+}
+
+/// What is stored is what a naive look says, to the last digit and to the last attribute.
+async fn assert_counted(dynamo: &DynamoServer, client: &Client, table: &str, naive: &Naive) {
+    let temperatures = naive.0.values().map(|(temperature, _)| temperature);
+    let expected = Recount::of(temperatures);
+    let store = DynamoStore::open(&location(&dynamo.url()), options())
+        .await
+        .unwrap();
+    let stats = store.stats(&Selection::default()).await.unwrap();
+    expected.assert_equals(&stats);
+    let mut sensors: Vec<_> = naive.0.keys().map(|(sensor, _)| sensor.clone()).collect();
+    sensors.dedup();
+    assert_eq!(store.sensor_count().await.unwrap(), sensors.len() as u64);
+    for sensor in sensors {
+        let of_sensor = naive.0.iter().filter(|((name, _), _)| *name == sensor);
+        let temperatures = of_sensor.map(|(_, (temperature, _))| temperature);
+        let selection = Selection {
+            sensor: Some(fieldstation::readings::SensorId::new(&sensor).unwrap()),
+            ..Selection::default()
+        };
+        let stats = store.stats(&selection).await.unwrap();
+        Recount::of(temperatures).assert_equals(&stats);
+    }
+    store.close().await.unwrap();
+    assert_sound(&dynamo.url()).await;
+    assert_eq!(by_key(everything(client, table).await), naive.items());
+}
+
+/// Random readings: mixed spellings, some twice, attributes up to a size.
+fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, Naive, u64) {
+    let sensors = ["s1", "202", "é b", "x"];
+    let mut items = std::collections::BTreeMap::new();
+    let mut naive = Naive::default();
+    for _ in 0..count {
+        let sensor = sensors[random.below(sensors.len() as u64) as usize];
+        // Days apart and microseconds apart.
+        let micros = BEGIN
+            + random.below(4 * count) as i64 * 15_000_000
+            + [0, 0, 0, 250_000, 1][random.below(5) as usize];
+        if naive.0.contains_key(&(sensor.to_owned(), micros)) {
+            continue;
+        }
+        let degrees = format!(
+            "{}.{}",
+            random.below(60) as i64 - 20,
+            random.below(1_000_000)
+        );
+        let attributes = other_attributes(random, bytes_max);
+        let mut whole = item(sensor, &spell(random, micros), number(&degrees));
+        whole.extend(attributes.clone());
+        if random.one_in(10) {
+            // The same moment in another spelling: with the same attributes, or with fewer.
+            let mut again = item(sensor, &spell(random, micros), number(&degrees));
+            if random.one_in(2) {
+                again.extend(attributes.clone());
+            }
+            let key = (
+                sensor.to_owned(),
+                again["timestamp"].as_s().unwrap().clone(),
+            );
+            items.insert(key, again);
+        }
+        let key = (
+            sensor.to_owned(),
+            whole["timestamp"].as_s().unwrap().clone(),
+        );
+        items.insert(key, whole.clone());
+        let value = (degrees.parse().unwrap(), {
+            let mut attributes = attributes;
+            attributes.insert("temperature".to_owned(), number(&degrees));
+            attributes
+        });
+        naive.0.insert((sensor.to_owned(), micros), value);
+    }
+    let twice = items.len() as u64 - naive.0.len() as u64;
+    (items.into_values().collect(), naive, twice)
+}
+
+/// DynamoDB leaves out zeros that mean nothing, and servers write numbers in their own way.
+fn as_stored(naive: &mut Naive, stored: &[Item]) {
+    let mut numbers = std::collections::HashMap::new();
+    for item in stored {
+        let micros = item["timestamp"].as_s().unwrap().parse();
+        let micros: fieldstation::readings::Timestamp = micros.unwrap();
+        let sensor = item["sensor_id"].as_s().unwrap().clone();
+        numbers.insert((sensor, micros.micros()), item["temperature"].clone());
+    }
+    for (key, (temperature, attributes)) in &mut naive.0 {
+        let stored = numbers[key].clone();
+        assert_eq!(stored.as_n().unwrap().parse(), Ok(*temperature));
+        attributes.insert("temperature".to_owned(), stored);
+    }
+}
+
+#[tokio::test]
+async fn every_reading_is_counted_once_and_keeps_all_it_holds() {
+    let first = setting("FIELDSTATION_RECOUNT_SEED").unwrap_or_else(Random::any_seed);
+    for seed in first..first + setting("FIELDSTATION_RECOUNT_RUNS").unwrap_or(3) {
+        println!(
+            "FIELDSTATION_RECOUNT_SEED={seed} FIELDSTATION_RECOUNT_RUNS=1 does the same again"
+        );
+        for kind in KINDS {
+            let mut random = Random::new(seed);
+            let (dynamo, client, table) = tables(kind).await;
+            // Some runs cross many pages with large items, some many with small ones.
+            let (count, bytes_max) = [(160, 300_000), (1_500, 1_500), (60, 0)][(seed % 3) as usize];
+            let (items, mut naive, twice) = random_items(&mut random, count, bytes_max);
+            fill(&client, &table, items).await;
+            as_stored(&mut naive, &everything(&client, &table).await);
+            let report = recounted(&dynamo).await;
+            assert_eq!(report.fault_count, 0, "{report:#?}");
+            assert_eq!(report.joined, twice, "{kind:?}");
+            assert_counted(&dynamo, &client, &table, &naive).await;
+            // Again, with nothing left to rewrite.
+            let report = recounted(&dynamo).await;
+            assert_eq!((report.rewritten, report.joined), (0, 0));
+            assert_counted(&dynamo, &client, &table, &naive).await;
+        }
+    }
+}
+
+/// What was counted 4,767 times: 3,000 readings, written as an older program does, with 900 bytes of another attribute each.
+#[tokio::test]
+async fn three_thousand_readings_of_one_sensor_are_three_thousand() {
+    for kind in KINDS {
+        let (dynamo, client, table) = tables(kind).await;
+        let items = (0..3_000).map(|n| {
+            let when = canonical(BEGIN + n * 60_000_000).replace('T', " ") + "+00:00";
+            let mut item = item("s", &when, number(&format!("{}.5", n % 40)));
+            item.insert("note".to_owned(), text("x".repeat(900)));
+            item
+        });
+        fill(&client, &table, items.collect()).await;
+        let report = recounted(&dynamo).await;
+        assert_eq!((report.stats.count(), report.rewritten), (3_000, 3_000));
+        assert_eq!(report.stats.average(), Some(20.0));
+        let items = by_key(everything(&client, &table).await);
+        assert_eq!(items.len(), 3_000);
+        for ((_, when), item) in items {
+            assert_eq!(item["note"], text("x".repeat(900)), "{when}");
+            assert!(when.contains('T') && when.len() == 19, "{when}");
+        }
+        assert_sound(&dynamo.url()).await;
+    }
+}
+
+#[tokio::test]
+async fn everything_that_cannot_be_counted_is_named_and_nothing_is_closed() {
+    for kind in KINDS {
+        let (dynamo, direct, table) = tables(kind).await;
+        let url = dynamo.url();
+        let server = Server::with_args(&["--readings", &url]);
+        let client = server.client();
+        let taken = reading("good", "2021-11-26T18:10:00Z", "5");
+        client.put(taken).await.with_status(200);
+        let mut items = vec![
+            item("a", "2021-11-26 18:10:00+00:00", text("warm")),
+            item("a", "2021-11-26 18:11:00+00:00", number("1000001")),
+            item("a", "yesterday", number("5")),
+            item(" b", "2021-11-26 18:10:00+00:00", number("5")),
+            item(&"c".repeat(129), "2021-11-26 18:10:00+00:00", number("5")),
+            item("d\u{7}", "2021-11-26 18:10:00+00:00", number("5")),
+            // One moment twice: with another temperature, and with another value of something else.
+            item("e", "2021-11-26 18:10:00+00:00", number("5")),
+            item("e", "2021-11-26T20:10:00+02:00", number("6")),
+            item("f", "2021-11-25 23:10:00-19:00", number("5")),
+            item("f", "2021-11-26T18:10:00", number("5.0")),
+            // And twice the same, which is no fault.
+            item("g", "2021-11-26 18:10:00+00:00", number("5")),
+            item("g", "2021-11-26T18:10:00", number("5.0")),
+        ];
+        items[8].insert("firmware".to_owned(), text("1"));
+        items[9].insert("firmware".to_owned(), text("2"));
+        fill(&direct, &table, items).await;
+        let before = by_key(everything(&direct, &table).await);
+
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = ["dynamodb", "recount", "--readings", &url];
+        let ended = run(directory.path(), &arguments);
+        assert_eq!(ended.code, Some(1), "{}", ended.output);
+        let long = "c".repeat(129);
+        for words in [
+            "`a` at `2021-11-26 18:10:00+00:00` has no temperature",
+            "`a` at `2021-11-26 18:11:00+00:00` has no temperature",
+            "`a` at `yesterday` has a timestamp that is not a time",
+            "` b` at `2021-11-26 18:10:00+00:00` has a sensor_id with white space around it",
+            &format!("`{long}` at `2021-11-26 18:10:00+00:00` has a sensor_id that is longer"),
+            "`d\\u{7}` at `2021-11-26 18:10:00+00:00` has a sensor_id that holds a control character",
+            "`e` at `2021-11-26T20:10:00+02:00` is there a second time, as `2021-11-26 18:10:00+00:00`, with another `temperature`",
+            "`f` at `2021-11-26T18:10:00` is there a second time, as `2021-11-25 23:10:00-19:00`, with another `firmware`",
+            "8 items cannot be counted",
+        ] {
+            assert!(ended.output.contains(words), "{words}: {}", ended.output);
+        }
+        assert!(!ended.output.contains("`g`"), "{}", ended.output);
+        // The server goes on, and nothing has moved.
+        assert_eq!(
+            client.stats("").await,
+            r#"{"Maximum":5,"Minimum":5,"Average":5}"#
+        );
+        let more = reading("good", "2021-11-26T18:11:00Z", "7");
+        client.put(more).await.with_status(200);
+        let mut after = by_key(everything(&direct, &table).await);
+        after.retain(|key, _| key.1 != "2021-11-26T18:11:00");
+        assert_eq!(after, before);
+        let checked = run(directory.path(), &[&arguments[..], &["--check"]].concat());
+        assert_eq!(checked.code, Some(1), "{}", checked.output);
+        assert!(
+            checked.output.contains("`a` at `yesterday`"),
+            "{}",
+            checked.output
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_very_many_faults_the_first_hundred_are_named_and_all_are_counted() {
+    let (dynamo, direct, table) = tables(DynamoKind::Dynoxide).await;
+    let items = (0..1_234).map(|n| item(&format!("s{n:04}"), "soon", number("5")));
+    fill(&direct, &table, items.collect()).await;
+    let report = recounted(&dynamo).await;
+    assert_eq!((report.fault_count, report.faults.len()), (1_234, 100));
+    assert!(report.faults[0].contains("`s0000`"), "{}", report.faults[0]);
+    assert!(
+        report.faults[99].contains("`s0099`"),
+        "{}",
+        report.faults[99]
+    );
+}
+
+/// Does something once, when a recount has come to a pass, on another thread, and waits for it.
+async fn recount_with(
+    dynamo: &DynamoServer,
+    at: Pass,
+    meanwhile: impl Future<Output = ()> + Send + 'static,
+) -> Result<RecountReport, fieldstation::error::StoreError> {
+    let meanwhile = parking_lot::Mutex::new(Some(meanwhile));
+    recount(
+        &location(&dynamo.url()),
+        Some(&credentials()),
+        false,
+        &|pass, _| {
+            if pass == at
+                && let Some(work) = meanwhile.lock().take()
+            {
+                let work = std::thread::spawn(|| {
+                    let mut runtime = tokio::runtime::Builder::new_current_thread();
+                    runtime.enable_all().build().unwrap().block_on(work);
+                });
+                work.join().unwrap();
+            }
+        },
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_program_that_writes_meanwhile_is_noticed_and_the_statistics_stay_closed() {
+    let (dynamo, direct, table) = tables(DynamoKind::Dynoxide).await;
+    let at = |n: i64| canonical(BEGIN + n * 1_000_000).replace('T', " ") + "+00:00";
+    let items = (0..50).map(|n| item("s", &at(n), number("5")));
+    fill(&direct, &table, items.collect()).await;
+    for (round, pass) in [Pass::Respell, Pass::Count].into_iter().enumerate() {
+        let (client, table) = (client(&dynamo), table.clone());
+        let late = item("t", &canonical(BEGIN + round as i64), number("7"));
+        let spelled = item("s", &at(1_000 + round as i64), number("5"));
+        let writing = async move { fill(&client, &table, vec![late, spelled]).await };
+        let error = recount_with(&dynamo, pass, writing).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Damaged);
+        assert!(error.message().contains("another program"), "{error}");
+        let refused = DynamoStore::open(&location(&dynamo.url()), options()).await;
+        let refused = refused.err().unwrap();
+        assert!(refused.message().contains("recount"), "{refused}");
+    }
+    let report = recounted(&dynamo).await;
+    assert_eq!((report.stats.count(), report.sensors), (54, 2));
+    assert_sound(&dynamo.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_writes_while_everything_is_read_is_counted_too() {
+    let (dynamo, direct, table) = tables(DynamoKind::Dynoxide).await;
+    let place = location(&dynamo.url());
+    let store = DynamoStore::open(&place, options()).await.unwrap();
+    let record = |n| batch([("s", BEGIN + n, 5_000_000)]);
+    let recorded = store.record(record(0), RecordMode::AllOrNothing).await;
+    recorded.unwrap();
+    fill(
+        &direct,
+        &table,
+        vec![item("s", "2021-11-26 20:00:00+00:00", number("7"))],
+    )
+    .await;
+    let late = record(1);
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let writing = async move {
+        let written = store.record(late, RecordMode::AllOrNothing).await;
+        sender.send((written, store)).unwrap();
+    };
+    let report = recount_with(&dynamo, Pass::Examine, writing).await.unwrap();
+    assert_eq!((report.stats.count(), report.rewritten), (3, 1));
+    let (written, store) = receiver.recv().unwrap();
+    assert_eq!(written.unwrap().recorded, 1);
+    store.close().await.unwrap();
+    assert_sound(&dynamo.url()).await;
+}
+
+/// A recount as a process.
+fn begin(url: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_fieldstation"))
+        .args(["dynamodb", "recount", "--readings", url])
+        .env_clear()
+        .envs([
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_recount_that_is_killed_at_any_moment_is_right_when_it_is_run_again() {
+    let seed = setting("FIELDSTATION_RECOUNT_SEED").unwrap_or_else(Random::any_seed);
+    println!("FIELDSTATION_RECOUNT_SEED={seed}");
+    for kind in KINDS {
+        let mut random = Random::new(seed);
+        let (dynamo, client, table) = tables(kind).await;
+        let (items, mut naive, _) = random_items(&mut random, 2_500, 1_500);
+        fill(&client, &table, items).await;
+        as_stored(&mut naive, &everything(&client, &table).await);
+        let url = dynamo.url();
+        // How long one takes at most on this machine is learned on the way.
+        let (mut kills, mut longest) = (0, Duration::from_millis(1_500));
+        while kills < setting("FIELDSTATION_RECOUNT_KILLS").unwrap_or(8) {
+            let started = Instant::now();
+            let mut recount = begin(&url);
+            let patience = longest.mul_f64(random.below(1_000) as f64 / 1_000.0);
+            tokio::time::sleep(patience).await;
+            if let Some(status) = recount.try_wait().unwrap() {
+                assert!(status.success());
+                longest = longest.min(started.elapsed());
+            }
+            recount.kill().unwrap();
+            recount.wait().unwrap();
+            kills += 1;
+            // Each reading is there, once, in one spelling or in the other.
+            let there = everything(&client, &table).await.len();
+            assert!(there >= naive.0.len(), "{there}");
+        }
+        let status = begin(&url).wait().unwrap();
+        assert!(status.success());
+        assert_counted(&dynamo, &client, &table, &naive).await;
+    }
+}
+
+/// Takes the spellings without separators and without leading zeros, which sort elsewhere than the others.
+#[tokio::test]
+async fn times_in_the_basic_form_and_without_leading_zeros_are_counted_and_rewritten() {
+    for kind in KINDS {
+        let (dynamo, direct, table) = tables(kind).await;
+        let with = |when: &str, degrees: &str| item("s", when, number(degrees));
+        let items = vec![
+            with("2012-01-05 09:05:00+00:00", "1"),
+            with("2012-1-5 9:05:00", "1.0"),
+            with("2012-1-6 9:05:00", "2"),
+            with("20120105T090500", "1.00"),
+            with("20120107T090500", "3"),
+            with("2012-01-08T09:05:00", "4"),
+        ];
+        fill(&direct, &table, items).await;
+        let report = recounted(&dynamo).await;
+        assert_eq!((report.stats.count(), report.joined), (4, 2), "{report:#?}");
+        let keys: Vec<_> = by_key(everything(&direct, &table).await)
+            .into_keys()
+            .map(|(_, when)| when)
+            .collect();
+        let expected = (5..9).map(|day| format!("2012-01-{day:02}T09:05:00"));
+        assert_eq!(keys, expected.collect::<Vec<_>>());
+        fill(&direct, &table, vec![with("2012-1-6 9:05:00", "2.5")]).await;
+        let report = recounted(&dynamo).await;
+        assert_eq!(report.fault_count, 1, "{report:#?}");
+        assert!(
+            report.faults[0].contains("`2012-1-6 9:05:00`"),
+            "{report:#?}"
+        );
+    }
+}
