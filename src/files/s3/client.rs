@@ -29,7 +29,7 @@ const CLEAN_UPS_WAITING_MAX: usize = 1000;
 
 /// While there is trouble, whether it is over is looked at so often: doubled from the first.
 const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(15);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A bucket.
 #[derive(Debug)]

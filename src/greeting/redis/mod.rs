@@ -48,7 +48,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The same while there is trouble: doubled from the first.
 const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(15);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Sets the word (`ARGV[1]`) unless one with a later ticket than this (`ARGV[2]`) stands. A Redis that has lost its last changes may
 /// give out a ticket twice, or one that is behind: then the word that comes later stands, and drawing goes on from the highest.

@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A transaction of 100 items takes 10 to 100 ms. What takes longer is sent again, which does no harm.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const READ_ATTEMPTS: u32 = 4;
+/// How long a request that reads may take with all its attempts: who waits for it is told in time that there is no answer.
+const READ_PATIENCE: Duration = Duration::from_secs(8);
 /// The code of a table that is not there.
 const MISSING: &str = "ResourceNotFoundException";
 /// What one `BatchGetItem` takes.
@@ -64,6 +66,7 @@ impl Tables {
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .operation_timeout(READ_PATIENCE)
                     .build(),
             )
             .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS));

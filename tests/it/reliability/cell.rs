@@ -19,6 +19,8 @@ const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// What the machine may add to a promise: it runs other tests at the same time, and the server is not optimized.
 const SLACK: Duration = Duration::from_secs(1);
 pub const LOG_LINES_MAX: usize = 5;
+/// How long after a fault the log says that the trouble is over.
+const OVER_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Something that goes wrong, and how it is made.
 pub struct Trouble<'a> {
@@ -94,9 +96,25 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Trouble that follows at once is the same one as far as the log is concerned.
+    async fn until_the_log_says_it_is_over(&self, before: &str) {
+        let deadline = Instant::now() + OVER_TIME_MAX;
+        let said = |message: &str| self.server.log().matches(message).count();
+        while said(r#""trouble with a backend has ended""#) < said(r#""trouble with a backend""#) {
+            if Instant::now() > deadline {
+                return self.report(
+                    before,
+                    "the log does not say that the trouble before it is over",
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Lives through a trouble.
     pub async fn suffer(&self, trouble: &Trouble<'_>) -> Measured {
         self.recover(trouble.name).await;
+        self.until_the_log_says_it_is_over(trouble.name).await;
         let lines_before = self.server.log().lines().count();
         (trouble.begin)();
         let until = Instant::now() + FAULT_TIME;
