@@ -232,7 +232,7 @@ pub(super) async fn read_lanes(
     Ok(lanes)
 }
 
-/// Shows that the owner of a slot is alive, for the so-manieth time. `false` when the slot is no longer ours.
+/// Shows that the owner of a slot is alive; `renewals` counts how often it has. `false` when the slot is no longer ours.
 pub(super) async fn renew(
     tables: &Tables,
     slot: &str,
