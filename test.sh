@@ -92,26 +92,29 @@ fi
 if ! command -v openssl >/dev/null; then
     install_package openssl || fail "openssl is missing; install it (Debian: apt-get install openssl)"
 fi
-# Files on S3 are tested on a real server that speaks its API, which is a Python package: in an environment of its own.
-if ! command -v moto_server >/dev/null && [ ! -x target/tools/moto/bin/moto_server ]; then
+# A program of a Python package, in an environment of its own: its folder under target/tools, the program, the package.
+python_program() {
+    local folder program=$2 package=$3
+    mkdir -p target/tools
+    # Its programs begin with the name of this folder, which may be kept for other clones by a link.
+    folder=$(readlink -f target/tools)/$1
+    if [ "$(cat "$folder/package" 2>/dev/null)" = "$package" ] &&
+        [ -x "$(sed -n '1s/^#!//p' "$folder/bin/$program" 2>/dev/null)" ]; then
+        return
+    fi
     # Debian has the module for environments in a package of its own.
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         install_package python3-venv || fail "python3 with its module venv is missing; install it (Debian: apt-get install python3-venv)"
     fi
-    say "Installing moto, an S3 server for the tests (once)"
-    python3 -m venv target/tools/moto
-    target/tools/moto/bin/pip install --quiet 'moto[s3,server]==5.2.1'
-fi
-# And on a second one, which is stricter in other places: docs/test-servers.md.
-if [ "$(cat target/tools/ministack.version 2>/dev/null)" != 1.5.33 ] && ! command -v ministack >/dev/null; then
-    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-        install_package python3-venv || fail "python3 with its module venv is missing; install it (Debian: apt-get install python3-venv)"
-    fi
-    say "Installing ministack, another S3 server for the tests (once)"
-    python3 -m venv --clear target/tools/ministack
-    target/tools/ministack/bin/pip install --quiet 'ministack==1.5.33'
-    echo 1.5.33 >target/tools/ministack.version
-fi
+    say "Installing $package for the tests (once)"
+    python3 -m venv --clear "$folder"
+    "$folder/bin/pip" install --quiet "$package"
+    echo "$package" >"$folder/package"
+}
+
+# Files on S3 are tested on two servers that speak its API, each stricter than the other one somewhere: docs/test-servers.md.
+command -v moto_server >/dev/null || python_program moto moto_server 'moto[s3,server]==5.2.1'
+command -v ministack >/dev/null || python_program ministack ministack 'ministack==1.5.33'
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 rust_found=$(rustc --version) ||
     fail "the toolchain of rust-toolchain.toml cannot be used; try: rustup toolchain install"
