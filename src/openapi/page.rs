@@ -46,7 +46,7 @@ fn contents(document: &Document) -> String {
     let mut html = String::from("<nav class=\"contents\" aria-label=\"Contents\">\n<ul>\n");
     for tag in items(document.part("tags")) {
         let name = escape(text(&tag["name"]));
-        let _ = writeln!(html, "<li><a href=\"#{name}\">{name}</a>\n<ul>");
+        let _ = writeln!(html, "<li><a href=\"#{}\">{name}</a>\n<ul>", id_of(&name));
         for operation in document.operations(text(&tag["name"])) {
             let _ = writeln!(
                 html,
@@ -63,11 +63,17 @@ fn contents(document: &Document) -> String {
     html
 }
 
+/// An id has no white space in it.
+fn id_of(name: &str) -> String {
+    name.replace(' ', "-")
+}
+
 fn write_tag(page: &mut String, document: &Document, tag: &Value) {
     let name = escape(text(&tag["name"]));
+    let id = id_of(&name);
     let _ = write!(
         page,
-        "<section aria-labelledby=\"{name}\">\n<h2 id=\"{name}\">{name}</h2>\n{}",
+        "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{name}</h2>\n{}",
         blocks(text(&tag["description"])),
     );
     for operation in document.operations(text(&tag["name"])) {
@@ -280,6 +286,7 @@ mod tests {
         assert!(links.len() > 200, "{}", links.len());
         for link in links {
             assert_eq!(page.matches(&format!("id=\"{link}\"")).count(), 1, "{link}");
+            assert!(!link.contains(char::is_whitespace), "{link}");
         }
         assert!(page.contains(ORIGIN));
         for forbidden in ["<script", " style=", "$ref"] {
