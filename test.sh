@@ -6,7 +6,8 @@
 #
 # Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, PgBouncer, Redis, Python, Java, npm) it installs with
 # apt where there is apt and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary
-# directories, and servers under test listen on the loopback interface only. The exit code is 0 when everything passed.
+# directories. Servers under test listen on the loopback interface only, but for DynamoDB Local, which cannot be told to. The exit code is
+# 0 when everything passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
