@@ -92,17 +92,23 @@ pub(super) fn is_past_records(key: &str) -> bool {
 
 /// Whether a key has the shape of one of a store of this program.
 pub(super) fn is_ours(key: &str) -> bool {
-    const BLOB_CHARACTERS: usize = 32;
-    let is_blob = |blob: &str| {
-        blob.len() == BLOB_CHARACTERS && blob.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
     match key.split_once('/') {
         Some((CONTENT, name)) => name
             .split_once(BLOB_SIGN)
-            .is_some_and(|(name, blob)| decoded(name).is_some() && is_blob(blob)),
-        Some((PROBE, name)) => is_blob(name),
-        _ => is_record(key),
+            .is_some_and(|(name, blob)| decoded(name).is_some() && is_new_name(blob)),
+        _ => is_probe(key) || is_record(key),
     }
+}
+
+/// Whether a key has the shape of what a bucket is tried with.
+pub(super) fn is_probe(key: &str) -> bool {
+    matches!(key.split_once('/'), Some((PROBE, name)) if is_new_name(name))
+}
+
+/// Whether something has the shape of a name that was made up for one object.
+fn is_new_name(name: &str) -> bool {
+    const CHARACTERS: usize = 32;
+    name.len() == CHARACTERS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn encode(id: &str) -> String {

@@ -169,8 +169,8 @@ impl OlderBucket {
             };
             if let Some(key) = whole.strip_prefix(&self.prefix) {
                 last = Some(key.to_owned());
-                // What a console leaves to show a folder.
-                if !key.is_empty() {
+                // What a console leaves to show a folder, and what a killed server has tried the bucket with, are no files.
+                if !key.is_empty() && !key::is_probe(key) {
                     let time = entry.last_modified.parse();
                     objects.push(OlderObject {
                         key: key.to_owned(),

@@ -274,6 +274,9 @@ async fn a_store_of_ours_is_told_from_an_older_bucket_and_both_together_are_aske
             .await
             .with_status(200);
         drop(server);
+        // What a server that was killed may leave.
+        let probe = "probe/18b9a2d84c4d11f20a7c1b5de9f04386";
+        s3.put_object("fieldstation", probe, None, b"1");
         let exited = migrate(directory.path(), &bucket, "file:");
         says(&exited, 2, &["layout=store", "layout=keys"]);
         let store = format!("{bucket}&layout=store");
