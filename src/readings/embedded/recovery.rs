@@ -179,6 +179,7 @@ fn replay(
         rows: 0,
         readings: 0,
     };
+    let mut decoded = log::Row::default();
     while let Some(row) = rows.next().map_err(read_failed)? {
         let sequence = unsigned(row.get(0).map_err(read_failed)?);
         if sequence != log.last_sequence + 1 {
@@ -192,19 +193,17 @@ fn replay(
             .map_err(read_failed)?
             .as_blob()
             .map_err(|_| damaged(format!("log row {sequence} is not a blob")))?;
-        let mut unknown = None;
-        log.readings += log::decode_row(sequence, bytes, &mut |number, point| match sensors
-            .get_mut(number as usize)
-        {
-            Some(sensor) => sensor.logged.push(point),
-            None => unknown = Some(number),
-        })
-        .map_err(|error| damaged(format!("in log row {sequence}, {error}")))?;
-        if let Some(number) = unknown {
-            return Err(damaged(format!(
-                "log row {sequence} tells of sensor number {number}, and there is none"
-            )));
+        log::decode_row(sequence, bytes, &mut decoded)
+            .map_err(|error| damaged(format!("in log row {sequence}, {error}")))?;
+        for &(number, point) in &decoded.readings {
+            let sensor = sensors.get_mut(number as usize).ok_or_else(|| {
+                damaged(format!(
+                    "log row {sequence} tells of sensor number {number}, and there is none"
+                ))
+            })?;
+            sensor.logged.push(point);
         }
+        log.readings += decoded.readings.len() as u64;
         log.last_sequence = sequence;
         log.rows += 1;
     }

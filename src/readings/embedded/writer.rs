@@ -8,7 +8,7 @@ use tracing::error;
 use super::cache::ChunkCache;
 use super::database::{failed, signed};
 use super::index::Index;
-use super::log;
+use super::log::{self, Content};
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
 use super::recovery::{Recovered, sensor_checksum};
@@ -163,12 +163,15 @@ impl Writer {
             last_sequence += 1;
             self.append(
                 last_sequence,
-                &log::encode_row(last_sequence, slice.carried.as_slice()),
+                &log::encode_row(last_sequence, Content::Carried, slice.carried.as_slice()),
             )?;
         }
         if !pending.is_empty() {
             last_sequence += 1;
-            self.append(last_sequence, &log::encode_row(last_sequence, pending))?;
+            self.append(
+                last_sequence,
+                &log::encode_row(last_sequence, Content::New, pending),
+            )?;
         }
         let log_removed = self.remove_sealed_rows()?;
         if let Some(slice) = &slice {
@@ -188,10 +191,13 @@ impl Writer {
     fn slice(&mut self, index: &Index) -> Result<Slice, StoreError> {
         loop {
             self.execute("SAVEPOINT slice")?;
-            match self
-                .sealer
-                .slice(&self.connection, index, &mut self.cache, &self.options)
-            {
+            match self.sealer.slice(
+                &self.connection,
+                index,
+                self.last_sequence,
+                &mut self.cache,
+                &self.options,
+            ) {
                 Ok(slice) => {
                     self.execute("RELEASE slice")?;
                     return Ok(slice);

@@ -2,6 +2,7 @@
 
 mod damage;
 mod properties;
+mod upgrade;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -74,7 +74,8 @@ fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
     )
 }
 
-async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
+/// Compares everything a client can see with the oracle.
+pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
     let sensors = store.sensors(None, 1000).await.unwrap().items;
     assert_eq!(
         sensors.iter().map(|s| s.sensor.clone()).collect::<Vec<_>>(),
