@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use fieldstation::readings::{Stats, Temperature, Timestamp};
 
 /// 2026-01-01T00:00:00Z.
-const FIRST_SECOND: i64 = 1_767_225_600;
+pub(crate) const FIRST_SECOND: i64 = 1_767_225_600;
 /// 10.00 to 39.99 degrees in hundredths, so that every temperature is five characters.
 const HUNDREDTHS: std::ops::RangeInclusive<i32> = 1_000..=3_999;
 /// The largest step from one second to the next, in hundredths: 21 values, 4.4 bits of news a reading.
@@ -12,6 +12,7 @@ const STEP_MAX: i32 = 10;
 
 const SENSOR: &str = "sensor-000000";
 const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
+const TIMESTAMP_WITH_MILLISECONDS: &str = "2026-01-01T00:00:00.000Z";
 const TEMPERATURE: &str = "20.00";
 
 /// Some sensors that are read every second, in turn.
@@ -20,7 +21,9 @@ pub(crate) struct Fleet {
     sensors: Vec<Sensor>,
     next: usize,
     second: i64,
-    timestamp: [u8; TIMESTAMP.len()],
+    timestamp: Vec<u8>,
+    /// Whether each sensor is read at a millisecond of its own; all at the start of a second otherwise.
+    out_of_step: bool,
     random: u64,
 }
 
@@ -47,18 +50,73 @@ impl Fleet {
             sensors,
             next: 0,
             second: FIRST_SECOND,
-            timestamp: [0; TIMESTAMP.len()],
+            timestamp: Vec::new(),
+            out_of_step: false,
             random: 0x9e37_79b9_7f4a_7c15 ^ first as u64,
         };
         fleet.write_timestamp()?;
         Ok(fleet)
     }
 
+    /// The same, each sensor at a millisecond of its own.
+    pub(crate) fn out_of_step(mut self) -> Self {
+        self.out_of_step = true;
+        let seconds = TIMESTAMP.len() - 1;
+        self.timestamp.truncate(seconds);
+        self.timestamp
+            .extend_from_slice(&TIMESTAMP_WITH_MILLISECONDS.as_bytes()[seconds..]);
+        self
+    }
+
     fn write_timestamp(&mut self) -> Result<()> {
         let time = Timestamp::from_micros(self.second * 1_000_000).context("too many seconds")?;
         let mut text = Vec::with_capacity(TIMESTAMP.len());
         time.write_to(&mut text);
-        self.timestamp = text.try_into().ok().context("an odd timestamp")?;
+        if self.out_of_step {
+            let seconds = TIMESTAMP.len() - 1;
+            text.truncate(seconds);
+            text.extend_from_slice(&TIMESTAMP_WITH_MILLISECONDS.as_bytes()[seconds..]);
+        }
+        self.timestamp = text;
+        Ok(())
+    }
+
+    /// The next reading: its moment in microseconds, and its temperature.
+    pub(crate) fn next_reading(&mut self) -> Result<(i64, i32)> {
+        let milliseconds = self.milliseconds();
+        let at = self.second * 1_000_000 + milliseconds * 1_000;
+        let hundredths = self.measure();
+        self.pass()?;
+        Ok((at, hundredths))
+    }
+
+    /// How far within the second the sensor whose turn it is is read.
+    fn milliseconds(&self) -> i64 {
+        match self.out_of_step {
+            true => (self.next * 7 % 1_000) as i64,
+            false => 0,
+        }
+    }
+
+    /// Reads the sensor whose turn it is.
+    fn measure(&mut self) -> i32 {
+        let step = self.step();
+        let sensor = &mut self.sensors[self.next];
+        let moved = sensor.hundredths + step;
+        if HUNDREDTHS.contains(&moved) {
+            sensor.hundredths = moved;
+        }
+        sensor.hundredths
+    }
+
+    /// Goes on to the next sensor.
+    fn pass(&mut self) -> Result<()> {
+        self.next += 1;
+        if self.next == self.sensors.len() {
+            self.next = 0;
+            self.second += 1;
+            self.write_timestamp()?;
+        }
         Ok(())
     }
 
@@ -72,16 +130,18 @@ impl Fleet {
 
     /// Writes the next reading over the three fields of `row`; returns its temperature.
     fn write_next(&mut self, row: &mut [u8], at: &Fields) -> Result<i32> {
-        let step = self.step();
-        let sensor = &mut self.sensors[self.next];
-        let moved = sensor.hundredths + step;
-        if HUNDREDTHS.contains(&moved) {
-            sensor.hundredths = moved;
-        }
-        let hundredths = sensor.hundredths;
-        row[at.sensor..][..SENSOR.len()].copy_from_slice(&sensor.id);
-        row[at.timestamp..][..TIMESTAMP.len()].copy_from_slice(&self.timestamp);
         let digit = |value: i32| b'0' + (value % 10) as u8;
+        if self.out_of_step {
+            let milliseconds = self.milliseconds() as i32;
+            self.timestamp[TIMESTAMP.len()..][..3].copy_from_slice(&[
+                digit(milliseconds / 100),
+                digit(milliseconds / 10),
+                digit(milliseconds),
+            ]);
+        }
+        let hundredths = self.measure();
+        row[at.sensor..][..SENSOR.len()].copy_from_slice(&self.sensors[self.next].id);
+        row[at.timestamp..][..self.timestamp.len()].copy_from_slice(&self.timestamp);
         row[at.temperature..][..TEMPERATURE.len()].copy_from_slice(&[
             digit(hundredths / 1000),
             digit(hundredths / 100),
@@ -89,12 +149,7 @@ impl Fleet {
             digit(hundredths / 10),
             digit(hundredths),
         ]);
-        self.next += 1;
-        if self.next == self.sensors.len() {
-            self.next = 0;
-            self.second += 1;
-            self.write_timestamp()?;
-        }
+        self.pass()?;
         Ok(hundredths)
     }
 }
@@ -131,13 +186,17 @@ impl ReadingsRequest {
     }
 
     fn new(fleet: Fleet, route: &str, content_type: &str, rows: usize) -> Result<Self> {
+        let timestamp = match fleet.out_of_step {
+            true => TIMESTAMP_WITH_MILLISECONDS,
+            false => TIMESTAMP,
+        };
         let row = format!(
-            "{{\"sensorId\":\"{SENSOR}\",\"timestamp\":\"{TIMESTAMP}\",\"temperature\":{TEMPERATURE}}}\n"
+            "{{\"sensorId\":\"{SENSOR}\",\"timestamp\":\"{timestamp}\",\"temperature\":{TEMPERATURE}}}\n"
         );
         let place = |text: &str| row.find(text).context("a field that is not in its row");
         let fields = Fields {
             sensor: place(SENSOR)?,
-            timestamp: place(TIMESTAMP)?,
+            timestamp: place(timestamp)?,
             temperature: place(TEMPERATURE)?,
         };
         let head = format!(

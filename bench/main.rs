@@ -38,6 +38,7 @@ mod rounds;
 mod scenarios;
 mod server;
 mod todos;
+mod windows;
 
 use std::path::PathBuf;
 
@@ -63,6 +64,9 @@ pub(crate) struct Options {
     /// How many readings are stored before reads are measured; a tenth of it for todos.
     #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
     fill: u64,
+    /// How many readings of 1,000 sensors are stored before windows are measured; larger fleets get no more, and 10 a sensor.
+    #[arg(long, default_value_t = 17_000_000, value_name = "NUMBER")]
+    window_readings: u64,
     /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -93,6 +97,8 @@ pub(crate) enum Scenario {
     Steady,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// Statistics of a window over all sensors, of 1,000, 100,000 and a million.
+    Windows,
     /// Files up and down.
     Files,
     /// The word of the greeting in SQLite and in Redis, and the front page.

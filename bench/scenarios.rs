@@ -40,6 +40,7 @@ impl Run {
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
             Scenario::Steady => self.steady().await,
             Scenario::Read => self.read().await,
+            Scenario::Windows => self.windows().await,
             Scenario::Files => self.files().await,
             Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
@@ -243,8 +244,18 @@ impl Run {
         sensors: usize,
         count: u64,
     ) -> Result<Stats> {
-        let rows = usize::try_from(count.min(BATCH_ROWS as u64))?;
         let fleet = Fleet::new(first, sensors)?;
+        self.fill_from(server, fleet, count).await
+    }
+
+    /// Records the next `count` readings of a fleet, or a few more; returns them all together.
+    pub(crate) async fn fill_from(
+        &self,
+        server: &Server,
+        fleet: Fleet,
+        count: u64,
+    ) -> Result<Stats> {
+        let rows = usize::try_from(count.min(BATCH_ROWS as u64))?;
         let mut worker = Worker::unpaced(Work::Record(ReadingsRequest::batch(fleet, rows)?));
         worker.requests_max = Some(count.div_ceil(rows as u64));
         let mut workers = vec![worker];
@@ -302,7 +313,7 @@ impl Run {
     }
 
     /// Fails unless exactly what was acknowledged is there; then stops the server. Returns the CPU time of its whole life.
-    fn finish(
+    pub(crate) fn finish(
         &mut self,
         name: &str,
         server: Server,

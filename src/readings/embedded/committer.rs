@@ -129,6 +129,7 @@ impl Committer {
     /// One commit. An error is one after which nothing more may be acknowledged.
     fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), StoreError> {
         let answers = self.admit(&submissions);
+        self.freeze();
         let written = self
             .writer
             .write(&mut self.pending, &self.shared.index.read());
@@ -150,6 +151,13 @@ impl Committer {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Sets the changes of totals in memory apart that are to go to disk now.
+    fn freeze(&mut self) {
+        if self.writer.freezes(&self.shared.index.read()) {
+            self.writer.freeze(&mut self.shared.index.write().uncounted);
         }
     }
 
@@ -218,7 +226,10 @@ impl Committer {
                     index.tail_points -= count;
                 }
             }
-            self.writer.sealer.committed(slice);
+            if let Some(before) = slice.folded_before {
+                index.uncounted.folded_before(before);
+            }
+            self.writer.committed(slice);
         }
         let known = index.len();
         let new_sensors = self
@@ -236,6 +247,7 @@ impl Committer {
         let mut readings = 0;
         let mut totals = index.totals;
         let mut tail_points = index.tail_points;
+        let mut uncounted = std::mem::take(&mut index.uncounted);
         for slot in self.pending.slots() {
             let Some(sensor) = index.get_mut(slot.sensor) else {
                 continue;
@@ -243,8 +255,14 @@ impl Committer {
             let mut replaced = slot.replaced.iter().peekable();
             for point in &slot.points {
                 match replaced.next_if(|(timestamp, _)| *timestamp == point.timestamp) {
-                    Some((_, old)) => extremes_known &= totals.replace(*old, point.temperature),
-                    None => totals.add(point.temperature),
+                    Some((_, old)) => {
+                        extremes_known &= totals.replace(*old, point.temperature);
+                        uncounted.fresh.replace(*point, *old);
+                    }
+                    None => {
+                        totals.add(point.temperature);
+                        uncounted.fresh.add(*point);
+                    }
                 }
             }
             match slot.stats {
@@ -262,6 +280,9 @@ impl Committer {
                 .grown(slot.sensor, sensor.tail.len(), &self.options);
         }
         index.totals = totals;
+        if self.writer.counts() {
+            index.uncounted = uncounted;
+        }
         index.tail_points = tail_points;
         if !extremes_known {
             index.recount_extremes();

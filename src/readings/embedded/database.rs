@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::periods::{Counted, DayRows, Folding};
 use super::{codec, schema};
 use crate::error::StoreError;
 use crate::sqlite;
@@ -23,22 +24,72 @@ pub(crate) struct Ledger {
     pub(crate) chunks: u64,
     /// The wrapping sum of their checksums.
     pub(crate) chunk_checksums: u64,
+    /// What of the log is in `periods`; `None` while these cannot be used.
+    pub(crate) counted: Option<Counted>,
 }
 
+/// A row of the log, where there is none.
+const NO_ROW: i64 = -1;
+
 impl Ledger {
+    pub(crate) fn of_new_file() -> Self {
+        Self {
+            counted: Some(Counted::default()),
+            ..Self::default()
+        }
+    }
+
     fn checksum(&self) -> u64 {
-        codec::hash_integers(&[
+        let columns = [
             self.generation,
             self.log_sealed,
             self.chunks,
             self.chunk_checksums,
-        ])
+        ];
+        // In schema version 1 there were no others. How many they are is part of it.
+        let Some(_) = self.counted else {
+            return codec::hash_integers(&columns);
+        };
+        let counted = self.counted_columns().map(unsigned);
+        codec::hash_integers(&[&columns[..], &counted].concat())
+    }
+
+    fn counted_columns(&self) -> [i64; 5] {
+        let Some(counted) = self.counted else {
+            return [NO_ROW, NO_ROW, 0, 0, 0];
+        };
+        let (mark, before) = counted.folding.map_or((NO_ROW, 0), |folding| {
+            (signed(folding.mark), folding.before)
+        });
+        [
+            signed(counted.through),
+            mark,
+            before,
+            signed(counted.days.rows),
+            signed(counted.days.checksums),
+        ]
+    }
+
+    fn counted_of(columns: [i64; 5]) -> Option<Counted> {
+        let [through, mark, before, rows, checksums] = columns;
+        (through != NO_ROW).then(|| Counted {
+            through: unsigned(through),
+            folding: (mark != NO_ROW).then(|| Folding {
+                mark: unsigned(mark),
+                before,
+            }),
+            days: DayRows {
+                rows: unsigned(rows),
+                checksums: unsigned(checksums),
+            },
+        })
     }
 
     pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
         let row = connection
             .prepare_cached(
-                "SELECT generation, log_sealed, chunks, chunk_checksums, checksum FROM ledger",
+                "SELECT generation, log_sealed, chunks, chunk_checksums, counted_through, folding_mark, folding_before, day_rows, \
+                 day_checksums, checksum FROM ledger",
             )
             .and_then(|mut statement| {
                 statement
@@ -48,8 +99,15 @@ impl Ledger {
                             log_sealed: unsigned(row.get(1)?),
                             chunks: unsigned(row.get(2)?),
                             chunk_checksums: unsigned(row.get(3)?),
+                            counted: Self::counted_of([
+                                row.get(4)?,
+                                row.get(5)?,
+                                row.get(6)?,
+                                row.get(7)?,
+                                row.get(8)?,
+                            ]),
                         };
-                        Ok((ledger, unsigned(row.get(4)?)))
+                        Ok((ledger, unsigned(row.get(9)?)))
                     })
                     .optional()
             })
@@ -63,13 +121,21 @@ impl Ledger {
     }
 
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let [through, mark, before, rows, checksums] = self.counted_columns();
         connection
-            .prepare_cached("INSERT OR REPLACE INTO ledger VALUES (1, ?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO ledger VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
             .execute(params![
                 signed(self.generation),
                 signed(self.log_sealed),
                 signed(self.chunks),
                 signed(self.chunk_checksums),
+                through,
+                mark,
+                before,
+                rows,
+                checksums,
                 signed(self.checksum()),
             ])?;
         Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::periods::Uncounted;
 use super::window;
 use crate::readings::{Point, SensorId, SensorSummary, Stats, Temperature, Timestamp};
 
@@ -110,6 +111,8 @@ pub(crate) struct Index {
     pub(crate) tail_points: usize,
     /// That of the ledger whose chunks `sealed_last` and the tails go with.
     pub(crate) generation: u64,
+    /// What is logged and not in `periods` of that generation yet.
+    pub(crate) uncounted: Uncounted,
 }
 
 impl Index {

@@ -15,6 +15,7 @@ mod index;
 mod log;
 mod options;
 mod pending;
+mod periods;
 mod queue;
 mod reads;
 mod recovery;
@@ -74,7 +75,8 @@ impl EmbeddedStore {
         let path = directory.join(database::FILE_NAME);
         let connection = database::open_writer(&path)?;
         directory.sync()?;
-        let recovered = recovery::recover(&connection)?;
+        let mut recovered = recovery::recover(&connection)?;
+        recovered.count(&connection, &options)?;
         let last_data = chunks::last_data(&connection)?;
         info!(
             sensors = recovered.index.len(),

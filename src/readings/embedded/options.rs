@@ -21,6 +21,11 @@ pub struct EmbeddedOptions {
     pub seal_age: Duration,
     /// How many connections read at once; each caches 1 MiB.
     pub readers_max: usize,
+    /// How many readings of all sensors a period (an hour, a minute, a second) holds on average where totals are kept for it: about
+    /// 10 bytes each. Fewer in a fleet of many sensors, where it takes long to ask them all.
+    pub period_readings_min: usize,
+    /// How many seconds with readings may gather in memory before their totals go to disk (about 100 bytes each).
+    pub uncounted_seconds_max: usize,
 }
 
 impl Default for EmbeddedOptions {
@@ -34,6 +39,8 @@ impl Default for EmbeddedOptions {
             chunk_points_min: 64,
             seal_age: Duration::from_secs(3_600),
             readers_max: 8,
+            period_readings_min: 256,
+            uncounted_seconds_max: 8_192,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::committer::Shared;
+use super::periods;
 use super::snapshot::{ReaderPool, Snapshot};
 use super::window::{self, Flow, Piece};
 use crate::error::{StoreError, StoreErrorKind};
@@ -78,6 +79,9 @@ pub(super) fn stats(
     shared: &Shared,
     selection: &Selection,
 ) -> Result<Stats, StoreError> {
+    if selection.sensor.is_none() {
+        return periods::stats(readers, shared, selection.window);
+    }
     let snapshot = Snapshot::take(readers, shared, |index| {
         let mut inside = Stats::EMPTY;
         let views = views(index, selection, |stats| {

@@ -9,6 +9,8 @@ use super::codec;
 use super::database::{self, Ledger, damaged, failed, unsigned};
 use super::index::{Index, Sensor};
 use super::log;
+use super::options::EmbeddedOptions;
+use super::periods::{self, Counted, Replay, Uncounted};
 use super::window::{self, Flow, Piece};
 use crate::error::StoreError;
 use crate::readings::{Point, SensorId, Stats, Timestamp, Window};
@@ -24,16 +26,30 @@ pub(crate) struct Recovered {
     pub(crate) log_readings: u64,
 }
 
+impl Recovered {
+    /// Sees to it that the totals by periods can be used.
+    pub(crate) fn count(
+        &mut self,
+        connection: &Connection,
+        options: &EmbeddedOptions,
+    ) -> Result<(), StoreError> {
+        let (ledger, index) = (&mut self.ledger, &mut self.index);
+        periods::ensure(connection, options, ledger, index, self.last_sequence)
+    }
+}
+
 /// Reads everything but the data of chunks, and checks it against its checksums and against the ledger.
 pub(crate) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
     check_structure(connection)?;
-    let ledger = Ledger::read(connection)?;
+    let mut ledger = Ledger::read(connection)?;
     let mut sensors = sensors(connection)?;
     fold_chunks(connection, &ledger, &mut sensors)?;
     let log = replay(connection, &ledger, &mut sensors)?;
 
+    ledger.counted = log.counted;
     let mut index = Index::default();
     index.generation = ledger.generation;
+    index.uncounted = log.uncounted;
     let mut known = Vec::with_capacity(sensors.len());
     for (number, recovering) in sensors.into_iter().enumerate() {
         let sensor = recovering.finish(connection, number as u32)?;
@@ -160,6 +176,8 @@ struct Log {
     last_sequence: u64,
     rows: u64,
     readings: u64,
+    counted: Option<Counted>,
+    uncounted: Uncounted,
 }
 
 fn replay(
@@ -178,7 +196,10 @@ fn replay(
         last_sequence: ledger.log_sealed,
         rows: 0,
         readings: 0,
+        counted: None,
+        uncounted: Uncounted::default(),
     };
+    let mut counting = Replay::new(ledger.counted);
     let mut decoded = log::Row::default();
     while let Some(row) = rows.next().map_err(read_failed)? {
         let sequence = unsigned(row.get(0).map_err(read_failed)?);
@@ -203,10 +224,12 @@ fn replay(
             })?;
             sensor.logged.push(point);
         }
+        counting.row(sequence, &decoded);
         log.readings += decoded.readings.len() as u64;
         log.last_sequence = sequence;
         log.rows += 1;
     }
+    (log.counted, log.uncounted) = counting.finish();
     Ok(log)
 }
 

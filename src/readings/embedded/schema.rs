@@ -48,7 +48,16 @@ const TABLES: &str = "
         log_sealed INTEGER NOT NULL,
         chunks INTEGER NOT NULL,
         chunk_checksums INTEGER NOT NULL,
+        counted_through INTEGER NOT NULL,
+        folding_mark INTEGER NOT NULL,
+        folding_before INTEGER NOT NULL,
+        day_rows INTEGER NOT NULL,
+        day_checksums INTEGER NOT NULL,
         checksum INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE periods (
+        key INTEGER PRIMARY KEY,
+        data BLOB NOT NULL
     ) STRICT;
 ";
 
@@ -120,7 +129,7 @@ pub(super) fn check(connection: &Connection, tables: &'static str) -> Result<(),
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     connection.execute_batch(TABLES)?;
-    Ledger::default().write(connection)?;
+    Ledger::of_new_file().write(connection)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch("COMMIT")

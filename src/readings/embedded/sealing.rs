@@ -41,11 +41,23 @@ pub(crate) struct Slice {
     pub(crate) ledger: Ledger,
     /// The cycle as it is then.
     cycle: Option<Cycle>,
+    sealed: u64,
     next_data: i64,
     finished: bool,
+    /// Before which moment the totals of what was frozen are in `periods`.
+    pub(crate) folded_before: Option<i64>,
 }
 
 impl Slice {
+    /// Lets go of the log as far as it is both sealed and counted.
+    pub(crate) fn settle_log(&mut self) {
+        let counted = self
+            .ledger
+            .counted
+            .map_or(u64::MAX, |counted| counted.through);
+        self.ledger.log_sealed = self.ledger.log_sealed.max(self.sealed.min(counted));
+    }
+
     /// How many of a sensor's first points this slice has sealed.
     pub(crate) fn dropped_of(&self, sensor: u32) -> usize {
         self.dropped.get(&sensor).map_or(0, |(count, _)| *count)
@@ -69,6 +81,8 @@ struct Cycle {
 pub(crate) struct Sealer {
     pub(crate) ledger: Ledger,
     cycle: Option<Cycle>,
+    /// The mark of the last cycle that has ended. The log keeps what is not counted into `periods` until it is.
+    pub(crate) sealed: u64,
     next_data: i64,
     /// Sensors whose tails have outgrown a chunk: sealed before their turn.
     overfull: Vec<u32>,
@@ -85,6 +99,7 @@ impl Sealer {
     pub(crate) fn new(ledger: Ledger, last_data: i64) -> Self {
         Self {
             ledger,
+            sealed: ledger.log_sealed,
             cycle: None,
             next_data: last_data + 1,
             overfull: Vec::new(),
@@ -121,6 +136,11 @@ impl Sealer {
                 urgent: true,
             });
         }
+    }
+
+    /// How long a slice may take.
+    pub(crate) fn slice_time(&self) -> Duration {
+        self.slice_time
     }
 
     /// From now on nobody waits for an acknowledgement.
@@ -170,6 +190,7 @@ impl Sealer {
             slice: Slice {
                 ledger: self.ledger,
                 cycle: self.cycle,
+                sealed: self.sealed,
                 next_data: self.next_data,
                 ..Slice::default()
             },
@@ -186,7 +207,7 @@ impl Sealer {
             if cycle.next as usize >= index.len() {
                 work.slice.cycle = None;
                 work.slice.finished = true;
-                work.slice.ledger.log_sealed = cycle.mark;
+                work.slice.sealed = cycle.mark;
             }
         }
         work.slice.ledger.generation += 1;
@@ -198,6 +219,7 @@ impl Sealer {
         self.ledger = slice.ledger;
         self.next_data = slice.next_data;
         self.cycle = slice.cycle;
+        self.sealed = slice.sealed;
         self.overfull
             .retain(|sensor| !slice.dropped.contains_key(sensor));
         if slice.finished {

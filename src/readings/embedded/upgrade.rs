@@ -55,10 +55,20 @@ struct Changed {
     rows: &'static str,
 }
 
-const CHANGED: &[Changed] = &[Changed {
-    table: "chunks",
-    rows: "sensor, first, last, count, sum, minimum, maximum, latest, data, 0 AS sealed_through, checksum",
-}];
+const CHANGED: &[Changed] = &[
+    Changed {
+        table: "chunks",
+        rows: "sensor, first, last, count, sum, minimum, maximum, latest, data, 0 AS sealed_through, checksum",
+    },
+    Changed {
+        table: "ledger",
+        rows: "id, generation, log_sealed, chunks, chunk_checksums, -1 AS counted_through, -1 AS folding_mark, 0 AS folding_before, \
+               0 AS day_rows, 0 AS day_checksums, checksum",
+    },
+];
+
+/// A table that there was not; it is filled at the start that follows.
+const NEW: &str = "periods";
 
 /// Moves a file of version 1 to the version of now, in one transaction.
 pub(super) fn run(connection: &Connection) -> Result<(), StoreError> {
@@ -67,9 +77,14 @@ pub(super) fn run(connection: &Connection) -> Result<(), StoreError> {
     let transaction = connection
         .unchecked_transaction()
         .map_err(|error| failed("move readings.db to a new version", error))?;
+    let definition = |table: &str| {
+        schema::table(table).ok_or_else(|| damaged(format!("table {table} is not known any more")))
+    };
+    transaction
+        .execute_batch(definition(NEW)?)
+        .map_err(|error| failed("add a table", error))?;
     for Changed { table, rows } in CHANGED {
-        let create = schema::table(table)
-            .ok_or_else(|| damaged(format!("table {table} is not known any more")))?;
+        let create = definition(table)?;
         let sql = format!(
             "ALTER TABLE {table} RENAME TO {table}_before; {create};
              INSERT INTO {table} SELECT {rows} FROM {table}_before; DROP TABLE {table}_before;"

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::chunks;
 use super::database::{self, Ledger, failed};
+use super::periods;
 use super::reads::visit_points;
 use super::recovery::{self, Recovered};
 use crate::data_directory::DataDirectory;
@@ -186,6 +187,16 @@ fn recount(
             Err(error) => report.problem(format!("sensor \"{}\": {}", sensor.id, error.message())),
         }
         total.merge(&counted);
+    }
+    // What is damaged cannot be counted.
+    if report.is_sound()
+        && let Some(counted) = &recovered.ledger.counted
+    {
+        let index = &recovered.index;
+        let checked = periods::check(connection, counted, index, &mut |what| report.problem(what));
+        if let Err(error) = checked {
+            report.problem(error.message());
+        }
     }
     if total != recovered.index.totals {
         report.problem("the statistics over all sensors are not those of the readings");

@@ -11,6 +11,7 @@ use super::index::Index;
 use super::log::{self, Content};
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
+use super::periods::{Counting, Uncounted};
 use super::recovery::{Recovered, sensor_checksum};
 use super::sealing::{Sealer, Slice};
 use super::stored::Disk;
@@ -28,6 +29,7 @@ pub(crate) struct Writer {
     connection: Connection,
     cache: ChunkCache,
     pub(crate) sealer: Sealer,
+    counting: Counting,
     last_sequence: u64,
     /// Rows of the log up to here are gone.
     log_removed: u64,
@@ -49,6 +51,7 @@ impl Writer {
             connection,
             cache: ChunkCache::default(),
             sealer,
+            counting: Counting::new(&recovered.ledger),
             last_sequence: recovered.last_sequence,
             log_removed: 0,
             chores_rest_until: None,
@@ -88,7 +91,26 @@ impl Writer {
             return false;
         }
         self.chores_rest_until = None;
-        self.has_rows_to_remove() || self.sealer.is_due(self.last_sequence, index, &self.options)
+        self.has_rows_to_remove() || self.is_due(index)
+    }
+
+    fn is_due(&mut self, index: &Index) -> bool {
+        self.sealer.is_due(self.last_sequence, index, &self.options) || self.folding_is_due(index)
+    }
+
+    fn folding_is_due(&self, index: &Index) -> bool {
+        let Sealer { ledger, sealed, .. } = &self.sealer;
+        self.counting.is_due(ledger, *sealed, index, &self.options)
+    }
+
+    /// Whether the changes in memory are to be frozen, before they go to disk.
+    pub(crate) fn freezes(&self, index: &Index) -> bool {
+        self.counting.begins() && self.folding_is_due(index)
+    }
+
+    pub(crate) fn freeze(&mut self, uncounted: &mut Uncounted) {
+        uncounted.freeze();
+        self.counting.begun(self.last_sequence);
     }
 
     fn has_rows_to_remove(&self) -> bool {
@@ -101,8 +123,7 @@ impl Writer {
         pending: &mut Pending,
         index: &Index,
     ) -> Result<Option<Slice>, WriteError> {
-        let due = self.chores_rest_until.is_none()
-            && self.sealer.is_due(self.last_sequence, index, &self.options);
+        let due = self.chores_rest_until.is_none() && self.is_due(index);
         if pending.is_empty() && !self.has_rows_to_remove() && !due {
             return Ok(None);
         }
@@ -118,6 +139,17 @@ impl Writer {
             }
             Err(error) => Err(self.rolled_back(error)),
         }
+    }
+
+    /// A slice is committed.
+    pub(crate) fn committed(&mut self, slice: &Slice) {
+        self.sealer.committed(slice);
+        self.counting.committed(&slice.ledger);
+    }
+
+    /// Whether totals by periods are kept.
+    pub(crate) fn counts(&self) -> bool {
+        self.sealer.ledger.counted.is_some()
     }
 
     /// After a commit that was refused: sealing, which takes room before it gives any back, waits a little.
@@ -143,7 +175,15 @@ impl Writer {
         due: bool,
     ) -> Result<Written, StoreError> {
         let mut last_sequence = self.last_sequence;
-        let slice = if due { Some(self.slice(index)?) } else { None };
+        let mut slice = if due { Some(self.slice(index)?) } else { None };
+        if let Some(slice) = &mut slice {
+            let time = self.sealer.slice_time() / 2;
+            let (ledger, options) = (&mut slice.ledger, &self.options);
+            slice.folded_before =
+                self.counting
+                    .fold(&self.connection, ledger, index, options, time)?;
+            slice.settle_log();
+        }
 
         let dropped = |sensor| slice.as_ref().map_or(0, |slice| slice.dropped_of(sensor));
         pending.settle(index, dropped, &self.connection)?;

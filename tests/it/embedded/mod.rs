@@ -3,6 +3,7 @@
 mod damage;
 mod properties;
 mod upgrade;
+mod windows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub fn small() -> EmbeddedOptions {
         chunk_points_max: 8,
         chunk_points_min: 3,
         commit_readings_max: 40,
+        period_readings_min: 1,
+        uncounted_seconds_max: 8,
         ..EmbeddedOptions::default()
     }
 }

@@ -168,7 +168,7 @@ pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Win
 }
 
 /// The directory as a crash between two commits would leave it.
-fn copy(from: &std::path::Path) -> tempfile::TempDir {
+pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     // While this is open nobody else writes.
     let writer = rusqlite::Connection::open(from.join("readings.db")).unwrap();

@@ -18,7 +18,7 @@ use crate::conformance::oracle::batch;
 const START: i64 = 1_767_225_600;
 
 /// A data directory of schema version 1.
-fn version_1() -> TempDir {
+pub(super) fn version_1() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     database(directory.path())
         .execute_batch(include_str!("version-1.sql"))
