@@ -30,8 +30,17 @@ struct Seen {
     /// Of the sensors that have all their readings in one of the scans.
     whole: Stats,
     scans: Vec<Window>,
-    /// The others that have readings in one.
-    sensors: Vec<(u32, Arc<Vec<Point>>)>,
+    /// The others that may have readings in one.
+    sensors: Vec<View>,
+}
+
+/// A sensor that has to be asked.
+#[derive(Debug)]
+struct View {
+    number: u32,
+    tail: Arc<Vec<Point>>,
+    /// Whether a chunk may hold some of what is asked for.
+    sealed: bool,
 }
 
 /// Statistics of all sensors' readings in a window.
@@ -125,7 +134,13 @@ fn see_sensors(index: &Index, scans: &[Span], seen: &mut Seen) {
             seen.whole.merge(&sensor.stats);
         } else if scans.iter().any(|scan| !scan.overlap(readings).is_empty()) {
             // The number of sensors is bounded far below 2³².
-            seen.sensors.push((number as u32, Arc::clone(&sensor.tail)));
+            seen.sensors.push(View {
+                number: number as u32,
+                tail: Arc::clone(&sensor.tail),
+                sealed: sensor
+                    .sealed_last
+                    .is_some_and(|last| scans.iter().any(|scan| scan.from <= last.micros())),
+            });
         }
     }
     seen.scans = scans.iter().map(|scan| scan.window()).collect();
@@ -143,9 +158,15 @@ fn count(connection: &Connection, seen: &Seen) -> Result<Sum, StoreError> {
         sum.remove(*removed);
     }
     let mut scanned = seen.whole;
-    for (number, tail) in &seen.sensors {
+    for view in &seen.sensors {
         for &window in &seen.scans {
-            scanned.merge(&window::stats(connection, *number, tail, window)?);
+            if view.sealed {
+                let stats = window::stats(connection, view.number, &view.tail, window)?;
+                scanned.merge(&stats);
+            } else {
+                let points = window::within(&view.tail, window);
+                scanned.extend(points.iter().map(|point| point.temperature));
+            }
         }
     }
     sum.merge(&Sum::of_stats(&scanned));
