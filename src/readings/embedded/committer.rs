@@ -12,7 +12,7 @@ use super::index::{Index, Sensor};
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
 use super::queue::{Closed, Queue, Submission, Taken};
-use super::sealing::Slice;
+use super::slice::Slice;
 use super::writer::{WriteError, Writer};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Outcome, Stats};

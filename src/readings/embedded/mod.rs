@@ -19,6 +19,7 @@ mod queue;
 mod reads;
 mod recovery;
 mod sealing;
+mod slice;
 mod snapshot;
 mod stored;
 mod verify;

@@ -1,0 +1,220 @@
+//! A slice of sealing: what moves into chunks within one transaction, and where among a sensor's chunks it goes.
+
+use std::time::Instant;
+
+use hashbrown::{HashMap, HashSet};
+use rusqlite::Connection;
+
+use super::cache::ChunkCache;
+use super::chunks::{self, Chunk};
+use super::database::Ledger;
+use super::index::Index;
+use super::options::EmbeddedOptions;
+use super::sealing::Cycle;
+use super::window::{self, position};
+use crate::error::StoreError;
+use crate::readings::{Point, Timestamp};
+
+/// How many sensors are passed between looks at the clock.
+const SENSORS_PER_LOOK: usize = 64;
+
+/// What a slice did within its transaction; it takes effect in memory once that is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    /// By sensor: how many of its tail's first points are sealed now, and up to when.
+    pub(crate) dropped: HashMap<u32, (usize, Timestamp)>,
+    /// Tails too short for a chunk: they go into the log again, so that the old rows can leave it.
+    pub(crate) carried: Vec<(u32, Vec<Point>)>,
+    /// The ledger as it is then.
+    pub(crate) ledger: Ledger,
+    /// The cycle as it is then.
+    pub(super) cycle: Option<Cycle>,
+    pub(super) next_data: i64,
+    pub(super) finished: bool,
+}
+
+impl Slice {
+    /// How many of a sensor's first points this slice has sealed.
+    pub(crate) fn dropped_of(&self, sensor: u32) -> usize {
+        self.dropped.get(&sensor).map_or(0, |(count, _)| *count)
+    }
+}
+
+/// A sensor could not be sealed.
+#[derive(Debug)]
+pub(crate) struct SliceError {
+    pub(crate) sensor: u32,
+    pub(crate) error: StoreError,
+}
+
+/// A slice under way.
+pub(super) struct Work<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) cache: &'a mut ChunkCache,
+    pub(super) options: &'a EmbeddedOptions,
+    pub(super) deadline: Instant,
+    pub(super) slice: Slice,
+}
+
+impl Work<'_> {
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    pub(super) fn go_round(
+        &mut self,
+        cycle: &mut Cycle,
+        index: &Index,
+        damaged: &HashSet<u32>,
+    ) -> Result<(), SliceError> {
+        let mut passed = 0;
+        while let Some(sensor) = index.get(cycle.next) {
+            passed += 1;
+            if passed % SENSORS_PER_LOOK == 0 && self.is_over() {
+                return Ok(());
+            }
+            let tail = sensor.tail.as_slice();
+            if tail.len() < cycle.points_min || damaged.contains(&cycle.next) {
+                if !tail.is_empty() {
+                    self.slice.carried.push((cycle.next, tail.to_vec()));
+                }
+            } else if self.is_over() || self.slice.dropped.contains_key(&cycle.next) {
+                return Ok(()); // Its turn is in the next slice.
+            } else if self.seal(cycle.next, tail, sensor.sealed_last)? < tail.len() {
+                return Ok(()); // Its turn is not over.
+            }
+            cycle.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Seals whole chunks of a long tail and leaves the rest to grow.
+    pub(super) fn seal_overfull(&mut self, number: u32, index: &Index) -> Result<(), SliceError> {
+        let Some(sensor) = index.get(number) else {
+            return Ok(());
+        };
+        let whole = sensor.tail.len() - sensor.tail.len() % self.options.chunk_points_max;
+        if whole > 0 && !self.slice.dropped.contains_key(&number) {
+            self.seal(number, &sensor.tail[..whole], sensor.sealed_last)?;
+        }
+        Ok(())
+    }
+
+    /// Seals the first points of a tail, as many as there is time for; returns how many.
+    fn seal(
+        &mut self,
+        sensor: u32,
+        tail: &[Point],
+        mut sealed_last: Option<Timestamp>,
+    ) -> Result<usize, SliceError> {
+        let mut sealed = 0;
+        while sealed < tail.len() && (sealed == 0 || !self.is_over()) {
+            sealed += self
+                .seal_piece(sensor, &tail[sealed..], sealed_last)
+                .map_err(|error| SliceError { sensor, error })?;
+            sealed_last = sealed_last.max(Some(tail[sealed - 1].timestamp));
+        }
+        if let Some(last) = sealed_last.filter(|_| sealed > 0) {
+            self.slice.dropped.insert(sensor, (sealed, last));
+        }
+        Ok(sealed)
+    }
+
+    /// Seals the first points of a tail into one place among the sensor's chunks; returns how many, at least one.
+    fn seal_piece(
+        &mut self,
+        sensor: u32,
+        tail: &[Point],
+        sealed_last: Option<Timestamp>,
+    ) -> Result<usize, StoreError> {
+        let bound = tail.len().min(4 * self.options.chunk_points_max);
+        let start = tail[0].timestamp;
+        if sealed_last.is_none_or(|sealed_last| sealed_last < start) {
+            let run = self.with_small_chunks_before(sensor, &tail[..bound], sealed_last)?;
+            self.write(sensor, &run)?;
+            return Ok(bound);
+        }
+        let before = chunks::at_or_before(self.connection, sensor, start)?;
+        if let Some(chunk) = before.filter(|chunk| chunk.last >= start) {
+            let inside = tail[..bound].partition_point(|point| point.timestamp <= chunk.last);
+            self.merge_into(&chunk, &tail[..inside])?;
+            return Ok(inside);
+        }
+        let after = chunks::after(self.connection, sensor, start)?;
+        let between = after.map_or(bound, |chunk| position(&tail[..bound], chunk.first));
+        let run = &tail[..between];
+        // A few late readings join a neighbour, rather than stand in a chunk of their own.
+        match before
+            .or(after)
+            .filter(|_| between < self.options.chunk_points_max / 4)
+        {
+            Some(neighbour) => self.merge_into(&neighbour, run)?,
+            None => self.write(sensor, run)?,
+        }
+        Ok(between)
+    }
+
+    /// Points, and before them those of the sensor's last chunks that are no longer: so every reading is rewritten only
+    /// when what it stands in doubles, until the chunk is large enough.
+    fn with_small_chunks_before(
+        &mut self,
+        sensor: u32,
+        points: &[Point],
+        sealed_last: Option<Timestamp>,
+    ) -> Result<Vec<Point>, StoreError> {
+        let mut run = points.to_vec();
+        if sealed_last.is_none() {
+            return Ok(run);
+        }
+        while let Some(first) = run.first()
+            && run.len() < self.options.chunk_points_max
+            && let Some(chunk) = chunks::at_or_before(self.connection, sensor, first.timestamp)?
+            && chunk.stats.count() <= run.len() as u64
+        {
+            let mut merged = chunks::points(self.connection, &chunk)?;
+            self.delete(&chunk)?;
+            merged.append(&mut run);
+            run = merged;
+        }
+        Ok(run)
+    }
+
+    fn merge_into(&mut self, chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
+        let merged = window::merge(&chunks::points(self.connection, chunk)?, points);
+        self.delete(chunk)?;
+        self.write(chunk.sensor, &merged)
+    }
+
+    /// Writes points as chunks of about equal size.
+    fn write(&mut self, sensor: u32, points: &[Point]) -> Result<(), StoreError> {
+        let max = self.options.chunk_points_max;
+        let pieces = if points.len() <= max + max / 2 {
+            1
+        } else {
+            points.len().div_ceil(max)
+        };
+        for points in points.chunks(points.len().div_ceil(pieces)) {
+            let chunk = chunks::insert(self.connection, sensor, self.slice.next_data, points)?;
+            self.slice.next_data += 1;
+            self.slice.ledger.chunks += 1;
+            self.slice.ledger.chunk_checksums = self
+                .slice
+                .ledger
+                .chunk_checksums
+                .wrapping_add(chunk.checksum());
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
+        chunks::delete(self.connection, chunk)?;
+        self.cache.forget(chunk);
+        self.slice.ledger.chunks = self.slice.ledger.chunks.wrapping_sub(1);
+        self.slice.ledger.chunk_checksums = self
+            .slice
+            .ledger
+            .chunk_checksums
+            .wrapping_sub(chunk.checksum());
+        Ok(())
+    }
+}
