@@ -9,6 +9,7 @@ mod fleet;
 mod floor;
 mod floor_files;
 mod greeting;
+mod late;
 mod load;
 #[allow(
     clippy::unwrap_used,
@@ -60,7 +61,7 @@ pub(crate) struct Options {
     /// Only these scenarios; may be given more than once.
     #[arg(long, value_enum, value_name = "SCENARIO")]
     only: Vec<Scenario>,
-    /// How many readings are stored before reads are measured; a tenth of it for todos.
+    /// How many readings are stored before reads are measured; a tenth of it for todos; each part of late readings.
     #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
     fill: u64,
     /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
@@ -91,6 +92,8 @@ pub(crate) enum Scenario {
     Batch100k,
     /// Single readings at a steady rate beside batches.
     Steady,
+    /// History beside live readings, in several orders, and what single devices notice of it.
+    Late,
     /// Statistics and series of stored readings, and a start with them.
     Read,
     /// Files up and down.
