@@ -2,12 +2,13 @@
 //! flush, makes it visible, and then answers everyone who waited.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use super::aside::{Aside, Surveyed};
 use super::index::{Index, Sensor};
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
@@ -36,12 +37,14 @@ pub(crate) struct Committer {
     options: EmbeddedOptions,
     writer: Writer,
     pending: Pending,
+    aside: Aside,
     waiting_for_seal: Vec<oneshot::Sender<()>>,
 }
 
 impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, options: EmbeddedOptions, writer: Writer) -> Self {
         Self {
+            aside: Aside::new(options.queue_readings_max / 2),
             shared,
             options,
             writer,
@@ -53,7 +56,7 @@ impl Committer {
     /// Works until the queue is closed and empty, or a write to disk fails.
     pub(crate) fn run(mut self) {
         loop {
-            let patience = if self.has_chores() {
+            let patience = if self.has_chores() || !self.aside.is_empty() {
                 Duration::ZERO
             } else {
                 IDLE_LOOK
@@ -71,8 +74,8 @@ impl Committer {
                 self.writer.hurry();
                 self.waiting_for_seal.extend(seal);
             }
-            let last = closed && submissions.is_empty();
-            if (!submissions.is_empty() || self.has_chores())
+            let last = closed && submissions.is_empty() && self.aside.is_empty();
+            if (!submissions.is_empty() || !self.aside.is_empty() || self.has_chores())
                 && let Err(error) = self.commit(submissions)
             {
                 self.fail(&error);
@@ -113,9 +116,10 @@ impl Committer {
     }
 
     /// After a failed write nothing is known of the disk: a second flush may say that all is well when it is not.
-    fn fail(&self, error: &StoreError) {
+    fn fail(&mut self, error: &StoreError) {
         error!(error = %error, "a write to readings.db failed; no more readings are taken");
         self.shared.queue.close(Closed::Failed);
+        self.aside.refuse_all(|| Closed::Failed.error());
         while let Taken { submissions, .. } = self.shared.queue.take(usize::MAX, Duration::ZERO)
             && !submissions.is_empty()
         {
@@ -127,8 +131,10 @@ impl Committer {
     }
 
     /// One commit. An error is one after which nothing more may be acknowledged.
-    fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), StoreError> {
-        let answers = self.admit(&submissions);
+    fn commit(&mut self, arrived: Vec<Submission>) -> Result<(), StoreError> {
+        let surveyed = self.look_up(arrived)?;
+        let answers = self.admit(&surveyed);
+        let submissions: Vec<_> = surveyed.into_iter().map(|s| s.submission).collect();
         let written = self
             .writer
             .write(&mut self.pending, &self.shared.index.read());
@@ -176,20 +182,61 @@ impl Committer {
         Ok(())
     }
 
-    /// Takes batches into `pending`. A batch that fails leaves nothing there: the others are admitted anew without it.
-    fn admit(&mut self, submissions: &[Submission]) -> Vec<Result<Outcome, StoreError>> {
+    /// Looks up what batches have to know of the chunks; returns those that know all of it. The others are set aside.
+    fn look_up(&mut self, arrived: Vec<Submission>) -> Result<Vec<Surveyed>, StoreError> {
         let index = self.shared.index.read();
-        let mut refused: Vec<Option<StoreError>> = submissions.iter().map(|_| None).collect();
+        let begin = Instant::now();
+        // Sealing has to make room before more readings come that it has to work on.
+        let crowded = self.writer.is_overcrowded(&index);
+        let mut ready = Vec::with_capacity(arrived.len());
+        for submission in arrived {
+            let mut survey = self.writer.survey(&submission.batch, &index);
+            // Those that arrive have half of the time for themselves: a few lookups do not wait behind thousands.
+            let deadline = begin + self.options.lookup_time / 2;
+            let known = match crowded && !survey.is_empty() {
+                true => Ok(false),
+                false => self.writer.advance(&mut survey, &index, deadline),
+            };
+            match known {
+                Ok(true) => ready.push(Surveyed { submission, survey }),
+                Ok(false) => {
+                    self.writer.widen(&mut survey, &submission.batch, &index);
+                    self.aside.add(Surveyed { submission, survey });
+                }
+                Err(error) => submission.answer(Err(error)),
+            }
+        }
+        let deadline = begin + self.options.lookup_time;
+        while !crowded && let Some(first) = self.aside.first() {
+            let known = self.writer.advance(&mut first.survey, &index, deadline);
+            if matches!(known, Ok(false)) {
+                break;
+            }
+            let Some(surveyed) = self.aside.take_first() else {
+                break;
+            };
+            match known {
+                Ok(_) => ready.push(surveyed),
+                Err(error) => surveyed.submission.answer(Err(error)),
+            }
+        }
+        self.writer.end_lookups()?;
+        Ok(ready)
+    }
+
+    /// Takes batches into `pending`. A batch that fails leaves nothing there: the others are admitted anew without it.
+    fn admit(&mut self, surveyed: &[Surveyed]) -> Vec<Result<Outcome, StoreError>> {
+        let index = self.shared.index.read();
+        let mut refused: Vec<Option<StoreError>> = surveyed.iter().map(|_| None).collect();
         let outcomes = 'again: loop {
             self.pending.clear();
-            let mut outcomes = Vec::with_capacity(submissions.len());
-            for (submission, refused) in submissions.iter().zip(&mut refused) {
+            let mut outcomes = Vec::with_capacity(surveyed.len());
+            for (surveyed, refused) in surveyed.iter().zip(&mut refused) {
                 if refused.is_some() {
                     outcomes.push(Outcome::default());
                     continue;
                 }
-                let Submission { batch, mode, .. } = submission;
-                match self.writer.admit(batch, *mode, &mut self.pending, &index) {
+                match self.writer.admit(surveyed, &mut self.pending, &index) {
                     Ok(outcome) => outcomes.push(outcome),
                     Err(error) => {
                         *refused = Some(error);
@@ -214,6 +261,7 @@ impl Committer {
             index.generation = slice.ledger.generation;
             for (&number, &(count, sealed_last)) in &slice.dropped {
                 if let Some(sensor) = index.get_mut(number) {
+                    self.aside.sealed(number, &sensor.tail[..count]);
                     sensor.drop_sealed(count, sealed_last);
                     index.tail_points -= count;
                 }

@@ -1,16 +1,21 @@
 //! The codecs as `fuzz/` sees them; exists only when it is what is built.
 
-use super::{codec, log};
-use crate::readings::Point;
+use super::{codec, log, run};
+use crate::readings::{Point, Window};
 
 /// Encodes points in strictly ascending order of time, at least one.
 pub fn encode_run(points: &[Point]) -> Option<Vec<u8>> {
-    codec::encode_run(points).ok()
+    run::encode_run(points).ok()
 }
 
 /// Decodes a run of points; `None` for anything that is none.
 pub fn decode_run(bytes: &[u8]) -> Option<Vec<Point>> {
-    codec::decode_run(bytes).ok()
+    run::decode_run(bytes).ok()
+}
+
+/// Decodes the part of a run that reaches into a window; `None` for anything that is no run.
+pub fn decode_within(bytes: &[u8], window: Window) -> Option<Vec<Point>> {
+    Some(run::decode_within(bytes, window).ok()?.points)
 }
 
 /// Encodes a row of the log, its checksum included.

@@ -3,6 +3,7 @@
 //! A write goes through the queue to the committer, which answers once it is on disk and visible. A read takes a snapshot:
 //! the chunks as one read transaction sees them, and the tails that go with it.
 
+mod aside;
 mod cache;
 mod chunks;
 mod codec;
@@ -13,15 +14,18 @@ mod database;
 pub mod fuzzing;
 mod index;
 mod log;
+mod neighbours;
 mod options;
 mod pending;
 mod queue;
 mod reads;
 mod recovery;
+mod run;
 mod sealing;
 mod slice;
 mod snapshot;
 mod stored;
+mod survey;
 mod verify;
 mod window;
 mod writer;

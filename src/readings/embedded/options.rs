@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct EmbeddedOptions {
     /// How many sensors there may be. A new one beyond is refused.
     pub sensors_max: usize,
-    /// How many readings may wait for a commit before more are refused as overload (24 bytes each).
+    /// How many readings may wait for a commit before more are refused as overload (24 bytes each); half as many more may
+    /// wait to be compared with what is stored (56 bytes each).
     pub queue_readings_max: usize,
     /// About how many readings go into one commit. Bounds how long an acknowledgement takes under overload.
     pub commit_readings_max: usize,
@@ -17,6 +18,9 @@ pub struct EmbeddedOptions {
     pub chunk_points_max: usize,
     /// Fewer readings of a sensor stay in the log rather than become a chunk, while memory allows.
     pub chunk_points_min: usize,
+    /// About how long a commit may look for what is stored at the moments of late readings. A batch that needs longer waits for the
+    /// next commits, and those that need less are not held up by it.
+    pub lookup_time: Duration,
     /// How long a reading stays in the log at the most before sealing goes round.
     pub seal_age: Duration,
     /// How many connections read at once; each caches 1 MiB.
@@ -32,6 +36,7 @@ impl Default for EmbeddedOptions {
             tail_points_max: 1_000_000,
             chunk_points_max: 4_096,
             chunk_points_min: 64,
+            lookup_time: Duration::from_millis(5),
             seal_age: Duration::from_secs(3_600),
             readers_max: 8,
         }

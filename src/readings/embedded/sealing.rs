@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashSet;
 use rusqlite::Connection;
 
-use super::cache::ChunkCache;
+use super::cache::StretchCache;
 use super::database::Ledger;
 use super::index::Index;
 use super::options::EmbeddedOptions;
@@ -17,6 +17,9 @@ use super::slice::{Slice, SliceError, Work};
 
 /// How long a slice may encode: about what a flush to disk takes, so that nobody who waits for one notices.
 const SLICE_TIME: Duration = Duration::from_millis(2);
+
+/// How long a slice may encode when the tails hold as much as they may.
+const SLICE_TIME_CROWDED: Duration = Duration::from_millis(20);
 
 /// How long a slice may encode when nobody waits for an acknowledgement.
 const SLICE_TIME_CLOSING: Duration = Duration::from_millis(100);
@@ -111,7 +114,7 @@ impl Sealer {
             .unsealed_since
             .is_some_and(|since| since.elapsed() >= options.seal_age);
         let long_log = self.logged_readings >= 3 * options.tail_points_max;
-        let sealable_points = index.tail_points - self.stuck_points(index);
+        let sealable_points = self.sealable_points(index);
         let crowded = sealable_points >= options.tail_points_max;
         let urgent = aged || long_log;
         if (crowded || urgent) && self.cycle.is_none() {
@@ -128,14 +131,14 @@ impl Sealer {
         &self,
         connection: &Connection,
         index: &Index,
-        cache: &mut ChunkCache,
+        cache: &mut StretchCache,
         options: &EmbeddedOptions,
     ) -> Result<Slice, SliceError> {
         let mut work = Work {
             connection,
             cache,
             options,
-            deadline: Instant::now() + self.slice_time,
+            deadline: Instant::now() + self.slice_time(index, options),
             slice: Slice {
                 ledger: self.ledger,
                 cycle: self.cycle,
@@ -175,10 +178,24 @@ impl Sealer {
         }
     }
 
-    /// What the tails hold of the sensors that cannot be sealed: going round makes no room of it.
-    fn stuck_points(&self, index: &Index) -> usize {
-        let tails = self.damaged.iter().filter_map(|&sensor| index.get(sensor));
-        tails.map(|sensor| sensor.tail.len()).sum()
+    /// What the tails hold of the sensors that can be sealed: going round makes no room of the others.
+    fn sealable_points(&self, index: &Index) -> usize {
+        let stuck = self.damaged.iter().filter_map(|&sensor| index.get(sensor));
+        index.tail_points - stuck.map(|sensor| sensor.tail.len()).sum::<usize>()
+    }
+
+    /// Whether the tails hold twice what sealing begins to go round at: it cannot keep up.
+    pub(crate) fn is_overcrowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
+        self.sealable_points(index) >= 2 * options.tail_points_max
+    }
+
+    /// How long a slice may encode: longer the more it falls behind.
+    fn slice_time(&self, index: &Index, options: &EmbeddedOptions) -> Duration {
+        let full = options.tail_points_max.max(1);
+        let behind = self.sealable_points(index).saturating_sub(full).min(full);
+        let more = SLICE_TIME_CROWDED - SLICE_TIME;
+        self.slice_time
+            .max(SLICE_TIME + more.mul_f64(behind as f64 / full as f64))
     }
 
     /// Whether a sensor cannot be sealed and has gathered as much as it may.

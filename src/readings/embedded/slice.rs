@@ -5,10 +5,11 @@ use std::time::Instant;
 use hashbrown::{HashMap, HashSet};
 use rusqlite::Connection;
 
-use super::cache::ChunkCache;
+use super::cache::StretchCache;
 use super::chunks::{self, Chunk};
 use super::database::Ledger;
 use super::index::Index;
+use super::neighbours::{self, Fall, Side, Span};
 use super::options::EmbeddedOptions;
 use super::sealing::Cycle;
 use super::window::{self, position};
@@ -50,7 +51,7 @@ pub(crate) struct SliceError {
 /// A slice under way.
 pub(super) struct Work<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) cache: &'a mut ChunkCache,
+    pub(super) cache: &'a mut StretchCache,
     pub(super) options: &'a EmbeddedOptions,
     pub(super) deadline: Instant,
     pub(super) slice: Slice,
@@ -114,6 +115,7 @@ impl Work<'_> {
                 .map_err(|error| SliceError { sensor, error })?;
             sealed_last = sealed_last.max(Some(tail[sealed - 1].timestamp));
         }
+        self.cache.forget(sensor);
         if let Some(last) = sealed_last.filter(|_| sealed > 0) {
             self.slice.dropped.insert(sensor, (sealed, last));
         }
@@ -137,21 +139,68 @@ impl Work<'_> {
         let before = chunks::at_or_before(self.connection, sensor, start)?;
         if let Some(chunk) = before.filter(|chunk| chunk.last >= start) {
             let inside = tail[..bound].partition_point(|point| point.timestamp <= chunk.last);
-            self.merge_into(&chunk, &tail[..inside])?;
+            self.seal_inside(&chunk, &tail[..inside])?;
             return Ok(inside);
         }
         let after = chunks::after(self.connection, sensor, start)?;
         let between = after.map_or(bound, |chunk| position(&tail[..bound], chunk.first));
-        let run = &tail[..between];
-        // A few late readings join a neighbour, rather than stand in a chunk of their own.
-        match before
-            .or(after)
-            .filter(|_| between < self.options.chunk_points_max / 4)
-        {
-            Some(neighbour) => self.merge_into(&neighbour, run)?,
-            None => self.write(sensor, run)?,
-        }
+        self.seal_between(sensor, before, tail[..between].to_vec(), after)?;
         Ok(between)
+    }
+
+    /// Seals a run between two chunks, merged with as many of those on both sides as it should be.
+    fn seal_between(
+        &mut self,
+        sensor: u32,
+        mut before: Option<Chunk>,
+        mut run: Vec<Point>,
+        mut after: Option<Chunk>,
+    ) -> Result<(), StoreError> {
+        let span = |chunk: &Option<Chunk>| chunk.as_ref().map(Span::from);
+        while let Some(own) = Span::of(&run)
+            && let Some(side) =
+                neighbours::to_merge_with(span(&before), own, span(&after), self.options)
+        {
+            match side {
+                Side::Before => {
+                    let Some(chunk) = before else { break };
+                    let mut merged = self.take(&chunk)?;
+                    merged.append(&mut run);
+                    run = merged;
+                    before = chunks::at_or_before(self.connection, sensor, chunk.first)?;
+                }
+                Side::After => {
+                    let Some(chunk) = after else { break };
+                    run.append(&mut self.take(&chunk)?);
+                    after = chunks::after(self.connection, sensor, chunk.last)?;
+                }
+            }
+        }
+        self.write(sensor, &run)
+    }
+
+    /// Seals points that lie between the ends of a chunk. If they belong to a hole in it, the chunk is cut there.
+    fn seal_inside(&mut self, chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
+        let sensor = chunk.sensor;
+        let held = self.take(chunk)?;
+        let Fall::IntoHole(range, at) = neighbours::fall_of(points, &held, self.options) else {
+            return self.write(sensor, &window::merge(&held, points));
+        };
+        let left = window::merge(&held[..at], &points[..range.start]);
+        let right = window::merge(&held[at..], &points[range.end..]);
+        let run = &points[range];
+        self.write(sensor, &left)?;
+        self.write(sensor, &right)?;
+        let before = chunks::at_or_before(self.connection, sensor, run[0].timestamp)?;
+        let after = chunks::after(self.connection, sensor, run[0].timestamp)?;
+        self.seal_between(sensor, before, run.to_vec(), after)
+    }
+
+    /// Takes a chunk away, to be written again with others.
+    fn take(&mut self, chunk: &Chunk) -> Result<Vec<Point>, StoreError> {
+        let points = chunks::points(self.connection, chunk)?;
+        self.delete(chunk)?;
+        Ok(points)
     }
 
     /// Points, and before them those of the sensor's last chunks that are no longer: so every reading is rewritten only
@@ -171,18 +220,11 @@ impl Work<'_> {
             && let Some(chunk) = chunks::at_or_before(self.connection, sensor, first.timestamp)?
             && chunk.stats.count() <= run.len() as u64
         {
-            let mut merged = chunks::points(self.connection, &chunk)?;
-            self.delete(&chunk)?;
+            let mut merged = self.take(&chunk)?;
             merged.append(&mut run);
             run = merged;
         }
         Ok(run)
-    }
-
-    fn merge_into(&mut self, chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
-        let merged = window::merge(&chunks::points(self.connection, chunk)?, points);
-        self.delete(chunk)?;
-        self.write(chunk.sensor, &merged)
     }
 
     /// Writes points as chunks of about equal size.
@@ -208,7 +250,6 @@ impl Work<'_> {
 
     fn delete(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
         chunks::delete(self.connection, chunk)?;
-        self.cache.forget(chunk);
         self.slice.ledger.chunks = self.slice.ledger.chunks.wrapping_sub(1);
         self.slice.ledger.chunk_checksums = self
             .slice

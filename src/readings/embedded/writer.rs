@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 use tracing::error;
 
-use super::cache::ChunkCache;
+use super::aside::Surveyed;
+use super::cache::StretchCache;
 use super::database::{failed, signed};
 use super::index::Index;
 use super::log;
@@ -15,8 +16,9 @@ use super::recovery::{Recovered, sensor_checksum};
 use super::sealing::Sealer;
 use super::slice::Slice;
 use super::stored::Disk;
+use super::survey::Survey;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::{Batch, Outcome, RecordMode};
+use crate::readings::{Batch, Outcome};
 
 /// How long sealing rests after a commit was refused.
 const CHORES_REST: Duration = Duration::from_secs(1);
@@ -27,7 +29,7 @@ const LOG_ROWS_REMOVED_MAX: u64 = 256;
 pub(crate) struct Writer {
     options: EmbeddedOptions,
     connection: Connection,
-    cache: ChunkCache,
+    cache: StretchCache,
     pub(crate) sealer: Sealer,
     last_sequence: u64,
     /// Rows of the log up to here are gone.
@@ -48,7 +50,7 @@ impl Writer {
         Self {
             options,
             connection,
-            cache: ChunkCache::default(),
+            cache: StretchCache::default(),
             sealer,
             last_sequence: recovered.last_sequence,
             log_removed: 0,
@@ -56,22 +58,64 @@ impl Writer {
         }
     }
 
+    /// Lists what a batch has to look up in chunks.
+    pub(crate) fn survey(&self, batch: &Batch, index: &Index) -> Survey {
+        Survey::new(batch, index, |number| self.is_stuck(number, index))
+    }
+
+    /// Lists what a batch that has to wait may have to look up.
+    pub(crate) fn widen(&self, survey: &mut Survey, batch: &Batch, index: &Index) {
+        survey.widen(batch, index, |number| self.is_stuck(number, index));
+    }
+
+    /// Makes lookups for as long as there is time, one at least; returns whether all are made. All of those before
+    /// [`Writer::end_lookups`] are one read transaction: beginning one takes as long as half a lookup.
+    pub(crate) fn advance(
+        &mut self,
+        survey: &mut Survey,
+        index: &Index,
+        deadline: Instant,
+    ) -> Result<bool, StoreError> {
+        if !survey.is_empty() && self.connection.is_autocommit() {
+            self.execute("BEGIN")?;
+        }
+        survey.advance(index, &mut self.cache, &self.connection, deadline)
+    }
+
+    /// Ends the lookups of a commit.
+    pub(crate) fn end_lookups(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("COMMIT")
+    }
+
+    /// Whether so much waits to be sealed that readings which are dear to seal have to wait; not while sealing rests.
+    pub(crate) fn is_overcrowded(&self, index: &Index) -> bool {
+        self.chores_rest_until.is_none() && self.sealer.is_overcrowded(index, &self.options)
+    }
+
+    fn is_stuck(&self, number: u32, index: &Index) -> bool {
+        self.sealer.is_stuck(number, index, &self.options)
+    }
+
     /// Takes a batch into `pending`, checked against what is stored.
     ///
     /// On an error the changes are half made: clear, and admit the other batches again.
     pub(crate) fn admit(
         &mut self,
-        batch: &Batch,
-        mode: RecordMode,
+        surveyed: &Surveyed,
         pending: &mut Pending,
         index: &Index,
     ) -> Result<Outcome, StoreError> {
         let mut disk = Disk {
             connection: &self.connection,
             cache: &mut self.cache,
+            survey: &surveyed.survey,
         };
         let (sealer, options) = (&self.sealer, &self.options);
         let is_stuck = |number| sealer.is_stuck(number, index, options);
+        let (batch, mode) = (&surveyed.submission.batch, surveyed.submission.mode);
         pending.admit(batch, mode, options.sensors_max, index, is_stuck, &mut disk)
     }
 

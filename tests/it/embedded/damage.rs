@@ -273,14 +273,22 @@ fn destroy_chunks(directory: &Path) {
 async fn readings_beside_a_damaged_chunk_are_held_up_to_a_bound_and_the_rest_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     fill_chunks(directory.path()).await;
+    // Late, and with nothing stored at its moment, between two chunks: it has to join one, which is damaged, and cannot.
+    let between = rusqlite::Connection::open(directory.path().join("readings.db"))
+        .unwrap()
+        .query_row(
+            "SELECT max(first) - 1 FROM chunks WHERE sensor = 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
     destroy_chunks(directory.path());
     let store = open(directory.path(), small());
-    // Late, and with nothing stored at its moment: it has to join a chunk that is damaged, and cannot.
     let record = async |sensor: &str, at: i64| {
         let batch = batch([(sensor, at, at)]);
         store.record(batch, RecordMode::AllOrNothing).await
     };
-    record("roof", 0).await.unwrap();
+    record("roof", between).await.unwrap();
     store.seal().await.unwrap();
     let mut held = 0;
     let refused = loop {

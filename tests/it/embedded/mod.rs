@@ -1,6 +1,7 @@
 //! What only the embedded store does: recovery, sealing, damage.
 
 mod damage;
+mod late;
 mod properties;
 
 use std::path::Path;
