@@ -48,7 +48,7 @@ impl Run {
         let name = "late";
         self.report.heading(
             name,
-            &format!("history of {SENSORS} sensors beside one newer reading of each, batches of {BATCH_ROWS}, one connection"),
+            &format!("history of {SENSORS} sensors beside one newer reading of each, batches of {}, one connection", self.batch_rows()),
         );
         for order in [Order::First, Order::OldestFirst, Order::NewestDayFirst] {
             self.history(order).await?;
