@@ -1,10 +1,12 @@
-//! What the embedded databases have in common: what SQLite's errors mean, and how a copy is taken.
+//! What the embedded databases have in common: what SQLite's errors mean, how they are read, and how a copy is taken.
 
 mod moment;
+mod readers;
 
 use rusqlite::ErrorCode;
 
 pub(crate) use moment::{Moment, Sort};
+pub(crate) use readers::{Reader, ReaderPool, while_waited_for};
 
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -36,6 +38,7 @@ pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreErr
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             damaged(file, format!("could not {what}: {error}")).with_source(error)
         }
+        Some(ErrorCode::OperationInterrupted) => readers::stopped().with_source(error),
         Some(ErrorCode::DiskFull) => StoreError::new(
             StoreErrorKind::StorageFull,
             "the disk is full; nothing of this was stored",

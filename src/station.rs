@@ -2,7 +2,7 @@
 
 mod copy;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite;
+use crate::sqlite::{self, ReaderPool};
 
 pub(crate) use copy::{check_copy, moment, open_copy};
 
@@ -31,17 +31,15 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0005-todo-numbers.sql"),
 ];
 
-const READERS: usize = 4;
+const READERS: u32 = 4;
 
 /// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
 #[derive(Debug)]
 pub struct StationDatabase {
-    path: PathBuf,
     writer: Mutex<Connection>,
     /// One write at a time; the others wait without a thread each.
-    writing: Semaphore,
-    readers: Mutex<Vec<Connection>>,
-    reading: Semaphore,
+    writing: Arc<Semaphore>,
+    readers: Arc<ReaderPool>,
     broken: OnceLock<()>,
     breaks: Notify,
     // Held for as long as the file is open.
@@ -58,11 +56,9 @@ impl StationDatabase {
         let writer = open_writer(&path)?;
         directory.sync()?;
         Ok(Arc::new(Self {
-            path,
             writer: Mutex::new(writer),
-            writing: Semaphore::new(1),
-            readers: Mutex::default(),
-            reading: Semaphore::new(READERS),
+            writing: Arc::new(Semaphore::new(1)),
+            readers: ReaderPool::new(path, READERS, open_reader),
             broken: OnceLock::new(),
             breaks: Notify::new(),
             _directory: directory,
@@ -80,9 +76,12 @@ impl StationDatabase {
         W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     {
         self.ready()?;
-        let _turn = self.writing.acquire().await.map_err(|_| closed())?;
+        let turn = Arc::clone(&self.writing).acquire_owned().await;
+        let turn = turn.map_err(|_| closed())?;
         let this = Arc::clone(self);
         blocking(move || {
+            // A write that has begun ends, whether or not anybody waits for it, and has its turn until then.
+            let _turn = turn;
             // Whoever waited for a turn may have had it end in a failure of the disk.
             this.ready()?;
             let mut connection = this.writer.lock();
@@ -97,7 +96,7 @@ impl StationDatabase {
         .await
     }
 
-    /// Runs reads that see one moment.
+    /// Runs reads that see one moment. They are stopped when the caller stops waiting.
     ///
     /// # Errors
     /// Those of `work`.
@@ -106,25 +105,13 @@ impl StationDatabase {
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     {
-        let _turn = self.reading.acquire().await.map_err(|_| closed())?;
-        let this = Arc::clone(self);
-        blocking(move || {
+        let read = self.readers.read(move |reader| {
             let failed = |error| sqlite::failed(FILE_NAME, what, error);
-            let idle = this.readers.lock().pop();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => open_reader(&this.path)?,
-            };
-            let answer = connection
-                .transaction()
-                .map_err(failed)
-                .and_then(|transaction| {
-                    work(&transaction).map_err(|error| error.into_store(failed))
-                });
-            this.readers.lock().push(connection);
-            answer
-        })
-        .await
+            let connection = reader.connection()?;
+            let transaction = connection.unchecked_transaction().map_err(failed)?;
+            work(&transaction).map_err(|error| error.into_store(failed))
+        });
+        read.await
     }
 
     /// Whether a write would be taken now.
@@ -152,16 +139,14 @@ impl StationDatabase {
         }
     }
 
-    /// Refuses what comes from now on, and waits for what is under way.
-    pub async fn close(self: &Arc<Self>) {
-        // Each turn is waited for before the door is shut on those that still queue for one.
-        let writing = self.writing.acquire().await;
-        self.writing.close();
-        let reading = self.reading.acquire_many(READERS as u32).await;
-        self.reading.close();
-        drop((writing, reading));
+    /// Refuses what comes from now on, stops the reads that are under way, and waits for the writes.
+    pub async fn close(&self) {
         // The last connection to close moves the write-ahead log into the file: the readers go first.
-        self.readers.lock().clear();
+        self.readers.close().await;
+        // The turn is waited for before the door is shut on those that still queue for one.
+        let turn = self.writing.acquire().await;
+        self.writing.close();
+        drop(turn);
     }
 
     /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies.
@@ -361,6 +346,33 @@ mod tests {
         );
         drop(database);
         assert_eq!(words(open(directory.path())).await, ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_any_more_ends_before_the_database_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(directory.path());
+        let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let writing = Arc::clone(&database);
+        let write = tokio::spawn(async move {
+            let work = move |transaction: &Transaction<'_>| {
+                transaction.execute_batch("CREATE TABLE words (word TEXT NOT NULL) STRICT")?;
+                begun.send(()).unwrap();
+                released.recv_timeout(Duration::from_secs(60)).unwrap();
+                Ok(())
+            };
+            writing.write("make a table", work).await
+        });
+        begins.await.unwrap();
+        write.abort();
+        let mut closing = std::pin::pin!(database.close());
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut closing).await;
+        assert!(early.is_err(), "it was closed while something was written");
+        release.send(()).unwrap();
+        closing.await;
+        let reader = open_reader(&directory.path().join(FILE_NAME)).unwrap();
+        assert!(reader.table_exists(None, "words").unwrap());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The real server, over HTTP: what it answers, what it must not answer, and what it keeps.
 
+mod abandoned_reads;
 mod bad_input;
 mod batches;
 mod concurrency;
