@@ -26,6 +26,8 @@ pub(crate) struct ReaderPool {
 struct PoolState {
     idle: VecDeque<Connection>,
     open: usize,
+    /// Those that are given back from now on are not kept.
+    is_closed: bool,
 }
 
 impl ReaderPool {
@@ -63,9 +65,11 @@ impl ReaderPool {
         self.returned.notify_one();
     }
 
-    /// Closes the idle ones: the last connection to close removes the write-ahead log.
+    /// Closes the idle ones, and the others when they are given back. They go before the connection that writes: the last one
+    /// to close removes the write-ahead log, which one that only reads cannot.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
+        state.is_closed = true;
         state.open -= state.idle.len();
         state.idle.clear();
     }
@@ -96,10 +100,13 @@ impl Drop for Reader {
             return;
         };
         // A connection that cannot leave its transaction is not one to use again.
-        if connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok() {
-            self.pool.state.lock().idle.push_back(connection);
+        let is_good = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+        let mut state = self.pool.state.lock();
+        if is_good && !state.is_closed {
+            state.idle.push_back(connection);
             self.pool.returned.notify_one();
         } else {
+            drop(state);
             drop(connection);
             self.pool.forget();
         }
