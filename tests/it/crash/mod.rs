@@ -5,10 +5,13 @@
 //! a run that printed it.
 
 mod audit;
+mod cuts;
 mod disk;
 mod files;
+mod flips;
 mod flushes;
 mod keys;
+mod station;
 mod writer;
 
 use std::path::Path;

@@ -276,19 +276,19 @@ static void mark(ino_t inode, off_t from, off_t bytes) {
     close(fd);
 }
 
-/* Takes note of a file that was opened. A new one has nothing on the disk yet, not even its name. */
-static void know(const char *path, ino_t inode, int is_new) {
-    ino_t *place = slot(inode);
+/* Takes note of a file that was opened. A new one has nothing on the disk yet, not even its name. A process may have been killed
+ * when it had made one, so the link, by which the others know it, comes last. */
+static void know(const char *path, const struct stat *file) {
+    ino_t inode = file->st_ino, *place = slot(inode);
     if (*place == inode)
         return;
     char live[PATH_BYTES];
     in_shadow(live, "live", inode);
-    if (is_new) {
+    if (access(live, F_OK) != 0) {
+        close(open_shadow("pages", inode, O_WRONLY | O_CREAT | O_TRUNC));
+        mark(inode, 0, file->st_size);
         if (link(path, live) != 0)
             give_up("cannot link", path);
-        close(open_shadow("pages", inode, O_WRONLY | O_CREAT | O_EXCL));
-    } else if (access(live, F_OK) != 0) {
-        give_up("was not made on this disk", path);
     }
     *place = inode;
 }
@@ -450,7 +450,7 @@ static int open_any(const char *path, int flags, mode_t mode) {
     int existed = stat(whole, &before) == 0;
     int fd = real_open(path, flags, mode);
     if (fd >= 0 && !ends_with(name, "-shm") && fstat(fd, &after) == 0 && S_ISREG(after.st_mode)) {
-        know(whole, after.st_ino, !existed);
+        know(whole, &after);
         if (existed && (flags & O_TRUNC))
             mark(after.st_ino, 0, before.st_size);
     }

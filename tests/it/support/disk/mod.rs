@@ -129,8 +129,13 @@ impl Disk {
             } else {
                 self.number_of(&path)
             };
+            // The server was killed when it had just made this one.
+            let live = self.shadow("live", number);
+            if !live.exists() {
+                continue;
+            }
             let durable = fs::read(self.shadow("pages", number)).unwrap();
-            let seen = fs::read(self.shadow("live", number)).unwrap();
+            let seen = fs::read(live).unwrap();
             fs::write(target, left(durable, &seen, unflushed, random)).unwrap();
         }
     }
