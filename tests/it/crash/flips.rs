@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Answer, Exited, FileBytes, Random, Server, lines, run, setting};
+use crate::support::{Answer, Exited, FileBytes, Random, Server, reading, run, setting};
 
 /// What became of a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +37,18 @@ const DEVICES: usize = 3;
 
 async fn fill(server: &Server) {
     let client = server.client();
+    // With all their digits, so that the files are full of what counts.
+    let mut random = Random::new(1);
     for sensor in 0..4 {
-        client
-            .store(lines(&format!("sensor-{sensor}"), 6_000))
-            .await;
+        let mut body = String::new();
+        for n in 0..6_000 {
+            let (hour, minute, second) = (n / 3600, n / 60 % 60, n % 60);
+            let time = format!("2026-11-20T{hour:02}:{minute:02}:{second:02}Z");
+            let temperature = format!("{}.{:06}", random.below(1000), random.below(1_000_000));
+            body += &reading(&format!("sensor-{sensor}"), &time, &temperature);
+            body.push('\n');
+        }
+        client.store(body).await;
     }
     for number in 0..60 {
         let description = format!("the description of {number} ").repeat(40);

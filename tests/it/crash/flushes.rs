@@ -274,6 +274,16 @@ impl Much for Todos {
     }
 }
 
+/// Somebody else who reads a moment of a database, until this is dropped.
+fn reader_of(server: &Server, database: &str) -> Connection {
+    let path = server.data().join(database);
+    let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")
+        .unwrap();
+    reader
+}
+
 /// What is folded into the database while somebody reads is not flushed yet. When that flush fails later, those pages are as
 /// lost as the others, and folding goes on behind them.
 async fn a_failed_flush_of_the_database_loses_nothing<M: Much>() {
@@ -281,14 +291,7 @@ async fn a_failed_flush_of_the_database_loses_nothing<M: Much>() {
     let server = scene.start();
     let client = server.client();
     scene.write::<M>(&server, 20).await;
-    let reader = Connection::open_with_flags(
-        server.data().join(M::DATABASE),
-        OpenFlags::SQLITE_OPEN_READ_ONLY,
-    )
-    .unwrap();
-    reader
-        .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")
-        .unwrap();
+    let reader = reader_of(&server, M::DATABASE);
     scene.write::<M>(&server, 1).await;
     let log = server.data().join(format!("{}-wal", M::DATABASE));
     let length = || std::fs::metadata(&log).map_or(0, |log| log.len());
@@ -379,6 +382,27 @@ async fn a_start_whose_flush_fails_says_so_and_the_next_one_loses_nothing() {
             .cut_power_and_look::<Readings>(server, Unflushed::Lost)
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_start_while_somebody_reads_folds_the_log_later_and_loses_nothing() {
+    let mut scene = Scene::new();
+    let server = scene.start();
+    scene.write::<Readings>(&server, 5).await;
+    // As a backup does, which goes on whatever becomes of the server.
+    let reader = reader_of(&server, Readings::DATABASE);
+    scene.write::<Readings>(&server, 5).await;
+    let rule = format!("{EIO} flush *{}-wal 0 1", Readings::DATABASE);
+    scene.disk.fails(&rule);
+    scene.write_until_it_fails::<Readings>(server).await;
+    scene.disk.fails("");
+    let server = scene.start();
+    assert!(server.log().contains("folded later"), "{}", server.log());
+    scene.write::<Readings>(&server, 5).await;
+    drop(reader);
+    scene
+        .cut_power_and_look::<Readings>(server, Unflushed::Lost)
+        .await;
 }
 
 #[tokio::test]
