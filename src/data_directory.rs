@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::backup;
+use crate::durable::sync_directory;
 use crate::error::{StoreError, StoreErrorKind};
 
 const LOCK_FILE: &str = "lock";
@@ -134,19 +135,24 @@ fn write_holder(lock: &mut File) -> io::Result<()> {
 
 /// Creates a directory and those above it, each flushed into the one it stands in.
 fn create_durably(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
+    if path.is_dir() {
+        // A process that made it may have been killed before the flush.
+        return match sync_directory(parent) {
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => Err(error),
+            // Whoever made the directory for us need not let us at the one above it, and may have made that one read-only.
+            _ => Ok(()),
+        };
+    }
     create_durably(parent)?;
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    File::open(parent)?.sync_all()
+    sync_directory(parent)
 }
 
 fn failed(path: &Path, what: &str, error: io::Error) -> StoreError {

@@ -4,14 +4,15 @@ mod copy;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, Semaphore};
+use tracing::error;
 
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::sqlite::write_ahead_log::{self, Folding};
 use crate::sqlite::{self, ReaderPool};
 
 pub(crate) use copy::{check_copy, moment, open_copy};
@@ -33,13 +34,19 @@ const MIGRATIONS: &[&str] = &[
 
 const READERS: u32 = 4;
 
+/// Pages in the write-ahead log before it is folded into the file.
+const WAL_PAGES: i32 = 1_000;
+
 /// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
 #[derive(Debug)]
 pub struct StationDatabase {
+    /// Before the writer, so that they are dropped first: the last connection to close moves the write-ahead log into the
+    /// file, which one that only reads cannot.
+    readers: Arc<ReaderPool>,
     writer: Mutex<Connection>,
+    folding: Folding,
     /// One write at a time; the others wait without a thread each.
     writing: Arc<Semaphore>,
-    readers: Arc<ReaderPool>,
     broken: OnceLock<()>,
     breaks: Notify,
     // Held for as long as the file is open.
@@ -53,12 +60,15 @@ impl StationDatabase {
     /// When it cannot be opened, is not ours, or was written by a newer version.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
         let path = directory.join(FILE_NAME);
-        let writer = open_writer(&path)?;
+        let mut writer = open_writer(&path)?;
+        let folding = Folding::of(&mut writer, WAL_PAGES)
+            .map_err(|error| sqlite::failed(FILE_NAME, "open station.db", error))?;
         directory.sync()?;
         Ok(Arc::new(Self {
-            writer: Mutex::new(writer),
-            writing: Arc::new(Semaphore::new(1)),
             readers: ReaderPool::new(path, READERS, open_reader),
+            writer: Mutex::new(writer),
+            folding,
+            writing: Arc::new(Semaphore::new(1)),
             broken: OnceLock::new(),
             breaks: Notify::new(),
             _directory: directory,
@@ -86,12 +96,23 @@ impl StationDatabase {
             this.ready()?;
             let mut connection = this.writer.lock();
             let failed = |error| this.failed(what, error);
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(failed)?;
-            let answer = work(&transaction).map_err(|error| error.into_store(failed))?;
-            transaction.commit().map_err(failed)?;
-            Ok(answer)
+            let written = || {
+                let transaction = connection
+                    .transaction_with_behavior(TransactionBehavior::Immediate)
+                    .map_err(failed)?;
+                let answer = work(&transaction).map_err(|error| error.into_store(failed))?;
+                transaction.commit().map_err(failed)?;
+                Ok(answer)
+            };
+            let written = written();
+            // What is committed is durable, whatever becomes of this.
+            if let Err(error) = this.folding.after_commit(&connection) {
+                this.failed("fold the write-ahead log into station.db", error);
+            }
+            if this.broken.get().is_some() {
+                write_ahead_log::leave(&connection);
+            }
+            written
         })
         .await
     }
@@ -151,9 +172,11 @@ impl StationDatabase {
 
     /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies.
     fn failed(&self, what: &str, error: rusqlite::Error) -> StoreError {
-        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+        if write_ahead_log::is_failure_of_disk(&error) {
+            error!(%error, "could not {what}: station.db takes no more writes");
             let _ = self.broken.set(());
             self.breaks.notify_waiters();
+            return broken().with_source(error);
         }
         sqlite::failed(FILE_NAME, what, error)
     }
@@ -217,8 +240,10 @@ fn closed() -> StoreError {
     )
 }
 
+/// What it recovers is durable when this returns, whatever became of the flushes of an earlier process.
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
+    write_ahead_log::write_again(FILE_NAME, path)?;
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -231,8 +256,12 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .pragma_update(None, "journal_mode", "WAL")
         // A commit is acknowledged once the write-ahead log is flushed: that is what FULL adds to WAL.
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+        // The database folds the log, and hears of it when that fails.
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(failed)?;
     migrate(&mut connection)?;
+    // After a new file's tables are made: only then its first page is flushed for certain.
+    write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
 }
 
@@ -251,7 +280,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    connection.busy_timeout(Duration::from_secs(5))
+    connection.busy_timeout(sqlite::BUSY_TIMEOUT)
 }
 
 /// Runs the changes that this file has not seen, each in a transaction with its number.

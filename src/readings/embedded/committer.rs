@@ -103,6 +103,7 @@ impl Committer {
             }
         }
         if let Err(error) = self.writer.tidy() {
+            self.writer.leave();
             warn!(%error, "could not fold the write-ahead log into readings.db; the next start will");
         }
         info!("readings are sealed and closed");
@@ -115,6 +116,7 @@ impl Committer {
     /// After a failed write nothing is known of the disk: a second flush may say that all is well when it is not.
     fn fail(&self, error: &StoreError) {
         error!(error = %error, "a write to readings.db failed; no more readings are taken");
+        self.writer.leave();
         self.shared.queue.close(Closed::Failed);
         while let Taken { submissions, .. } = self.shared.queue.take(usize::MAX, Duration::ZERO)
             && !submissions.is_empty()
@@ -138,7 +140,7 @@ impl Committer {
                 for (submission, answer) in submissions.into_iter().zip(answers) {
                     submission.answer(answer);
                 }
-                Ok(())
+                self.writer.fold_when_due()
             }
             Err(WriteError {
                 error,

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::codec;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite;
+use crate::sqlite::{self, write_ahead_log};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";
@@ -128,8 +128,10 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-/// Opens the connection that writes, creating the file if it is missing.
+/// Opens the connection that writes, creating the file if it is missing. What it recovers is durable when this returns,
+/// whatever became of the flushes of an earlier process.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    write_ahead_log::write_again(FILE_NAME, path)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -144,16 +146,19 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
         // A commit is acknowledged once the write-ahead log is flushed: that is what FULL adds to WAL.
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
-        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", 2 * WAL_PAGES * 4096))
+        // The writer folds the log, and hears of it when that fails.
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(|error| failed("set up readings.db", error))?;
     create_or_check_schema(&connection)?;
+    // After a new file's tables are made: only then its first page is flushed for certain.
+    write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
 }
 
 /// Pages in the write-ahead log before it is copied into the file: the copy costs two flushes, and what is rewritten in the
 /// meantime is copied once.
-const WAL_PAGES: i64 = 4_000;
+pub(super) const WAL_PAGES: i32 = 4_000;
 
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
@@ -171,7 +176,7 @@ fn configure(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> 
     connection
         .pragma_update(None, "cache_size", -cache_kib)
         .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
-        .and_then(|()| connection.busy_timeout(std::time::Duration::from_secs(5)))
+        .and_then(|()| connection.busy_timeout(sqlite::BUSY_TIMEOUT))
         .map_err(|error| failed("set up readings.db", error))
 }
 

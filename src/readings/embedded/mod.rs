@@ -49,6 +49,7 @@ use super::{
 };
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::sqlite::write_ahead_log::Folding;
 use crate::sqlite::{Reader, ReaderPool, while_waited_for};
 
 /// Readings in one SQLite file in the data directory.
@@ -71,7 +72,9 @@ impl EmbeddedStore {
         options: EmbeddedOptions,
     ) -> Result<Self, StoreError> {
         let path = directory.join(database::FILE_NAME);
-        let connection = database::open_writer(&path)?;
+        let mut connection = database::open_writer(&path)?;
+        let folding = Folding::of(&mut connection, database::WAL_PAGES)
+            .map_err(|error| database::failed("set up readings.db", error))?;
         directory.sync()?;
         let recovered = recovery::recover(&connection)?;
         let last_data = chunks::last_data(&connection)?;
@@ -89,7 +92,7 @@ impl EmbeddedStore {
             totals: Mutex::new(recovered.index.totals),
             failed: watch::Sender::new(false),
         });
-        let writer = Writer::new(options.clone(), connection, &recovered, last_data);
+        let writer = Writer::new(options.clone(), connection, folding, &recovered, last_data);
         let committer = Committer::new(Arc::clone(&shared), options, writer);
         *shared.index.write() = recovered.index;
         let committer = std::thread::Builder::new()
@@ -305,8 +308,8 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.shared.queue.close(Closed::Shutdown);
         self.readers.close().await;
+        self.shared.queue.close(Closed::Shutdown);
         let Some(committer) = self.committer.lock().take() else {
             return Ok(());
         };
@@ -324,8 +327,8 @@ impl ReadingStore for EmbeddedStore {
 impl Drop for EmbeddedStore {
     /// A store that was not closed loses nothing, but leaves the next start more to do.
     fn drop(&mut self) {
-        self.shared.queue.close(Closed::Shutdown);
         self.readers.stop();
+        self.shared.queue.close(Closed::Shutdown);
         if let Some(committer) = self.committer.lock().take() {
             // A panic there has been reported by its thread.
             let _ = committer.join();

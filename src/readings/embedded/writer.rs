@@ -16,6 +16,7 @@ use super::sealing::{Sealer, Slice};
 use super::stored::Disk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode};
+use crate::sqlite::write_ahead_log::{self, Folding};
 
 /// How long sealing rests after a commit was refused.
 const CHORES_REST: Duration = Duration::from_secs(1);
@@ -26,6 +27,7 @@ const LOG_ROWS_REMOVED_MAX: u64 = 256;
 pub(crate) struct Writer {
     options: EmbeddedOptions,
     connection: Connection,
+    folding: Folding,
     cache: ChunkCache,
     pub(crate) sealer: Sealer,
     last_sequence: u64,
@@ -39,6 +41,7 @@ impl Writer {
     pub(crate) fn new(
         options: EmbeddedOptions,
         connection: Connection,
+        folding: Folding,
         recovered: &Recovered,
         last_data: i64,
     ) -> Self {
@@ -47,6 +50,7 @@ impl Writer {
         Self {
             options,
             connection,
+            folding,
             cache: ChunkCache::default(),
             sealer,
             last_sequence: recovered.last_sequence,
@@ -243,13 +247,24 @@ impl Writer {
         remove().map_err(|error| failed("remove sealed log rows", error))
     }
 
+    /// Folds the write-ahead log into the file when it has grown, which nobody needs to wait for.
+    pub(crate) fn fold_when_due(&self) -> Result<(), StoreError> {
+        self.folding
+            .after_commit(&self.connection)
+            .map_err(|error| failed("fold the write-ahead log into readings.db", error))
+    }
+
+    /// After the disk has failed: leaves the files as they are, also when this is dropped.
+    pub(crate) fn leave(&self) {
+        write_ahead_log::leave(&self.connection);
+    }
+
     /// Gives free pages back to the disk, and folds the write-ahead log into the file.
     pub(crate) fn tidy(&self) -> rusqlite::Result<()> {
         let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
         let mut pages = vacuum.query([])?;
         while pages.next()?.is_some() {} // Each step frees one.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        write_ahead_log::empty(&self.connection).map(drop)
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {

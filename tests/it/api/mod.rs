@@ -6,6 +6,7 @@ mod batches;
 mod concurrency;
 mod cut_uploads;
 mod damage;
+mod exhaustion;
 mod export;
 mod files;
 mod files_outage;

@@ -3,6 +3,7 @@
 mod bodies;
 mod client;
 mod description;
+mod disk;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 #[cfg(feature = "cloud")]
@@ -35,6 +36,7 @@ mod wire;
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
 pub use description::{Description, Operation, Request};
+pub use disk::{Disk, Unflushed};
 #[cfg(feature = "cloud")]
 pub use dynamodb::{DynamoKind, DynamoServer};
 pub use faults::{Fault, FaultProxy};
@@ -57,9 +59,7 @@ pub use s3::{S3Kind, S3Server};
 pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use s3_gate::S3Gate;
-#[cfg(feature = "cloud")]
-pub use server::Exited;
-pub use server::{Server, run};
+pub use server::{Exited, Server, run};
 pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
 pub use wire::{AgeingProxy, CountingProxy};

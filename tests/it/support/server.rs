@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Client;
+use super::{Client, Disk};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 
@@ -35,8 +35,10 @@ struct Setup {
     /// Variables instead of those that all servers have.
     #[cfg(feature = "cloud")]
     environment: Option<Vec<(String, String)>>,
-    /// The size beyond which the process cannot write to a file, in units of 512 bytes.
-    file_blocks_max: Option<u64>,
+    /// What the process may not exceed: an option of the shell's `ulimit`, and its value.
+    limit: Option<(&'static str, u64)>,
+    /// A disk that fails on demand.
+    disk: Option<Disk>,
 }
 
 /// A running server. It is killed when this goes.
@@ -53,6 +55,23 @@ pub struct Exited {
     pub code: Option<i32>,
     /// What it wrote to standard output and standard error.
     pub output: String,
+}
+
+impl Setup {
+    /// Everything in the data directory, whatever the other tests run on.
+    fn embedded(directory: &Arc<TempDir>, arguments: &[&str]) -> Self {
+        Self {
+            directory: Arc::clone(directory),
+            listen: ANY_PORT,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            #[cfg(feature = "cloud")]
+            dynamodb: None,
+            #[cfg(feature = "cloud")]
+            environment: None,
+            limit: None,
+            disk: None,
+        }
+    }
 }
 
 impl Server {
@@ -77,7 +96,8 @@ impl Server {
             dynamodb: for_all_tests(arguments),
             #[cfg(feature = "cloud")]
             environment: None,
-            file_blocks_max: None,
+            limit: None,
+            disk: None,
         })
     }
 
@@ -94,33 +114,48 @@ impl Server {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             dynamodb: None,
             environment: Some(environment.iter().map(own).collect()),
-            file_blocks_max: None,
+            limit: None,
+            disk: None,
         })
     }
 
     /// A server that cannot make a file larger than so many units of 512 bytes, as on a disk that breaks: writes beyond fail.
     pub fn with_file_limit(directory: &Arc<TempDir>, file_blocks_max: u64) -> Self {
-        let setup = Setup {
-            directory: Arc::clone(directory),
-            listen: ANY_PORT,
-            arguments: Vec::new(),
-            #[cfg(feature = "cloud")]
-            dynamodb: None,
-            #[cfg(feature = "cloud")]
-            environment: None,
-            file_blocks_max: Some(file_blocks_max),
-        };
-        Self::launch(setup).unwrap()
+        let limit = Some(("-f", file_blocks_max));
+        Self::launch(Setup {
+            limit,
+            ..Setup::embedded(directory, &[])
+        })
+        .unwrap()
+    }
+
+    /// A server that can have so many files and connections open at a time.
+    pub fn with_open_files_max(open_files_max: u64, arguments: &[&str]) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let limit = Some(("-n", open_files_max));
+        Self::launch(Setup {
+            limit,
+            ..Setup::embedded(&directory, arguments)
+        })
+        .unwrap()
+    }
+
+    /// A server whose data is on a disk that fails on demand; how it ended when it does not start.
+    pub fn try_on(disk: &Disk, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            disk: Some(disk.clone()),
+            ..Setup::embedded(disk.directory(), arguments)
+        })
     }
 
     fn launch(setup: Setup) -> Result<Self, Exited> {
-        let mut command = match setup.file_blocks_max {
+        let mut command = match setup.limit {
             None => Command::new(BINARY),
-            Some(blocks) => {
+            Some((option, value)) => {
                 // The signal is ignored in the server, too, which inherits that: its writes fail instead of killing it.
                 let mut shell = Command::new("/bin/sh");
-                let script = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
-                shell.args(["-c", script, "sh", &blocks.to_string(), BINARY]);
+                let script = r#"trap "" XFSZ; ulimit "$1" "$2"; shift 2; exec "$@""#;
+                shell.args(["-c", script, "sh", option, &value.to_string(), BINARY]);
                 shell
             }
         };
@@ -142,6 +177,9 @@ impl Server {
             Some(environment) => command.envs(environment),
             None => command.envs(super::emulator::ENVIRONMENT),
         };
+        if let Some(disk) = &setup.disk {
+            command.envs(disk.environment());
+        }
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
