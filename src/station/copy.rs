@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{APPLICATION_ID, FILE_NAME, MIGRATIONS, configure};
+use super::migrations::{APPLICATION_ID, MIGRATIONS};
+use super::{FILE_NAME, configure};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, Moment, Sort};
 
