@@ -1,5 +1,6 @@
 //! `station.db`: the embedded database of everything but readings, so that neither waits for the other.
 
+mod check;
 mod copy;
 mod migrations;
 
@@ -15,7 +16,8 @@ use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite;
 
-pub(crate) use copy::{check_copy, moment, open_copy};
+pub(crate) use check::{check, check_files, sound_rows};
+pub(crate) use copy::{moment, open_copy};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "station.db";
@@ -255,6 +257,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
+    sqlite::checksums::register(connection)?;
     connection.busy_timeout(Duration::from_secs(5))
 }
 
@@ -270,15 +273,9 @@ mod tests {
     async fn what_was_written_is_read_and_what_failed_is_undone() {
         let directory = tempfile::tempdir().unwrap();
         let database = open(directory.path());
-        database
-            .write("make a table", |transaction| {
-                Ok(transaction.execute_batch("CREATE TABLE words (word TEXT NOT NULL) STRICT")?)
-            })
-            .await
-            .unwrap();
         let refused: Result<(), _> = database
             .write("keep a word", |transaction| {
-                transaction.execute("INSERT INTO words VALUES ('lost')", [])?;
+                transaction.execute("INSERT INTO greeting (id, word) VALUES (1, 'lost')", [])?;
                 Err(StoreError::new(StoreErrorKind::Unsupported, "no").into())
             })
             .await;
@@ -286,7 +283,7 @@ mod tests {
         let words = |database: Arc<StationDatabase>| async move {
             database
                 .read("read the words", |transaction| {
-                    let mut statement = transaction.prepare("SELECT word FROM words")?;
+                    let mut statement = transaction.prepare("SELECT word FROM greeting")?;
                     let words = statement
                         .query_map([], |row| row.get::<_, String>(0))?
                         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -298,7 +295,7 @@ mod tests {
         assert!(words(Arc::clone(&database)).await.is_empty());
         database
             .write("keep a word", |transaction| {
-                transaction.execute("INSERT INTO words VALUES ('kept')", [])?;
+                transaction.execute("INSERT INTO greeting (id, word) VALUES (1, 'kept')", [])?;
                 Ok(())
             })
             .await
