@@ -8,7 +8,7 @@ use crate::backup;
 use crate::durable::sync_directory;
 use crate::error::{StoreError, StoreErrorKind};
 
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 /// An open data directory. Another process that tries to open it is refused while this value lives, and no longer: the
 /// lock is the operating system's and goes with the process, however that ends.

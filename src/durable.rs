@@ -48,7 +48,18 @@ pub(crate) fn copy(
 
 /// Reads a file for its digest.
 pub(crate) fn content(source: &mut impl Read) -> io::Result<Content> {
-    read(source, &mut |_| Ok(()))
+    content_with(source, &mut |_| {})
+}
+
+/// [`content`], with `progress` told how many bytes more were read.
+pub(crate) fn content_with(
+    source: &mut impl Read,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Content> {
+    read(source, &mut |piece| {
+        progress(piece.len() as u64);
+        Ok(())
+    })
 }
 
 fn read(

@@ -19,7 +19,8 @@ pub enum StoreErrorKind {
     Damaged,
     /// The disk is full: nothing was stored, nothing was lost.
     StorageFull,
-    /// What was asked for is not something this program can do: the configuration is wrong.
+    /// What was asked for is not something this program can do: the configuration is wrong, or a newer version wrote what is
+    /// stored.
     Unsupported,
     /// Anything else: a fault of the machine or of this program.
     Internal,

@@ -1,6 +1,7 @@
-//! What the embedded databases have in common: what SQLite's errors mean, how they are read, how a copy is taken, and the
-//! write-ahead log.
+//! What the embedded databases have in common: what SQLite's errors mean, how they are read, how rows are checked, how a copy is
+//! taken, and the write-ahead log.
 
+pub(crate) mod checksums;
 mod moment;
 mod readers;
 pub(crate) mod write_ahead_log;
@@ -32,6 +33,17 @@ pub(crate) fn damaged(file: &str, what: impl AsRef<str>) -> StoreError {
     )
 }
 
+/// It is not for this program to touch what a later one has written.
+pub(crate) fn newer(file: &str, version: i64, version_max: i32) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unsupported,
+        format!(
+            "{file} was written by a newer version of fieldstation: it has schema version {version}, and this program knows \
+             {version_max}; use the version that wrote it, or a newer one"
+        ),
+    )
+}
+
 /// An error of SQLite while doing something.
 pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreError {
     use rusqlite::Error::{
@@ -44,6 +56,9 @@ pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreErr
             | InvalidColumnType(..)
             | Utf8Error(..)
     );
+    if let Some(mismatch) = checksums::mismatch_of(&error) {
+        return damaged(file, mismatch).with_source(error);
+    }
     match error.sqlite_error_code() {
         _ if unreadable => damaged(file, format!("could not {what}: {error}")).with_source(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

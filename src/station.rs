@@ -1,6 +1,8 @@
 //! `station.db`: the embedded database of everything but readings, so that neither waits for the other.
 
+mod check;
 mod copy;
+mod migrations;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -15,22 +17,11 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::write_ahead_log::{self, Folding};
 use crate::sqlite::{self, ReaderPool};
 
-pub(crate) use copy::{check_copy, moment, open_copy};
+pub(crate) use check::{check, check_files, sound_rows};
+pub(crate) use copy::{moment, open_copy};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "station.db";
-
-/// Marks the file as ours for `file(1)` and for us: "FSTS".
-const APPLICATION_ID: i32 = 0x4653_5453;
-
-/// The changes that make the tables, in order; the number of the last one that ran is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/sqlite/0001-files.sql"),
-    include_str!("../migrations/sqlite/0002-todos.sql"),
-    include_str!("../migrations/sqlite/0003-greeting.sql"),
-    include_str!("../migrations/sqlite/0004-todo-search.sql"),
-    include_str!("../migrations/sqlite/0005-todo-numbers.sql"),
-];
 
 const READERS: u32 = 4;
 
@@ -259,7 +250,7 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         // The database folds the log, and hears of it when that fails.
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(failed)?;
-    migrate(&mut connection)?;
+    migrations::run(&mut connection)?;
     // After a new file's tables are made: only then its first page is flushed for certain.
     write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
@@ -280,51 +271,14 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
+    sqlite::checksums::register(connection)?;
     connection.busy_timeout(sqlite::BUSY_TIMEOUT)
-}
-
-/// Runs the changes that this file has not seen, each in a transaction with its number.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "bring station.db up to date", error);
-    let pragma = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
-    };
-    let application = pragma(connection, "application_id").map_err(failed)?;
-    let version = pragma(connection, "user_version").map_err(failed)?;
-    let ours = application == APPLICATION_ID || (application == 0 && version == 0);
-    let seen = usize::try_from(version).ok().filter(|_| ours);
-    let Some(seen) = seen else {
-        return Err(sqlite::damaged(
-            FILE_NAME,
-            "it is not a Fieldstation database",
-        ));
-    };
-    let Some(unseen) = MIGRATIONS.get(seen..) else {
-        return Err(StoreError::new(
-            StoreErrorKind::Damaged,
-            format!(
-                "{FILE_NAME} has schema version {seen}, and this program knows {}; run the version of fieldstation that \
-                 wrote it, or a newer one",
-                MIGRATIONS.len()
-            ),
-        ));
-    };
-    for (number, change) in (seen + 1..).zip(unseen) {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        transaction.execute_batch(change).map_err(failed)?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .and_then(|()| transaction.pragma_update(None, "user_version", number as i64))
-            .and_then(|()| transaction.commit())
-            .map_err(failed)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn open(directory: &Path) -> Arc<StationDatabase> {
@@ -335,15 +289,9 @@ mod tests {
     async fn what_was_written_is_read_and_what_failed_is_undone() {
         let directory = tempfile::tempdir().unwrap();
         let database = open(directory.path());
-        database
-            .write("make a table", |transaction| {
-                Ok(transaction.execute_batch("CREATE TABLE words (word TEXT NOT NULL) STRICT")?)
-            })
-            .await
-            .unwrap();
         let refused: Result<(), _> = database
             .write("keep a word", |transaction| {
-                transaction.execute("INSERT INTO words VALUES ('lost')", [])?;
+                transaction.execute("INSERT INTO greeting (id, word) VALUES (1, 'lost')", [])?;
                 Err(StoreError::new(StoreErrorKind::Unsupported, "no").into())
             })
             .await;
@@ -351,7 +299,7 @@ mod tests {
         let words = |database: Arc<StationDatabase>| async move {
             database
                 .read("read the words", |transaction| {
-                    let mut statement = transaction.prepare("SELECT word FROM words")?;
+                    let mut statement = transaction.prepare("SELECT word FROM greeting")?;
                     let words = statement
                         .query_map([], |row| row.get::<_, String>(0))?
                         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -363,7 +311,7 @@ mod tests {
         assert!(words(Arc::clone(&database)).await.is_empty());
         database
             .write("keep a word", |transaction| {
-                transaction.execute("INSERT INTO words VALUES ('kept')", [])?;
+                transaction.execute("INSERT INTO greeting (id, word) VALUES (1, 'kept')", [])?;
                 Ok(())
             })
             .await
@@ -386,12 +334,12 @@ mod tests {
         let writing = Arc::clone(&database);
         let write = tokio::spawn(async move {
             let work = move |transaction: &Transaction<'_>| {
-                transaction.execute_batch("CREATE TABLE words (word TEXT NOT NULL) STRICT")?;
+                transaction.execute("INSERT INTO greeting (id, word) VALUES (1, 'kept')", [])?;
                 begun.send(()).unwrap();
                 released.recv_timeout(Duration::from_secs(60)).unwrap();
                 Ok(())
             };
-            writing.write("make a table", work).await
+            writing.write("keep a word", work).await
         });
         begins.await.unwrap();
         write.abort();
@@ -401,66 +349,9 @@ mod tests {
         release.send(()).unwrap();
         closing.await;
         let reader = open_reader(&directory.path().join(FILE_NAME)).unwrap();
-        assert!(reader.table_exists(None, "words").unwrap());
-    }
-
-    #[tokio::test]
-    async fn todos_that_an_older_version_wrote_are_found_by_their_texts_and_numbers() {
-        let directory = tempfile::tempdir().unwrap();
-        let older = Connection::open(directory.path().join(FILE_NAME)).unwrap();
-        for change in &MIGRATIONS[..3] {
-            older.execute_batch(change).unwrap();
-        }
-        for (pragma, value) in [("application_id", APPLICATION_ID), ("user_version", 3)] {
-            older.pragma_update(None, pragma, value).unwrap();
-        }
-        older
-            .execute_batch(
-                "INSERT INTO todos (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at)
-                 VALUES ('1', 'Fix TV', 'fix tv', '', '', 0, 'pending', 0, 0), ('2', 'TV', 'tv', 'ok', 'ok', 0, 'pending', 0, 0)",
-            )
+        let word: String = reader
+            .query_row("SELECT word FROM greeting", [], |row| row.get(0))
             .unwrap();
-        older.close().unwrap();
-        let database = open(directory.path());
-        let keys = |sql: &'static str, what: &'static str| {
-            database.read("look for a text", move |transaction| {
-                let mut statement = transaction.prepare(sql)?;
-                let keys = statement
-                    .query_map(rusqlite::params![what, 10], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<i64>>>()?;
-                Ok(keys)
-            })
-        };
-        let with_trigrams = include_str!("todos/sql/sqlite/with_trigrams.sql");
-        let with_beginning = include_str!("todos/sql/sqlite/with_beginning.sql");
-        assert_eq!(keys(with_trigrams, "\"x t\"").await.unwrap(), [1]);
-        assert_eq!(keys(with_beginning, "tv").await.unwrap(), [1, 2]);
-        assert_eq!(keys(with_beginning, "k").await.unwrap(), [2]);
-        assert!(keys(with_beginning, "vt").await.unwrap().is_empty());
-        let numbers = "SELECT number FROM todos WHERE ?1 = '' ORDER BY key LIMIT ?2";
-        assert_eq!(keys(numbers, "").await.unwrap(), [268_435_456, 268_435_457]);
-        database.close().await;
-    }
-
-    #[test]
-    fn a_file_that_is_not_ours_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE_NAME);
-        Connection::open(&path)
-            .unwrap()
-            .pragma_update(None, "user_version", 7)
-            .unwrap();
-        let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
-        let error = StationDatabase::open(Arc::clone(&held)).unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
-        let connection = Connection::open(&path).unwrap();
-        connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .unwrap();
-        connection
-            .pragma_update(None, "user_version", 1_000_000)
-            .unwrap();
-        let error = StationDatabase::open(held).unwrap_err();
-        assert!(error.message().contains("1000000"), "{error}");
+        assert_eq!(word, "kept");
     }
 }

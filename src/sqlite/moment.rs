@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{damaged, failed};
+use super::{damaged, failed, newer};
 use crate::durable;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -54,14 +54,7 @@ impl Sort {
             return Err(damaged(name, "it is not a Fieldstation database"));
         }
         if version > i64::from(self.version_max) {
-            return Err(StoreError::new(
-                StoreErrorKind::Unsupported,
-                format!(
-                    "{name} has schema version {version}, and this program knows {}; use the version of fieldstation that \
-                     wrote it, or a newer one",
-                    self.version_max
-                ),
-            ));
+            return Err(newer(name, version, self.version_max));
         }
         Ok(true)
     }

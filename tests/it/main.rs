@@ -19,4 +19,5 @@ mod embedded;
 mod postgres;
 #[cfg(feature = "cloud")]
 mod reliability;
+mod station;
 mod support;

@@ -51,10 +51,14 @@ impl Blobs {
         }
     }
 
-    /// Opens a blob; `None` when it is gone.
-    pub(super) fn open(&self, name: &str) -> Result<Option<File>, StoreError> {
-        match File::open(self.path.join(name)) {
-            Ok(file) => Ok(Some(file)),
+    /// Opens a blob, and says how many bytes it has; `None` when it is gone.
+    pub(super) fn open(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
+        let opened = File::open(self.path.join(name)).and_then(|file| {
+            let bytes = file.metadata()?.len();
+            Ok((file, bytes))
+        });
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("open a file", error)),
         }

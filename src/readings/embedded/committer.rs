@@ -162,8 +162,12 @@ impl Committer {
         answers: Vec<Result<Outcome, StoreError>>,
         error: &StoreError,
     ) -> Result<(), StoreError> {
-        if error.kind() == StoreErrorKind::Damaged && submissions.len() > 1 {
-            // What is damaged stands in the way of one of them: the others are not to suffer for it.
+        let is_of_one = matches!(
+            error.kind(),
+            StoreErrorKind::Damaged | StoreErrorKind::Unsupported
+        );
+        if is_of_one && submissions.len() > 1 {
+            // What cannot be read stands in the way of one of them: the others are not to suffer for it.
             for submission in submissions {
                 self.commit(vec![submission])?;
             }

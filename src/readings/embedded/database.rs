@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::codec;
+use super::codec::{self, CodecError};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, write_ahead_log};
 
@@ -187,13 +187,9 @@ fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
     match read().map_err(|error| failed("read readings.db", error))? {
         (0, 0) => create_schema(connection).map_err(|error| failed("create readings.db", error)),
         (APPLICATION_ID, SCHEMA_VERSION) => check_schema(connection),
-        (APPLICATION_ID, version) => Err(StoreError::new(
-            StoreErrorKind::Damaged,
-            format!(
-                "readings.db has schema version {version}, and this program knows {SCHEMA_VERSION}; run the version of \
-                 fieldstation that wrote it, or a newer one"
-            ),
-        )),
+        (APPLICATION_ID, version) if version > SCHEMA_VERSION => {
+            Err(sqlite::newer(FILE_NAME, version.into(), SCHEMA_VERSION))
+        }
         _ => Err(damaged("it is not a Fieldstation database")),
     }
 }
@@ -236,4 +232,18 @@ pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
 /// An error of SQLite while doing something.
 pub(crate) fn failed(what: &str, error: rusqlite::Error) -> StoreError {
     sqlite::failed(FILE_NAME, what, error)
+}
+
+/// Bytes that a codec does not read: damaged, or in a format that a later version has added.
+pub(crate) fn unreadable(what: &str, error: CodecError) -> StoreError {
+    match error {
+        CodecError::Format(format) => StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!(
+                "{FILE_NAME} was written by a newer version of fieldstation: {what} is in format {format}, which this program does \
+                 not know; use the version that wrote it, or a newer one"
+            ),
+        ),
+        error => damaged(format!("in {what}, {error}")),
+    }
 }

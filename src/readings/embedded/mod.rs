@@ -36,6 +36,7 @@ use tracing::info;
 pub(crate) use copy::{check_copy, moment};
 pub(crate) use database::FILE_NAME;
 pub use options::EmbeddedOptions;
+pub(crate) use verify::verify_held;
 pub use verify::{VerifyReport, verify};
 
 use self::committer::{Committer, Shared};

@@ -204,7 +204,10 @@ impl Writer {
                     self.execute("ROLLBACK TO slice")?;
                     self.execute("RELEASE slice")?;
                     self.cache.clear();
-                    if failure.error.kind() != StoreErrorKind::Damaged {
+                    if !matches!(
+                        failure.error.kind(),
+                        StoreErrorKind::Damaged | StoreErrorKind::Unsupported
+                    ) {
                         return Err(failure.error);
                     }
                     let sensor = index
