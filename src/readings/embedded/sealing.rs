@@ -289,14 +289,14 @@ impl Work<'_> {
             if passed % SENSORS_PER_LOOK == 0 && self.is_over() {
                 return Ok(());
             }
-            let tail = sensor.tail.as_slice();
+            let tail = &*sensor.tail;
             if tail.len() < cycle.points_min || damaged.contains(&cycle.next) {
                 if !tail.is_empty() {
                     self.slice.carried.push((cycle.next, tail.to_vec()));
                 }
             } else if self.is_over() || self.slice.dropped.contains_key(&cycle.next) {
                 return Ok(()); // Its turn is in the next slice.
-            } else if self.seal(cycle.next, tail, tail.len(), sensor.sealed_last)? < tail.len() {
+            } else if self.seal(cycle.next, tail, tail.len(), sensor.sealed_last())? < tail.len() {
                 return Ok(()); // Its turn is not over.
             }
             cycle.next += 1;
@@ -311,7 +311,7 @@ impl Work<'_> {
         };
         let whole = sensor.tail.len() - sensor.tail.len() % self.options.chunk_points_max;
         if whole > 0 && !self.slice.dropped.contains_key(&number) {
-            self.seal(number, &sensor.tail, whole, sensor.sealed_last)?;
+            self.seal(number, &sensor.tail, whole, sensor.sealed_last())?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What only the embedded store does: recovery, sealing, damage.
 
 mod damage;
+mod opening;
 mod properties;
 mod upgrade;
 
