@@ -27,7 +27,16 @@ impl Progress {
     /// When it is to stop.
     pub(super) fn advance(&self) -> Result<(), StoreError> {
         let done = self.done.fetch_add(1, Ordering::Relaxed);
-        if done.is_multiple_of(ROWS_PER_LOOK) && self.is_stopped.load(Ordering::Relaxed) {
+        match done.is_multiple_of(ROWS_PER_LOOK) {
+            true => self.check(),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// When it is to stop.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        if self.is_stopped.load(Ordering::Relaxed) {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 "the server was stopped while it read the readings",

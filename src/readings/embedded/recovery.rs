@@ -51,7 +51,7 @@ pub(crate) fn recover(
     let mut sealed = folded?;
     let log = replay::read(connection, &ledger, &sealed, progress)?;
     let (last_sequence, log_rows, log_readings) = (log.last_sequence, log.rows, log.readings);
-    replay::apply(connection, log, &mut sealed)?;
+    replay::apply(connection, log, &mut sealed, progress)?;
     let mut sensors = Vec::with_capacity(count);
     for (number, sealed) in sealed.into_iter().enumerate() {
         sensors.push(sealed.sensor.ok_or_else(|| {
@@ -199,5 +199,30 @@ impl Sealed {
         if (chunk.sealed_through, chunk.data) > (self.through, self.through_data) {
             (self.through, self.through_data) = (chunk.sealed_through, chunk.data);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::StoreErrorKind;
+    use crate::readings::embedded::database;
+
+    #[test]
+    fn a_start_that_is_told_to_stop_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = database::open_writer(&directory.path().join("readings.db")).unwrap();
+        let checksum = sensor_checksum(0, "boiler").cast_signed();
+        connection
+            .execute("INSERT INTO sensors VALUES (0, 'boiler', ?)", [checksum])
+            .unwrap();
+        let progress = Progress::default();
+        progress.stop();
+        let stopped = recover(&connection, &progress).unwrap_err();
+        assert_eq!(stopped.kind(), StoreErrorKind::Unavailable);
+        // It leaves no transaction behind; that sensor has no reading.
+        let damaged = recover(&connection, &Progress::default()).unwrap_err();
+        assert_eq!(damaged.kind(), StoreErrorKind::Damaged);
+        assert!(connection.is_autocommit());
     }
 }

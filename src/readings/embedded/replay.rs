@@ -140,6 +140,7 @@ pub(super) fn apply(
     connection: &Connection,
     mut log: Log,
     sensors: &mut [Sealed],
+    progress: &Progress,
 ) -> Result<(), StoreError> {
     // Those of one moment stay in the order of the log.
     log.logged
@@ -157,6 +158,9 @@ pub(super) fn apply(
         let mut tail = last_of_each_moment(logged);
         let overlaps = sensor.sealed_last() >= tail.first().map(|point| point.timestamp);
         let mut are_extremes_known = true;
+        if overlaps {
+            progress.check()?;
+        }
         if !overlaps {
             sensor
                 .stats
