@@ -106,11 +106,16 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         _ = server::serve(listener, edge, options, stop) => {}
         signal = impatience => warn!(signal, "told to stop once more: requests under way are cut off"),
     }
+    let has_failed = store_failure.is_some();
     let closed = app.close().await;
     match (store_failure, closed) {
         (Some(error), _) | (None, Err(error)) => {
             error!(%error, "stopped");
-            Err(Failure::new(FailureKind::Store, anyhow!(error)))
+            let kind = match has_failed && !app.readings.is_open() {
+                true => FailureKind::Initialization,
+                false => FailureKind::Store,
+            };
+            Err(Failure::new(kind, anyhow!(error)))
         }
         (None, Ok(())) => {
             info!("stopped");

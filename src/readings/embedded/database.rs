@@ -1,58 +1,16 @@
-//! `readings.db`: its schema, how it is opened, and what its errors mean.
+//! `readings.db`: how it is opened, what it says of itself as a whole, and what its errors mean.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::codec::{self, CodecError};
+use super::codec::CodecError;
+use super::{codec, schema};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, write_ahead_log};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";
-
-/// Marks the file as ours for `file(1)` and for us: "FSTN".
-pub(super) const APPLICATION_ID: i32 = 0x4653_544e;
-pub(super) const SCHEMA_VERSION: i32 = 1;
-
-/// `sensors` and `log` belong to each commit, the other tables to sealing. The metadata of chunks is apart from their data,
-/// so that a sensor's chunks lie side by side, few bytes each, and a window is a short scan.
-const SCHEMA: &str = "
-    CREATE TABLE sensors (
-        number INTEGER PRIMARY KEY,
-        id TEXT NOT NULL,
-        checksum INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE log (
-        sequence INTEGER PRIMARY KEY,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE chunks (
-        sensor INTEGER NOT NULL,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL,
-        count INTEGER NOT NULL,
-        sum INTEGER NOT NULL,
-        minimum INTEGER NOT NULL,
-        maximum INTEGER NOT NULL,
-        latest INTEGER NOT NULL,
-        data INTEGER NOT NULL,
-        checksum INTEGER NOT NULL,
-        PRIMARY KEY (sensor, first)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE chunk_data (
-        id INTEGER PRIMARY KEY,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE ledger (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        generation INTEGER NOT NULL,
-        log_sealed INTEGER NOT NULL,
-        chunks INTEGER NOT NULL,
-        chunk_checksums INTEGER NOT NULL,
-        checksum INTEGER NOT NULL
-    ) STRICT;
-";
 
 /// What the file says of itself as a whole; updated in every transaction that seals. A row that vanished from `chunks`
 /// shows by it.
@@ -150,7 +108,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         // The writer folds the log, and hears of it when that fails.
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(|error| failed("set up readings.db", error))?;
-    create_or_check_schema(&connection)?;
+    schema::create_or_check(&connection)?;
     // After a new file's tables are made: only then its first page is flushed for certain.
     write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
@@ -178,50 +136,6 @@ fn configure(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> 
         .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
         .and_then(|()| connection.busy_timeout(sqlite::BUSY_TIMEOUT))
         .map_err(|error| failed("set up readings.db", error))
-}
-
-fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let read =
-        || -> rusqlite::Result<_> { Ok((pragma("application_id")?, pragma("user_version")?)) };
-    match read().map_err(|error| failed("read readings.db", error))? {
-        (0, 0) => create_schema(connection).map_err(|error| failed("create readings.db", error)),
-        (APPLICATION_ID, SCHEMA_VERSION) => check_schema(connection),
-        (APPLICATION_ID, version) if version > SCHEMA_VERSION => {
-            Err(sqlite::newer(FILE_NAME, version.into(), SCHEMA_VERSION))
-        }
-        _ => Err(damaged("it is not a Fieldstation database")),
-    }
-}
-
-/// The definitions of the tables are data on disk like any other.
-pub(super) fn check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let read_failed = |error| failed("read the schema", error);
-    let mut statement = connection
-        .prepare("SELECT sql FROM sqlite_schema ORDER BY rowid")
-        .map_err(read_failed)?;
-    let found = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-        .map_err(read_failed)?;
-    let expected = SCHEMA
-        .split(';')
-        .map(str::trim)
-        .filter(|sql| !sql.is_empty());
-    if expected.eq(found) {
-        Ok(())
-    } else {
-        Err(damaged("its tables are not the ones it was created with"))
-    }
-}
-
-fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    connection.execute_batch(SCHEMA)?;
-    Ledger::default().write(connection)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    connection.execute_batch("COMMIT")
 }
 
 /// What is on disk is not what was written.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::committer::Shared;
 use super::snapshot::Snapshot;
+use super::tail::Tail;
 use super::window::{self, Flow, Piece};
 use crate::error::StoreError;
 use crate::readings::{
@@ -19,7 +20,7 @@ use crate::sqlite::Reader;
 struct View {
     number: u32,
     sensor: SensorId,
-    tail: Arc<Vec<Point>>,
+    tail: Tail,
 }
 
 /// The sensors that have readings in a window, in order of ids. Those that lie inside it as a whole are given to `whole`
@@ -38,18 +39,15 @@ fn views(
         if misses || (inside && whole(&sensor.stats)) {
             return;
         }
-        let (sensor, tail) = (sensor.id.clone(), Arc::clone(&sensor.tail));
         views.push(View {
             number,
-            sensor,
-            tail,
+            sensor: index.id(number),
+            tail: sensor.tail.clone(),
         });
     };
     match &selection.sensor {
         Some(id) => {
-            if let Some(number) = index.number(id.as_str())
-                && let Some(sensor) = index.get(number)
-            {
+            if let Some((number, sensor)) = index.find(id) {
                 consider(number, sensor);
             }
         }

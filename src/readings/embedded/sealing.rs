@@ -151,16 +151,19 @@ impl Sealer {
         !self.overfull.is_empty() || self.cycle.is_some_and(|cycle| cycle.urgent || crowded)
     }
 
-    /// Seals for a few milliseconds within the transaction that is open.
+    /// Seals for a few milliseconds within the transaction that is open. The tails hold what the log has up to row
+    /// `last_sequence`.
     pub(crate) fn slice(
         &self,
         connection: &Connection,
         index: &Index,
+        last_sequence: u64,
         cache: &mut ChunkCache,
         options: &EmbeddedOptions,
     ) -> Result<Slice, SliceError> {
         let mut work = Work {
             connection,
+            last_sequence,
             cache,
             options,
             deadline: Instant::now() + self.slice_time,
@@ -262,6 +265,7 @@ pub(crate) struct SliceError {
 /// A slice under way.
 struct Work<'a> {
     connection: &'a Connection,
+    last_sequence: u64,
     cache: &'a mut ChunkCache,
     options: &'a EmbeddedOptions,
     deadline: Instant,
@@ -285,14 +289,14 @@ impl Work<'_> {
             if passed % SENSORS_PER_LOOK == 0 && self.is_over() {
                 return Ok(());
             }
-            let tail = sensor.tail.as_slice();
+            let tail = &*sensor.tail;
             if tail.len() < cycle.points_min || damaged.contains(&cycle.next) {
                 if !tail.is_empty() {
                     self.slice.carried.push((cycle.next, tail.to_vec()));
                 }
             } else if self.is_over() || self.slice.dropped.contains_key(&cycle.next) {
                 return Ok(()); // Its turn is in the next slice.
-            } else if self.seal(cycle.next, tail, sensor.sealed_last)? < tail.len() {
+            } else if self.seal(cycle.next, tail, tail.len(), sensor.sealed_last())? < tail.len() {
                 return Ok(()); // Its turn is not over.
             }
             cycle.next += 1;
@@ -307,22 +311,23 @@ impl Work<'_> {
         };
         let whole = sensor.tail.len() - sensor.tail.len() % self.options.chunk_points_max;
         if whole > 0 && !self.slice.dropped.contains_key(&number) {
-            self.seal(number, &sensor.tail[..whole], sensor.sealed_last)?;
+            self.seal(number, &sensor.tail, whole, sensor.sealed_last())?;
         }
         Ok(())
     }
 
-    /// Seals the first points of a tail, as many as there is time for; returns how many.
+    /// Seals the first points of a tail, as many as there is time for, `count` at the most; returns how many.
     fn seal(
         &mut self,
         sensor: u32,
         tail: &[Point],
+        count: usize,
         mut sealed_last: Option<Timestamp>,
     ) -> Result<usize, SliceError> {
         let mut sealed = 0;
-        while sealed < tail.len() && (sealed == 0 || !self.is_over()) {
+        while sealed < count && (sealed == 0 || !self.is_over()) {
             sealed += self
-                .seal_piece(sensor, &tail[sealed..], sealed_last)
+                .seal_piece(sensor, &tail[sealed..], count - sealed, sealed_last)
                 .map_err(|error| SliceError { sensor, error })?;
             sealed_last = sealed_last.max(Some(tail[sealed - 1].timestamp));
         }
@@ -332,24 +337,35 @@ impl Work<'_> {
         Ok(sealed)
     }
 
-    /// Seals the first points of a tail into one place among the sensor's chunks; returns how many, at least one.
+    /// Seals the first points of a tail, `count` at the most, into one place among the sensor's chunks; returns how many, at least
+    /// one.
     fn seal_piece(
         &mut self,
         sensor: u32,
         tail: &[Point],
+        count: usize,
         sealed_last: Option<Timestamp>,
     ) -> Result<usize, StoreError> {
-        let bound = tail.len().min(4 * self.options.chunk_points_max);
+        let bound = count.min(4 * self.options.chunk_points_max);
         let start = tail[0].timestamp;
+        // What the chunks say of the log that are written with the first so many points of the tail.
+        let last_sequence = self.last_sequence;
+        let through = |taken| {
+            if taken == tail.len() {
+                last_sequence
+            } else {
+                0
+            }
+        };
         if sealed_last.is_none_or(|sealed_last| sealed_last < start) {
             let run = self.with_small_chunks_before(sensor, &tail[..bound], sealed_last)?;
-            self.write(sensor, &run)?;
+            self.write(sensor, &run, through(bound))?;
             return Ok(bound);
         }
         let before = chunks::at_or_before(self.connection, sensor, start)?;
         if let Some(chunk) = before.filter(|chunk| chunk.last >= start) {
             let inside = tail[..bound].partition_point(|point| point.timestamp <= chunk.last);
-            self.merge_into(&chunk, &tail[..inside])?;
+            self.merge_into(&chunk, &tail[..inside], through(inside))?;
             return Ok(inside);
         }
         let after = chunks::after(self.connection, sensor, start)?;
@@ -360,8 +376,8 @@ impl Work<'_> {
             .or(after)
             .filter(|_| between < self.options.chunk_points_max / 4)
         {
-            Some(neighbour) => self.merge_into(&neighbour, run)?,
-            None => self.write(sensor, run)?,
+            Some(neighbour) => self.merge_into(&neighbour, run, through(between))?,
+            None => self.write(sensor, run, through(between))?,
         }
         Ok(between)
     }
@@ -391,14 +407,24 @@ impl Work<'_> {
         Ok(run)
     }
 
-    fn merge_into(&mut self, chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
+    fn merge_into(
+        &mut self,
+        chunk: &Chunk,
+        points: &[Point],
+        sealed_through: u64,
+    ) -> Result<(), StoreError> {
         let merged = window::merge(&chunks::points(self.connection, chunk)?, points);
         self.delete(chunk)?;
-        self.write(chunk.sensor, &merged)
+        self.write(chunk.sensor, &merged, sealed_through)
     }
 
     /// Writes points as chunks of about equal size.
-    fn write(&mut self, sensor: u32, points: &[Point]) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        sensor: u32,
+        points: &[Point],
+        sealed_through: u64,
+    ) -> Result<(), StoreError> {
         let max = self.options.chunk_points_max;
         let pieces = if points.len() <= max + max / 2 {
             1
@@ -406,7 +432,13 @@ impl Work<'_> {
             points.len().div_ceil(max)
         };
         for points in points.chunks(points.len().div_ceil(pieces)) {
-            let chunk = chunks::insert(self.connection, sensor, self.slice.next_data, points)?;
+            let chunk = chunks::insert(
+                self.connection,
+                sensor,
+                self.slice.next_data,
+                sealed_through,
+                points,
+            )?;
             self.slice.next_data += 1;
             self.slice.ledger.chunks += 1;
             self.slice.ledger.chunk_checksums = self

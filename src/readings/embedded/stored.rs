@@ -51,7 +51,7 @@ impl Stored<'_, '_> {
             return Ok(Some(found));
         }
         if sensor
-            .sealed_last
+            .sealed_last()
             .is_none_or(|sealed_last| sealed_last < timestamp)
         {
             return Ok(None);

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::chunks;
 use super::database::{self, Ledger, failed};
+use super::progress::Progress;
 use super::reads::visit_points;
 use super::recovery::{self, Recovered};
 use crate::data_directory::DataDirectory;
@@ -137,7 +138,7 @@ fn check(
         report.found(error)?;
     }
     report.chunks = done;
-    match recovery::recover(connection) {
+    match recovery::recover(connection, &Progress::default()) {
         Ok(recovered) => recount(connection, &recovered, report, &mut |more| {
             progress(done + more, (2 * chunks_expected).max(done + more));
         }),
@@ -183,6 +184,7 @@ fn recount(
     let mut total = Stats::EMPTY;
     let mut pieces = 0;
     for (number, sensor) in recovered.index.ordered_after(None) {
+        let id = recovered.index.id(number);
         let mut counted = Stats::EMPTY;
         let visited = visit_points(
             connection,
@@ -199,10 +201,9 @@ fn recount(
         match visited {
             Ok(()) if counted == sensor.stats => {}
             Ok(()) => report.problem(format!(
-                "the statistics of sensor \"{}\" are not those of its readings",
-                sensor.id
+                "the statistics of sensor \"{id}\" are not those of its readings"
             )),
-            Err(error) => report.problem(format!("sensor \"{}\": {}", sensor.id, error.message())),
+            Err(error) => report.problem(format!("sensor \"{id}\": {}", error.message())),
         }
         total.merge(&counted);
     }

@@ -8,7 +8,7 @@ use tracing::error;
 use super::cache::ChunkCache;
 use super::database::{failed, signed};
 use super::index::Index;
-use super::log;
+use super::log::{self, Content};
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
 use super::recovery::{Recovered, sensor_checksum};
@@ -24,6 +24,12 @@ const CHORES_REST: Duration = Duration::from_secs(1);
 /// How many rows of the log a commit removes at the most.
 const LOG_ROWS_REMOVED_MAX: u64 = 256;
 
+/// The same when nobody waits for an acknowledgement.
+const LOG_ROWS_REMOVED_MAX_CLOSING: u64 = 65_536;
+
+/// How long the last fold of the write-ahead log waits for those who read.
+const CLOSING_PATIENCE: Duration = Duration::from_millis(100);
+
 pub(crate) struct Writer {
     options: EmbeddedOptions,
     connection: Connection,
@@ -33,6 +39,8 @@ pub(crate) struct Writer {
     last_sequence: u64,
     /// Rows of the log up to here are gone.
     log_removed: u64,
+    /// How many of them a commit removes at the most.
+    log_rows_removed_max: u64,
     /// After a commit was refused (the disk is full): until when only readings are tried, not sealing.
     chores_rest_until: Option<Instant>,
 }
@@ -55,6 +63,7 @@ impl Writer {
             sealer,
             last_sequence: recovered.last_sequence,
             log_removed: 0,
+            log_rows_removed_max: LOG_ROWS_REMOVED_MAX,
             chores_rest_until: None,
         }
     }
@@ -81,6 +90,13 @@ impl Writer {
     /// Goes round sealing once without resting.
     pub(crate) fn hurry(&mut self) {
         self.sealer.hurry(self.last_sequence, &self.options);
+    }
+
+    /// Goes round sealing once more. From now on nobody waits for an acknowledgement.
+    pub(crate) fn closing(&mut self) {
+        self.log_rows_removed_max = LOG_ROWS_REMOVED_MAX_CLOSING;
+        self.sealer.closing();
+        self.hurry();
     }
 
     /// Whether there is something to do though nothing has arrived.
@@ -167,12 +183,15 @@ impl Writer {
             last_sequence += 1;
             self.append(
                 last_sequence,
-                &log::encode_row(last_sequence, slice.carried.as_slice()),
+                &log::encode_row(last_sequence, Content::Carried, slice.carried.as_slice()),
             )?;
         }
         if !pending.is_empty() {
             last_sequence += 1;
-            self.append(last_sequence, &log::encode_row(last_sequence, pending))?;
+            self.append(
+                last_sequence,
+                &log::encode_row(last_sequence, Content::New, pending),
+            )?;
         }
         let log_removed = self.remove_sealed_rows()?;
         if let Some(slice) = &slice {
@@ -192,10 +211,13 @@ impl Writer {
     fn slice(&mut self, index: &Index) -> Result<Slice, StoreError> {
         loop {
             self.execute("SAVEPOINT slice")?;
-            match self
-                .sealer
-                .slice(&self.connection, index, &mut self.cache, &self.options)
-            {
+            match self.sealer.slice(
+                &self.connection,
+                index,
+                self.last_sequence,
+                &mut self.cache,
+                &self.options,
+            ) {
                 Ok(slice) => {
                     self.execute("RELEASE slice")?;
                     return Ok(slice);
@@ -210,10 +232,8 @@ impl Writer {
                     ) {
                         return Err(failure.error);
                     }
-                    let sensor = index
-                        .get(failure.sensor)
-                        .map(|sensor| sensor.id.to_string());
-                    error!(sensor, error = %failure.error, "a sensor's readings stay in the log: they cannot be sealed");
+                    let sensor = index.id(failure.sensor);
+                    error!(%sensor, error = %failure.error, "a sensor's readings stay in the log: they cannot be sealed");
                     self.sealer.give_up_on(failure.sensor);
                 }
             }
@@ -241,7 +261,7 @@ impl Writer {
             let Some(oldest) = oldest.query_row([], |row| row.get::<_, Option<i64>>(0))? else {
                 return Ok(sealed);
             };
-            let through = sealed.min(oldest.cast_unsigned() + LOG_ROWS_REMOVED_MAX);
+            let through = sealed.min(oldest.cast_unsigned() + self.log_rows_removed_max);
             self.connection
                 .prepare_cached("DELETE FROM log WHERE sequence <= ?")?
                 .execute([signed(through)])?;
@@ -262,11 +282,14 @@ impl Writer {
         write_ahead_log::leave(&self.connection);
     }
 
-    /// Gives free pages back to the disk, and folds the write-ahead log into the file.
-    pub(crate) fn tidy(&self) -> rusqlite::Result<()> {
+    /// Gives free pages back to the disk, as far as there is time, and folds the write-ahead log into the file, as far as nobody
+    /// reads it.
+    pub(crate) fn tidy(&self, deadline: Instant) -> rusqlite::Result<()> {
         let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
         let mut pages = vacuum.query([])?;
-        while pages.next()?.is_some() {} // Each step frees one.
+        while Instant::now() < deadline && pages.next()?.is_some() {} // Each step frees one.
+        drop(pages);
+        self.connection.busy_timeout(CLOSING_PATIENCE)?;
         write_ahead_log::empty(&self.connection).map(drop)
     }
 

@@ -1,7 +1,9 @@
 //! What only the embedded store does: recovery, sealing, damage.
 
 mod damage;
+mod opening;
 mod properties;
+mod upgrade;
 
 use std::path::Path;
 use std::sync::Arc;
