@@ -228,7 +228,7 @@ mod tests {
             timestamp: Timestamp::from_micros(7).unwrap(),
             temperature: Temperature::from_micro_degrees(1).unwrap(),
         };
-        chunks::insert(&connection, 3, 1, &[point]).unwrap();
+        chunks::insert(&connection, 3, 1, 0, &[point]).unwrap();
         let mut bytes = vec![99, 1, 0];
         codec::append_checksum(&mut bytes, codec::hash_integers(&[3, 7]));
         let sql = "UPDATE chunk_data SET data = ?1";
