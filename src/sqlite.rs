@@ -1,10 +1,14 @@
 //! What the embedded databases have in common: what SQLite's errors mean, and how a copy is taken.
 
 mod moment;
+mod untouched;
 
-use rusqlite::ErrorCode;
+use std::error::Error as _;
+
+use rusqlite::{ErrorCode, ffi};
 
 pub(crate) use moment::{Moment, Sort};
+pub(crate) use untouched::{can_open_untouched, open_untouched};
 
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -47,4 +51,30 @@ pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreErr
         )
         .with_source(error),
     }
+}
+
+/// Whether a write may have failed for lack of room although SQLite says that it failed: only one refusal of the system is a full
+/// disk to it, and a quota that is used up is not. A flush that failed is never among these, whatever the reason: what was to be
+/// flushed is lost, so nobody knows what is on the disk.
+pub(crate) fn may_lack_room(error: &StoreError) -> bool {
+    let codes = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE];
+    extended_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether opening a database may have failed for lack of room. Beside the database SQLite makes two files, one of which is shared
+/// memory; when that grows in the middle of a commit, and fails to, the commit may be on the disk: not so here.
+pub(crate) fn may_lack_room_to_open(error: &StoreError) -> bool {
+    let codes = [
+        ffi::SQLITE_IOERR_SHMOPEN,
+        ffi::SQLITE_IOERR_SHMSIZE,
+        ffi::SQLITE_IOERR_SHMMAP,
+        ffi::SQLITE_CANTOPEN,
+        ffi::SQLITE_FULL,
+    ];
+    may_lack_room(error) || extended_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+fn extended_code(error: &StoreError) -> Option<i32> {
+    let below = error.source()?.downcast_ref::<rusqlite::Error>()?;
+    Some(below.sqlite_error()?.extended_code)
 }

@@ -2,7 +2,7 @@
 
 mod copy;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const READERS: usize = 4;
 /// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
 #[derive(Debug)]
 pub struct StationDatabase {
-    path: PathBuf,
+    /// What is written with; in a directory that is only read, a connection like the others.
     writer: Mutex<Connection>,
     /// One write at a time; the others wait without a thread each.
     writing: Semaphore,
@@ -45,7 +45,7 @@ pub struct StationDatabase {
     broken: OnceLock<()>,
     breaks: Notify,
     // Held for as long as the file is open.
-    _directory: Arc<DataDirectory>,
+    directory: Arc<DataDirectory>,
 }
 
 impl StationDatabase {
@@ -54,47 +54,94 @@ impl StationDatabase {
     /// # Errors
     /// When it cannot be opened, is not ours, or was written by a newer version.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
-        let path = directory.join(FILE_NAME);
-        let writer = open_writer(&path)?;
-        directory.sync()?;
+        let writer = if directory.is_read_only() {
+            let connection = open_reader_of(&directory)?;
+            check_up_to_date(&connection)?;
+            connection
+        } else {
+            let connection = directory.open_database(FILE_NAME, open_writer)?;
+            directory.sync()?;
+            connection
+        };
         Ok(Arc::new(Self {
-            path,
             writer: Mutex::new(writer),
             writing: Semaphore::new(1),
             readers: Mutex::default(),
             reading: Semaphore::new(READERS),
             broken: OnceLock::new(),
             breaks: Notify::new(),
-            _directory: directory,
+            directory,
         }))
     }
 
-    /// Runs a transaction that writes. It is committed and durable when this returns `Ok`, and undone when `work` fails.
-    /// `what` completes "could not".
+    /// Runs a transaction that adds or changes something. It is committed and durable when this returns `Ok`, and undone when
+    /// `work` fails. `what` completes "could not".
     ///
     /// # Errors
-    /// Those of `work`; [`StoreErrorKind::Unavailable`] after a failure of the disk, which nothing is acknowledged after.
+    /// Those of `work`; [`StoreErrorKind::StorageFull`] when there is no room; [`StoreErrorKind::Unavailable`] after a failure of
+    /// the disk, which nothing is acknowledged after, and while the directory is away; [`StoreErrorKind::Unconfirmed`] when the
+    /// directory went away meanwhile.
     pub async fn write<T, W>(self: &Arc<Self>, what: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     {
-        self.ready()?;
+        self.open_for_additions()?;
         let _turn = self.writing.acquire().await.map_err(|_| closed())?;
         let this = Arc::clone(self);
         blocking(move || {
             // Whoever waited for a turn may have had it end in a failure of the disk.
-            this.ready()?;
-            let mut connection = this.writer.lock();
-            let failed = |error| this.failed(what, error);
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(failed)?;
-            let answer = work(&transaction).map_err(|error| error.into_store(failed))?;
-            transaction.commit().map_err(failed)?;
-            Ok(answer)
+            this.open_for_additions()?;
+            this.transact(what, work)
         })
         .await
+    }
+
+    /// Runs a transaction that removes something, also on a full disk: what it needs is taken from the reserve. It may run more
+    /// than once, and only the last time counts.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn remove<T, W>(
+        self: &Arc<Self>,
+        what: &'static str,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: Fn(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    {
+        self.open_for_changes()?;
+        let _turn = self.writing.acquire().await.map_err(|_| closed())?;
+        let this = Arc::clone(self);
+        blocking(move || {
+            this.open_for_changes()?;
+            let disk = this.directory.disk();
+            disk.with_reserve(|| this.transact(what, &work))
+        })
+        .await
+    }
+
+    fn transact<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.writer.lock();
+        let done = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(WorkError::Sqlite)
+            .and_then(|transaction| {
+                let answer = work(&transaction)?;
+                transaction.commit()?;
+                Ok(answer)
+            });
+        let is_undone = connection.is_autocommit();
+        drop(connection);
+        let answer =
+            done.map_err(|error| error.into_store(|error| self.failed(what, error, is_undone)))?;
+        self.directory.confirm(FILE_NAME)?;
+        Ok(answer)
     }
 
     /// Runs reads that see one moment.
@@ -113,7 +160,7 @@ impl StationDatabase {
             let idle = this.readers.lock().pop();
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => open_reader(&this.path)?,
+                None => open_reader_of(&this.directory)?,
             };
             let answer = connection
                 .transaction()
@@ -127,11 +174,31 @@ impl StationDatabase {
         .await
     }
 
-    /// Whether a write would be taken now.
+    /// Whether a write would be taken now, or a read where nothing else is asked for.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, and once closed.
+    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, once closed, and while the directory is away;
+    /// [`StoreErrorKind::StorageFull`] while there is no room.
     pub fn ready(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        self.directory.ready()
+    }
+
+    /// Whether something may be added now.
+    ///
+    /// # Errors
+    /// As [`Self::ready`]; [`StoreErrorKind::ReadOnly`] where nothing is ever written.
+    pub(crate) fn open_for_additions(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        self.directory.check_additions()
+    }
+
+    fn open_for_changes(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        self.directory.check_changes()
+    }
+
+    fn is_open(&self) -> Result<(), StoreError> {
         if self.broken.get().is_some() {
             return Err(broken());
         }
@@ -164,13 +231,21 @@ impl StationDatabase {
         self.readers.lock().clear();
     }
 
-    /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies.
-    fn failed(&self, what: &str, error: rusqlite::Error) -> StoreError {
-        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+    /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies. A write that found no
+    /// room, and is undone, is no such error.
+    fn failed(&self, what: &str, error: rusqlite::Error, is_undone: bool) -> StoreError {
+        let is_of_the_disk =
+            error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
+        let mut error = sqlite::failed(FILE_NAME, what, error);
+        if is_undone {
+            error = self.directory.explain(error);
+        }
+        let is_explained = error.kind() == StoreErrorKind::StorageFull;
+        if !is_undone || (is_of_the_disk && !is_explained) {
             let _ = self.broken.set(());
             self.breaks.notify_waiters();
         }
-        sqlite::failed(FILE_NAME, what, error)
+        error
     }
 }
 
@@ -251,6 +326,19 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens one more connection that only reads, while the database is where it was opened first.
+fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    if directory.is_read_only() {
+        let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
+        let connection = sqlite::open_untouched(&path)?;
+        configure(&connection).map_err(failed)?;
+        return Ok(connection);
+    }
+    directory.check_database(FILE_NAME)?;
+    open_reader(&path)
+}
+
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
     let connection = Connection::open_with_flags(
@@ -269,14 +357,32 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))
 }
 
-/// Runs the changes that this file has not seen, each in a transaction with its number.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "bring station.db up to date", error);
-    let pragma = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+/// Refuses a database that has to be brought up to date, and may not be.
+fn check_up_to_date(connection: &Connection) -> Result<(), StoreError> {
+    let seen = seen(connection)?;
+    if seen == MIGRATIONS.len() {
+        return Ok(());
+    }
+    Err(StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!(
+            "{FILE_NAME} has schema version {seen}, and this program reads {}; it is brought up to date by a server that may write: \
+             start one without --read-only once, on a copy if need be",
+            MIGRATIONS.len()
+        ),
+    ))
+}
+
+/// How many of the changes this file has seen.
+fn seen(connection: &Connection) -> Result<usize, StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "read station.db", error);
+    let pragma = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+            .map_err(failed)
     };
-    let application = pragma(connection, "application_id").map_err(failed)?;
-    let version = pragma(connection, "user_version").map_err(failed)?;
+    let application = pragma("application_id")?;
+    let version = pragma("user_version")?;
     let ours = application == APPLICATION_ID || (application == 0 && version == 0);
     let seen = usize::try_from(version).ok().filter(|_| ours);
     let Some(seen) = seen else {
@@ -285,7 +391,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             "it is not a Fieldstation database",
         ));
     };
-    let Some(unseen) = MIGRATIONS.get(seen..) else {
+    if seen > MIGRATIONS.len() {
         return Err(StoreError::new(
             StoreErrorKind::Damaged,
             format!(
@@ -294,7 +400,15 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
                 MIGRATIONS.len()
             ),
         ));
-    };
+    }
+    Ok(seen)
+}
+
+/// Runs the changes that this file has not seen, each in a transaction with its number.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "bring station.db up to date", error);
+    let seen = seen(connection)?;
+    let unseen = MIGRATIONS.get(seen..).unwrap_or_default();
     for (number, change) in (seen + 1..).zip(unseen) {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

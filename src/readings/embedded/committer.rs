@@ -31,6 +31,18 @@ pub(crate) struct Shared {
     pub(crate) failed: watch::Sender<bool>,
 }
 
+impl Shared {
+    /// Without any sensor.
+    pub(crate) fn new(options: &EmbeddedOptions, totals: Stats) -> Self {
+        Self {
+            queue: Queue::new(options.queue_readings_max),
+            index: RwLock::default(),
+            totals: Mutex::new(totals),
+            failed: watch::Sender::new(false),
+        }
+    }
+}
+
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     options: EmbeddedOptions,
@@ -135,8 +147,12 @@ impl Committer {
         match written {
             Ok(slice) => {
                 self.publish(slice.as_ref());
+                let confirmed = self.writer.confirm();
                 for (submission, answer) in submissions.into_iter().zip(answers) {
-                    submission.answer(answer);
+                    submission.answer(match &confirmed {
+                        Ok(()) => answer,
+                        Err(error) => answer.and_then(|_| Err(again(error))),
+                    });
                 }
                 Ok(())
             }
@@ -167,7 +183,10 @@ impl Committer {
             }
             return Ok(());
         }
-        error!(%error, "a commit was refused");
+        // A full disk has lines of its own in the log.
+        if error.kind() != StoreErrorKind::StorageFull {
+            error!(%error, "a commit was refused");
+        }
         self.writer.rest();
         self.waiting_for_seal.clear();
         for (submission, answer) in submissions.into_iter().zip(answers) {

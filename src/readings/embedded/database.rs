@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::codec;
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite;
 
@@ -155,6 +156,23 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 /// meantime is copied once.
 const WAL_PAGES: i64 = 4_000;
 
+/// Opens one more connection that only reads, while the database is where it was opened first.
+pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    if directory.is_read_only() {
+        return open_untouched(&path);
+    }
+    directory.check_database(FILE_NAME)?;
+    open_reader(&path)
+}
+
+/// Opens a connection that changes nothing, and no file beside the database either.
+pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
+    let connection = sqlite::open_untouched(path)?;
+    configure(&connection, 1024)?;
+    Ok(connection)
+}
+
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(
@@ -181,6 +199,24 @@ fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
         || -> rusqlite::Result<_> { Ok((pragma("application_id")?, pragma("user_version")?)) };
     match read().map_err(|error| failed("read readings.db", error))? {
         (0, 0) => create_schema(connection).map_err(|error| failed("create readings.db", error)),
+        versions => check_version(connection, versions),
+    }
+}
+
+/// Refuses a database that is not ours, or that another version of this program wrote.
+pub(crate) fn check_file(connection: &Connection) -> Result<(), StoreError> {
+    let read = || -> rusqlite::Result<_> {
+        Ok((
+            connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
+            connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        ))
+    };
+    let versions = read().map_err(|error| failed("read readings.db", error))?;
+    check_version(connection, versions)
+}
+
+fn check_version(connection: &Connection, versions: (i32, i32)) -> Result<(), StoreError> {
+    match versions {
         (APPLICATION_ID, SCHEMA_VERSION) => check_schema(connection),
         (APPLICATION_ID, version) => Err(StoreError::new(
             StoreErrorKind::Damaged,

@@ -29,8 +29,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{oneshot, watch};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tracing::info;
 
 pub(crate) use copy::{check_copy, moment};
@@ -39,7 +39,7 @@ pub use options::EmbeddedOptions;
 pub use verify::{VerifyReport, verify};
 
 use self::committer::{Committer, Shared};
-use self::queue::{Closed, Queue, Submission};
+use self::queue::{Closed, Submission};
 use self::reads::{ExportCursor, blocking, series_of, visit_points};
 use self::snapshot::{ReaderPool, Snapshot};
 use self::writer::Writer;
@@ -57,7 +57,7 @@ pub struct EmbeddedStore {
     readers: Arc<ReaderPool>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// Held for as long as the store lives.
-    _directory: Arc<DataDirectory>,
+    directory: Arc<DataDirectory>,
 }
 
 impl EmbeddedStore {
@@ -69,8 +69,10 @@ impl EmbeddedStore {
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
     ) -> Result<Self, StoreError> {
-        let path = directory.join(database::FILE_NAME);
-        let connection = database::open_writer(&path)?;
+        if directory.is_read_only() {
+            return Self::open_read_only(directory, &options);
+        }
+        let connection = directory.open_database(FILE_NAME, database::open_writer)?;
         directory.sync()?;
         let recovered = recovery::recover(&connection)?;
         let last_data = chunks::last_data(&connection)?;
@@ -80,15 +82,15 @@ impl EmbeddedStore {
             log_rows = recovered.log_rows,
             "readings are open"
         );
-        let readers = Arc::new(ReaderPool::new(path, options.readers_max));
-        let index = Default::default();
-        let shared = Arc::new(Shared {
-            queue: Queue::new(options.queue_readings_max),
-            index: RwLock::new(index),
-            totals: Mutex::new(recovered.index.totals),
-            failed: watch::Sender::new(false),
-        });
-        let writer = Writer::new(options.clone(), connection, &recovered, last_data);
+        let readers = Arc::new(ReaderPool::new(Arc::clone(&directory), options.readers_max));
+        let shared = Arc::new(Shared::new(&options, recovered.index.totals));
+        let writer = Writer::new(
+            options.clone(),
+            Arc::clone(&directory),
+            connection,
+            &recovered,
+            last_data,
+        );
         let committer = Committer::new(Arc::clone(&shared), options, writer);
         *shared.index.write() = recovered.index;
         let committer = std::thread::Builder::new()
@@ -105,7 +107,30 @@ impl EmbeddedStore {
             shared,
             readers,
             committer: Mutex::new(Some(committer)),
-            _directory: directory,
+            directory,
+        })
+    }
+
+    /// Opens what is there to be read, and changes nothing.
+    fn open_read_only(
+        directory: Arc<DataDirectory>,
+        options: &EmbeddedOptions,
+    ) -> Result<Self, StoreError> {
+        let connection = database::open_reader_of(&directory)?;
+        database::check_file(&connection)?;
+        let recovered = recovery::recover(&connection)?;
+        info!(
+            sensors = recovered.index.len(),
+            readings = recovered.index.totals.count(),
+            "readings are open, to be read only"
+        );
+        let shared = Shared::new(options, recovered.index.totals);
+        *shared.index.write() = recovered.index;
+        Ok(Self {
+            shared: Arc::new(shared),
+            readers: Arc::new(ReaderPool::new(Arc::clone(&directory), options.readers_max)),
+            committer: Mutex::default(),
+            directory,
         })
     }
 
@@ -114,6 +139,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when the store is closed, or closes or fails meanwhile.
     pub async fn seal(&self) -> Result<(), StoreError> {
+        self.directory.check_changes()?;
         self.shared.queue.seal()?.await.map_err(|_| self.closed())
     }
 
@@ -153,6 +179,7 @@ impl ReadingStore for EmbeddedStore {
         if batch.is_empty() {
             return Ok(Outcome::default());
         }
+        self.directory.check_additions()?;
         let (reply, answer) = oneshot::channel();
         self.shared
             .queue
@@ -295,10 +322,10 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.shared
-            .queue
-            .closed()
-            .map_or(Ok(()), |closed| Err(closed.error()))
+        match self.shared.queue.closed() {
+            Some(closed) => Err(closed.error()),
+            None => self.directory.ready(),
+        }
     }
 
     async fn failed(&self) -> StoreError {

@@ -1,7 +1,6 @@
 //! Reads that see one moment: a read transaction on the chunks, and the tails that go with it.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,13 @@ use rusqlite::Connection;
 use super::committer::Shared;
 use super::database::{self, Ledger, failed};
 use super::index::Index;
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// Connections that only read, opened as they are needed, up to a bound.
 #[derive(Debug)]
 pub(crate) struct ReaderPool {
-    path: PathBuf,
+    directory: Arc<DataDirectory>,
     state: Mutex<PoolState>,
     returned: Condvar,
     readers_max: usize,
@@ -29,9 +29,9 @@ struct PoolState {
 }
 
 impl ReaderPool {
-    pub(crate) fn new(path: PathBuf, readers_max: usize) -> Self {
+    pub(crate) fn new(directory: Arc<DataDirectory>, readers_max: usize) -> Self {
         Self {
-            path,
+            directory,
             state: Mutex::default(),
             returned: Condvar::new(),
             readers_max,
@@ -48,7 +48,7 @@ impl ReaderPool {
             if state.open < self.readers_max {
                 state.open += 1;
                 drop(state);
-                break database::open_reader(&self.path).inspect_err(|_| self.forget())?;
+                break database::open_reader_of(&self.directory).inspect_err(|_| self.forget())?;
             }
             self.returned.wait(&mut state);
         };

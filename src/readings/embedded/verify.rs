@@ -1,7 +1,6 @@
 //! Recounts everything on disk.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -12,6 +11,7 @@ use super::recovery::{self, Recovered};
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Stats, Window};
+use crate::sqlite;
 
 /// How many problems are kept; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -69,9 +69,17 @@ pub fn verify(
             ),
         ));
     }
-    let directory = Arc::new(DataDirectory::open(directory)?);
+    if sqlite::can_open_untouched(&path) {
+        let held = DataDirectory::open_read_only(directory)?;
+        let opened = database::open_reader_of(&held).and_then(|connection| {
+            database::check_file(&connection)?;
+            Ok(connection)
+        });
+        return report(opened, progress);
+    }
+    let held = DataDirectory::open(directory)?;
     let report = report(database::open_writer(&path), progress)?;
-    drop(directory);
+    drop(held);
     Ok(report)
 }
 

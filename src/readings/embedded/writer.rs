@@ -1,12 +1,13 @@
 //! The connection that writes: one transaction a commit, with its log row, a slice of sealing, and what sealing lets go of.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use tracing::error;
 
 use super::cache::ChunkCache;
-use super::database::{failed, signed};
+use super::database::{FILE_NAME, failed, signed};
 use super::index::Index;
 use super::log;
 use super::options::EmbeddedOptions;
@@ -14,6 +15,7 @@ use super::pending::Pending;
 use super::recovery::{Recovered, sensor_checksum};
 use super::sealing::{Sealer, Slice};
 use super::stored::Disk;
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode};
 
@@ -25,6 +27,7 @@ const LOG_ROWS_REMOVED_MAX: u64 = 256;
 
 pub(crate) struct Writer {
     options: EmbeddedOptions,
+    directory: Arc<DataDirectory>,
     connection: Connection,
     cache: ChunkCache,
     pub(crate) sealer: Sealer,
@@ -38,6 +41,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         options: EmbeddedOptions,
+        directory: Arc<DataDirectory>,
         connection: Connection,
         recovered: &Recovered,
         last_data: i64,
@@ -46,6 +50,7 @@ impl Writer {
         sealer.logged(recovered.log_readings as usize);
         Self {
             options,
+            directory,
             connection,
             cache: ChunkCache::default(),
             sealer,
@@ -81,6 +86,10 @@ impl Writer {
 
     /// Whether there is something to do though nothing has arrived.
     pub(crate) fn has_chores(&mut self, index: &Index) -> bool {
+        // Sealing takes room before it gives any back, and none of it is to go into files that are not in their place.
+        if self.directory.ready().is_err() {
+            return false;
+        }
         if self
             .chores_rest_until
             .is_some_and(|until| Instant::now() < until)
@@ -102,6 +111,7 @@ impl Writer {
         index: &Index,
     ) -> Result<Option<Slice>, WriteError> {
         let due = self.chores_rest_until.is_none()
+            && self.directory.ready().is_ok()
             && self.sealer.is_due(self.last_sequence, index, &self.options);
         if pending.is_empty() && !self.has_rows_to_remove() && !due {
             return Ok(None);
@@ -120,6 +130,11 @@ impl Writer {
         }
     }
 
+    /// Whether what was committed is in the data directory.
+    pub(crate) fn confirm(&self) -> Result<(), StoreError> {
+        self.directory.confirm(FILE_NAME)
+    }
+
     /// After a commit that was refused: sealing, which takes room before it gives any back, waits a little.
     pub(crate) fn rest(&mut self) {
         self.chores_rest_until = Some(Instant::now() + CHORES_REST);
@@ -129,6 +144,10 @@ impl Writer {
     fn rolled_back(&mut self, error: StoreError) -> WriteError {
         self.cache.clear();
         let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
+        let error = match undone {
+            true => self.directory.explain(error),
+            false => error,
+        };
         let disk_failed = error.kind() == StoreErrorKind::Internal;
         WriteError {
             error,

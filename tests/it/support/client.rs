@@ -160,6 +160,11 @@ impl Client {
             .with_status(200)
     }
 
+    /// Sends lines of JSON, which may be refused.
+    pub async fn store_or_not(&self, lines: impl Into<reqwest::Body>) -> Answer {
+        self.post("", "application/x-ndjson", lines).await
+    }
+
     /// The body of `GET /api/stats`; `query` is empty or begins with a question mark.
     pub async fn stats(&self, query: &str) -> String {
         self.get(&format!("/api/stats{query}"))

@@ -28,6 +28,7 @@ mod s3_files;
 #[cfg(feature = "cloud")]
 mod s3_gate;
 mod server;
+mod small_disk;
 mod transfer;
 #[cfg(feature = "cloud")]
 mod wire;
@@ -57,9 +58,8 @@ pub use s3::{S3Kind, S3Server};
 pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use s3_gate::S3Gate;
-#[cfg(feature = "cloud")]
-pub use server::Exited;
-pub use server::{Server, run};
+pub use server::{Exited, Server, run, run_on};
+pub use small_disk::{DISK_BYTES, Refusal, SmallDisk, until_ready};
 pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
 pub use wire::{AgeingProxy, CountingProxy};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Client;
+use super::{Client, SmallDisk};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 
@@ -35,6 +35,8 @@ struct Setup {
     /// Variables instead of those that all servers have.
     #[cfg(feature = "cloud")]
     environment: Option<Vec<(String, String)>>,
+    /// The disk that the data is on, unless it is that of the machine.
+    small_disk: Option<Arc<SmallDisk>>,
     /// The size beyond which the process cannot write to a file, in units of 512 bytes.
     file_blocks_max: Option<u64>,
 }
@@ -77,6 +79,7 @@ impl Server {
             dynamodb: for_all_tests(arguments),
             #[cfg(feature = "cloud")]
             environment: None,
+            small_disk: None,
             file_blocks_max: None,
         })
     }
@@ -94,6 +97,7 @@ impl Server {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             dynamodb: None,
             environment: Some(environment.iter().map(own).collect()),
+            small_disk: None,
             file_blocks_max: None,
         })
     }
@@ -108,9 +112,25 @@ impl Server {
             dynamodb: None,
             #[cfg(feature = "cloud")]
             environment: None,
+            small_disk: None,
             file_blocks_max: Some(file_blocks_max),
         };
         Self::launch(setup).unwrap()
+    }
+
+    /// A server whose data is on a small disk; how it ended when it does not start.
+    pub fn try_on(disk: &Arc<SmallDisk>, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            directory: Arc::clone(disk.directory()),
+            listen: ANY_PORT,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            #[cfg(feature = "cloud")]
+            dynamodb: None,
+            #[cfg(feature = "cloud")]
+            environment: None,
+            small_disk: Some(Arc::clone(disk)),
+            file_blocks_max: None,
+        })
     }
 
     fn launch(setup: Setup) -> Result<Self, Exited> {
@@ -128,7 +148,10 @@ impl Server {
             .args(["serve", "--log-format", "json", "--listen"])
             .arg(setup.listen.to_string())
             .arg("--data")
-            .arg(setup.directory.path().join("data"))
+            .arg(match &setup.small_disk {
+                Some(disk) => disk.data().to_owned(),
+                None => setup.directory.path().join("data"),
+            })
             .args(&setup.arguments)
             .current_dir(setup.directory.path());
         #[cfg(feature = "cloud")]
@@ -142,6 +165,9 @@ impl Server {
             Some(environment) => command.envs(environment),
             None => command.envs(super::emulator::ENVIRONMENT),
         };
+        if let Some(disk) = &setup.small_disk {
+            command.envs(disk.environment());
+        }
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
@@ -274,6 +300,17 @@ pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
     command.current_dir(directory).args(arguments).env_clear();
     #[cfg(feature = "cloud")]
     command.envs(super::emulator::ENVIRONMENT);
+    Process::spawn(&mut command).wait()
+}
+
+/// Runs the binary to its end, with the data on a small disk.
+pub fn run_on(disk: &SmallDisk, arguments: &[&str]) -> Exited {
+    let mut command = Command::new(BINARY);
+    command
+        .current_dir(disk.directory().path())
+        .args(arguments)
+        .env_clear()
+        .envs(disk.environment());
     Process::spawn(&mut command).wait()
 }
 
