@@ -66,8 +66,8 @@ impl App {
         let embedded = Embedded::new(config);
         let options = EmbeddedOptions {
             sensors_max: usize::try_from(config.sensors_max).unwrap_or(usize::MAX),
-            // One more than exports can hold, so that other reads always get their turn.
-            readers_max: config.exports_max as usize + 4,
+            // More than exports can hold, so that other reads always get their turn.
+            readers_max: config.exports_max as u32 + 4,
             ..EmbeddedOptions::default()
         };
         let readings = readings::start(

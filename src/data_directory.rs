@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rusqlite::Connection;
 
 use self::presence::Presence;
 use crate::backup;
 use crate::disk::{self, Disk};
+use crate::durable::{self, sync_directory};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite;
+use crate::sqlite::{self, write_ahead_log};
 
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 /// An open data directory. Another process that tries to open it is refused while this value lives, and no longer: the
 /// lock is the operating system's and goes with the process, however that ends.
@@ -96,6 +98,20 @@ impl DataDirectory {
         Ok(Self::new(path, true, lock))
     }
 
+    /// Opens a directory to read these databases of it. Nothing is changed where they can be read as they are: a disk that is full,
+    /// or cannot be written to, can be read. What has to be made or recovered first is.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_read_only`], or of [`Self::open`].
+    pub(crate) fn open_to_read(path: &Path, databases: &[&str]) -> Result<Self, StoreError> {
+        let can_be_read = |name: &&str| sqlite::can_open_untouched(&path.join(name));
+        if databases.iter().all(can_be_read) {
+            Self::open_read_only(path)
+        } else {
+            Self::open(path)
+        }
+    }
+
     fn new(path: &Path, is_read_only: bool, lock: Option<File>) -> Self {
         Self {
             path: path.to_owned(),
@@ -160,19 +176,26 @@ impl DataDirectory {
             .map_err(|error| failed(&self.path, "cannot flush the data directory", error))
     }
 
-    /// Opens a database with `open`, which may take from the reserve if the disk is full, and watches from then on that its files
-    /// stay where they are.
-    pub(crate) fn open_database<T>(
+    /// Opens a database with `open`, and folds its write-ahead log into it. Both may take from the reserve if the disk is full. From
+    /// then on it is watched that its files stay where they are.
+    pub(crate) fn open_database(
         &self,
         name: &str,
-        mut open: impl FnMut(&Path) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        mut open: impl FnMut(&Path) -> Result<Connection, StoreError>,
+    ) -> Result<Connection, StoreError> {
         let path = self.join(name);
+        let is_new = !fs::metadata(&path).is_ok_and(|found| found.len() > 0);
         let opened = self.disk.with_reserve(|| {
-            open(&path).map_err(|error| match sqlite::may_lack_room_to_open(&error) {
-                true if self.disk.lacks_room() => self.disk.full().with_source(error),
-                _ => error,
-            })
+            let connection =
+                open(&path).map_err(|error| match sqlite::may_lack_room_to_open(&error) {
+                    true if self.disk.lacks_room() => self.disk.full().with_source(error),
+                    _ => error,
+                })?;
+            match self.without_room(write_ahead_log::fold(name, &connection))? {
+                // Until then the first page of a new file need not be flushed, and without that one its log counts for nothing.
+                Some(error) if is_new => Err(error),
+                _ => Ok(connection),
+            }
         })?;
         let look_failed = |error| failed(&self.path, "cannot look at the data directory", error);
         self.presence.expect(path).map_err(look_failed)?;
@@ -258,6 +281,21 @@ impl DataDirectory {
             return self.disk.ran_out().with_source(error);
         }
         error
+    }
+
+    /// What became of folding a write-ahead log: `Some` when there was no room to, which loses nothing. The log is folded later.
+    ///
+    /// # Errors
+    /// When it failed for another reason.
+    pub(crate) fn without_room(
+        &self,
+        folded: Result<(), StoreError>,
+    ) -> Result<Option<StoreError>, StoreError> {
+        match folded.map_err(|error| self.explain(error)) {
+            Ok(()) => Ok(None),
+            Err(error) if error.kind() == StoreErrorKind::StorageFull => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Says of a write that failed outside of the databases whether it did because the directory is away.
@@ -377,27 +415,29 @@ fn write_holder(lock: &mut File) -> io::Result<()> {
 
 /// Creates a directory and those above it, each flushed into the one it stands in.
 fn create_durably(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
+    if path.is_dir() {
+        // A process that made it may have been killed before the flush.
+        return match sync_directory(parent) {
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => Err(error),
+            // Whoever made the directory for us need not let us at the one above it, and may have made that one read-only.
+            _ => Ok(()),
+        };
+    }
     create_durably(parent)?;
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    File::open(parent)?.sync_all()
+    sync_directory(parent)
 }
 
 fn failed(path: &Path, what: &str, error: io::Error) -> StoreError {
-    let kind = match disk::is_lack_of_room(&error) {
-        true => StoreErrorKind::StorageFull,
-        false => StoreErrorKind::Internal,
-    };
-    StoreError::new(kind, format!("{what} {}: {error}", path.display())).with_source(error)
+    let message = format!("{what} {}: {error}", path.display());
+    StoreError::new(durable::kind_of(&error), message).with_source(error)
 }
 
 #[cfg(test)]

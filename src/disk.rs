@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
+pub(crate) use self::reserve::FILE_NAME as RESERVE_FILE;
+
 use self::reserve::{Reserve, allocate};
 use self::space::Space;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::http::json::grouped;
 
 /// A file that is made to find out whether there is room, and removed at once.
-const PROBE_FILE: &str = "reserve.probe";
+pub(crate) const PROBE_FILE: &str = "reserve.probe";
 
 /// The largest reserve: room for the write-ahead log of the readings between two checkpoints.
 const RESERVE_BYTES_MAX: u64 = 16 << 20;
@@ -326,7 +328,6 @@ fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::reserve::FILE_NAME as RESERVE_FILE;
     use super::*;
 
     #[test]

@@ -23,7 +23,8 @@ pub enum StoreErrorKind {
     Unconfirmed,
     /// This server only reads: nothing was stored.
     ReadOnly,
-    /// What was asked for is not something this program can do: the configuration is wrong.
+    /// What was asked for is not something this program can do: the configuration is wrong, or a newer version wrote what is
+    /// stored.
     Unsupported,
     /// Anything else: a fault of the machine or of this program.
     Internal,

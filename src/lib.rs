@@ -26,3 +26,4 @@ pub mod station;
 pub mod timestamp;
 pub mod todos;
 pub mod trouble;
+pub mod verify;

@@ -26,6 +26,9 @@ const REMINDER: Duration = Duration::from_secs(60);
 /// What the server is told.
 pub(super) type Arguments = Config;
 
+/// How long work of requests that were cut off may go on when the stores are closed: it may wait for a disk that does not answer.
+const LAST_WORK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Serves until it is told to stop, or until the store fails.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
     start_log(config)?;
@@ -41,7 +44,10 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
         .build()
         .context("cannot start the threads that serve")
         .map_err(|error| Failure::new(FailureKind::Initialization, error))?;
-    runtime.block_on(serve(config, app))
+    let served = runtime.block_on(serve(config, app));
+    // Nothing that is still under way has been acknowledged.
+    runtime.shutdown_timeout(LAST_WORK_PATIENCE);
+    served
 }
 
 /// Opens the stores. On a disk so full that not even its reserve is enough, waits until there is room: the server then goes on by

@@ -12,7 +12,6 @@ use super::{Failure, FailureKind};
 use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
 use crate::readings::embedded::{EmbeddedOptions, EmbeddedStore, FILE_NAME};
-use crate::sqlite::can_open_untouched;
 
 /// Where a server listens when nobody says otherwise.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:5000";
@@ -75,11 +74,10 @@ pub(super) fn open_store(directory: &Path) -> Result<EmbeddedStore, Failure> {
 /// # Errors
 /// Those of [`open_store`].
 pub(super) fn open_store_to_read(directory: &Path) -> Result<EmbeddedStore, Failure> {
-    match can_open_untouched(&directory.join(FILE_NAME)) {
-        true => open(directory, DataDirectory::open_read_only(directory)),
-        // What has to be made or recovered first is.
-        false => open_store(directory),
-    }
+    open(
+        directory,
+        DataDirectory::open_to_read(directory, &[FILE_NAME]),
+    )
 }
 
 fn open(

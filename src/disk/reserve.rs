@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Its name in the data directory.
-pub(super) const FILE_NAME: &str = "reserve";
+pub(crate) const FILE_NAME: &str = "reserve";
 
 #[derive(Debug)]
 pub(super) struct Reserve {

@@ -18,6 +18,8 @@ impl Space {
         total_bytes: 0,
     };
 
+    // Numbers of blocks have fewer bits on some systems.
+    #[allow(clippy::useless_conversion)]
     pub(super) fn of(directory: &Path) -> io::Result<Self> {
         let status = nix::sys::statvfs::statvfs(directory)?;
         let block_bytes = u64::from(status.fragment_size());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{can_open_untouched, damaged, failed, open_untouched};
+use super::{can_open_untouched, damaged, failed, newer, open_untouched};
 use crate::data_directory::DataDirectory;
 use crate::durable;
 use crate::error::{StoreError, StoreErrorKind};
@@ -55,14 +55,7 @@ impl Sort {
             return Err(damaged(name, "it is not a Fieldstation database"));
         }
         if version > i64::from(self.version_max) {
-            return Err(StoreError::new(
-                StoreErrorKind::Unsupported,
-                format!(
-                    "{name} has schema version {version}, and this program knows {}; use the version of fieldstation that \
-                     wrote it, or a newer one",
-                    self.version_max
-                ),
-            ));
+            return Err(newer(name, version, self.version_max));
         }
         Ok(true)
     }

@@ -20,4 +20,5 @@ mod embedded;
 mod postgres;
 #[cfg(feature = "cloud")]
 mod reliability;
+mod station;
 mod support;

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod catalog;
+mod check;
 mod content;
 mod copies;
 mod room;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub(crate) use self::catalog::check_rows;
+pub(crate) use self::check::{bytes_to_check, check_files, unnamed};
 pub(crate) use self::copies::{bytes_total, check_blobs, copy_blobs, is_blob};
 
 use self::blobs::Blobs;
@@ -28,7 +31,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::station::StationDatabase;
 
 /// Where blobs are in the data directory.
-const DIRECTORY_NAME: &str = "files";
+pub(crate) const DIRECTORY_NAME: &str = "files";
 
 /// How often a file is looked up again when its blob was replaced between the look-up and the opening.
 const OPENINGS_MAX: usize = 10;
@@ -89,7 +92,17 @@ impl FileStore for FolderStore {
             let blobs = Arc::clone(&self.blobs);
             let blob = entry.blob.clone();
             match blobs::blocking(move || blobs.open(&blob)).await? {
-                Some(file) => {
+                Some((_, bytes)) if bytes != entry.info.file.size_bytes => {
+                    return Err(StoreError::new(
+                        StoreErrorKind::Damaged,
+                        format!(
+                            "the file of the device `{device}` is not what was stored: it has {bytes} bytes, and had {}; send it \
+                             again, or remove it",
+                            entry.info.file.size_bytes
+                        ),
+                    ));
+                }
+                Some((file, _)) => {
                     return Ok(Some(OpenFile {
                         info: entry.info,
                         content: Box::new(FolderContent::new(file)),
@@ -102,7 +115,7 @@ impl FileStore for FolderStore {
         Err(StoreError::new(
             StoreErrorKind::Damaged,
             format!(
-                "the file of the device `{device}` is missing from the folder {DIRECTORY_NAME}"
+                "the file of the device `{device}` is missing from the folder {DIRECTORY_NAME}; send it again, or remove it"
             ),
         ))
     }
@@ -131,6 +144,8 @@ impl FileStore for FolderStore {
         if self.room.is_read_only() {
             return Ok(0);
         }
+        // A blob whose row is damaged or gone would seem to be what a crash left.
+        self.catalog.refuse_if_damaged().await?;
         let mut removed = 0;
         let blobs = Arc::clone(&self.blobs);
         let mut entries = blobs::blocking(move || blobs.entries()).await?;

@@ -78,10 +78,7 @@ impl FolderUpload {
             }
             Err(error) => {
                 // Past a failure of the disk nobody knows whether the row is there: the blob stays, and a sweep decides.
-                if !matches!(
-                    error.kind(),
-                    StoreErrorKind::StorageFull | StoreErrorKind::Unavailable
-                ) {
+                if error.kind() != StoreErrorKind::StorageFull {
                     self.staged.keep();
                 }
                 Err(error)

@@ -6,7 +6,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::codec;
-use super::database::{damaged, failed, signed, unsigned};
+use super::database::{damaged, failed, signed, unreadable, unsigned};
 use crate::error::StoreError;
 use crate::readings::{Point, Stats, Temperature, Timestamp};
 
@@ -213,7 +213,7 @@ pub(crate) fn points(connection: &Connection, chunk: &Chunk) -> Result<Vec<Point
         .map_err(|_| damaged(format!("the data of {} is not a blob", chunk.describe())))?;
     let points = codec::checked(bytes, chunk.data_seed())
         .and_then(codec::decode_run)
-        .map_err(|error| damaged(format!("in the data of {}, {error}", chunk.describe())))?;
+        .map_err(|error| unreadable(&format!("the data of {}", chunk.describe()), error))?;
     let matches = points
         .first()
         .is_some_and(|point| point.timestamp == chunk.first)

@@ -115,6 +115,7 @@ impl Committer {
             }
         }
         if let Err(error) = self.writer.tidy() {
+            self.writer.leave();
             warn!(%error, "could not fold the write-ahead log into readings.db; the next start will");
         }
         info!("readings are sealed and closed");
@@ -127,6 +128,7 @@ impl Committer {
     /// After a failed write nothing is known of the disk: a second flush may say that all is well when it is not.
     fn fail(&self, error: &StoreError) {
         error!(error = %error, "a write to readings.db failed; no more readings are taken");
+        self.writer.leave();
         self.shared.queue.close(Closed::Failed);
         while let Taken { submissions, .. } = self.shared.queue.take(usize::MAX, Duration::ZERO)
             && !submissions.is_empty()
@@ -154,7 +156,7 @@ impl Committer {
                         Err(error) => answer.and_then(|_| Err(again(error))),
                     });
                 }
-                Ok(())
+                self.writer.fold_when_due()
             }
             Err(WriteError {
                 error,
@@ -176,8 +178,12 @@ impl Committer {
         answers: Vec<Result<Outcome, StoreError>>,
         error: &StoreError,
     ) -> Result<(), StoreError> {
-        if error.kind() == StoreErrorKind::Damaged && submissions.len() > 1 {
-            // What is damaged stands in the way of one of them: the others are not to suffer for it.
+        let is_of_one = matches!(
+            error.kind(),
+            StoreErrorKind::Damaged | StoreErrorKind::Unsupported
+        );
+        if is_of_one && submissions.len() > 1 {
+            // What cannot be read stands in the way of one of them: the others are not to suffer for it.
             for submission in submissions {
                 self.commit(vec![submission])?;
             }

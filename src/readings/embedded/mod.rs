@@ -36,19 +36,22 @@ use tracing::info;
 pub(crate) use copy::{check_copy, moment};
 pub(crate) use database::FILE_NAME;
 pub use options::EmbeddedOptions;
+pub(crate) use verify::verify_held;
 pub use verify::{VerifyReport, verify};
 
 use self::committer::{Committer, Shared};
 use self::queue::{Closed, Submission};
-use self::reads::{ExportCursor, blocking, series_of, visit_points};
-use self::snapshot::{ReaderPool, Snapshot};
+use self::reads::{ExportCursor, series_of, visit_points};
+use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::{
-    Batch, Export, ExportBlock, Outcome, Page, Point, ReadingStore, RecordMode, Selection,
-    SensorId, SensorSummary, Series, Stats, Window,
+    Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
+    SensorSummary, Series, Stats, Window,
 };
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::sqlite::write_ahead_log::Folding;
+use crate::sqlite::{Reader, ReaderPool, while_waited_for};
 
 /// Readings in one SQLite file in the data directory.
 #[derive(Debug)]
@@ -72,7 +75,9 @@ impl EmbeddedStore {
         if directory.is_read_only() {
             return Self::open_read_only(directory, &options);
         }
-        let connection = directory.open_database(FILE_NAME, database::open_writer)?;
+        let mut connection = directory.open_database(FILE_NAME, database::open_writer)?;
+        let folding = Folding::of(&mut connection, database::WAL_PAGES)
+            .map_err(|error| database::failed("set up readings.db", error))?;
         directory.sync()?;
         let recovered = recovery::recover(&connection)?;
         let last_data = chunks::last_data(&connection)?;
@@ -82,12 +87,13 @@ impl EmbeddedStore {
             log_rows = recovered.log_rows,
             "readings are open"
         );
-        let readers = Arc::new(ReaderPool::new(Arc::clone(&directory), options.readers_max));
+        let readers = readers(&directory, &options);
         let shared = Arc::new(Shared::new(&options, recovered.index.totals));
         let writer = Writer::new(
             options.clone(),
             Arc::clone(&directory),
             connection,
+            folding,
             &recovered,
             last_data,
         );
@@ -128,7 +134,7 @@ impl EmbeddedStore {
         *shared.index.write() = recovered.index;
         Ok(Self {
             shared: Arc::new(shared),
-            readers: Arc::new(ReaderPool::new(Arc::clone(&directory), options.readers_max)),
+            readers: readers(&directory, options),
             committer: Mutex::default(),
             directory,
         })
@@ -149,11 +155,11 @@ impl EmbeddedStore {
     }
 
     fn snapshot_of(
-        readers: &Arc<ReaderPool>,
+        reader: Reader,
         shared: &Shared,
         sensor: &SensorId,
     ) -> Result<Snapshot<Option<SensorView>>, StoreError> {
-        Snapshot::take(readers, shared, |index| {
+        Snapshot::take(reader, shared, |index| {
             let number = index.number(sensor.as_str())?;
             let sensor = index.get(number)?;
             Some(SensorView {
@@ -171,6 +177,13 @@ struct SensorView {
     number: u32,
     tail: Arc<Vec<Point>>,
     summary: SensorSummary,
+}
+
+fn readers(directory: &Arc<DataDirectory>, options: &EmbeddedOptions) -> Arc<ReaderPool> {
+    let directory = Arc::clone(directory);
+    ReaderPool::new(options.readers_max, move || {
+        database::open_reader_of(&directory)
+    })
 }
 
 #[async_trait]
@@ -198,9 +211,10 @@ impl ReadingStore for EmbeddedStore {
                 Ok(found.map_or(Stats::EMPTY, |sensor| sensor.stats))
             }
             _ => {
-                let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
-                let selection = selection.clone();
-                blocking(move || reads::stats(&readers, &shared, &selection)).await
+                let (shared, selection) = (Arc::clone(&self.shared), selection.clone());
+                self.readers
+                    .read(move |reader| reads::stats(reader, &shared, &selection))
+                    .await
             }
         }
     }
@@ -241,10 +255,9 @@ impl ReadingStore for EmbeddedStore {
         window: Window,
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError> {
-        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
-        let sensor = sensor.clone();
-        blocking(move || {
-            let snapshot = Self::snapshot_of(&readers, &shared, &sensor)?;
+        let (shared, sensor) = (Arc::clone(&self.shared), sensor.clone());
+        let read = self.readers.read(move |reader| {
+            let snapshot = Self::snapshot_of(reader, &shared, &sensor)?;
             let Some(view) = &snapshot.seen else {
                 return Ok(None);
             };
@@ -263,8 +276,8 @@ impl ReadingStore for EmbeddedStore {
             let more = items.len() > limit;
             items.truncate(limit);
             Ok(Some(Page { items, more }))
-        })
-        .await
+        });
+        read.await
     }
 
     async fn series(
@@ -273,10 +286,9 @@ impl ReadingStore for EmbeddedStore {
         window: Window,
         points: usize,
     ) -> Result<Option<Series>, StoreError> {
-        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
-        let sensor = sensor.clone();
-        blocking(move || {
-            let snapshot = Self::snapshot_of(&readers, &shared, &sensor)?;
+        let (shared, sensor) = (Arc::clone(&self.shared), sensor.clone());
+        let read = self.readers.read(move |reader| {
+            let snapshot = Self::snapshot_of(reader, &shared, &sensor)?;
             let Some(view) = &snapshot.seen else {
                 return Ok(None);
             };
@@ -294,25 +306,20 @@ impl ReadingStore for EmbeddedStore {
                 points,
             )
             .map(Some)
-        })
-        .await
+        });
+        read.await
     }
 
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
-        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
-        let selection = selection.clone();
-        let cursor = blocking(move || ExportCursor::open(&readers, &shared, &selection)).await?;
+        let (shared, selection) = (Arc::clone(&self.shared), selection.clone());
+        let open = move |reader| ExportCursor::open(reader, &shared, &selection);
+        let cursor = self.readers.read(open).await?;
         Ok(Box::pin(futures_util::stream::try_unfold(
-            Some(cursor),
-            async |cursor| {
-                let Some(mut cursor) = cursor else {
-                    return Ok(None);
-                };
-                blocking(move || {
-                    let block: Option<ExportBlock> = cursor.next()?;
-                    Ok(block.map(|block| (block, Some(cursor))))
-                })
-                .await
+            cursor,
+            async |mut cursor| {
+                let stop = cursor.stop().clone();
+                let next = move || Ok(cursor.next()?.map(|block| (block, cursor)));
+                while_waited_for(&stop, next).await
             },
         )))
     }
@@ -337,28 +344,27 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
         self.shared.queue.close(Closed::Shutdown);
-        self.readers.close();
         let Some(committer) = self.committer.lock().take() else {
             return Ok(());
         };
-        blocking(move || {
-            committer.join().map_err(|_| {
-                StoreError::new(
-                    StoreErrorKind::Internal,
-                    "the committer's thread has panicked",
-                )
-            })
-        })
-        .await
+        // The last connection to close removes the write-ahead log: the readers have gone first.
+        match tokio::task::spawn_blocking(move || committer.join()).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(StoreError::new(
+                StoreErrorKind::Internal,
+                "the committer's thread has panicked",
+            )),
+        }
     }
 }
 
 impl Drop for EmbeddedStore {
     /// A store that was not closed loses nothing, but leaves the next start more to do.
     fn drop(&mut self) {
+        self.readers.stop();
         self.shared.queue.close(Closed::Shutdown);
-        self.readers.close();
         if let Some(committer) = self.committer.lock().take() {
             // A panic there has been reported by its thread.
             let _ = committer.join();

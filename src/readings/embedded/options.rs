@@ -20,7 +20,7 @@ pub struct EmbeddedOptions {
     /// How long a reading stays in the log at the most before sealing goes round.
     pub seal_age: Duration,
     /// How many connections read at once; each caches 1 MiB.
-    pub readers_max: usize,
+    pub readers_max: u32,
 }
 
 impl Default for EmbeddedOptions {

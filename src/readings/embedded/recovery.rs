@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::chunks;
 use super::codec;
-use super::database::{self, Ledger, damaged, failed, unsigned};
+use super::database::{self, Ledger, damaged, failed, unreadable, unsigned};
 use super::index::{Index, Sensor};
 use super::log;
 use super::window::{self, Flow, Piece};
@@ -199,7 +199,7 @@ fn replay(
             Some(sensor) => sensor.logged.push(point),
             None => unknown = Some(number),
         })
-        .map_err(|error| damaged(format!("in log row {sequence}, {error}")))?;
+        .map_err(|error| unreadable(&format!("log row {sequence}"), error))?;
         if let Some(number) = unknown {
             return Err(damaged(format!(
                 "log row {sequence} tells of sensor number {number}, and there is none"

@@ -18,6 +18,7 @@ use super::stored::Disk;
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode};
+use crate::sqlite::write_ahead_log::{self, Folding};
 
 /// How long sealing rests after a commit was refused.
 const CHORES_REST: Duration = Duration::from_secs(1);
@@ -29,6 +30,7 @@ pub(crate) struct Writer {
     options: EmbeddedOptions,
     directory: Arc<DataDirectory>,
     connection: Connection,
+    folding: Folding,
     cache: ChunkCache,
     pub(crate) sealer: Sealer,
     last_sequence: u64,
@@ -43,6 +45,7 @@ impl Writer {
         options: EmbeddedOptions,
         directory: Arc<DataDirectory>,
         connection: Connection,
+        folding: Folding,
         recovered: &Recovered,
         last_data: i64,
     ) -> Self {
@@ -52,6 +55,7 @@ impl Writer {
             options,
             directory,
             connection,
+            folding,
             cache: ChunkCache::default(),
             sealer,
             last_sequence: recovered.last_sequence,
@@ -219,7 +223,10 @@ impl Writer {
                     self.execute("ROLLBACK TO slice")?;
                     self.execute("RELEASE slice")?;
                     self.cache.clear();
-                    if failure.error.kind() != StoreErrorKind::Damaged {
+                    if !matches!(
+                        failure.error.kind(),
+                        StoreErrorKind::Damaged | StoreErrorKind::Unsupported
+                    ) {
                         return Err(failure.error);
                     }
                     let sensor = index
@@ -262,13 +269,26 @@ impl Writer {
         remove().map_err(|error| failed("remove sealed log rows", error))
     }
 
+    /// Folds the write-ahead log into the file when it has grown, which nobody needs to wait for.
+    pub(crate) fn fold_when_due(&self) -> Result<(), StoreError> {
+        let folded = self
+            .folding
+            .after_commit(&self.connection)
+            .map_err(|error| failed("fold the write-ahead log into readings.db", error));
+        self.directory.without_room(folded).map(drop)
+    }
+
+    /// After the disk has failed: leaves the files as they are, also when this is dropped.
+    pub(crate) fn leave(&self) {
+        write_ahead_log::leave(&self.connection);
+    }
+
     /// Gives free pages back to the disk, and folds the write-ahead log into the file.
     pub(crate) fn tidy(&self) -> rusqlite::Result<()> {
         let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
         let mut pages = vacuum.query([])?;
         while pages.next()?.is_some() {} // Each step frees one.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        write_ahead_log::empty(&self.connection).map(drop)
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {

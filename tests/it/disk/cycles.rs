@@ -117,7 +117,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
     let cycles = setting("FIELDSTATION_DISK_CYCLES").unwrap_or(20).max(1);
     let disk = Arc::new(SmallDisk::new(refusal));
     let mut acknowledged = Acknowledged::default();
-    let mut server = Server::try_on(&disk, &[]).unwrap();
+    let mut server = Server::try_on_small(&disk, &[]).unwrap();
     until_ready(&server.client(), 200).await;
     for cycle in 0..cycles {
         let client = server.client();
@@ -136,7 +136,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
         }
         // A server that ends gives back some room.
         disk.fill(0);
-        server = Server::try_on(&disk, &[]).unwrap();
+        server = Server::try_on_small(&disk, &[]).unwrap();
         let client = server.client();
         acknowledged.assert_is_there(&client).await;
         acknowledged.remove_some(&client).await;

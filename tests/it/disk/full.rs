@@ -13,7 +13,7 @@ use crate::support::{
 /// A server that has its reserve.
 fn start(refusal: Refusal) -> (Arc<SmallDisk>, Server) {
     let disk = Arc::new(SmallDisk::new(refusal));
-    let server = Server::try_on(&disk, &[]).unwrap();
+    let server = Server::try_on_small(&disk, &[]).unwrap();
     until_reserved(&disk);
     (disk, server)
 }
@@ -126,7 +126,7 @@ async fn a_server_starts_on_a_full_disk_however_the_one_before_it_ended() {
         }
         // A server that ends gives back some room.
         disk.fill(0);
-        server = Server::try_on(&disk, &[]).unwrap();
+        server = Server::try_on_small(&disk, &[]).unwrap();
         let client = server.client();
         client.get("/readyz").await.with_status(503);
         assert_eq!(client.stats("").await, stats);
@@ -205,7 +205,7 @@ async fn a_quota_that_is_used_up_is_a_full_disk_and_ends_no_server() {
     // It starts, too.
     let ended = server.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.output);
-    let server = Server::try_on(&disk, &[]).unwrap();
+    let server = Server::try_on_small(&disk, &[]).unwrap();
     let client = server.client();
     assert_eq!(client.everything().await, stored);
     disk.make_room();
@@ -293,7 +293,7 @@ async fn a_flush_that_finds_no_room_ends_the_server_and_what_was_acknowledged_is
         let ended = server.wait();
         assert_eq!(ended.code, Some(4), "{}", ended.output);
         disk.fail_flushes(false);
-        let server = Server::try_on(&disk, &[]).unwrap();
+        let server = Server::try_on_small(&disk, &[]).unwrap();
         let client = server.client();
         let stored = client.everything().await.lines().count();
         assert!((100..=101).contains(&stored), "{stored}");

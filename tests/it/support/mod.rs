@@ -3,6 +3,7 @@
 mod bodies;
 mod client;
 mod description;
+mod disk;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 #[cfg(feature = "cloud")]
@@ -36,6 +37,7 @@ mod wire;
 pub use bodies::{gzip, lines, reading, zstd};
 pub use client::{Answer, Client};
 pub use description::{Description, Operation, Request};
+pub use disk::{Disk, Unflushed};
 #[cfg(feature = "cloud")]
 pub use dynamodb::{DynamoKind, DynamoServer};
 pub use faults::{Fault, FaultProxy};
