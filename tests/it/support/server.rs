@@ -217,6 +217,15 @@ impl Server {
         self.process.output.text()
     }
 
+    /// Waits for a text in the log: a line comes through a pipe, and may come after the answer.
+    pub async fn logs(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The most memory that was resident so far.
     pub fn memory_peak_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.child.id());
