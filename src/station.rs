@@ -78,7 +78,7 @@ impl StationDatabase {
     {
         self.ready()?;
         let turn = Arc::clone(&self.writing).acquire_owned().await;
-        let turn = turn.map_err(|_| closed())?;
+        let turn = turn.map_err(|_| sqlite::stopped())?;
         let this = Arc::clone(self);
         blocking(move || {
             // A write that has begun ends, whether or not anybody waits for it, and has its turn until then.
@@ -135,7 +135,7 @@ impl StationDatabase {
             return Err(broken());
         }
         if self.writing.is_closed() {
-            return Err(closed());
+            return Err(sqlite::stopped());
         }
         Ok(())
     }
@@ -224,13 +224,6 @@ fn broken() -> StoreError {
     )
 }
 
-fn closed() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        "the server is shutting down; send this to another one",
-    )
-}
-
 /// What it recovers is durable when this returns, whatever became of the flushes of an earlier process.
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
@@ -254,6 +247,17 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     // After a new file's tables are made: only then its first page is flushed for certain.
     write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
+}
+
+/// Opens the database of a data directory that no server holds, to look at it: its tables stay as they are. What it recovers is
+/// durable before anything is done with it, as for a start.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    write_ahead_log::write_again(FILE_NAME, &path)?;
+    open_copy(&path)
 }
 
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {

@@ -76,7 +76,8 @@ impl Report {
     }
 }
 
-/// Reads everything in a data directory that no server holds, and changes nothing.
+/// Reads everything in a data directory that no server holds. Of the data nothing is changed; a write-ahead log that a server was
+/// killed with is folded into its database.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server holds it; [`StoreErrorKind::Unsupported`] when a newer
@@ -104,7 +105,8 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         report.took(found);
     }
     if has_station {
-        if let Some(connection) = check_station(directory, &mut report, progress)? {
+        let opened = station::open_held(&held);
+        if let Some(connection) = check_station(opened, &mut report, progress)? {
             check_files(directory, &connection, &mut report, progress);
         }
     } else {
@@ -137,8 +139,10 @@ pub(crate) fn verify_copies(
         })?;
         report.took(found);
     }
-    if directory.join(station::FILE_NAME).exists()
-        && let Some(connection) = check_station(directory, &mut report, progress)?
+    let station = directory.join(station::FILE_NAME);
+    if station.exists()
+        && let Some(connection) =
+            check_station(station::open_copy(&station), &mut report, progress)?
     {
         let bytes = folder::bytes_to_check(&connection)?;
         report.files = report.files.map(|(files, _)| (files, bytes));
@@ -148,14 +152,13 @@ pub(crate) fn verify_copies(
 
 /// The database of everything but readings; `None` when it cannot be opened for being damaged.
 fn check_station(
-    directory: &Path,
+    opened: Result<Connection, StoreError>,
     report: &mut Report,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<Connection>, StoreError> {
-    let path = directory.join(station::FILE_NAME);
     let mut problem = |problem: String| report.problem(station::FILE_NAME, &problem);
     let mut read = 0;
-    let checked = station::open_copy(&path).and_then(|connection| {
+    let checked = opened.and_then(|connection| {
         let rows = station::check(&connection, &mut problem, &mut |more| {
             read += more;
             progress(Progress::Rows(read));

@@ -34,7 +34,7 @@ mod transfer;
 mod wire;
 
 pub use bodies::{gzip, lines, reading, zstd};
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, http2};
 pub use description::{Description, Operation, Request};
 pub use disk::{Disk, Unflushed};
 #[cfg(feature = "cloud")]
@@ -59,7 +59,7 @@ pub use s3::{S3Kind, S3Server};
 pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use s3_gate::S3Gate;
-pub use server::{Exited, Server, run};
+pub use server::{Exited, Server, run, run_on};
 pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
 pub use wire::{AgeingProxy, CountingProxy};

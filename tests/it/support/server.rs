@@ -327,11 +327,21 @@ impl fmt::Debug for Server {
 
 /// Runs the binary to its end.
 pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
+    Process::spawn(&mut command_in(directory, arguments)).wait()
+}
+
+/// The same on a disk that fails, in its directory.
+pub fn run_on(disk: &Disk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+fn command_in(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(directory).args(arguments).env_clear();
     #[cfg(feature = "cloud")]
     command.envs(super::emulator::ENVIRONMENT);
-    Process::spawn(&mut command).wait()
+    command
 }
 
 /// A process and what it writes.
