@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{ErrorCode, ffi};
 
 pub(crate) use moment::{Moment, Sort};
-pub(crate) use readers::{Reader, ReaderPool, while_waited_for};
+pub(crate) use readers::{Reader, ReaderPool, stopped, while_waited_for};
 pub(crate) use untouched::{can_open_untouched, open_untouched};
 
 use crate::error::{StoreError, StoreErrorKind};
@@ -67,7 +67,7 @@ pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreErr
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             damaged(file, format!("could not {what}: {error}")).with_source(error)
         }
-        Some(ErrorCode::OperationInterrupted) => readers::stopped().with_source(error),
+        Some(ErrorCode::OperationInterrupted) => stopped().with_source(error),
         Some(ErrorCode::DiskFull) => StoreError::new(
             StoreErrorKind::StorageFull,
             "the disk is full; nothing of this was stored",

@@ -128,7 +128,7 @@ impl StationDatabase {
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let turn = Arc::clone(&self.writing).acquire_owned().await;
-        turn.map_err(|_| closed())
+        turn.map_err(|_| sqlite::stopped())
     }
 
     fn transact<T>(
@@ -208,7 +208,7 @@ impl StationDatabase {
             return Err(broken());
         }
         if self.writing.is_closed() {
-            return Err(closed());
+            return Err(sqlite::stopped());
         }
         Ok(())
     }
@@ -304,13 +304,6 @@ fn broken() -> StoreError {
     )
 }
 
-fn closed() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        "the server is shutting down; send this to another one",
-    )
-}
-
 /// What it recovers is durable when this returns, whatever became of the flushes of an earlier process.
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
@@ -345,6 +338,20 @@ pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, St
     }
     directory.check_database(FILE_NAME)?;
     open_reader(&path)
+}
+
+/// Opens the database of a data directory that no server holds, to look at it: its tables stay as they are. What it recovers is
+/// durable before anything is done with it, as for a start.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    if directory.is_read_only() {
+        return open_reader_of(directory);
+    }
+    let path = directory.join(FILE_NAME);
+    write_ahead_log::write_again(FILE_NAME, &path)?;
+    open_copy(&path)
 }
 
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {

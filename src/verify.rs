@@ -77,7 +77,8 @@ impl Report {
     }
 }
 
-/// Reads everything in a data directory that no server holds, and changes nothing.
+/// Reads everything in a data directory that no server holds. Of the data nothing is changed; a write-ahead log that a server was
+/// killed with is folded into its database.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server holds it; [`StoreErrorKind::Unsupported`] when a newer
@@ -113,7 +114,8 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         report.took(found);
     }
     if has_station {
-        if let Some(connection) = check_held_station(&held, &mut report, progress)? {
+        let opened = station::open_held(&held);
+        if let Some(connection) = check_station(opened, &mut report, progress)? {
             check_files(directory, &connection, &mut report, progress);
         }
     } else {
@@ -146,30 +148,15 @@ pub(crate) fn verify_copies(
         })?;
         report.took(found);
     }
-    if directory.join(station::FILE_NAME).exists()
-        && let Some(connection) = check_station(
-            station::open_copy(&directory.join(station::FILE_NAME)),
-            &mut report,
-            progress,
-        )?
+    let station = directory.join(station::FILE_NAME);
+    if station.exists()
+        && let Some(connection) =
+            check_station(station::open_copy(&station), &mut report, progress)?
     {
         let bytes = folder::bytes_to_check(&connection)?;
         report.files = report.files.map(|(files, _)| (files, bytes));
     }
     Ok(report)
-}
-
-/// [`check_station`] where a data directory is held.
-fn check_held_station(
-    directory: &DataDirectory,
-    report: &mut Report,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Option<Connection>, StoreError> {
-    let opened = match directory.is_read_only() {
-        true => station::open_reader_of(directory),
-        false => station::open_copy(&directory.join(station::FILE_NAME)),
-    };
-    check_station(opened, report, progress)
 }
 
 /// The database of everything but readings; `None` when it cannot be opened for being damaged.

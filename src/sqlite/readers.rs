@@ -177,8 +177,8 @@ pub(crate) async fn while_waited_for<T: Send + 'static>(
     done
 }
 
-/// A read that was given up. Only those hear of it who still wait when the server stops.
-pub(super) fn stopped() -> StoreError {
+/// A read that was given up, or anything else that comes too late. Only those hear of it who still wait when the server stops.
+pub(crate) fn stopped() -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         "the server is shutting down; send this to another one",

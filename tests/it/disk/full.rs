@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{add_todo, greet, remove};
 use crate::support::{
-    Answer, Client, DISK_BYTES, Refusal, Server, SmallDisk, lines, random_bytes, run_on,
+    Answer, Client, DISK_BYTES, Refusal, Server, SmallDisk, lines, random_bytes, run_on_small,
     until_ready,
 };
 
@@ -259,14 +259,14 @@ async fn what_is_on_a_full_disk_is_verified_exported_and_backed_up_elsewhere() {
         } else {
             assert_eq!(server.stop().code, Some(0));
         }
-        let verified = run_on(&disk, &["verify", "--data", "data"]);
+        let verified = run_on_small(&disk, &["verify", "--data", "data"]);
         assert_eq!(verified.code, Some(0), "{}", verified.output);
         let arguments = ["export", "--data", "data", "--output", "all.csv"];
-        let exported = run_on(&disk, &arguments);
+        let exported = run_on_small(&disk, &arguments);
         assert_eq!(exported.code, Some(0), "{}", exported.output);
         let rows = fs::read_to_string(disk.directory().path().join("all.csv")).unwrap();
         assert_eq!(rows.lines().count(), 1_001);
-        let backed_up = run_on(&disk, &["backup", "--data", "data", "--to", "backup"]);
+        let backed_up = run_on_small(&disk, &["backup", "--data", "data", "--to", "backup"]);
         assert_eq!(backed_up.code, Some(0), "{}", backed_up.output);
     }
 }

@@ -107,6 +107,15 @@ pub struct Client {
     origin: String,
 }
 
+/// A client that speaks HTTP/2 from its first byte on.
+pub fn http2() -> reqwest::Client {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .http2_prior_knowledge();
+    client.build().unwrap()
+}
+
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
         let http = reqwest::Client::builder()

@@ -236,6 +236,15 @@ impl Server {
         self.process.output.text()
     }
 
+    /// Waits for a text in the log: a line comes through a pipe, and may come after the answer.
+    pub async fn logs(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The most memory that was resident so far.
     pub fn memory_peak_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.child.id());
@@ -337,22 +346,27 @@ impl fmt::Debug for Server {
 
 /// Runs the binary to its end.
 pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
+    Process::spawn(&mut command_in(directory, arguments)).wait()
+}
+
+/// The same on a disk that fails, in its directory.
+pub fn run_on(disk: &Disk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+/// The same with the data on a small disk.
+pub fn run_on_small(disk: &SmallDisk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+fn command_in(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(directory).args(arguments).env_clear();
     #[cfg(feature = "cloud")]
     command.envs(super::emulator::ENVIRONMENT);
-    Process::spawn(&mut command).wait()
-}
-
-/// Runs the binary to its end, with the data on a small disk.
-pub fn run_on(disk: &SmallDisk, arguments: &[&str]) -> Exited {
-    let mut command = Command::new(BINARY);
     command
-        .current_dir(disk.directory().path())
-        .args(arguments)
-        .env_clear()
-        .envs(disk.environment());
-    Process::spawn(&mut command).wait()
 }
 
 /// A process and what it writes.
