@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::data_directory::{self, DataDirectory};
+use crate::disk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
@@ -76,7 +77,8 @@ impl Report {
     }
 }
 
-/// Reads everything in a data directory that no server holds, and changes nothing.
+/// Reads everything in a data directory that no server holds. Of the data nothing is changed; a write-ahead log that a server was
+/// killed with is folded into its database.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server holds it; [`StoreErrorKind::Unsupported`] when a newer
@@ -95,7 +97,15 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
             ),
         ));
     }
-    let held = DataDirectory::open(directory)?;
+    let databases = [
+        (embedded::FILE_NAME, has_readings),
+        (station::FILE_NAME, has_station),
+    ];
+    let databases: Vec<_> = databases
+        .into_iter()
+        .filter_map(|(name, is_there)| is_there.then_some(name))
+        .collect();
+    let held = DataDirectory::open_to_read(directory, &databases)?;
     let mut report = Report::default();
     if has_readings {
         let found = embedded::verify_held(&held, &mut |done, total| {
@@ -104,7 +114,8 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         report.took(found);
     }
     if has_station {
-        if let Some(connection) = check_station(directory, &mut report, progress)? {
+        let opened = station::open_held(&held);
+        if let Some(connection) = check_station(opened, &mut report, progress)? {
             check_files(directory, &connection, &mut report, progress);
         }
     } else {
@@ -137,8 +148,10 @@ pub(crate) fn verify_copies(
         })?;
         report.took(found);
     }
-    if directory.join(station::FILE_NAME).exists()
-        && let Some(connection) = check_station(directory, &mut report, progress)?
+    let station = directory.join(station::FILE_NAME);
+    if station.exists()
+        && let Some(connection) =
+            check_station(station::open_copy(&station), &mut report, progress)?
     {
         let bytes = folder::bytes_to_check(&connection)?;
         report.files = report.files.map(|(files, _)| (files, bytes));
@@ -148,14 +161,13 @@ pub(crate) fn verify_copies(
 
 /// The database of everything but readings; `None` when it cannot be opened for being damaged.
 fn check_station(
-    directory: &Path,
+    opened: Result<Connection, StoreError>,
     report: &mut Report,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<Connection>, StoreError> {
-    let path = directory.join(station::FILE_NAME);
     let mut problem = |problem: String| report.problem(station::FILE_NAME, &problem);
     let mut read = 0;
-    let checked = station::open_copy(&path).and_then(|connection| {
+    let checked = opened.and_then(|connection| {
         let rows = station::check(&connection, &mut problem, &mut |more| {
             read += more;
             progress(Progress::Rows(read));
@@ -275,5 +287,11 @@ fn is_ours(name: &str) -> bool {
             name.strip_prefix(database)
                 .is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))
         });
-    is_of_database || [folder::DIRECTORY_NAME, data_directory::LOCK_FILE].contains(&name)
+    let others = [
+        folder::DIRECTORY_NAME,
+        data_directory::LOCK_FILE,
+        disk::RESERVE_FILE,
+        disk::PROBE_FILE,
+    ];
+    is_of_database || others.contains(&name)
 }

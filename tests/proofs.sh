@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What docs/reliability.md says of kills, power cuts, flipped bits and full disks, tried as often as you like.
+# What docs/reliability.md says of kills, power cuts, flipped bits and files that may not grow, tried as often as you like.
 #
-#   tests/proofs.sh [KILLS] [POWER_CUTS] [BIT_FLIPS] [FULL_DISKS]      20, 20, 20 and 2 unless you say otherwise
+#   tests/proofs.sh [KILLS] [POWER_CUTS] [BIT_FLIPS] [FILE_LIMITS]     20, 20, 20 and 2 unless you say otherwise
 #
 # A thousand kills take a quarter of an hour, as do a thousand power cuts. Needs what ./test.sh needs to build. Prints what was
 # counted, and ends with another exit code than 0 when something was lost. The whole output is in target/proofs/.
@@ -16,7 +16,7 @@ esac
 kills=${1:-20}
 cuts=${2:-20}
 flips=${3:-20}
-full_disks=${4:-2}
+file_limits=${4:-2}
 logs=target/proofs
 mkdir -p "$logs"
 
@@ -42,6 +42,6 @@ proof "kill -9, $kills times, under files" 'files acknowledged' crash::files::ev
 proof "a power cut, $cuts times, under readings, todos, the greeting and files" 'nothing lost' crash::cuts::
 proof "a flush that fails, a restart, a power cut" '^test result' crash::flushes::
 proof "a bit that flips, $flips times" '^(readings.db|station.db|files/): [0-9]+ ' crash::flips::
-for ((n = 1; n <= full_disks; n++)); do
-    proof "a disk that takes no more, $n of $full_disks" '^test result' crash::disk::
+for ((n = 1; n <= file_limits; n++)); do
+    proof "files that may not grow beyond a size, $n of $file_limits" '^test result' crash::disk::
 done

@@ -37,6 +37,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Without any sensor.
+    pub(crate) fn new(options: &EmbeddedOptions) -> Self {
+        Self {
+            queue: Queue::new(options.queue_readings_max),
+            index: RwLock::default(),
+            totals: Mutex::default(),
+            opening: Opening::default(),
+            failed: watch::Sender::new(false),
+        }
+    }
+
     /// The store cannot be opened, or it was closed meanwhile.
     pub(crate) fn not_opened(&self, error: &StoreError) {
         let is_closing = self.queue.closed() == Some(Closed::Shutdown);
@@ -149,8 +160,12 @@ impl Committer {
         match written {
             Ok(slice) => {
                 self.publish(slice.as_ref());
+                let confirmed = self.writer.confirm();
                 for (submission, answer) in submissions.into_iter().zip(answers) {
-                    submission.answer(answer);
+                    submission.answer(match &confirmed {
+                        Ok(()) => answer,
+                        Err(error) => answer.and_then(|_| Err(again(error))),
+                    });
                 }
                 self.writer.fold_when_due()
             }
@@ -185,7 +200,10 @@ impl Committer {
             }
             return Ok(());
         }
-        error!(%error, "a commit was refused");
+        // A full disk has lines of its own in the log.
+        if error.kind() != StoreErrorKind::StorageFull {
+            error!(%error, "a commit was refused");
+        }
         self.writer.rest();
         self.waiting_for_seal.clear();
         for (submission, answer) in submissions.into_iter().zip(answers) {

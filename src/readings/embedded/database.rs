@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::codec::CodecError;
 use super::{codec, schema};
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, write_ahead_log};
 
@@ -109,14 +110,31 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(|error| failed("set up readings.db", error))?;
     schema::create_or_check(&connection)?;
-    // After a new file's tables are made: only then its first page is flushed for certain.
-    write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
 }
 
 /// Pages in the write-ahead log before it is copied into the file: the copy costs two flushes, and what is rewritten in the
 /// meantime is copied once.
 pub(super) const WAL_PAGES: i32 = 4_000;
+
+/// Opens one more connection that only reads, while the database is where it was opened first.
+pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    if directory.is_read_only() {
+        let connection = open_untouched(&path)?;
+        schema::check_reader(&connection)?;
+        return Ok(connection);
+    }
+    directory.check_database(FILE_NAME)?;
+    open_reader(&path)
+}
+
+/// Opens a connection that changes nothing, and no file beside the database either.
+pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
+    let connection = sqlite::open_untouched(path)?;
+    configure(&connection, 1024)?;
+    Ok(connection)
+}
 
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {

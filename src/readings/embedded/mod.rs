@@ -38,8 +38,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{oneshot, watch};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tracing::info;
 
 pub(crate) use copy::{check_copy, moment};
@@ -49,8 +49,7 @@ pub(crate) use verify::verify_held;
 pub use verify::{VerifyReport, verify};
 
 use self::committer::{Committer, Shared};
-use self::opening::Opening;
-use self::queue::{Closed, Queue, Submission};
+use self::queue::{Closed, Submission};
 use self::reads::{ExportCursor, series_of, visit_points};
 use self::snapshot::Snapshot;
 use self::tail::Tail;
@@ -69,7 +68,7 @@ pub struct EmbeddedStore {
     readers: Arc<ReaderPool>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// Held for as long as the store lives.
-    _directory: Arc<DataDirectory>,
+    directory: Arc<DataDirectory>,
 }
 
 impl EmbeddedStore {
@@ -107,32 +106,28 @@ impl EmbeddedStore {
         Ok(store)
     }
 
-    /// A store whose thread opens it and then commits; and what came of the opening.
+    /// A store whose thread opens it and then commits, where anything is written at all; and what came of the opening.
     fn launch(
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
     ) -> Result<(Self, Receiver<Result<(), StoreError>>), StoreError> {
-        let shared = Arc::new(Shared {
-            queue: Queue::new(options.queue_readings_max),
-            index: RwLock::default(),
-            totals: Mutex::default(),
-            opening: Opening::default(),
-            failed: watch::Sender::new(false),
-        });
-        let path = directory.join(database::FILE_NAME);
-        let readers = ReaderPool::new(path, options.readers_max, database::open_reader);
+        let shared = Arc::new(Shared::new(&options));
+        let read = Arc::clone(&directory);
+        let readers = ReaderPool::new(options.readers_max, move || database::open_reader_of(&read));
         let (ended, opened) = sync_channel(1);
         let (committing, held) = (Arc::clone(&shared), Arc::clone(&directory));
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {
-                let opened = opening::open(&held, &options, &committing);
+                let opened = opening::open(held, &options, &committing);
                 match opened {
                     Ok(writer) => {
                         committing.opening.succeeded();
                         // Nobody may be waiting for it any more.
                         let _ = ended.send(Ok(()));
-                        Committer::new(committing, options, writer).run();
+                        if let Some(writer) = writer {
+                            Committer::new(committing, options, writer).run();
+                        }
                     }
                     Err(error) => {
                         committing.not_opened(&error);
@@ -151,7 +146,7 @@ impl EmbeddedStore {
             shared,
             readers,
             committer: Mutex::new(Some(committer)),
-            _directory: directory,
+            directory,
         };
         Ok((store, opened))
     }
@@ -161,6 +156,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when the store is closed, or closes or fails meanwhile.
     pub async fn seal(&self) -> Result<(), StoreError> {
+        self.directory.check_changes()?;
         self.shared.queue.seal()?.await.map_err(|_| self.closed())
     }
 
@@ -206,6 +202,7 @@ impl ReadingStore for EmbeddedStore {
         if batch.is_empty() {
             return Ok(Outcome::default());
         }
+        self.directory.check_additions()?;
         let (reply, answer) = oneshot::channel();
         self.shared
             .queue
@@ -350,10 +347,10 @@ impl ReadingStore for EmbeddedStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.shared.opening.check()?;
-        self.shared
-            .queue
-            .closed()
-            .map_or(Ok(()), |closed| Err(closed.error()))
+        match self.shared.queue.closed() {
+            Some(closed) => Err(closed.error()),
+            None => self.directory.ready(),
+        }
     }
 
     async fn failed(&self) -> StoreError {

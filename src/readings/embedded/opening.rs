@@ -1,7 +1,7 @@
 //! Opening the store: it reads what is on disk while the server may listen already.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,8 +11,9 @@ use super::committer::Shared;
 use super::options::EmbeddedOptions;
 use super::progress::Progress;
 use super::queue::Closed;
+use super::recovery::{self, Recovered};
 use super::writer::Writer;
-use super::{chunks, database, recovery};
+use super::{chunks, database};
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::write_ahead_log::Folding;
@@ -96,26 +97,47 @@ impl Opening {
     }
 }
 
-/// Opens the file, creating it if it is missing, and puts what it holds into memory.
+/// Opens the file, creating it if it is missing, and puts what it holds into memory. Where nothing is ever written, there is no
+/// writer, and no file is made or changed.
 pub(super) fn open(
-    directory: &DataDirectory,
+    directory: Arc<DataDirectory>,
     options: &EmbeddedOptions,
     shared: &Shared,
-) -> Result<Writer, StoreError> {
-    let mut connection = database::open_writer(&directory.join(database::FILE_NAME))?;
+) -> Result<Option<Writer>, StoreError> {
+    let progress = &shared.opening.progress;
+    if directory.is_read_only() {
+        let connection = database::open_reader_of(&directory)?;
+        shared.take(recovery::recover(&connection, progress)?);
+        return Ok(None);
+    }
+    let mut connection = directory.open_database(database::FILE_NAME, database::open_writer)?;
     let folding = Folding::of(&mut connection, database::WAL_PAGES)
         .map_err(|error| database::failed("set up readings.db", error))?;
     directory.sync()?;
-    let recovered = recovery::recover(&connection, &shared.opening.progress)?;
+    let recovered = recovery::recover(&connection, progress)?;
     let last_data = chunks::last_data(&connection)?;
-    info!(
-        sensors = recovered.index.len(),
-        readings = recovered.index.totals.count(),
-        log_rows = recovered.log_rows,
-        "readings are open"
+    let writer = Writer::new(
+        options.clone(),
+        directory,
+        connection,
+        folding,
+        &recovered,
+        last_data,
     );
-    let writer = Writer::new(options.clone(), connection, folding, &recovered, last_data);
-    *shared.totals.lock() = recovered.index.totals;
-    *shared.index.write() = recovered.index;
-    Ok(writer)
+    shared.take(recovered);
+    Ok(Some(writer))
+}
+
+impl Shared {
+    /// From now on what was recovered can be read.
+    fn take(&self, recovered: Recovered) {
+        info!(
+            sensors = recovered.index.len(),
+            readings = recovered.index.totals.count(),
+            log_rows = recovered.log_rows,
+            "readings are open"
+        );
+        *self.totals.lock() = recovered.index.totals;
+        *self.index.write() = recovered.index;
+    }
 }

@@ -1,6 +1,5 @@
 //! What is asked of a snapshot: statistics of a window, a series, pages, an export.
 
-
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 

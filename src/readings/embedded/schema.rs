@@ -73,18 +73,25 @@ pub(super) fn create_or_check(connection: &Connection) -> Result<(), StoreError>
             check(connection, TABLES)
         }
         (APPLICATION_ID, VERSION) => check(connection, TABLES),
-        (APPLICATION_ID, version) if version > VERSION => {
-            Err(sqlite::newer(FILE_NAME, version.into(), VERSION))
-        }
-        _ => Err(damaged("it is not a Fieldstation database")),
+        marks => Err(unknown(marks)),
     }
 }
 
 /// Checks the tables of a file that is only read; those of an older version are read as they are.
 pub(super) fn check_reader(connection: &Connection) -> Result<(), StoreError> {
     match marks(connection)? {
-        (_, upgrade::OLDEST_VERSION) => upgrade::read_as_now(connection),
-        _ => check(connection, TABLES),
+        (APPLICATION_ID, upgrade::OLDEST_VERSION) => upgrade::read_as_now(connection),
+        (APPLICATION_ID, VERSION) => check(connection, TABLES),
+        marks => Err(unknown(marks)),
+    }
+}
+
+fn unknown(marks: (i32, i32)) -> StoreError {
+    match marks {
+        (APPLICATION_ID, version) if version > VERSION => {
+            sqlite::newer(FILE_NAME, version.into(), VERSION)
+        }
+        _ => damaged("it is not a Fieldstation database"),
     }
 }
 

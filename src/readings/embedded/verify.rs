@@ -79,7 +79,7 @@ pub fn verify(
             ),
         ));
     }
-    let directory = DataDirectory::open(directory)?;
+    let directory = DataDirectory::open_to_read(directory, &[database::FILE_NAME])?;
     verify_held(&directory, progress)
 }
 
@@ -91,8 +91,12 @@ pub(crate) fn verify_held(
     directory: &DataDirectory,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, StoreError> {
-    let path = directory.join(database::FILE_NAME);
-    report(database::open_writer(&path), progress)
+    let opened = if directory.is_read_only() {
+        database::open_reader_of(directory)
+    } else {
+        database::open_writer(&directory.join(database::FILE_NAME))
+    };
+    report(opened, progress)
 }
 
 /// What is found in a database; that it could not be opened for being damaged is such a finding.

@@ -1,12 +1,13 @@
 //! The connection that writes: one transaction a commit, with its log row, a slice of sealing, and what sealing lets go of.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use tracing::error;
 
 use super::cache::ChunkCache;
-use super::database::{failed, signed};
+use super::database::{FILE_NAME, failed, signed};
 use super::index::Index;
 use super::log::{self, Content};
 use super::options::EmbeddedOptions;
@@ -14,6 +15,7 @@ use super::pending::Pending;
 use super::recovery::{Recovered, sensor_checksum};
 use super::sealing::{Sealer, Slice};
 use super::stored::Disk;
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode};
 use crate::sqlite::write_ahead_log::{self, Folding};
@@ -32,6 +34,7 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Writer {
     options: EmbeddedOptions,
+    directory: Arc<DataDirectory>,
     connection: Connection,
     folding: Folding,
     cache: ChunkCache,
@@ -48,6 +51,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         options: EmbeddedOptions,
+        directory: Arc<DataDirectory>,
         connection: Connection,
         folding: Folding,
         recovered: &Recovered,
@@ -57,6 +61,7 @@ impl Writer {
         sealer.logged(recovered.log_readings as usize);
         Self {
             options,
+            directory,
             connection,
             folding,
             cache: ChunkCache::default(),
@@ -101,6 +106,10 @@ impl Writer {
 
     /// Whether there is something to do though nothing has arrived.
     pub(crate) fn has_chores(&mut self, index: &Index) -> bool {
+        // Sealing takes room before it gives any back, and none of it is to go into files that are not in their place.
+        if self.directory.ready().is_err() {
+            return false;
+        }
         if self
             .chores_rest_until
             .is_some_and(|until| Instant::now() < until)
@@ -122,6 +131,7 @@ impl Writer {
         index: &Index,
     ) -> Result<Option<Slice>, WriteError> {
         let due = self.chores_rest_until.is_none()
+            && self.directory.ready().is_ok()
             && self.sealer.is_due(self.last_sequence, index, &self.options);
         if pending.is_empty() && !self.has_rows_to_remove() && !due {
             return Ok(None);
@@ -140,6 +150,11 @@ impl Writer {
         }
     }
 
+    /// Whether what was committed is in the data directory.
+    pub(crate) fn confirm(&self) -> Result<(), StoreError> {
+        self.directory.confirm(FILE_NAME)
+    }
+
     /// After a commit that was refused: sealing, which takes room before it gives any back, waits a little.
     pub(crate) fn rest(&mut self) {
         self.chores_rest_until = Some(Instant::now() + CHORES_REST);
@@ -149,6 +164,10 @@ impl Writer {
     fn rolled_back(&mut self, error: StoreError) -> WriteError {
         self.cache.clear();
         let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
+        let error = match undone {
+            true => self.directory.explain(error),
+            false => error,
+        };
         let disk_failed = error.kind() == StoreErrorKind::Internal;
         WriteError {
             error,
@@ -272,9 +291,11 @@ impl Writer {
 
     /// Folds the write-ahead log into the file when it has grown, which nobody needs to wait for.
     pub(crate) fn fold_when_due(&self) -> Result<(), StoreError> {
-        self.folding
+        let folded = self
+            .folding
             .after_commit(&self.connection)
-            .map_err(|error| failed("fold the write-ahead log into readings.db", error))
+            .map_err(|error| failed("fold the write-ahead log into readings.db", error));
+        self.directory.without_room(folded).map(drop)
     }
 
     /// After the disk has failed: leaves the files as they are, also when this is dropped.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
-use crate::support::{Client, Raw, Server, reading};
+use crate::support::{Client, Raw, Server, http2, reading};
 
 const SENSORS: usize = 2_000;
 /// Readings of each sensor, a second apart.
@@ -109,12 +109,7 @@ async fn reads_whose_clients_have_hung_up_stop() {
 
 /// Sends [`READS`] requests on one connection, and ends them after a while.
 async fn leave_on_http2(server: &Server) -> reqwest::Client {
-    let client = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .no_proxy()
-        .tls_certs_only([])
-        .build()
-        .unwrap();
+    let client = http2();
     let url = |path: &str| format!("{}{path}", server.url());
     client.get(url("/livez")).send().await.unwrap();
     let requests = join_all((0..READS).map(|_| client.get(url(SLOW)).send()));
@@ -147,12 +142,7 @@ async fn reads_on_a_closed_connection_of_http2_stop() {
     let client = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async move {
-            let client = reqwest::Client::builder()
-                .http2_prior_knowledge()
-                .no_proxy()
-                .tls_certs_only([])
-                .build()
-                .unwrap();
+            let client = http2();
             client.get(format!("{url}/livez")).send().await.unwrap();
             for _ in 0..READS {
                 tokio::spawn(client.get(format!("{url}{SLOW}")).send());

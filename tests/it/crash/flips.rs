@@ -230,13 +230,6 @@ async fn a_bit_that_flips_is_found_or_changes_nothing() {
     for ((file, found), count) in &tally {
         println!("{file}: {count} {found:?}");
     }
-    let silent: Vec<_> = tally
-        .keys()
-        .filter(|(_, found)| *found == Found::Silent)
-        .collect();
-    // Rows of station.db have no checksums: what flips in a text of theirs is that text.
-    assert!(
-        silent.iter().all(|(file, _)| file == "station.db"),
-        "{silent:?}"
-    );
+    let silent = tally.keys().find(|(_, found)| *found == Found::Silent);
+    assert_eq!(silent, None, "an answer changed, and nobody said so");
 }

@@ -107,6 +107,15 @@ pub struct Client {
     origin: String,
 }
 
+/// A client that speaks HTTP/2 from its first byte on.
+pub fn http2() -> reqwest::Client {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .http2_prior_knowledge();
+    client.build().unwrap()
+}
+
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
         let http = reqwest::Client::builder()
@@ -158,6 +167,11 @@ impl Client {
         self.post("", "application/x-ndjson", lines)
             .await
             .with_status(200)
+    }
+
+    /// Sends lines of JSON, which may be refused.
+    pub async fn store_or_not(&self, lines: impl Into<reqwest::Body>) -> Answer {
+        self.post("", "application/x-ndjson", lines).await
     }
 
     /// The body of `GET /api/stats`; `query` is empty or begins with a question mark.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, Disk};
+use super::{Client, Disk, SmallDisk};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 
@@ -39,6 +39,8 @@ struct Setup {
     limit: Option<(&'static str, u64)>,
     /// A disk that fails on demand.
     disk: Option<Disk>,
+    /// The disk that the data is on, unless it is that of the machine.
+    small_disk: Option<Arc<SmallDisk>>,
 }
 
 /// A running server. It is killed when this goes.
@@ -70,6 +72,7 @@ impl Setup {
             environment: None,
             limit: None,
             disk: None,
+            small_disk: None,
         }
     }
 }
@@ -98,6 +101,7 @@ impl Server {
             environment: None,
             limit: None,
             disk: None,
+            small_disk: None,
         })
     }
 
@@ -116,6 +120,7 @@ impl Server {
             environment: Some(environment.iter().map(own).collect()),
             limit: None,
             disk: None,
+            small_disk: None,
         })
     }
 
@@ -148,6 +153,14 @@ impl Server {
         })
     }
 
+    /// A server whose data is on a small disk; how it ended when it does not start.
+    pub fn try_on_small(disk: &Arc<SmallDisk>, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            small_disk: Some(Arc::clone(disk)),
+            ..Setup::embedded(disk.directory(), arguments)
+        })
+    }
+
     fn launch(setup: Setup) -> Result<Self, Exited> {
         let mut command = match setup.limit {
             None => Command::new(BINARY),
@@ -163,7 +176,10 @@ impl Server {
             .args(["serve", "--log-format", "json", "--listen"])
             .arg(setup.listen.to_string())
             .arg("--data")
-            .arg(setup.directory.path().join("data"))
+            .arg(match &setup.small_disk {
+                Some(disk) => disk.data().to_owned(),
+                None => setup.directory.path().join("data"),
+            })
             .args(&setup.arguments)
             .current_dir(setup.directory.path());
         #[cfg(feature = "cloud")]
@@ -177,6 +193,9 @@ impl Server {
             Some(environment) => command.envs(environment),
             None => command.envs(super::emulator::ENVIRONMENT),
         };
+        if let Some(disk) = &setup.small_disk {
+            command.envs(disk.environment());
+        }
         if let Some(disk) = &setup.disk {
             command.envs(disk.environment());
         }
@@ -215,6 +234,15 @@ impl Server {
 
     pub fn log(&self) -> String {
         self.process.output.text()
+    }
+
+    /// Waits for a text in the log: a line comes through a pipe, and may come after the answer.
+    pub async fn logs(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// The most memory that was resident so far.
@@ -318,11 +346,27 @@ impl fmt::Debug for Server {
 
 /// Runs the binary to its end.
 pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
+    Process::spawn(&mut command_in(directory, arguments)).wait()
+}
+
+/// The same on a disk that fails, in its directory.
+pub fn run_on(disk: &Disk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+/// The same with the data on a small disk.
+pub fn run_on_small(disk: &SmallDisk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+fn command_in(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(directory).args(arguments).env_clear();
     #[cfg(feature = "cloud")]
     command.envs(super::emulator::ENVIRONMENT);
-    Process::spawn(&mut command).wait()
+    command
 }
 
 /// A process and what it writes.
