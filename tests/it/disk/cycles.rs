@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::{add_todo, greet, remove};
 use crate::support::{
     Answer, Client, DISK_BYTES, Random, Refusal, Server, SmallDisk, lines, random_bytes, setting,
-    until_ready,
 };
 
 /// What was acknowledged.
@@ -118,7 +117,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
     let disk = Arc::new(SmallDisk::new(refusal));
     let mut acknowledged = Acknowledged::default();
     let mut server = Server::try_on_small(&disk, &[]).unwrap();
-    until_ready(&server.client(), 200).await;
+    server.client().until_readiness(200).await;
     for cycle in 0..cycles {
         let client = server.client();
         acknowledged.write(&client, &mut random, cycle, 2).await;
@@ -141,7 +140,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
         acknowledged.assert_is_there(&client).await;
         acknowledged.remove_some(&client).await;
         disk.make_room();
-        until_ready(&client, 200).await;
+        client.until_readiness(200).await;
         println!("cycle {} of {cycles}", cycle + 1);
         // The disk is small: what was written makes room for what comes.
         let used: usize = acknowledged.files.values().sum();

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::{add_todo, greet, remove};
 use crate::support::{
     Answer, Client, DISK_BYTES, Refusal, Server, SmallDisk, lines, random_bytes, run_on_small,
-    until_ready,
 };
 
 /// A server that has its reserve.
@@ -66,10 +65,10 @@ async fn a_full_disk_is_told_to_everybody_and_writes_are_taken_again_once_there_
     client.store(lines("a", 100)).await;
     client.send_file("a", "kept").await.with_status(200);
     greet(&client, "Kept").await.with_status(200);
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
 
     disk.fill(0);
-    until_ready(&client, 503).await;
+    client.until_readiness(503).await;
     let ready = client.get("/readyz").await.text();
     assert!(
         ready.contains("the disk is full: 0 bytes are free"),
@@ -93,7 +92,7 @@ async fn a_full_disk_is_told_to_everybody_and_writes_are_taken_again_once_there_
     assert_eq!(client.get("/hello").await.text(), "Kept");
 
     disk.make_room();
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     assert_takes_additions(&client).await;
     let page = client.get("/").await.with_status(200).text();
     assert!(!page.contains("the disk is full"), "{page}");
@@ -139,7 +138,7 @@ async fn a_server_starts_on_a_full_disk_however_the_one_before_it_ended() {
     }
     disk.make_room();
     let client = server.client();
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     assert_takes_additions(&client).await;
     until_reserved(&disk);
 }
@@ -153,12 +152,12 @@ async fn what_is_removed_on_a_full_disk_makes_room() {
     let todo = add_todo(&client, "old").await.with_status(201);
     let todo = todo.header("location").unwrap().to_owned();
     disk.fill(0);
-    until_ready(&client, 503).await;
+    client.until_readiness(503).await;
     remove(&client, &todo).await.with_status(204);
     let removed = remove(&client, "/api/devices/large").await;
     assert!(removed.status < 300, "{}", removed.text());
     // With the ballast still there.
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     assert_takes_additions(&client).await;
     client.get(&todo).await.problem(404, "unknown-todo");
     assert!(!client.devices().await.contains(&"large".to_owned()));
@@ -197,7 +196,7 @@ async fn a_quota_that_is_used_up_is_a_full_disk_and_ends_no_server() {
         }
     }
     assert_full(&last.unwrap(), &disk);
-    until_ready(&client, 503).await;
+    client.until_readiness(503).await;
     assert_full(&add_todo(&client, "new").await, &disk);
     remove(&client, &todo).await.with_status(204);
     let stored = client.everything().await;
@@ -209,7 +208,7 @@ async fn a_quota_that_is_used_up_is_a_full_disk_and_ends_no_server() {
     let client = server.client();
     assert_eq!(client.everything().await, stored);
     disk.make_room();
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     assert_takes_additions(&client).await;
 }
 
@@ -220,7 +219,7 @@ async fn a_file_that_is_larger_than_the_room_is_refused_alone() {
     disk.fill(8 << 20);
     let answer = client.send_file("large", random_bytes(16 << 20)).await;
     assert_full(&answer, &disk);
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     assert_takes_additions(&client).await;
     assert_eq!(client.devices().await, ["later"]);
 }
@@ -253,7 +252,7 @@ async fn what_is_on_a_full_disk_is_verified_exported_and_backed_up_elsewhere() {
         client.store(lines("a", 1_000)).await;
         client.send_file("a", "kept").await.with_status(200);
         disk.fill(0);
-        until_ready(&client, 503).await;
+        client.until_readiness(503).await;
         if kills {
             server.kill9();
         } else {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use super::{add_todo, greet};
-use crate::support::{Answer, Client, Server, lines, until_ready};
+use crate::support::{Answer, Client, Server, lines};
 
 /// Asserts that every write is refused, and the reason is said.
 async fn assert_refuses(client: &Client, why: &str) {
@@ -33,13 +33,13 @@ async fn a_directory_that_is_moved_away_takes_nothing_until_it_is_back() {
     client.store(lines("a", 10)).await;
     let (data, elsewhere) = (server.data(), server.directory().path().join("elsewhere"));
     fs::rename(&data, &elsewhere).unwrap();
-    until_ready(&client, 503).await;
+    client.until_readiness(503).await;
     assert_refuses(&client, "is gone").await;
     // What is in memory is still read.
     client.get("/api/stats").await.with_status(200);
 
     fs::rename(&elsewhere, &data).unwrap();
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     client.put(lines("b", 1)).await.with_status(200);
     add_todo(&client, "new").await.with_status(201);
     client.send_file("a", "bytes").await.with_status(200);
@@ -61,7 +61,7 @@ async fn another_directory_in_its_place_is_not_taken_for_it() {
             fs::copy(entry.path(), data.join(entry.file_name())).unwrap();
         }
     }
-    until_ready(&client, 503).await;
+    client.until_readiness(503).await;
     assert_refuses(&client, "another one is in its place").await;
 }
 
@@ -76,7 +76,7 @@ async fn nothing_is_acknowledged_into_a_file_that_was_removed() {
         let answer = client.store_or_not(lines("b", 10)).await;
         assert_eq!(answer.status, 503, "{name}: {}", answer.text());
         assert!(answer.text().contains(name), "{}", answer.text());
-        until_ready(&client, 503).await;
+        client.until_readiness(503).await;
     }
     for name in ["station.db", "station.db-wal"] {
         let server = Server::start();
@@ -116,10 +116,10 @@ async fn a_folder_of_files_that_is_replaced_takes_no_file() {
     let (files, elsewhere) = (server.data().join("files"), server.data().join("elsewhere"));
     fs::rename(&files, &elsewhere).unwrap();
     fs::create_dir(&files).unwrap();
-    until_ready(&client, 503).await;
+    client.until_readiness(503).await;
     assert_refuses(&client, "another one is in its place").await;
     fs::remove_dir(&files).unwrap();
     fs::rename(&elsewhere, &files).unwrap();
-    until_ready(&client, 200).await;
+    client.until_readiness(200).await;
     assert_eq!(client.file("a").await, b"kept");
 }

@@ -61,7 +61,7 @@ pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use s3_gate::S3Gate;
 pub use server::{Exited, Server, run, run_on, run_on_small};
-pub use small_disk::{DISK_BYTES, Refusal, SmallDisk, until_ready};
+pub use small_disk::{DISK_BYTES, Refusal, SmallDisk};
 pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
 pub use wire::{AgeingProxy, CountingProxy};

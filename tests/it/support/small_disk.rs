@@ -4,11 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-
-use super::Client;
 
 /// 64 MiB, of which the server holds 1 MiB in reserve.
 pub const DISK_BYTES: u64 = 64 << 20;
@@ -134,17 +131,4 @@ fn used_bytes(directory: &Path) -> u64 {
             }
         })
         .sum()
-}
-
-/// Waits until the server says that it is ready, or that it is not.
-pub async fn until_ready(client: &Client, status: u16) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let answer = client.get("/readyz").await;
-        if answer.status == status {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{}", answer.text());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
