@@ -35,6 +35,7 @@ mod port;
 mod postgres;
 mod proc;
 mod report;
+mod restart;
 mod rounds;
 mod scenarios;
 mod server;
@@ -64,6 +65,9 @@ pub(crate) struct Options {
     /// How many readings are stored before reads are measured; a tenth of it for todos; each part of late readings.
     #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
     fill: u64,
+    /// How many sensors the fleets have whose starts are timed; may be given more than once.
+    #[arg(long, default_values_t = [1_000, 100_000, 1_000_000], value_name = "NUMBER")]
+    fleet: Vec<usize>,
     /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -102,6 +106,8 @@ pub(crate) enum Scenario {
     Greeting,
     /// Starts in an empty folder.
     Start,
+    /// Starts and stops of fleets of different sizes.
+    Restart,
     /// Todos, in SQLite and in a PostgreSQL of its own.
     Todos,
     /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.

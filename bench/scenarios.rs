@@ -44,6 +44,7 @@ impl Run {
             Scenario::Files => self.files().await,
             Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
+            Scenario::Restart => self.restart().await,
             Scenario::Todos => self.todos().await,
             #[cfg(feature = "cloud")]
             Scenario::Dynamodb => self.dynamodb().await,

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::aside::{Aside, Surveyed};
 use super::index::{Index, Sensor};
+use super::opening::Opening;
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
 use super::queue::{Closed, Queue, Submission, Taken};
@@ -21,6 +22,9 @@ use crate::readings::{Outcome, Stats};
 /// How often the committer looks whether sealing is due when nothing arrives.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
 
+/// How long sealing and giving back space may take when the store is closed. What is left stays in the log, which the next start reads.
+const CLOSING_TIME: Duration = Duration::from_secs(5);
+
 /// What the committer and the readers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -28,8 +32,34 @@ pub(crate) struct Shared {
     pub(crate) index: RwLock<Index>,
     /// The totals of the index, where a reader never waits for a batch being taken into it.
     pub(crate) totals: Mutex<Stats>,
-    /// Turns true when a write to disk has failed.
+    pub(crate) opening: Opening,
+    /// Turns true when a write to disk has failed, or the store cannot be opened.
     pub(crate) failed: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Without any sensor.
+    pub(crate) fn new(options: &EmbeddedOptions) -> Self {
+        Self {
+            queue: Queue::new(options.queue_readings_max),
+            index: RwLock::default(),
+            totals: Mutex::default(),
+            opening: Opening::default(),
+            failed: watch::Sender::new(false),
+        }
+    }
+
+    /// The store cannot be opened, or it was closed meanwhile.
+    pub(crate) fn not_opened(&self, error: &StoreError) {
+        let is_closing = self.queue.closed() == Some(Closed::Shutdown);
+        if is_closing {
+            self.queue.refuse(Closed::Shutdown);
+            return;
+        }
+        self.opening.failed(error);
+        self.queue.refuse(Closed::NotOpened);
+        self.failed.send_replace(true);
+    }
 }
 
 pub(crate) struct Committer {
@@ -94,21 +124,22 @@ impl Committer {
         self.finish();
     }
 
-    /// Seals what there is and folds the write-ahead log into the file, so that the next start has little to do. What
+    /// Seals what there is, as far as there is time, and folds the write-ahead log into the file, so that the next start has little to do. What
     /// fails here costs only that.
     fn finish(mut self) {
-        self.writer.sealer.closing();
-        self.writer.hurry();
-        while self.has_chores() {
+        let deadline = Instant::now() + CLOSING_TIME;
+        self.writer.closing();
+        while Instant::now() < deadline && self.has_chores() {
             if let Err(error) = self.commit(Vec::new()) {
                 self.fail(&error);
                 return;
             }
         }
-        if let Err(error) = self.writer.tidy() {
+        if let Err(error) = self.writer.tidy(deadline) {
+            self.writer.leave();
             warn!(%error, "could not fold the write-ahead log into readings.db; the next start will");
         }
-        info!("readings are sealed and closed");
+        info!("readings are closed");
     }
 
     fn has_chores(&mut self) -> bool {
@@ -118,15 +149,9 @@ impl Committer {
     /// After a failed write nothing is known of the disk: a second flush may say that all is well when it is not.
     fn fail(&mut self, error: &StoreError) {
         error!(error = %error, "a write to readings.db failed; no more readings are taken");
-        self.shared.queue.close(Closed::Failed);
+        self.writer.leave();
         self.aside.refuse_all(|| Closed::Failed.error());
-        while let Taken { submissions, .. } = self.shared.queue.take(usize::MAX, Duration::ZERO)
-            && !submissions.is_empty()
-        {
-            for submission in submissions {
-                submission.answer(Err(Closed::Failed.error()));
-            }
-        }
+        self.shared.queue.refuse(Closed::Failed);
         self.shared.failed.send_replace(true);
     }
 
@@ -141,10 +166,14 @@ impl Committer {
         match written {
             Ok(slice) => {
                 self.publish(slice.as_ref());
+                let confirmed = self.writer.confirm();
                 for (submission, answer) in submissions.into_iter().zip(answers) {
-                    submission.answer(answer);
+                    submission.answer(match &confirmed {
+                        Ok(()) => answer,
+                        Err(error) => answer.and_then(|_| Err(again(error))),
+                    });
                 }
-                Ok(())
+                self.writer.fold_when_due()
             }
             Err(WriteError {
                 error,
@@ -166,14 +195,21 @@ impl Committer {
         answers: Vec<Result<Outcome, StoreError>>,
         error: &StoreError,
     ) -> Result<(), StoreError> {
-        if error.kind() == StoreErrorKind::Damaged && submissions.len() > 1 {
-            // What is damaged stands in the way of one of them: the others are not to suffer for it.
+        let is_of_one = matches!(
+            error.kind(),
+            StoreErrorKind::Damaged | StoreErrorKind::Unsupported
+        );
+        if is_of_one && submissions.len() > 1 {
+            // What cannot be read stands in the way of one of them: the others are not to suffer for it.
             for submission in submissions {
                 self.commit(vec![submission])?;
             }
             return Ok(());
         }
-        error!(%error, "a commit was refused");
+        // A full disk has lines of its own in the log.
+        if error.kind() != StoreErrorKind::StorageFull {
+            error!(%error, "a commit was refused");
+        }
         self.writer.rest();
         self.waiting_for_seal.clear();
         for (submission, answer) in submissions.into_iter().zip(answers) {
@@ -268,18 +304,12 @@ impl Committer {
             }
             self.writer.sealer.committed(slice);
         }
-        let known = index.len();
-        let new_sensors = self
-            .pending
-            .new_sensors
-            .iter()
-            .enumerate()
-            .filter_map(|(offset, id)| {
-                let number = (known + offset) as u32;
-                let point = self.pending.slot_of(number)?.points.first()?;
-                Some(Sensor::new(id.clone(), *point))
-            });
-        index.add(new_sensors);
+        for id in &self.pending.new_sensors {
+            let slot = self.pending.slot_of(index.len() as u32);
+            if let Some(point) = slot.and_then(|slot| slot.points.first()) {
+                index.add(id, Sensor::new(*point));
+            }
+        }
 
         let mut readings = 0;
         let mut totals = index.totals;

@@ -1,58 +1,17 @@
-//! `readings.db`: its schema, how it is opened, and what its errors mean.
+//! `readings.db`: how it is opened, what it says of itself as a whole, and what its errors mean.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::codec;
+use super::codec::CodecError;
+use super::{codec, schema};
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite;
+use crate::sqlite::{self, write_ahead_log};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";
-
-/// Marks the file as ours for `file(1)` and for us: "FSTN".
-pub(super) const APPLICATION_ID: i32 = 0x4653_544e;
-pub(super) const SCHEMA_VERSION: i32 = 1;
-
-/// `sensors` and `log` belong to each commit, the other tables to sealing. The metadata of chunks is apart from their data,
-/// so that a sensor's chunks lie side by side, few bytes each, and a window is a short scan.
-const SCHEMA: &str = "
-    CREATE TABLE sensors (
-        number INTEGER PRIMARY KEY,
-        id TEXT NOT NULL,
-        checksum INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE log (
-        sequence INTEGER PRIMARY KEY,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE chunks (
-        sensor INTEGER NOT NULL,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL,
-        count INTEGER NOT NULL,
-        sum INTEGER NOT NULL,
-        minimum INTEGER NOT NULL,
-        maximum INTEGER NOT NULL,
-        latest INTEGER NOT NULL,
-        data INTEGER NOT NULL,
-        checksum INTEGER NOT NULL,
-        PRIMARY KEY (sensor, first)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE chunk_data (
-        id INTEGER PRIMARY KEY,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE ledger (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        generation INTEGER NOT NULL,
-        log_sealed INTEGER NOT NULL,
-        chunks INTEGER NOT NULL,
-        chunk_checksums INTEGER NOT NULL,
-        checksum INTEGER NOT NULL
-    ) STRICT;
-";
 
 /// What the file says of itself as a whole; updated in every transaction that seals. A row that vanished from `chunks`
 /// shows by it.
@@ -128,8 +87,10 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-/// Opens the connection that writes, creating the file if it is missing.
+/// Opens the connection that writes, creating the file if it is missing. What it recovers is durable when this returns,
+/// whatever became of the flushes of an earlier process.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    write_ahead_log::write_again(FILE_NAME, path)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -144,16 +105,36 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
         // A commit is acknowledged once the write-ahead log is flushed: that is what FULL adds to WAL.
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
-        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", 2 * WAL_PAGES * 4096))
+        // The writer folds the log, and hears of it when that fails.
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(|error| failed("set up readings.db", error))?;
-    create_or_check_schema(&connection)?;
+    schema::create_or_check(&connection)?;
     Ok(connection)
 }
 
 /// Pages in the write-ahead log before it is copied into the file: the copy costs two flushes, and what is rewritten in the
 /// meantime is copied once.
-const WAL_PAGES: i64 = 4_000;
+pub(super) const WAL_PAGES: i32 = 4_000;
+
+/// Opens one more connection that only reads, while the database is where it was opened first.
+pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    if directory.is_read_only() {
+        let connection = open_untouched(&path)?;
+        schema::check_reader(&connection)?;
+        return Ok(connection);
+    }
+    directory.check_database(FILE_NAME)?;
+    open_reader(&path)
+}
+
+/// Opens a connection that changes nothing, and no file beside the database either.
+pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
+    let connection = sqlite::open_untouched(path)?;
+    configure(&connection, 1024)?;
+    Ok(connection)
+}
 
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
@@ -171,56 +152,8 @@ fn configure(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> 
     connection
         .pragma_update(None, "cache_size", -cache_kib)
         .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
-        .and_then(|()| connection.busy_timeout(std::time::Duration::from_secs(5)))
+        .and_then(|()| connection.busy_timeout(sqlite::BUSY_TIMEOUT))
         .map_err(|error| failed("set up readings.db", error))
-}
-
-fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let read =
-        || -> rusqlite::Result<_> { Ok((pragma("application_id")?, pragma("user_version")?)) };
-    match read().map_err(|error| failed("read readings.db", error))? {
-        (0, 0) => create_schema(connection).map_err(|error| failed("create readings.db", error)),
-        (APPLICATION_ID, SCHEMA_VERSION) => check_schema(connection),
-        (APPLICATION_ID, version) => Err(StoreError::new(
-            StoreErrorKind::Damaged,
-            format!(
-                "readings.db has schema version {version}, and this program knows {SCHEMA_VERSION}; run the version of \
-                 fieldstation that wrote it, or a newer one"
-            ),
-        )),
-        _ => Err(damaged("it is not a Fieldstation database")),
-    }
-}
-
-/// The definitions of the tables are data on disk like any other.
-pub(super) fn check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let read_failed = |error| failed("read the schema", error);
-    let mut statement = connection
-        .prepare("SELECT sql FROM sqlite_schema ORDER BY rowid")
-        .map_err(read_failed)?;
-    let found = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-        .map_err(read_failed)?;
-    let expected = SCHEMA
-        .split(';')
-        .map(str::trim)
-        .filter(|sql| !sql.is_empty());
-    if expected.eq(found) {
-        Ok(())
-    } else {
-        Err(damaged("its tables are not the ones it was created with"))
-    }
-}
-
-fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    connection.execute_batch(SCHEMA)?;
-    Ledger::default().write(connection)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    connection.execute_batch("COMMIT")
 }
 
 /// What is on disk is not what was written.
@@ -231,4 +164,18 @@ pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
 /// An error of SQLite while doing something.
 pub(crate) fn failed(what: &str, error: rusqlite::Error) -> StoreError {
     sqlite::failed(FILE_NAME, what, error)
+}
+
+/// Bytes that a codec does not read: damaged, or in a format that a later version has added.
+pub(crate) fn unreadable(what: &str, error: CodecError) -> StoreError {
+    match error {
+        CodecError::Format(format) => StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!(
+                "{FILE_NAME} was written by a newer version of fieldstation: {what} is in format {format}, which this program does \
+                 not know; use the version that wrote it, or a newer one"
+            ),
+        ),
+        error => damaged(format!("in {what}, {error}")),
+    }
 }

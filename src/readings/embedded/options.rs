@@ -23,8 +23,10 @@ pub struct EmbeddedOptions {
     pub lookup_time: Duration,
     /// How long a reading stays in the log at the most before sealing goes round.
     pub seal_age: Duration,
+    /// How long the start of a server waits for what is stored to be read, before it listens all the same.
+    pub start_patience: Duration,
     /// How many connections read at once; each caches 1 MiB.
-    pub readers_max: usize,
+    pub readers_max: u32,
 }
 
 impl Default for EmbeddedOptions {
@@ -38,6 +40,7 @@ impl Default for EmbeddedOptions {
             chunk_points_min: 64,
             lookup_time: Duration::from_millis(5),
             seal_age: Duration::from_secs(3_600),
+            start_patience: Duration::from_secs(1),
             readers_max: 8,
         }
     }

@@ -3,9 +3,10 @@
 use rusqlite::Connection;
 
 use super::database;
-use super::index::{Index, put_into};
-use super::log::Runs;
+use super::index::Index;
+use super::log::{Run, Runs};
 use super::stored::{Disk, Stored};
+use super::tail::put_into;
 use super::{window, window::position};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{
@@ -23,7 +24,7 @@ pub(crate) struct Slot {
     last: Option<Timestamp>,
     /// New and replacing points, in ascending order of time.
     pub(crate) points: Vec<Point>,
-    /// For each that replaces a stored one: when, and what is stored.
+    /// For each that replaces a stored one: when, and what is stored. In order of time once the commit is settled.
     pub(crate) replaced: Vec<(Timestamp, Temperature)>,
     /// The sensor's statistics after the commit, where readings are replaced; otherwise the new ones are just added.
     pub(crate) stats: Option<Stats>,
@@ -94,9 +95,13 @@ impl Slot {
 }
 
 impl Runs for Pending {
-    fn for_each(&self, visit: &mut dyn FnMut(u32, &[Point])) {
+    fn for_each(&self, visit: &mut dyn FnMut(Run<'_>)) {
         for slot in self.slots().iter().filter(|slot| !slot.points.is_empty()) {
-            visit(slot.sensor, &slot.points);
+            visit(Run {
+                sensor: slot.sensor,
+                points: &slot.points,
+                replaced: &slot.replaced,
+            });
         }
     }
 }

@@ -51,8 +51,10 @@ pub(crate) struct Sealer {
     damaged: HashSet<u32>,
     /// Since when there has been something in the log that no cycle has dealt with.
     unsealed_since: Option<Instant>,
-    /// Readings logged since the last cycle began.
+    /// How many readings those are.
     logged_readings: usize,
+    /// The same of what has been logged since the cycle under way began, which does not deal with it.
+    newer: (Option<Instant>, usize),
     slice_time: Duration,
 }
 
@@ -66,16 +68,22 @@ impl Sealer {
             damaged: HashSet::new(),
             unsealed_since: None,
             logged_readings: 0,
+            newer: (None, 0),
             slice_time: SLICE_TIME,
         }
     }
 
     /// Takes note of what a commit has logged.
     pub(crate) fn logged(&mut self, readings: usize) {
-        if readings > 0 {
-            self.unsealed_since.get_or_insert_with(Instant::now);
-            self.logged_readings += readings;
+        if readings == 0 {
+            return;
         }
+        let (since, logged) = match self.cycle {
+            Some(_) => (&mut self.newer.0, &mut self.newer.1),
+            None => (&mut self.unsealed_since, &mut self.logged_readings),
+        };
+        since.get_or_insert_with(Instant::now);
+        *logged += readings;
     }
 
     /// Takes note of a tail that has grown.
@@ -87,6 +95,9 @@ impl Sealer {
 
     /// Goes round once without resting: everything that is in the log now is dealt with.
     pub(crate) fn hurry(&mut self, last_sequence: u64, options: &EmbeddedOptions) {
+        let (newer_since, newer_readings) = std::mem::take(&mut self.newer);
+        self.unsealed_since = self.unsealed_since.or(newer_since);
+        self.logged_readings += newer_readings;
         if self.unsealed_since.is_some() {
             let points_min = options.chunk_points_min;
             self.cycle = Some(Cycle {
@@ -113,7 +124,7 @@ impl Sealer {
         let aged = self
             .unsealed_since
             .is_some_and(|since| since.elapsed() >= options.seal_age);
-        let long_log = self.logged_readings >= 3 * options.tail_points_max;
+        let long_log = self.logged_readings + self.newer.1 >= 3 * options.tail_points_max;
         let sealable_points = self.sealable_points(index);
         let crowded = sealable_points >= options.tail_points_max;
         let urgent = aged || long_log;
@@ -126,16 +137,19 @@ impl Sealer {
         !self.overfull.is_empty() || self.cycle.is_some_and(|cycle| cycle.urgent || crowded)
     }
 
-    /// Seals for a few milliseconds within the transaction that is open.
+    /// Seals for a few milliseconds within the transaction that is open. The tails hold what the log has up to row
+    /// `last_sequence`.
     pub(crate) fn slice(
         &self,
         connection: &Connection,
         index: &Index,
+        last_sequence: u64,
         cache: &mut StretchCache,
         options: &EmbeddedOptions,
     ) -> Result<Slice, SliceError> {
         let mut work = Work {
             connection,
+            last_sequence,
             cache,
             options,
             deadline: Instant::now() + self.slice_time(index, options),
@@ -173,8 +187,7 @@ impl Sealer {
         self.overfull
             .retain(|sensor| !slice.dropped.contains_key(sensor));
         if slice.finished {
-            self.unsealed_since = None;
-            self.logged_readings = 0;
+            (self.unsealed_since, self.logged_readings) = std::mem::take(&mut self.newer);
         }
     }
 
@@ -238,5 +251,32 @@ impl Cycle {
             points_min,
             urgent: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_while_a_cycle_goes_round_is_sealed_by_the_next() {
+        let options = EmbeddedOptions::default();
+        let mut sealer = Sealer::new(Ledger::default(), 0);
+        sealer.logged(1);
+        sealer.hurry(1, &options);
+        sealer.logged(1);
+        sealer.committed(&Slice {
+            finished: true,
+            ..Slice::default()
+        });
+        assert!(sealer.cycle.is_none());
+        sealer.hurry(2, &options);
+        assert_eq!(sealer.cycle.map(|cycle| cycle.mark), Some(2));
+        sealer.committed(&Slice {
+            finished: true,
+            ..Slice::default()
+        });
+        sealer.hurry(2, &options);
+        assert!(sealer.cycle.is_none(), "there is nothing to seal");
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct SliceError {
 /// A slice under way.
 pub(super) struct Work<'a> {
     pub(super) connection: &'a Connection,
+    /// The log row up to which the tails hold what was logged.
+    pub(super) last_sequence: u64,
     pub(super) cache: &'a mut StretchCache,
     pub(super) options: &'a EmbeddedOptions,
     pub(super) deadline: Instant,
@@ -74,14 +76,14 @@ impl Work<'_> {
             if passed % SENSORS_PER_LOOK == 0 && self.is_over() {
                 return Ok(());
             }
-            let tail = sensor.tail.as_slice();
+            let tail = &*sensor.tail;
             if tail.len() < cycle.points_min || damaged.contains(&cycle.next) {
                 if !tail.is_empty() {
                     self.slice.carried.push((cycle.next, tail.to_vec()));
                 }
             } else if self.is_over() || self.slice.dropped.contains_key(&cycle.next) {
                 return Ok(()); // Its turn is in the next slice.
-            } else if self.seal(cycle.next, tail, sensor.sealed_last)? < tail.len() {
+            } else if self.seal(cycle.next, tail, tail.len(), sensor.sealed_last())? < tail.len() {
                 return Ok(()); // Its turn is not over.
             }
             cycle.next += 1;
@@ -96,22 +98,23 @@ impl Work<'_> {
         };
         let whole = sensor.tail.len() - sensor.tail.len() % self.options.chunk_points_max;
         if whole > 0 && !self.slice.dropped.contains_key(&number) {
-            self.seal(number, &sensor.tail[..whole], sensor.sealed_last)?;
+            self.seal(number, &sensor.tail, whole, sensor.sealed_last())?;
         }
         Ok(())
     }
 
-    /// Seals the first points of a tail, as many as there is time for; returns how many.
+    /// Seals the first points of a tail, as many as there is time for, `count` at the most; returns how many.
     fn seal(
         &mut self,
         sensor: u32,
         tail: &[Point],
+        count: usize,
         mut sealed_last: Option<Timestamp>,
     ) -> Result<usize, SliceError> {
         let mut sealed = 0;
-        while sealed < tail.len() && (sealed == 0 || !self.is_over()) {
+        while sealed < count && (sealed == 0 || !self.is_over()) {
             sealed += self
-                .seal_piece(sensor, &tail[sealed..], sealed_last)
+                .seal_piece(sensor, &tail[sealed..], count - sealed, sealed_last)
                 .map_err(|error| SliceError { sensor, error })?;
             sealed_last = sealed_last.max(Some(tail[sealed - 1].timestamp));
         }
@@ -122,29 +125,41 @@ impl Work<'_> {
         Ok(sealed)
     }
 
-    /// Seals the first points of a tail into one place among the sensor's chunks; returns how many, at least one.
+    /// Seals the first points of a tail, `count` at the most, into one place among the sensor's chunks; returns how many, at least
+    /// one.
     fn seal_piece(
         &mut self,
         sensor: u32,
         tail: &[Point],
+        count: usize,
         sealed_last: Option<Timestamp>,
     ) -> Result<usize, StoreError> {
-        let bound = tail.len().min(4 * self.options.chunk_points_max);
+        let bound = count.min(4 * self.options.chunk_points_max);
         let start = tail[0].timestamp;
+        // What the chunks say of the log that are written with the first so many points of the tail.
+        let last_sequence = self.last_sequence;
+        let through = |taken| {
+            if taken == tail.len() {
+                last_sequence
+            } else {
+                0
+            }
+        };
         if sealed_last.is_none_or(|sealed_last| sealed_last < start) {
             let run = self.with_small_chunks_before(sensor, &tail[..bound], sealed_last)?;
-            self.write(sensor, &run)?;
+            self.write(sensor, &run, through(bound))?;
             return Ok(bound);
         }
         let before = chunks::at_or_before(self.connection, sensor, start)?;
         if let Some(chunk) = before.filter(|chunk| chunk.last >= start) {
             let inside = tail[..bound].partition_point(|point| point.timestamp <= chunk.last);
-            self.seal_inside(&chunk, &tail[..inside])?;
+            self.seal_inside(&chunk, &tail[..inside], through(inside))?;
             return Ok(inside);
         }
         let after = chunks::after(self.connection, sensor, start)?;
         let between = after.map_or(bound, |chunk| position(&tail[..bound], chunk.first));
-        self.seal_between(sensor, before, tail[..between].to_vec(), after)?;
+        let run = tail[..between].to_vec();
+        self.seal_between(sensor, before, run, after, through(between))?;
         Ok(between)
     }
 
@@ -155,6 +170,7 @@ impl Work<'_> {
         mut before: Option<Chunk>,
         mut run: Vec<Point>,
         mut after: Option<Chunk>,
+        sealed_through: u64,
     ) -> Result<(), StoreError> {
         let span = |chunk: &Option<Chunk>| chunk.as_ref().map(Span::from);
         while let Some(own) = Span::of(&run)
@@ -176,24 +192,29 @@ impl Work<'_> {
                 }
             }
         }
-        self.write(sensor, &run)
+        self.write(sensor, &run, sealed_through)
     }
 
     /// Seals points that lie between the ends of a chunk. If they belong to a hole in it, the chunk is cut there.
-    fn seal_inside(&mut self, chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
+    fn seal_inside(
+        &mut self,
+        chunk: &Chunk,
+        points: &[Point],
+        sealed_through: u64,
+    ) -> Result<(), StoreError> {
         let sensor = chunk.sensor;
         let held = self.take(chunk)?;
         let Fall::IntoHole(range, at) = neighbours::fall_of(points, &held, self.options) else {
-            return self.write(sensor, &window::merge(&held, points));
+            return self.write(sensor, &window::merge(&held, points), sealed_through);
         };
         let left = window::merge(&held[..at], &points[..range.start]);
         let right = window::merge(&held[at..], &points[range.end..]);
         let run = &points[range];
-        self.write(sensor, &left)?;
-        self.write(sensor, &right)?;
+        self.write(sensor, &left, sealed_through)?;
+        self.write(sensor, &right, sealed_through)?;
         let before = chunks::at_or_before(self.connection, sensor, run[0].timestamp)?;
         let after = chunks::after(self.connection, sensor, run[0].timestamp)?;
-        self.seal_between(sensor, before, run.to_vec(), after)
+        self.seal_between(sensor, before, run.to_vec(), after, sealed_through)
     }
 
     /// Takes a chunk away, to be written again with others.
@@ -228,7 +249,12 @@ impl Work<'_> {
     }
 
     /// Writes points as chunks of about equal size.
-    fn write(&mut self, sensor: u32, points: &[Point]) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        sensor: u32,
+        points: &[Point],
+        sealed_through: u64,
+    ) -> Result<(), StoreError> {
         let max = self.options.chunk_points_max;
         let pieces = if points.len() <= max + max / 2 {
             1
@@ -236,7 +262,13 @@ impl Work<'_> {
             points.len().div_ceil(max)
         };
         for points in points.chunks(points.len().div_ceil(pieces)) {
-            let chunk = chunks::insert(self.connection, sensor, self.slice.next_data, points)?;
+            let chunk = chunks::insert(
+                self.connection,
+                sensor,
+                self.slice.next_data,
+                sealed_through,
+                points,
+            )?;
             self.slice.next_data += 1;
             self.slice.ledger.chunks += 1;
             self.slice.ledger.chunk_checksums = self

@@ -57,7 +57,7 @@ impl Stored<'_, '_> {
             return Ok(Some(point.temperature));
         }
         if sensor
-            .sealed_last
+            .sealed_last()
             .is_none_or(|sealed_last| sealed_last < timestamp)
         {
             return Ok(None);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::cache::StretchCache;
-use super::index::Index;
+use super::index::{Index, Sensor};
 use super::window::position;
 use crate::error::StoreError;
 use crate::readings::{Batch, Point, Temperature, Timestamp};
@@ -83,7 +83,7 @@ impl Survey {
             .iter()
             .map(|id| {
                 let number = index.number(id.as_str()).filter(|&number| !skip(number))?;
-                Some((number, through(index.get(number)?.sealed_last)?))
+                Some((number, through(index.get(number)?.sealed_last())?))
             })
             .collect();
         if sensors.iter().all(Option::is_none) {
@@ -119,7 +119,7 @@ impl Survey {
         let (mut passed, mut looked) = (0, false);
         while let Some(lookup) = self.lookups.get_mut(self.next) {
             if !lookup.made {
-                let sealed_last = index.get(lookup.sensor).and_then(|s| s.sealed_last);
+                let sealed_last = index.get(lookup.sensor).and_then(Sensor::sealed_last);
                 let (sensor, moment) = lookup.key();
                 lookup.stored = if sealed_last < Some(moment) {
                     None

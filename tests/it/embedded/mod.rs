@@ -2,7 +2,9 @@
 
 mod damage;
 mod late;
+mod opening;
 mod properties;
+mod upgrade;
 
 use std::path::Path;
 use std::sync::Arc;

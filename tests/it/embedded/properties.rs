@@ -86,7 +86,8 @@ fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
     )
 }
 
-async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
+/// Compares everything a client can see with the oracle.
+pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
     let sensors = store.sensors(None, 1000).await.unwrap().items;
     assert_eq!(
         sensors.iter().map(|s| s.sensor.clone()).collect::<Vec<_>>(),
@@ -264,6 +265,34 @@ async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) 
         .assert_equals(&report.stats);
 }
 
+/// Looks after each step at what a server would find that starts after a kill at this moment, while sealing may be half-way.
+async fn kill_after_each(steps: Vec<Step>, options: EmbeddedOptions) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path(), options.clone());
+    let mut oracle = Oracle::default();
+    for step in steps {
+        match step {
+            Step::Record(batches) => {
+                for batch in batches {
+                    let batch = to_batch(&batch);
+                    let outcome = store.record(batch.clone(), RecordMode::AllOrNothing);
+                    assert_eq!(outcome.await.unwrap(), oracle.record(&batch));
+                }
+            }
+            Step::Seal => store.seal().await.unwrap(),
+            Step::Restart => {
+                store.close().await.unwrap();
+                drop(store);
+                store = open(directory.path(), options.clone());
+            }
+            Step::Crash => {}
+        }
+        let killed = copy(directory.path());
+        let started = open(killed.path(), options.clone());
+        check(&started, &oracle, &[Window::ALL]).await;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
@@ -276,6 +305,25 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(live(steps, options, windows));
     }
+
+}
+
+proptest! {
+    // Each step opens a store.
+    #![proptest_config(ProptestConfig { cases: (cases() / 4).max(1), ..ProptestConfig::default() })]
+
+    #[test]
+    fn killed_after_any_commit_a_store_comes_back_with_every_reading(
+        steps in prop::collection::vec(step(), 1..16),
+        options in options(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(kill_after_each(steps, options));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn every_permutation_has_the_same_statistics(
