@@ -15,17 +15,31 @@ const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
 const TIMESTAMP_WITH_MILLISECONDS: &str = "2026-01-01T00:00:00.000Z";
 const TEMPERATURE: &str = "20.00";
 
-/// Some sensors that are read every second, in turn.
+/// Some sensors that are read every second, or every few, in turn.
 #[derive(Clone)]
 pub(crate) struct Fleet {
     sensors: Vec<Sensor>,
     next: usize,
     second: i64,
-    timestamp: Vec<u8>,
+    /// From one reading of a sensor to its next.
+    step_seconds: i64,
+    scatter: Option<Scatter>,
     /// Whether each sensor is read at a millisecond of its own; all at the start of a second otherwise.
     out_of_step: bool,
+    timestamp: Vec<u8>,
     random: u64,
 }
+
+/// An order of readings in which hardly two that follow one another are near: a large step from one to the next, around.
+#[derive(Clone)]
+struct Scatter {
+    next: usize,
+    step: usize,
+    count: usize,
+}
+
+/// Neither two nor five nor any other likely divisor of a count divides it.
+const SCATTER_STEP: usize = 1_000_003;
 
 #[derive(Clone)]
 struct Sensor {
@@ -50,8 +64,10 @@ impl Fleet {
             sensors,
             next: 0,
             second: FIRST_SECOND,
-            timestamp: Vec::new(),
+            step_seconds: 1,
+            scatter: None,
             out_of_step: false,
+            timestamp: Vec::new(),
             random: 0x9e37_79b9_7f4a_7c15 ^ first as u64,
         };
         fleet.write_timestamp()?;
@@ -65,6 +81,28 @@ impl Fleet {
         self.timestamp.truncate(seconds);
         self.timestamp
             .extend_from_slice(&TIMESTAMP_WITH_MILLISECONDS.as_bytes()[seconds..]);
+        self
+    }
+
+    /// Goes on at so many seconds after the first one; the temperatures go on as they were.
+    pub(crate) fn start_at(&mut self, seconds: i64) -> Result<()> {
+        self.second = FIRST_SECOND + seconds;
+        self.write_timestamp()
+    }
+
+    /// A reading only every so many seconds.
+    pub(crate) fn every(mut self, seconds: i64) -> Self {
+        self.step_seconds = seconds;
+        self
+    }
+
+    /// Every reading of `seconds` seconds once, without any order; this is part `part` of `parts`.
+    pub(crate) fn scattered(mut self, seconds: usize, part: usize, parts: usize) -> Self {
+        self.scatter = Some(Scatter {
+            next: part,
+            step: parts,
+            count: self.sensors.len() * seconds,
+        });
         self
     }
 
@@ -114,7 +152,7 @@ impl Fleet {
         self.next += 1;
         if self.next == self.sensors.len() {
             self.next = 0;
-            self.second += 1;
+            self.second += self.step_seconds;
             self.write_timestamp()?;
         }
         Ok(())
@@ -130,6 +168,13 @@ impl Fleet {
 
     /// Writes the next reading over the three fields of `row`; returns its temperature.
     fn write_next(&mut self, row: &mut [u8], at: &Fields) -> Result<i32> {
+        if let Some(scatter) = &mut self.scatter {
+            let reading = (scatter.next % scatter.count) * SCATTER_STEP % scatter.count;
+            scatter.next += scatter.step;
+            let second = reading / self.sensors.len();
+            self.next = reading % self.sensors.len();
+            self.start_at(1 + second as i64 * self.step_seconds)?;
+        }
         let digit = |value: i32| b'0' + (value % 10) as u8;
         if self.out_of_step {
             let milliseconds = self.milliseconds() as i32;
@@ -172,6 +217,8 @@ pub(crate) struct ReadingsRequest {
     fields: Fields,
     /// Of the readings in `bytes`, not acknowledged yet.
     pending: Stats,
+    /// Whether all of them are there already.
+    again: bool,
 }
 
 impl ReadingsRequest {
@@ -209,8 +256,29 @@ impl ReadingsRequest {
             row_bytes: row.len(),
             fields,
             pending: Stats::EMPTY,
+            again: false,
             bytes: (head + &row.repeat(rows)).into_bytes(),
         })
+    }
+
+    /// Goes on with another fleet.
+    pub(crate) fn set_fleet(&mut self, fleet: Fleet) {
+        self.fleet = fleet;
+    }
+
+    /// The fleet as it is now.
+    pub(crate) fn fleet(&mut self) -> &mut Fleet {
+        &mut self.fleet
+    }
+
+    /// From now on all readings are ones that are stored already.
+    pub(crate) fn send_again(&mut self) {
+        self.again = true;
+    }
+
+    /// What an answer says became of them.
+    pub(crate) fn expected(&self) -> &'static str {
+        if self.again { "unchanged" } else { "recorded" }
     }
 
     /// How many readings a request holds.
@@ -229,8 +297,12 @@ impl ReadingsRequest {
         Ok(&self.bytes)
     }
 
-    /// What the request that was filled last holds.
+    /// The new readings of the request that was filled last.
     pub(crate) fn pending(&self) -> Stats {
-        self.pending
+        if self.again {
+            Stats::EMPTY
+        } else {
+            self.pending
+        }
     }
 }

@@ -48,7 +48,18 @@ pub(crate) fn copy(
 
 /// Reads a file for its digest.
 pub(crate) fn content(source: &mut impl Read) -> io::Result<Content> {
-    read(source, &mut |_| Ok(()))
+    content_with(source, &mut |_| {})
+}
+
+/// [`content`], with `progress` told how many bytes more were read.
+pub(crate) fn content_with(
+    source: &mut impl Read,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Content> {
+    read(source, &mut |piece| {
+        progress(piece.len() as u64);
+        Ok(())
+    })
 }
 
 fn read(
@@ -83,10 +94,16 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 
 /// An error of the file system while doing something.
 pub(crate) fn failed(what: &str, error: io::Error) -> StoreError {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    let kind = match error.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => StoreErrorKind::StorageFull,
+    StoreError::new(kind_of(&error), format!("could not {what}")).with_source(error)
+}
+
+/// What a caller can act on, of an error of the file system.
+pub(crate) fn kind_of(error: &io::Error) -> StoreErrorKind {
+    use io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+    match (error.kind(), error.raw_os_error()) {
+        (StorageFull | QuotaExceeded | FileTooLarge, _) => StoreErrorKind::StorageFull,
+        // No more files may be open in this process, or on this machine.
+        (OutOfMemory, _) | (_, Some(libc::EMFILE | libc::ENFILE)) => StoreErrorKind::Overloaded,
         _ => StoreErrorKind::Internal,
-    };
-    StoreError::new(kind, format!("could not {what}")).with_source(error)
+    }
 }

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::http::layers::Edge;
@@ -52,7 +53,7 @@ pub struct ServerOptions {
 }
 
 /// Serves until `stop` resolves, then takes no more connections and lets the requests under way end. Says whether all of them
-/// did in time.
+/// did in time. Those that did not are cut off when this returns, or is dropped.
 pub async fn serve(
     listener: TcpListener,
     edge: Arc<Edge>,
@@ -62,11 +63,14 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let (draining, is_draining) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(options.connections_max));
+    let cut_off = CancellationToken::new();
+    let _at_the_end = cut_off.clone().drop_guard();
     let begin = |stream, permit: OwnedSemaphorePermit| {
         let (edge, watcher) = (Arc::clone(&edge), graceful.watcher());
-        let is_draining = is_draining.clone();
+        let (is_draining, cut_off) = (is_draining.clone(), cut_off.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, edge, options, watcher, is_draining).await {
+            let served = connection(stream, edge, options, watcher, is_draining);
+            if let Some(Err(error)) = cut_off.run_until_cancelled(served).await {
                 debug!(%error, "a connection ended early");
             }
             drop(permit);

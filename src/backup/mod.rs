@@ -19,15 +19,15 @@ pub(crate) use manifest::FILE_NAME as MANIFEST;
 pub(crate) use staging::INSIDE as UNFINISHED;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::embedded::{self, VerifyReport};
+use crate::verify::{self, Report, verify_copies};
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Bytes that are copied, and how many it will be as far as is known.
     Copied(u64, u64),
-    /// Steps of the check that are done, and how many there are.
-    Checked(u64, u64),
+    /// How far the check has come.
+    Checked(verify::Progress),
 }
 
 /// A directory by its one true name. It need not exist, but the one it is in has to.
@@ -74,8 +74,14 @@ fn check_apart(from: &Path, to: &Path) -> Result<(), StoreError> {
     ))
 }
 
-/// What is not sound is an error here.
-fn sound(report: VerifyReport) -> Result<VerifyReport, StoreError> {
+/// Checks the copies of the databases; what is not sound is an error here.
+fn check_copies(
+    directory: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StoreError> {
+    let report = verify_copies(directory, &mut |checked| {
+        progress(Progress::Checked(checked));
+    })?;
     let Some(problem) = report.problems.first() else {
         return Ok(report);
     };
@@ -83,13 +89,9 @@ fn sound(report: VerifyReport) -> Result<VerifyReport, StoreError> {
         1 => String::new(),
         count => format!(", and {} more problems", count - 1),
     };
-    let name = embedded::FILE_NAME;
-    let problem = problem
-        .strip_prefix(name)
-        .map_or_else(|| format!(" is damaged: {problem}"), |rest| rest.to_owned());
     Err(StoreError::new(
         StoreErrorKind::Damaged,
-        format!("{name}{problem}{more}"),
+        format!("what is stored is damaged: {problem}{more}"),
     ))
 }
 

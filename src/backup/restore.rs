@@ -7,13 +7,13 @@ use std::path::Path;
 
 use super::manifest::{Entry, Manifest, damaged};
 use super::staging::Staging;
-use super::{Progress, check_apart, existing, resolve, sound};
+use super::{Progress, check_apart, check_copies, existing, resolve};
 use crate::data_directory;
 use crate::durable;
 use crate::error::StoreError;
 use crate::files::folder;
-use crate::readings::embedded::{self, VerifyReport};
 use crate::station;
+use crate::verify::Report;
 
 /// A data directory that was made.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct Restored {
     pub files: u64,
     /// How many bytes they have.
     pub bytes: u64,
-    /// What the check of its readings has found; `None` when it holds none.
-    pub report: Option<VerifyReport>,
+    /// What the check has found.
+    pub report: Report,
 }
 
 /// Makes the data directory `data`, which must not exist or be empty, from the backup `from`, which is not changed. Every byte
@@ -48,7 +48,6 @@ pub fn restore(
     let directory = staging.path();
     copy_all(&from, directory, &manifest, progress)?;
     if manifest.holds(station::FILE_NAME) {
-        station::check_copy(&directory.join(station::FILE_NAME))?;
         let contents: HashMap<_, _> = manifest
             .files
             .iter()
@@ -56,13 +55,7 @@ pub fn restore(
             .collect();
         folder::check_blobs(directory, &|name| contents.get(name).copied().flatten())?;
     }
-    let report = match manifest.holds(embedded::FILE_NAME) {
-        false => None,
-        true => Some(sound(embedded::check_copy(
-            &directory.join(embedded::FILE_NAME),
-            &mut |done, total| progress(Progress::Checked(done, total)),
-        )?)?),
-    };
+    let report = check_copies(directory, progress)?;
     staging.publish(None)?;
     Ok(Restored {
         files: manifest.files.len() as u64,

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use super::manifest::{self, Manifest};
 use super::staging::Staging;
-use super::{Progress, check_apart, existing, resolve, sound};
+use super::{Progress, check_apart, check_copies, existing, resolve};
 use crate::durable::{self, Content};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
-use crate::readings::embedded::{self, VerifyReport};
+use crate::readings::embedded;
 use crate::station;
 use crate::timestamp::Timestamp;
+use crate::verify::Report;
 
 /// A backup that was taken.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ pub struct Taken {
     pub files: u64,
     /// How many bytes they have.
     pub bytes: u64,
-    /// What the check of its readings has found; `None` when it holds none, or was not checked.
-    pub report: Option<VerifyReport>,
+    /// What the check has found; `None` when it was not checked.
+    pub report: Option<Report>,
 }
 
 /// Copies the data directory `data` to `to`, which must not exist or be empty. A server may be writing to it: each database is
@@ -87,20 +88,14 @@ pub fn take(
         // Last, since it may have had to learn of files that were replaced meanwhile.
         files.push((station::FILE_NAME.to_owned(), content(&path)?));
     }
-    let holds = |name| directory.join(name).exists();
-    if check && holds(station::FILE_NAME) {
-        station::check_copy(&directory.join(station::FILE_NAME))?;
-    }
-    let report = match check && holds(embedded::FILE_NAME) {
+    let report = match check {
         false => None,
-        true => Some(sound(embedded::check_copy(
-            &directory.join(embedded::FILE_NAME),
-            &mut |done, total| progress(Progress::Checked(done, total)),
-        )?)?),
+        true => Some(check_copies(directory, progress)?),
     };
     let counted = report
         .as_ref()
-        .map(|report| (report.stats.count(), report.sensors));
+        .and_then(|report| report.readings.as_ref())
+        .map(|readings| (readings.stats.count(), readings.sensors));
     let manifest = Manifest::new(began.to_string(), counted, files);
     manifest.write(directory)?;
     staging.publish(Some(manifest::FILE_NAME))?;

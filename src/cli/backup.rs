@@ -75,12 +75,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn as_json(taken: &Taken, elapsed: Duration) -> serde_json::Value {
     let report = taken.report.as_ref();
+    let readings = report.and_then(|report| report.readings.as_ref());
     json!({
         "began": taken.began.to_string(),
         "files": taken.files,
         "bytes": taken.bytes,
-        "sensors": report.map(|report| report.sensors),
-        "readings": report.map(|report| report.stats.count()),
+        "sensors": readings.map(|readings| readings.sensors),
+        "readings": readings.map(|readings| readings.stats.count()),
+        "todos": report.and_then(|report| report.todos),
+        "deviceFiles": report.and_then(|report| report.files).map(|(files, _)| files),
         "seconds": elapsed.as_secs_f64(),
     })
 }
@@ -93,12 +96,16 @@ fn as_text(taken: &Taken, name: &str, elapsed: Duration) -> String {
         HumanCount(taken.files),
         HumanBytes(taken.bytes),
     );
-    if let Some(report) = &taken.report {
+    let report = taken.report.as_ref();
+    if let Some(readings) = report.and_then(|report| report.readings.as_ref()) {
         text += &format!(
             "  sensors    {}\n  readings   {}\n",
-            HumanCount(report.sensors),
-            HumanCount(report.stats.count()),
+            HumanCount(readings.sensors),
+            HumanCount(readings.stats.count()),
         );
+    }
+    if let Some(todos) = report.and_then(|report| report.todos) {
+        text += &format!("  todos      {}\n", HumanCount(todos));
     }
     text
 }
@@ -117,7 +124,7 @@ pub(super) fn failure(error: StoreError) -> Failure {
 #[derive(Debug, Default)]
 pub(super) struct Bars {
     copying: std::cell::OnceCell<(ProgressBar, Instant)>,
-    checking: std::cell::OnceCell<ProgressBar>,
+    checking: super::verify::Bars,
 }
 
 impl Bars {
@@ -132,13 +139,11 @@ impl Bars {
                 let rate = progress::rate(done, started.elapsed()).0;
                 bar.set_message(format!("{}/s", HumanBytes(rate)));
             }
-            Progress::Checked(done, total) => {
-                let bar = self.checking.get_or_init(|| {
-                    self.clear();
-                    progress::steps_bar(total, "steps of the check")
-                });
-                bar.set_length(total);
-                bar.set_position(done);
+            Progress::Checked(checked) => {
+                if let Some((bar, _)) = self.copying.get() {
+                    bar.finish_and_clear();
+                }
+                self.checking.show(checked);
             }
         }
     }
@@ -147,8 +152,6 @@ impl Bars {
         if let Some((bar, _)) = self.copying.get() {
             bar.finish_and_clear();
         }
-        if let Some(bar) = self.checking.get() {
-            bar.finish_and_clear();
-        }
+        self.checking.clear();
     }
 }

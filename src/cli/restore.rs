@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use serde_json::json;
 
 use super::backup::{Bars, failure};
 use super::{Failure, standard_output, verify};
@@ -63,10 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn as_json(restored: &Restored, elapsed: Duration) -> serde_json::Value {
-    let mut value = match &restored.report {
-        Some(report) => verify::as_json(report, elapsed),
-        None => json!({ "seconds": elapsed.as_secs_f64() }),
-    };
+    let mut value = verify::as_json(&restored.report, elapsed);
     value["began"] = restored.began.as_str().into();
     value["files"] = restored.files.into();
     value["bytes"] = restored.bytes.into();
@@ -74,13 +70,7 @@ fn as_json(restored: &Restored, elapsed: Duration) -> serde_json::Value {
 }
 
 fn as_text(restored: &Restored, name: &str, elapsed: Duration) -> String {
-    let counts = match &restored.report {
-        Some(report) => verify::as_text(report, name, elapsed),
-        None => format!(
-            "{name} in {:.1} s, without readings\n",
-            elapsed.as_secs_f64()
-        ),
-    };
+    let counts = verify::as_text(&restored.report, name, elapsed);
     format!(
         "As of {}: {} files, {}\n{counts}",
         restored.began,

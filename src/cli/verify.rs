@@ -1,15 +1,19 @@
 //! `fieldstation verify`: whether what is on disk is what was written.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use clap::Args;
-use indicatif::HumanCount;
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use serde_json::json;
 
 use super::{Failure, FailureKind, progress, standard_output};
-use crate::readings::embedded::{VerifyReport, verify};
+use crate::error::StoreErrorKind;
+use crate::readings::Temperature;
+use crate::readings::embedded::VerifyReport;
+use crate::verify::{self, Progress, Report};
 
 /// What to verify.
 #[derive(Debug, Args)]
@@ -30,26 +34,31 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Reads everything: the structure of the database, each checksum, each reading. Recounts the
-statistics from the readings, and compares them with what the server would answer. Changes nothing.
+Reads everything: the structure of both databases, each checksum, each reading, each todo, the
+greeting, and each device file, which has to have its length and its SHA-256. Recounts the
+statistics from the readings, and compares them with what the server would answer. Says what it
+did not look at. Changes none of the data; what a killed server left is put in order as by a start.
 
 Examples:
   fieldstation verify
   fieldstation verify --data /srv/fieldstation --json
 
-Exit codes: 0 sound; 1 damaged, and what is damaged is named; 2 bad usage; 3 not there, or in use
-by a server.";
+Exit codes: 0 sound; 1 damaged, and what is damaged is named; 2 bad usage, or written by a newer
+version; 3 not there, or in use by a server.";
 
 /// Verifies, and prints what was found.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
-    let bar = progress::steps_bar(0, "steps");
-    let report = verify(&arguments.data, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    let report = report.map_err(|error| Failure::new(FailureKind::Initialization, error))?;
+    let bars = Bars::default();
+    let report = verify::verify(&arguments.data, &mut |progress| bars.show(progress));
+    bars.clear();
+    let report = report.map_err(|error| {
+        let kind = match error.kind() {
+            StoreErrorKind::Unsupported => FailureKind::Configuration,
+            _ => FailureKind::Initialization,
+        };
+        Failure::new(kind, error)
+    })?;
     let text = if arguments.json {
         format!("{:#}\n", as_json(&report, started.elapsed()))
     } else {
@@ -73,56 +82,143 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What was found, for programs.
-pub(super) fn as_json(report: &VerifyReport, elapsed: Duration) -> serde_json::Value {
+pub(super) fn as_json(report: &Report, elapsed: Duration) -> serde_json::Value {
+    let mut value = json!({ "sound": report.is_sound() });
+    if let Some(readings) = &report.readings {
+        put_readings(&mut value, readings);
+    }
+    if let Some(todos) = report.todos {
+        value["todos"] = todos.into();
+    }
+    if let Some((files, bytes)) = report.files {
+        value["deviceFiles"] = files.into();
+        value["deviceFileBytes"] = bytes.into();
+    }
+    value["seconds"] = elapsed.as_secs_f64().into();
+    value["problemCount"] = report.problem_count.into();
+    value["problems"] = report.problems.clone().into();
+    value["notes"] = report.notes.clone().into();
+    value
+}
+
+fn put_readings(value: &mut serde_json::Value, readings: &VerifyReport) {
     // Micro-degrees as degrees: the double nearest to the decimal number prints as that number.
-    let degrees = |temperature: Option<crate::readings::Temperature>| {
+    let degrees = |temperature: Option<Temperature>| {
         temperature
             .and_then(|temperature| temperature.to_string().parse::<serde_json::Number>().ok())
     };
-    json!({
-        "sound": report.is_sound(),
-        "sensors": report.sensors,
-        "readings": report.stats.count(),
-        "maximum": degrees(report.stats.maximum()),
-        "minimum": degrees(report.stats.minimum()),
-        "average": report.stats.average(),
-        "chunks": report.chunks,
-        "logRows": report.log_rows,
-        "logReadings": report.log_readings,
-        "seconds": elapsed.as_secs_f64(),
-        "problemCount": report.problem_count,
-        "problems": report.problems,
-    })
+    let stats = &readings.stats;
+    for (name, counted) in [
+        ("sensors", json!(readings.sensors)),
+        ("readings", json!(stats.count())),
+        ("maximum", json!(degrees(stats.maximum()))),
+        ("minimum", json!(degrees(stats.minimum()))),
+        ("average", json!(stats.average())),
+        ("chunks", json!(readings.chunks)),
+        ("logRows", json!(readings.log_rows)),
+        ("logReadings", json!(readings.log_readings)),
+    ] {
+        value[name] = counted;
+    }
 }
 
 /// What was found, for people.
-pub(super) fn as_text(report: &VerifyReport, name: &str, elapsed: Duration) -> String {
-    let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-    let mut text = format!(
-        "{name} in {:.1} s\n  sensors    {}\n  readings   {}\n  maximum    {}\n  minimum    {}\n  average    {}\n  \
-         sealed     {} chunks\n  in the log {} readings in {} rows\n",
-        elapsed.as_secs_f64(),
-        HumanCount(report.sensors),
-        HumanCount(report.stats.count()),
-        shown(report.stats.maximum().map(|it| it.to_string())),
-        shown(report.stats.minimum().map(|it| it.to_string())),
-        shown(report.stats.average().map(|it| it.to_string())),
-        HumanCount(report.chunks),
-        HumanCount(report.log_readings),
-        HumanCount(report.log_rows),
-    );
+pub(super) fn as_text(report: &Report, name: &str, elapsed: Duration) -> String {
+    let mut text = format!("{name} in {:.1} s", elapsed.as_secs_f64());
+    text += &match &report.readings {
+        Some(readings) => readings_as_text(readings),
+        None => ", without readings\n".to_owned(),
+    };
+    if let Some(todos) = report.todos {
+        text += &format!("  todos      {}\n", HumanCount(todos));
+    }
+    if let Some((files, bytes)) = report.files {
+        let (files, bytes) = (HumanCount(files), HumanBytes(bytes));
+        text += &format!("  files      {files} of devices, {bytes}\n");
+    }
+    for note in &report.notes {
+        text += &format!("  note: {note}\n");
+    }
     if report.is_sound() {
-        text.push_str("Sound: every checksum is right, and the statistics equal the recount.\n");
+        text += match report.readings {
+            Some(_) => "Sound: every checksum is right, and the statistics equal the recount.\n",
+            None => "Sound: every checksum is right.\n",
+        };
         return text;
     }
     for problem in &report.problems {
-        text.push_str(&format!("  DAMAGED: {problem}\n"));
+        text += &format!("  DAMAGED: {problem}\n");
     }
     let hidden = report
         .problem_count
         .saturating_sub(report.problems.len() as u64);
     if hidden > 0 {
-        text.push_str(&format!("  … and {} more\n", HumanCount(hidden)));
+        text += &format!("  … and {} more\n", HumanCount(hidden));
     }
     text
+}
+
+fn readings_as_text(readings: &VerifyReport) -> String {
+    let shown = |temperature: Option<Temperature>| {
+        temperature.map_or_else(|| "none".to_owned(), |it| it.to_string())
+    };
+    let stats = &readings.stats;
+    let average = stats.average();
+    format!(
+        "\n  sensors    {}\n  readings   {}\n  maximum    {}\n  minimum    {}\n  average    {}\n  \
+         sealed     {} chunks\n  in the log {} readings in {} rows\n",
+        HumanCount(readings.sensors),
+        HumanCount(stats.count()),
+        shown(stats.maximum()),
+        shown(stats.minimum()),
+        average.map_or_else(|| "none".to_owned(), |it| it.to_string()),
+        HumanCount(readings.chunks),
+        HumanCount(readings.log_readings),
+        HumanCount(readings.log_rows),
+    )
+}
+
+/// A bar for each part that takes a while.
+#[derive(Debug, Default)]
+pub(super) struct Bars {
+    readings: OnceCell<ProgressBar>,
+    rows: OnceCell<ProgressBar>,
+    files: OnceCell<ProgressBar>,
+}
+
+impl Bars {
+    pub(super) fn show(&self, progress: Progress) {
+        let (bar, done, total) = match progress {
+            Progress::Readings(done, total) => {
+                let new = || progress::steps_bar(total, "steps of the check");
+                (self.readings.get_or_init(new), done, Some(total))
+            }
+            Progress::Rows(done) => {
+                let new = || {
+                    self.clear();
+                    progress::counting("{human_pos} rows")
+                };
+                (self.rows.get_or_init(new), done, None)
+            }
+            Progress::Files(done, total) => {
+                let new = || {
+                    self.clear();
+                    progress::bytes_bar(Some(total))
+                };
+                (self.files.get_or_init(new), done, Some(total))
+            }
+        };
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    }
+
+    pub(super) fn clear(&self) {
+        for bar in [&self.readings, &self.rows, &self.files] {
+            if let Some(bar) = bar.get() {
+                bar.finish_and_clear();
+            }
+        }
+    }
 }

@@ -12,6 +12,8 @@ use async_trait::async_trait;
 
 pub use model::{Word, WordError};
 
+pub(crate) use sqlite::check_rows;
+
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::station::StationDatabase;

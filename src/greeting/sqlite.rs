@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::{GreetingStore, Word};
 use crate::error::StoreError;
 use crate::sqlite;
-use crate::station::{FILE_NAME, StationDatabase};
+use crate::station::{self, FILE_NAME, StationDatabase, WorkError};
 
 /// The greeting in a table of one row.
 #[derive(Debug)]
@@ -27,10 +27,16 @@ impl SqliteGreeting {
 impl GreetingStore for SqliteGreeting {
     async fn word(&self) -> Result<Word, StoreError> {
         let read = self.station.read("read the greeting", |transaction| {
-            Ok(transaction
-                .prepare_cached("SELECT word FROM greeting WHERE id = 1")?
+            let word = transaction
+                .prepare_cached(
+                    "SELECT word, check_row(checksum, computed, 'the greeting', word) FROM greeting_checked WHERE id = 1",
+                )?
                 .query_row([], |row| row.get::<_, String>(0))
-                .optional()?)
+                .optional()?;
+            if word.is_none() {
+                refuse_if_lost(transaction)?;
+            }
+            Ok(word)
         });
         match read.await? {
             None => Ok(Word::default()),
@@ -60,4 +66,41 @@ impl GreetingStore for SqliteGreeting {
     async fn ready(&self) -> Result<(), StoreError> {
         self.station.ready()
     }
+}
+
+/// There is no row as long as nobody has changed the word.
+fn refuse_if_lost(transaction: &Transaction<'_>) -> Result<(), WorkError> {
+    let expected: Option<i64> = transaction
+        .prepare_cached("SELECT row_count FROM ledger WHERE table_name = 'greeting'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    if expected == Some(0) {
+        return Ok(());
+    }
+    Err(sqlite::damaged(FILE_NAME, "the greeting is missing").into())
+}
+
+/// Reads the word, if there is one that matches its checksum; `problem` is told when it is none.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn check_rows(
+    connection: &Connection,
+    problem: &mut dyn FnMut(String),
+) -> Result<(), StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "read the greeting", error);
+    let sql = format!(
+        "SELECT word FROM {}",
+        station::sound_rows(connection, "greeting")?
+    );
+    let mut statement = connection.prepare(&sql).map_err(failed)?;
+    let words = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .map_err(failed)?;
+    for word in words {
+        if let Err(error) = word.map_err(failed)?.parse::<Word>() {
+            problem(format!("the greeting: {error}"));
+        }
+    }
+    Ok(())
 }

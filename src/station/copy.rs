@@ -4,15 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{APPLICATION_ID, FILE_NAME, MIGRATIONS, configure};
-use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite::{self, Moment, Sort};
-
-const SORT: Sort = Sort {
-    file_name: FILE_NAME,
-    application_id: APPLICATION_ID,
-    version_max: MIGRATIONS.len() as i32,
-};
+use super::migrations::SORT;
+use super::{FILE_NAME, configure};
+use crate::error::StoreError;
+use crate::sqlite::{self, Moment};
 
 /// The database of a data directory as it is now; `None` when there is none.
 ///
@@ -32,25 +27,4 @@ pub(crate) fn open_copy(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     configure(&connection).map_err(failed)?;
     Ok(connection)
-}
-
-/// Checks a copy: that it is ours, of a version that this program knows, and sound in its structure.
-///
-/// # Errors
-/// [`StoreErrorKind::Damaged`] names the first thing that is wrong; [`StoreErrorKind::Unsupported`] when it is newer.
-pub(crate) fn check_copy(path: &Path) -> Result<(), StoreError> {
-    let connection = open_copy(path)?;
-    if !SORT.check(&connection)? {
-        return Err(sqlite::damaged(FILE_NAME, "there is nothing in it"));
-    }
-    let report: String = connection
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(|error| sqlite::failed(FILE_NAME, "check the structure", error))?;
-    if report == "ok" {
-        return Ok(());
-    }
-    Err(StoreError::new(
-        StoreErrorKind::Damaged,
-        format!("{FILE_NAME} is damaged: {report}"),
-    ))
 }

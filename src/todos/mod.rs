@@ -22,6 +22,8 @@ pub use model::{
     folded,
 };
 
+pub(crate) use sqlite::check_rows;
+
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::station::StationDatabase;

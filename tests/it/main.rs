@@ -12,6 +12,7 @@ mod backup;
 mod cli;
 mod conformance;
 mod crash;
+mod disk;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 mod embedded;
@@ -19,4 +20,5 @@ mod embedded;
 mod postgres;
 #[cfg(feature = "cloud")]
 mod reliability;
+mod station;
 mod support;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tracing::warn;
 
+use crate::durable;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What the name of a blob that is not complete ends in.
@@ -50,10 +51,14 @@ impl Blobs {
         }
     }
 
-    /// Opens a blob; `None` when it is gone.
-    pub(super) fn open(&self, name: &str) -> Result<Option<File>, StoreError> {
-        match File::open(self.path.join(name)) {
-            Ok(file) => Ok(Some(file)),
+    /// Opens a blob, and says how many bytes it has; `None` when it is gone.
+    pub(super) fn open(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
+        let opened = File::open(self.path.join(name)).and_then(|file| {
+            let bytes = file.metadata()?.len();
+            Ok((file, bytes))
+        });
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("open a file", error)),
         }
@@ -147,14 +152,14 @@ impl Staged {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         self.file()
             .and_then(|file| write_all(file, &mut slices))
-            .map_err(|error| failed("write a file", error))
+            .map_err(|error| not_stored("write a file", error))
     }
 
     /// Moves what was written towards the disk, so that the last flush finds little to do.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.file()
             .and_then(File::sync_data)
-            .map_err(|error| failed("flush a file", error))
+            .map_err(|error| not_stored("flush a file", error))
     }
 
     /// Makes it complete and durable under its own name.
@@ -165,7 +170,7 @@ impl Staged {
             self.is_renamed.store(true, Ordering::Release);
             File::open(&self.blobs.path)?.sync_all()
         };
-        complete().map_err(|error| failed("make a file durable", error))
+        complete().map_err(|error| not_stored("make a file durable", error))
     }
 
     /// Leaves it where it is: a row names it, or may.
@@ -257,15 +262,29 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// An error of the disk while doing something. The message may be shown to a client, so it holds no path.
 pub(super) fn failed(what: &str, error: io::Error) -> StoreError {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match error.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => StoreError::new(
-            StoreErrorKind::StorageFull,
-            "the disk is full; nothing of this file was stored",
+    let kind = durable::kind_of(&error);
+    let message = match kind {
+        StoreErrorKind::StorageFull => {
+            "the disk is full; nothing of this file was stored".to_owned()
+        }
+        StoreErrorKind::Overloaded => format!(
+            "could not {what}: the server may open no more files, or has no memory, at the moment"
         ),
-        _ => StoreError::new(StoreErrorKind::Internal, format!("could not {what}")),
+        _ => format!("could not {what}"),
+    };
+    StoreError::new(kind, message).with_source(error)
+}
+
+/// An error of the disk while storing a file, of which nothing is stored then. It may be sent again.
+fn not_stored(what: &str, error: io::Error) -> StoreError {
+    match durable::kind_of(&error) {
+        StoreErrorKind::Internal => StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("could not {what}: the disk failed; nothing of this file was stored"),
+        )
+        .with_source(error),
+        _ => failed(what, error),
     }
-    .with_source(error)
 }
 
 #[cfg(test)]

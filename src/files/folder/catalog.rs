@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::blobs::BlobName;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Page, Publication,
     Removal,
 };
-use crate::station::StationDatabase;
+use crate::sqlite;
+use crate::station::{self, FILE_NAME, StationDatabase};
 use crate::timestamp::Timestamp;
 
 /// The table `files`.
@@ -35,6 +36,10 @@ impl Catalog {
         self.station.ready()
     }
 
+    pub(super) fn open_for_additions(&self) -> Result<(), StoreError> {
+        self.station.open_for_additions()
+    }
+
     pub(super) async fn find(&self, device: &DeviceId) -> Result<Option<Entry>, StoreError> {
         let device = device.clone();
         self.station
@@ -54,7 +59,8 @@ impl Catalog {
         self.station
             .read("list the files", move |transaction| {
                 let mut statement = transaction.prepare_cached(
-                    "SELECT device FROM files WHERE device > ?1 ORDER BY device LIMIT ?2",
+                    "SELECT device, check_row(checksum, computed, 'the row of the file of the device', device) \
+                     FROM files_checked WHERE device > ?1 ORDER BY device LIMIT ?2",
                 )?;
                 let mut rows = statement.query(params![after, limit as i64 + 1])?;
                 let mut items = Vec::new();
@@ -113,7 +119,7 @@ impl Catalog {
     ) -> Result<(Removal, Option<BlobName>), StoreError> {
         let device = device.clone();
         self.station
-            .write("remove a file", move |transaction| {
+            .remove("remove a file", move |transaction| {
                 let Some(current) = find(transaction, &device)?.transpose()? else {
                     let removal = if condition.holds(None) {
                         Removal::Missing
@@ -129,6 +135,18 @@ impl Catalog {
                     .prepare_cached("DELETE FROM files WHERE device = ?1")?
                     .execute([device.as_str()])?;
                 Ok((Removal::Removed, Some(current.blob)))
+            })
+            .await
+    }
+
+    /// Looks at every row.
+    ///
+    /// # Errors
+    /// [`crate::error::StoreErrorKind::Damaged`] names the first thing that is wrong.
+    pub(super) async fn refuse_if_damaged(&self) -> Result<(), StoreError> {
+        self.station
+            .read("check the rows of files", |transaction| {
+                Ok(station::check_files(transaction)?)
             })
             .await
     }
@@ -162,7 +180,9 @@ fn find(
 ) -> rusqlite::Result<Option<Found<Entry>>> {
     transaction
         .prepare_cached(
-            "SELECT blob, size_bytes, content_type, name, sha256, time_micros FROM files WHERE device = ?1",
+            "SELECT blob, size_bytes, content_type, name, sha256, time_micros, \
+             check_row(checksum, computed, 'the row of the file of the device', device) \
+             FROM files_checked WHERE device = ?1",
         )?
         .query_row([device.as_str()], |row| entry(row, device))
         .optional()
@@ -208,8 +228,36 @@ fn odd(error: rusqlite::types::FromSqlError) -> rusqlite::Error {
 
 /// A row that this program does not write.
 fn damaged() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Damaged,
-        "station.db is damaged: a row of a file is not what this program writes; restore a backup",
-    )
+    sqlite::damaged(FILE_NAME, "a row of a file is not what this program writes")
+}
+
+/// Reads every row that matches its checksum; `problem` is told of each that this program does not write.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn check_rows(
+    connection: &Connection,
+    problem: &mut dyn FnMut(String),
+) -> Result<(), StoreError> {
+    let failed = |error| sqlite::failed(FILE_NAME, "read the rows of files", error);
+    let files = station::sound_rows(connection, "files")?;
+    let sql = format!(
+        "SELECT blob, size_bytes, content_type, name, sha256, time_micros, device FROM {files}"
+    );
+    let mut statement = connection.prepare(&sql).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let device: String = row.get(6).map_err(failed)?;
+        let is_sound = match DeviceId::new(&device) {
+            Ok(device) => entry(row, &device).map_err(failed)?.is_ok(),
+            Err(_) => false,
+        };
+        if !is_sound {
+            problem(format!(
+                "the row of the file of the device `{}` is not what this program writes",
+                device.escape_debug()
+            ));
+        }
+    }
+    Ok(())
 }

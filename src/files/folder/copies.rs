@@ -57,7 +57,7 @@ pub(crate) fn copy_blobs(
     };
     let mut copy = station::open_copy(&directory.join(station::FILE_NAME))?;
     let mut changes = Vec::new();
-    visit(&copy, &mut |file| {
+    visit(&copy, "files", &mut |file| {
         changes.extend(copying.take(&file)?);
         Ok(())
     })?;
@@ -74,11 +74,15 @@ pub(crate) fn check_blobs(
     content_of: &dyn Fn(&str) -> Option<Content>,
 ) -> Result<(), StoreError> {
     let copy = station::open_copy(&directory.join(station::FILE_NAME))?;
-    visit(&copy, &mut |file| match content_of(&name_of(&file.blob)) {
-        None => Err(file.missing()),
-        Some(content) if content == file.content => Ok(()),
-        Some(_) => Err(file.damaged()),
-    })
+    visit(
+        &copy,
+        "files",
+        &mut |file| match content_of(&name_of(&file.blob)) {
+            None => Err(file.missing()),
+            Some(content) if content == file.content => Ok(()),
+            Some(_) => Err(file.damaged()),
+        },
+    )
 }
 
 /// Whether a name in a data directory is that of a file of a device.
@@ -88,16 +92,16 @@ pub(crate) fn is_blob(name: &str) -> bool {
         .is_some_and(is_name)
 }
 
-fn name_of(blob: &str) -> String {
+pub(super) fn name_of(blob: &str) -> String {
     format!("{DIRECTORY_NAME}/{blob}")
 }
 
 /// A row of `files`.
 #[derive(Debug)]
-struct Catalogued {
-    device: String,
-    blob: String,
-    content: Content,
+pub(super) struct Catalogued {
+    pub(super) device: String,
+    pub(super) blob: String,
+    pub(super) content: Content,
     /// The other columns, as they are.
     others: [Value; 3],
 }
@@ -115,15 +119,15 @@ impl Catalogued {
         })
     }
 
-    fn missing(&self) -> StoreError {
+    pub(super) fn missing(&self) -> StoreError {
         self.wrong("is missing")
     }
 
-    fn damaged(&self) -> StoreError {
+    pub(super) fn damaged(&self) -> StoreError {
         self.wrong("is not what was stored: its digest or its length is another one")
     }
 
-    fn wrong(&self, what: &str) -> StoreError {
+    pub(super) fn wrong(&self, what: &str) -> StoreError {
         StoreError::new(
             StoreErrorKind::Damaged,
             format!(
@@ -205,7 +209,9 @@ impl Copying<'_> {
             Some(live) => live,
             None => station::open_reader(&self.data.join(station::FILE_NAME))?,
         };
-        let sql = format!("SELECT {COLUMNS} FROM files WHERE device = ?1");
+        // It goes into the copy with a checksum of its own: one that is not what was written would seem to be.
+        let rows = station::sound_rows(&live, "files")?;
+        let sql = format!("SELECT {COLUMNS} FROM {rows} WHERE device = ?1");
         let found = live
             .prepare_cached(&sql)
             .and_then(|mut statement| statement.query_row([device], Catalogued::read).optional())
@@ -215,11 +221,13 @@ impl Copying<'_> {
     }
 }
 
-fn visit(
+/// Reads the rows of `files`, or of what else there is to select from in its place.
+pub(super) fn visit(
     connection: &Connection,
+    rows: &str,
     visit: &mut dyn FnMut(Catalogued) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM files ORDER BY device");
+    let sql = format!("SELECT {COLUMNS} FROM {rows} ORDER BY device");
     let mut statement = connection.prepare(&sql).map_err(failed)?;
     let files = statement.query_map([], Catalogued::read).map_err(failed)?;
     for file in files {
@@ -262,7 +270,7 @@ fn apply(copy: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn failed(error: rusqlite::Error) -> StoreError {
+pub(super) fn failed(error: rusqlite::Error) -> StoreError {
     sqlite::failed(station::FILE_NAME, "look up the files", error)
 }
 
@@ -313,7 +321,7 @@ mod tests {
         fs::create_dir(&copy).unwrap();
         let directory = Arc::new(DataDirectory::open(&data).unwrap());
         let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
-        let store = FolderStore::open(&directory, station).unwrap();
+        let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
         for (device, bytes) in [("a", &b"old"[..]), ("b", b"same"), ("c", b"short-lived")] {
             send(&store, device, bytes).await;
         }
@@ -342,7 +350,7 @@ mod tests {
         .unwrap();
         let connection = station::open_copy(&path).unwrap();
         let mut found = Vec::new();
-        visit(&connection, &mut |file| {
+        visit(&connection, "files", &mut |file| {
             let bytes = fs::read(copy.join(name_of(&file.blob))).unwrap();
             found.push((file.device, String::from_utf8(bytes).unwrap()));
             Ok(())
@@ -364,7 +372,7 @@ mod tests {
         fs::create_dir(&copy).unwrap();
         let directory = Arc::new(DataDirectory::open(&data).unwrap());
         let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
-        let store = FolderStore::open(&directory, station).unwrap();
+        let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
         send(&store, "a", b"lost").await;
         let moment = station::moment(&data).unwrap().unwrap();
         let path = copy.join(station::FILE_NAME);

@@ -6,19 +6,24 @@
 
 mod blobs;
 mod catalog;
+mod check;
 mod content;
 mod copies;
+mod room;
 mod upload;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub(crate) use self::catalog::check_rows;
+pub(crate) use self::check::{bytes_to_check, check_files, unnamed};
 pub(crate) use self::copies::{bytes_total, check_blobs, copy_blobs, is_blob};
 
 use self::blobs::Blobs;
 use self::catalog::Catalog;
 use self::content::FolderContent;
+use self::room::Room;
 use self::upload::FolderUpload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::data_directory::DataDirectory;
@@ -26,7 +31,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::station::StationDatabase;
 
 /// Where blobs are in the data directory.
-const DIRECTORY_NAME: &str = "files";
+pub(crate) const DIRECTORY_NAME: &str = "files";
 
 /// How often a file is looked up again when its blob was replaced between the look-up and the opening.
 const OPENINGS_MAX: usize = 10;
@@ -39,6 +44,7 @@ const SWEEP_BATCH: usize = 500;
 pub struct FolderStore {
     blobs: Arc<Blobs>,
     catalog: Catalog,
+    room: Room,
 }
 
 impl FolderStore {
@@ -47,11 +53,12 @@ impl FolderStore {
     /// # Errors
     /// When it cannot be created.
     pub fn open(
-        directory: &DataDirectory,
+        directory: Arc<DataDirectory>,
         station: Arc<StationDatabase>,
     ) -> Result<Self, StoreError> {
         let path = directory.create_directory(DIRECTORY_NAME)?;
         Ok(Self {
+            room: Room::of(directory, &path),
             blobs: Arc::new(Blobs::new(path)),
             catalog: Catalog::new(station),
         })
@@ -62,11 +69,13 @@ impl FolderStore {
 impl FileStore for FolderStore {
     async fn begin(&self, device: &DeviceId) -> Result<Box<dyn Upload>, StoreError> {
         // A disk that has failed takes no more writes: better said before the bytes come than after.
-        self.catalog.ready()?;
+        self.catalog.open_for_additions()?;
+        self.room.check()?;
         Ok(Box::new(FolderUpload::new(
             device.clone(),
             Arc::clone(&self.blobs),
             self.catalog.clone(),
+            self.room.clone(),
         )))
     }
 
@@ -83,7 +92,17 @@ impl FileStore for FolderStore {
             let blobs = Arc::clone(&self.blobs);
             let blob = entry.blob.clone();
             match blobs::blocking(move || blobs.open(&blob)).await? {
-                Some(file) => {
+                Some((_, bytes)) if bytes != entry.info.file.size_bytes => {
+                    return Err(StoreError::new(
+                        StoreErrorKind::Damaged,
+                        format!(
+                            "the file of the device `{device}` is not what was stored: it has {bytes} bytes, and had {}; send it \
+                             again, or remove it",
+                            entry.info.file.size_bytes
+                        ),
+                    ));
+                }
+                Some((file, _)) => {
                     return Ok(Some(OpenFile {
                         info: entry.info,
                         content: Box::new(FolderContent::new(file)),
@@ -96,7 +115,7 @@ impl FileStore for FolderStore {
         Err(StoreError::new(
             StoreErrorKind::Damaged,
             format!(
-                "the file of the device `{device}` is missing from the folder {DIRECTORY_NAME}"
+                "the file of the device `{device}` is missing from the folder {DIRECTORY_NAME}; send it again, or remove it"
             ),
         ))
     }
@@ -122,6 +141,11 @@ impl FileStore for FolderStore {
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {
+        if self.room.is_read_only() {
+            return Ok(0);
+        }
+        // A blob whose row is damaged or gone would seem to be what a crash left.
+        self.catalog.refuse_if_damaged().await?;
         let mut removed = 0;
         let blobs = Arc::clone(&self.blobs);
         let mut entries = blobs::blocking(move || blobs.entries()).await?;
@@ -148,6 +172,7 @@ impl FileStore for FolderStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.catalog.ready()
+        self.catalog.ready()?;
+        self.room.check()
     }
 }

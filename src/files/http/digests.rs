@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256, Sha512};
 use tokio::task::JoinHandle;
 
+use crate::error::{StoreError, StoreErrorKind};
 use crate::files::Digest;
 use crate::http::{Problem, ProblemKind};
 
@@ -165,7 +166,7 @@ impl Digester {
     }
 
     /// Takes the next bytes.
-    pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), Problem> {
+    pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), StoreError> {
         self.waiting_bytes += piece.len();
         self.pieces.push(piece);
         if self.waiting_bytes < BATCH_BYTES {
@@ -182,14 +183,19 @@ impl Digester {
     }
 
     /// The digests of everything.
-    pub(super) async fn finish(mut self) -> Result<Digests, Problem> {
+    pub(super) async fn finish(mut self) -> Result<Digests, StoreError> {
         let mut hashers = self.idle().await?;
         hashers.update(&self.pieces);
         Ok(hashers.finish())
     }
 
-    async fn idle(&mut self) -> Result<Hashers, Problem> {
-        let lost = || Problem::new(ProblemKind::Internal, "calculating the digest was cut off");
+    async fn idle(&mut self) -> Result<Hashers, StoreError> {
+        let lost = || {
+            StoreError::new(
+                StoreErrorKind::Internal,
+                "calculating the digest was cut off",
+            )
+        };
         match self.hashing.take() {
             Some(hashing) => hashing.await.map_err(|error| lost().with_source(error)),
             None => self.hashers.take().ok_or_else(lost),

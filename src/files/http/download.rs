@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::conditional::{self, Reading};
 use super::range::{self, Part};
-use super::{FileRoutes, base64, device_id, digests, disposition, unknown};
+use super::{FileRoutes, base64, device_id, digests, disposition, unknown, whole};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::files::{FileInfo, FileName};
+use crate::files::{DeviceId, FileInfo, FileName};
 use crate::http::extract::{PathPart, RawQuery};
 use crate::http::{Problem, ProblemKind};
 
@@ -86,12 +86,17 @@ async fn answer(
         if range.is_empty() {
             return Ok(plan.respond(&file.info, form, Body::empty()));
         }
-        let Some(content) = file.content.read(range).await? else {
+        let is_whole = range == (0..file.info.file.size_bytes);
+        let Some(mut content) = file.content.read(range).await? else {
             continue;
         };
+        if is_whole {
+            content = whole::checked(content, &file.info).await?;
+        }
+        let device = &file.info.device;
         let body = match form {
-            Form::Bytes => body(content, transfer),
-            Form::Text => body(base64::encode(content), transfer),
+            Form::Bytes => body(content, device, transfer),
+            Form::Text => body(base64::encode(content), device, transfer),
         };
         return Ok(plan.respond(&file.info, form, body));
     }
@@ -236,14 +241,19 @@ fn tag(info: &FileInfo, form: Form) -> String {
 
 /// A stream as a body, which holds its place among the transfers until it is done. One that fails breaks off before its length
 /// is reached, which is how a client sees that something is missing.
-fn body<S>(content: S, transfer: OwnedSemaphorePermit) -> Body
+fn body<S>(content: S, device: &DeviceId, transfer: OwnedSemaphorePermit) -> Body
 where
     S: Stream<Item = Result<Bytes, StoreError>> + Send + 'static,
 {
+    let device = device.clone();
     Body::from_stream(content.inspect(move |piece| {
         let _held = &transfer;
-        if let Err(error) = piece {
-            warn!(%error, "a download broke off");
+        match piece {
+            Err(error) if error.kind() == StoreErrorKind::Damaged => {
+                error!(%error, %device, "a download broke off, because the file is damaged");
+            }
+            Err(error) => warn!(%error, %device, "a download broke off"),
+            Ok(_) => {}
         }
     }))
 }

@@ -13,6 +13,7 @@ mod queries;
 mod range;
 mod receive;
 mod upload;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -72,7 +72,7 @@ impl Receiver {
                 size_bytes: self.size_bytes,
                 digests,
             }),
-            Err(problem) => Err((self, problem)),
+            Err(error) => Err((self, error.into())),
         }
     }
 

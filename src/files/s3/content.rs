@@ -11,7 +11,7 @@ use object_store::{GetOptions, GetRange, ObjectStore as _};
 use super::client::S3Client;
 use super::failure::is_of_bucket;
 use super::patience::Patience;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Content, ContentStream};
 
 /// A blob as a record named it.
@@ -53,8 +53,8 @@ impl Content for S3Content {
         let Self {
             client,
             path,
+            size_bytes,
             mut patience,
-            ..
         } = *self;
         let request = async {
             match client.store.get_opts(&path, options).await {
@@ -67,6 +67,13 @@ impl Content for S3Content {
             }
         };
         let found = patience.ask(&client, "read a file", request).await?;
+        let found_bytes = found.as_ref().map(|found| found.meta.size);
+        if found_bytes.is_some_and(|bytes| bytes != size_bytes) {
+            return Err(StoreError::new(
+                StoreErrorKind::Damaged,
+                "a file in the bucket is not as long as it was when it was stored; send it again, or remove it",
+            ));
+        }
         Ok(found.map(|found| -> ContentStream {
             let pieces = found.into_stream();
             Box::pin(pieces.then(move |piece| {

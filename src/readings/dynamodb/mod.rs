@@ -54,6 +54,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 pub use location::{Credentials, DynamoOptions, Location};
 pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
@@ -118,13 +119,7 @@ impl DynamoStore {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         self.standing.may_read()?;
-        let read = self.handle.spawn(read(self.connection.tables()));
-        let result = read.await.unwrap_or_else(|error| {
-            Err(
-                StoreError::new(StoreErrorKind::Unavailable, "the store is closing")
-                    .with_source(error),
-            )
-        });
+        let result = while_waited_for(&self.handle, read(self.connection.tables())).await;
         match &result {
             Ok(_) => self.standing.went_well(Side::Reads),
             Err(error) => self.standing.failed(Side::Reads, error),
@@ -232,11 +227,11 @@ impl ReadingStore for DynamoStore {
         Ok(Box::pin(futures_util::stream::try_unfold(
             (cursor, handle),
             async |(mut cursor, handle)| {
-                let next = handle.spawn(async move {
+                let next = while_waited_for(&handle, async move {
                     let block = cursor.next().await?;
                     Ok(block.map(|block| (block, cursor)))
                 });
-                let next: Option<_> = next.await.unwrap_or_else(|_| Err(closed()))?;
+                let next: Option<_> = next.await?;
                 Ok(next.map(|(block, cursor)| (block, (cursor, handle))))
             },
         )))
@@ -292,5 +287,20 @@ impl Drop for DynamoStore {
             // Waiting for threads is not allowed everywhere; what was acknowledged is safe without it.
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Runs a read on the threads of `handle`, which does not go on once nobody waits for it.
+async fn while_waited_for<T: Send + 'static>(
+    handle: &Handle,
+    read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let stop = CancellationToken::new();
+    let _waited_for = stop.clone().drop_guard();
+    let read = handle.spawn(async move { stop.run_until_cancelled(read).await });
+    match read.await {
+        Ok(Some(result)) => result,
+        Ok(None) => Err(closed()),
+        Err(error) => Err(closed().with_source(error)),
     }
 }

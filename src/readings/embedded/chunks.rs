@@ -6,9 +6,11 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::codec;
-use super::database::{damaged, failed, signed, unsigned};
+use super::database::{damaged, failed, signed, unreadable, unsigned};
+use super::run::{self, Part};
+use super::window;
 use crate::error::StoreError;
-use crate::readings::{Point, Stats, Temperature, Timestamp};
+use crate::readings::{Point, Stats, Temperature, Timestamp, Window};
 
 /// The columns of one chunk, checked against their checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +212,30 @@ fn one(
 
 /// The points of a chunk, checked against its checksum and its columns.
 pub(crate) fn points(connection: &Connection, chunk: &Chunk) -> Result<Vec<Point>, StoreError> {
+    part(connection, chunk, Window::ALL).map(|part| part.points)
+}
+
+/// The points of a chunk in a window. Of a chunk at the edge of it, what is outside is hardly decoded.
+pub(crate) fn points_within(
+    connection: &Connection,
+    chunk: &Chunk,
+    window: Window,
+) -> Result<Vec<Point>, StoreError> {
+    let mut points = part(connection, chunk, window)?.points;
+    let inside = window::within(&points, window);
+    if inside.len() < points.len() {
+        points = inside.to_vec();
+    }
+    Ok(points)
+}
+
+/// The part of a chunk that had to be decoded to have what is in a window, or where it would be: at least a point. All of
+/// the data is checked against its checksum, and as much as is decoded against the columns.
+pub(crate) fn part(
+    connection: &Connection,
+    chunk: &Chunk,
+    window: Window,
+) -> Result<Part, StoreError> {
     let mut statement = prepare(connection, "SELECT data FROM chunk_data WHERE id = ?")?;
     let mut rows = statement.query([chunk.data]).map_err(read_failed)?;
     let Some(row) = rows.next().map_err(read_failed)? else {
@@ -223,18 +249,14 @@ pub(crate) fn points(connection: &Connection, chunk: &Chunk) -> Result<Vec<Point
         .map_err(read_failed)?
         .as_blob()
         .map_err(|_| damaged(format!("the data of {} is not a blob", chunk.describe())))?;
-    let points = codec::checked(bytes, chunk.data_seed())
-        .and_then(codec::decode_run)
-        .map_err(|error| damaged(format!("in the data of {}, {error}", chunk.describe())))?;
-    let matches = points
-        .first()
-        .is_some_and(|point| point.timestamp == chunk.first)
-        && points
-            .last()
-            .is_some_and(|point| point.timestamp == chunk.last)
-        && points.len() as u64 == chunk.stats.count();
-    if matches {
-        Ok(points)
+    let part = codec::checked(bytes, chunk.data_seed())
+        .and_then(|bytes| run::decode_within(bytes, window))
+        .map_err(|error| unreadable(&format!("the data of {}", chunk.describe()), error))?;
+    if part.count == chunk.stats.count()
+        && part.first == chunk.first
+        && (part.next.is_some() || part.points.last().map(|p| p.timestamp) == Some(chunk.last))
+    {
+        Ok(part)
     } else {
         Err(damaged(format!(
             "the data of {} does not match its columns",
@@ -276,7 +298,7 @@ pub(crate) fn insert(
         data,
         sealed_through,
     };
-    let mut bytes = codec::encode_run(points)
+    let mut bytes = run::encode_run(points)
         .map_err(|error| damaged(format!("{} cannot be encoded: {error}", chunk.describe())))?;
     codec::append_checksum(&mut bytes, chunk.data_seed());
     let write = || -> rusqlite::Result<()> {

@@ -22,7 +22,7 @@ pub(crate) fn moment(directory: &Path) -> Result<Option<Moment>, StoreError> {
     Moment::of(directory, SORT)
 }
 
-/// Does with a copy that nobody else knows of what [`super::verify`] does with a data directory, and changes nothing.
+/// Does with a copy that nobody else knows of what [`super::verify()`] does with a data directory, and changes nothing.
 ///
 /// # Errors
 /// When it cannot be opened. Damage is not an error but in the report.

@@ -1,17 +1,22 @@
 //! The codecs as `fuzz/` sees them; exists only when it is what is built.
 
-use super::codec;
 use super::log::{self, Content};
-use crate::readings::{Point, Temperature, Timestamp};
+use super::{codec, run};
+use crate::readings::{Point, Temperature, Timestamp, Window};
 
 /// Encodes points in strictly ascending order of time, at least one.
 pub fn encode_run(points: &[Point]) -> Option<Vec<u8>> {
-    codec::encode_run(points).ok()
+    run::encode_run(points).ok()
 }
 
 /// Decodes a run of points; `None` for anything that is none.
 pub fn decode_run(bytes: &[u8]) -> Option<Vec<Point>> {
-    codec::decode_run(bytes).ok()
+    run::decode_run(bytes).ok()
+}
+
+/// Decodes the part of a run that reaches into a window; `None` for anything that is no run.
+pub fn decode_within(bytes: &[u8], window: Window) -> Option<Vec<Point>> {
+    Some(run::decode_within(bytes, window).ok()?.points)
 }
 
 /// A sensor's points in strictly ascending order of time, and for some of them, in the same order, the temperature they replace.

@@ -1,38 +1,25 @@
 //! What is asked of a snapshot: statistics of a window, a series, pages, an export.
 
-use std::sync::Arc;
-
 use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
 
 use super::committer::Shared;
 use super::periods;
-use super::snapshot::{ReaderPool, Snapshot};
+use super::snapshot::Snapshot;
+use super::tail::Tail;
 use super::window::{self, Flow, Piece};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::readings::{
     ExportBlock, Grid, Point, Selection, SensorId, SensorSummary, Series, Stats, Timestamp, Window,
 };
-
-/// Runs what reads from disk on a thread that may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(
-                StoreError::new(StoreErrorKind::Internal, "a read did not finish")
-                    .with_source(error),
-            )
-        })
-}
+use crate::sqlite::Reader;
 
 /// One sensor's part in a read of several.
 #[derive(Debug)]
 struct View {
     number: u32,
     sensor: SensorId,
-    tail: Arc<Vec<Point>>,
+    tail: Tail,
 }
 
 /// The sensors that have readings in a window, in order of ids. Those that lie inside it as a whole are given to `whole`
@@ -51,18 +38,15 @@ fn views(
         if misses || (inside && whole(&sensor.stats)) {
             return;
         }
-        let (sensor, tail) = (sensor.id.clone(), Arc::clone(&sensor.tail));
         views.push(View {
             number,
-            sensor,
-            tail,
+            sensor: index.id(number),
+            tail: sensor.tail.clone(),
         });
     };
     match &selection.sensor {
         Some(id) => {
-            if let Some(number) = index.number(id.as_str())
-                && let Some(sensor) = index.get(number)
-            {
+            if let Some((number, sensor)) = index.find(id) {
                 consider(number, sensor);
             }
         }
@@ -75,14 +59,14 @@ fn views(
 
 /// Statistics of a selection.
 pub(super) fn stats(
-    readers: &Arc<ReaderPool>,
+    reader: Reader,
     shared: &Shared,
     selection: &Selection,
 ) -> Result<Stats, StoreError> {
     if selection.sensor.is_none() {
-        return periods::stats(readers, shared, selection.window);
+        return periods::stats(reader, shared, selection.window);
     }
-    let snapshot = Snapshot::take(readers, shared, |index| {
+    let snapshot = Snapshot::take(reader, shared, |index| {
         let mut inside = Stats::EMPTY;
         let views = views(index, selection, |stats| {
             inside.merge(stats);
@@ -174,17 +158,22 @@ pub(super) struct ExportCursor {
 
 impl ExportCursor {
     pub(super) fn open(
-        readers: &Arc<ReaderPool>,
+        reader: Reader,
         shared: &Shared,
         selection: &Selection,
     ) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::take(readers, shared, |index| views(index, selection, |_| false))?;
+        let snapshot = Snapshot::take(reader, shared, |index| views(index, selection, |_| false))?;
         Ok(Self {
             snapshot,
             window: selection.window,
             view: 0,
             from: selection.window.from,
         })
+    }
+
+    /// What stops the export.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        self.snapshot.reader().stop()
     }
 
     /// The next block, `None` after the last. One sensor a block: a chunk and what the tail has beside it.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::database::{Ledger, damaged, failed};
+use super::database::{FILE_NAME, Ledger, damaged, failed};
 use super::upgrade;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
+use crate::sqlite;
 
 /// Marks the file as ours for `file(1)` and for us: "FSTN".
 pub(super) const APPLICATION_ID: i32 = 0x4653_544e;
@@ -81,22 +82,25 @@ pub(super) fn create_or_check(connection: &Connection) -> Result<(), StoreError>
             check(connection, TABLES)
         }
         (APPLICATION_ID, VERSION) => check(connection, TABLES),
-        (APPLICATION_ID, version) => Err(StoreError::new(
-            StoreErrorKind::Damaged,
-            format!(
-                "readings.db has schema version {version}, and this program knows {VERSION}; run the version of fieldstation \
-                 that wrote it, or a newer one"
-            ),
-        )),
-        _ => Err(damaged("it is not a Fieldstation database")),
+        marks => Err(unknown(marks)),
     }
 }
 
 /// Checks the tables of a file that is only read; those of an older version are read as they are.
 pub(super) fn check_reader(connection: &Connection) -> Result<(), StoreError> {
     match marks(connection)? {
-        (_, upgrade::OLDEST_VERSION) => upgrade::read_as_now(connection),
-        _ => check(connection, TABLES),
+        (APPLICATION_ID, upgrade::OLDEST_VERSION) => upgrade::read_as_now(connection),
+        (APPLICATION_ID, VERSION) => check(connection, TABLES),
+        marks => Err(unknown(marks)),
+    }
+}
+
+fn unknown(marks: (i32, i32)) -> StoreError {
+    match marks {
+        (APPLICATION_ID, version) if version > VERSION => {
+            sqlite::newer(FILE_NAME, version.into(), VERSION)
+        }
+        _ => damaged("it is not a Fieldstation database"),
     }
 }
 

@@ -1,110 +1,14 @@
 //! Reads that see one moment: a read transaction on the chunks, and the tails that go with it.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::committer::Shared;
-use super::database::{self, Ledger, failed};
+use super::database::{Ledger, failed};
 use super::index::Index;
-use crate::error::{StoreError, StoreErrorKind};
-
-/// Connections that only read, opened as they are needed, up to a bound.
-#[derive(Debug)]
-pub(crate) struct ReaderPool {
-    path: PathBuf,
-    state: Mutex<PoolState>,
-    returned: Condvar,
-    readers_max: usize,
-}
-
-#[derive(Debug, Default)]
-struct PoolState {
-    idle: VecDeque<Connection>,
-    open: usize,
-}
-
-impl ReaderPool {
-    pub(crate) fn new(path: PathBuf, readers_max: usize) -> Self {
-        Self {
-            path,
-            state: Mutex::default(),
-            returned: Condvar::new(),
-            readers_max,
-        }
-    }
-
-    /// A connection; waits for one while all are in use. Blocks: for the threads that may.
-    fn take(self: &Arc<Self>) -> Result<Reader, StoreError> {
-        let mut state = self.state.lock();
-        let connection = loop {
-            if let Some(connection) = state.idle.pop_back() {
-                break connection;
-            }
-            if state.open < self.readers_max {
-                state.open += 1;
-                drop(state);
-                break database::open_reader(&self.path).inspect_err(|_| self.forget())?;
-            }
-            self.returned.wait(&mut state);
-        };
-        Ok(Reader {
-            connection: Some(connection),
-            pool: Arc::clone(self),
-        })
-    }
-
-    fn forget(&self) {
-        self.state.lock().open -= 1;
-        self.returned.notify_one();
-    }
-
-    /// Closes the idle ones: the last connection to close removes the write-ahead log.
-    pub(crate) fn close(&self) {
-        let mut state = self.state.lock();
-        state.open -= state.idle.len();
-        state.idle.clear();
-    }
-}
-
-/// A connection on loan.
-#[derive(Debug)]
-struct Reader {
-    /// `None` only while it is given back.
-    connection: Option<Connection>,
-    pool: Arc<ReaderPool>,
-}
-
-impl Reader {
-    fn connection(&self) -> Result<&Connection, StoreError> {
-        self.connection.as_ref().ok_or_else(|| {
-            StoreError::new(
-                StoreErrorKind::Internal,
-                "a reader was used after it was given back",
-            )
-        })
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        // A connection that cannot leave its transaction is not one to use again.
-        if connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok() {
-            self.pool.state.lock().idle.push_back(connection);
-            self.pool.returned.notify_one();
-        } else {
-            drop(connection);
-            self.pool.forget();
-        }
-    }
-}
+use crate::error::StoreError;
+use crate::sqlite::Reader;
 
 /// A moment: the chunks as they were, and what was taken from the index to go with them.
 #[derive(Debug)]
@@ -120,27 +24,41 @@ impl<T> Snapshot<T> {
         self.reader.connection()
     }
 
+    /// Ends the read transaction; the connection can look at another moment then.
+    pub(crate) fn end(self) -> Result<Reader, StoreError> {
+        self.reader
+            .connection()?
+            .execute_batch("ROLLBACK")
+            .map_err(|error| failed("read again", error))?;
+        Ok(self.reader)
+    }
+
+    /// The connection on loan.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// Takes what `look` picks from the index, together with a read transaction that sees the chunks of that same moment.
     ///
     /// A commit that seals becomes visible in the file a little before the tails let go of what was sealed. In between the
     /// generations differ, and both are looked at again.
     pub(crate) fn take(
-        pool: &Arc<ReaderPool>,
+        reader: Reader,
         shared: &Shared,
         look: impl Fn(&Index) -> T,
     ) -> Result<Self, StoreError> {
-        Self::take_prepared(pool, shared, |_, _| Ok(()), |index, ()| look(index))
+        Self::take_prepared(reader, shared, |_, _| Ok(()), |index, ()| look(index))
     }
 
     /// The same, where `prepare` has a look at the file first. It may have to more than once.
     pub(crate) fn take_prepared<P>(
-        pool: &Arc<ReaderPool>,
+        reader: Reader,
         shared: &Shared,
         prepare: impl Fn(&Connection, &Ledger) -> Result<P, StoreError>,
         look: impl Fn(&Index, P) -> T,
     ) -> Result<Self, StoreError> {
-        let reader = pool.take()?;
         loop {
+            reader.check()?;
             let connection = reader.connection()?;
             connection
                 .execute_batch("BEGIN")

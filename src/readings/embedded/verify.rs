@@ -1,13 +1,13 @@
 //! Recounts everything on disk.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::chunks;
 use super::database::{self, Ledger, failed};
 use super::periods;
+use super::progress::Progress;
 use super::reads::visit_points;
 use super::recovery::{self, Recovered};
 use crate::data_directory::DataDirectory;
@@ -42,6 +42,15 @@ impl VerifyReport {
         self.problem_count == 0
     }
 
+    /// Damage is a problem; what a newer version wrote is not for this one to judge.
+    fn found(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if error.kind() == StoreErrorKind::Unsupported {
+            return Err(error);
+        }
+        self.problem(error.message());
+        Ok(())
+    }
+
     fn problem(&mut self, problem: impl Into<String>) {
         self.problem_count += 1;
         if self.problems.len() < PROBLEMS_MAX {
@@ -54,7 +63,8 @@ impl VerifyReport {
 /// recounts the statistics. `progress` is told how many of how many steps are done.
 ///
 /// # Errors
-/// When there is nothing to verify or it cannot be opened. Damage is not an error but in the report.
+/// When there is nothing to verify, it cannot be opened, or a newer version wrote it ([`StoreErrorKind::Unsupported`]). Damage is not
+/// an error but in the report.
 pub fn verify(
     directory: &Path,
     progress: &mut dyn FnMut(u64, u64),
@@ -70,10 +80,24 @@ pub fn verify(
             ),
         ));
     }
-    let directory = Arc::new(DataDirectory::open(directory)?);
-    let report = report(database::open_writer(&path), progress)?;
-    drop(directory);
-    Ok(report)
+    let directory = DataDirectory::open_to_read(directory, &[database::FILE_NAME])?;
+    verify_held(&directory, progress)
+}
+
+/// [`verify`] of a data directory that is held already, and has a `readings.db`.
+///
+/// # Errors
+/// As [`verify`].
+pub(crate) fn verify_held(
+    directory: &DataDirectory,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
+    let opened = if directory.is_read_only() {
+        database::open_reader_of(directory)
+    } else {
+        database::open_writer(&directory.join(database::FILE_NAME))
+    };
+    report(opened, progress)
 }
 
 /// What is found in a database; that it could not be opened for being damaged is such a finding.
@@ -108,7 +132,7 @@ fn check(
         let checked = chunk
             .and_then(|chunk| chunks::check_columns(&chunk, &chunks::points(connection, &chunk)?));
         if let Err(error) = checked {
-            report.problem(error.message());
+            report.found(error)?;
         }
         done += 1;
         // Each chunk is read twice: for itself, and in the recount.
@@ -116,14 +140,14 @@ fn check(
         Ok(())
     });
     if let Err(error) = visited {
-        report.problem(error.message());
+        report.found(error)?;
     }
     report.chunks = done;
-    match recovery::recover(connection) {
+    match recovery::recover(connection, &Progress::default()) {
         Ok(recovered) => recount(connection, &recovered, report, &mut |more| {
             progress(done + more, (2 * chunks_expected).max(done + more));
         }),
-        Err(error) => report.problem(error.message()),
+        Err(error) => report.found(error)?,
     }
     Ok(())
 }
@@ -165,6 +189,7 @@ fn recount(
     let mut total = Stats::EMPTY;
     let mut pieces = 0;
     for (number, sensor) in recovered.index.ordered_after(None) {
+        let id = recovered.index.id(number);
         let mut counted = Stats::EMPTY;
         let visited = visit_points(
             connection,
@@ -181,10 +206,9 @@ fn recount(
         match visited {
             Ok(()) if counted == sensor.stats => {}
             Ok(()) => report.problem(format!(
-                "the statistics of sensor \"{}\" are not those of its readings",
-                sensor.id
+                "the statistics of sensor \"{id}\" are not those of its readings"
             )),
-            Err(error) => report.problem(format!("sensor \"{}\": {}", sensor.id, error.message())),
+            Err(error) => report.problem(format!("sensor \"{id}\": {}", error.message())),
         }
         total.merge(&counted);
     }
@@ -202,4 +226,34 @@ fn recount(
         report.problem("the statistics over all sensors are not those of the readings");
     }
     report.stats = total;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readings::embedded::codec;
+    use crate::readings::{Point, Temperature, Timestamp};
+
+    #[test]
+    fn what_a_newer_version_wrote_is_refused_and_no_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(database::FILE_NAME);
+        let connection = database::open_writer(&path).unwrap();
+        let point = Point {
+            timestamp: Timestamp::from_micros(7).unwrap(),
+            temperature: Temperature::from_micro_degrees(1).unwrap(),
+        };
+        chunks::insert(&connection, 3, 1, 0, &[point]).unwrap();
+        let mut bytes = vec![99, 1, 0];
+        codec::append_checksum(&mut bytes, codec::hash_integers(&[3, 7]));
+        let sql = "UPDATE chunk_data SET data = ?1";
+        connection.execute(sql, [bytes]).unwrap();
+        drop(connection);
+        let error = verify(directory.path(), &mut |_, _| {}).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
+        assert!(
+            error.message().contains("newer version") && error.message().contains("format 99"),
+            "{error}"
+        );
+    }
 }

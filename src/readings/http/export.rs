@@ -186,14 +186,19 @@ fn write_csv_field(out: &mut Vec<u8>, text: &str) {
 /// lacks the end.
 type Piece = Option<Bytes>;
 
-/// Feeds the response. A client that takes nothing for `idle` has its export broken off, so that it holds no snapshot.
+/// Feeds the response. A client that leaves, or takes nothing for `idle`, has its export broken off, so that it holds no snapshot.
 async fn send(mut export: Export, format: Format, pieces: mpsc::Sender<Piece>, idle: Duration) {
     let mut out = match format {
         Format::Ndjson => Vec::new(),
         Format::Csv => b"sensorId,timestamp,temperature\n".to_vec(),
     };
     loop {
-        let block = match export.try_next().await {
+        let block = tokio::select! {
+            block = export.try_next() => block,
+            // It may take long until there is a block to send, which would fail.
+            () = pieces.closed() => return,
+        };
+        let block = match block {
             Ok(block) => block,
             Err(error) => {
                 warn!(%error, "an export broke off");
@@ -294,6 +299,17 @@ mod tests {
         let body = body_of(blocks, Duration::ZERO).await;
         assert!(body.first().unwrap().is_ok());
         assert!(body.last().unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn an_export_whose_client_has_left_is_not_read_on() {
+        let (pieces, received) = mpsc::channel(PIECES_MAX);
+        let export: Export = Box::pin(futures_util::stream::pending());
+        let idle = Duration::from_secs(3_600);
+        let sender = tokio::spawn(send(export, Format::Csv, pieces, idle));
+        drop(received);
+        let sent = tokio::time::timeout(Duration::from_secs(30), sender).await;
+        assert!(sent.is_ok(), "it waits for more");
     }
 
     /// A client that wakes up after its export was given up must not take what is left of it for the whole.

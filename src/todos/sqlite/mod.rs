@@ -1,5 +1,6 @@
 //! Todos in `station.db`.
 
+mod check;
 mod moving;
 mod search;
 
@@ -8,13 +9,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Params, ToSql, Transaction, params};
 
+pub(crate) use self::check::check_rows;
 use self::search::Search;
 use super::row::{Found, PAGE_BYTES_MAX, Row, Span, deadline_number, moment, page};
 use super::{
     Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
 };
-use crate::error::{StoreError, StoreErrorKind};
-use crate::station::{StationDatabase, WorkError};
+use crate::error::StoreError;
+use crate::sqlite;
+use crate::station::{FILE_NAME, StationDatabase, WorkError};
 use crate::timestamp::Timestamp;
 use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 
@@ -144,7 +147,7 @@ impl TodoStore for SqliteTodos {
                 _ => Ok(Outcome::Done(())),
             }
         };
-        self.station.write("remove a todo", work).await
+        self.station.remove("remove a todo", work).await
     }
 
     async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
@@ -246,8 +249,12 @@ impl Gathering {
 }
 
 /// The todo of a row, whose first columns are always the same.
-fn todo(row: &rusqlite::Row<'_>) -> Result<Todo, WorkError> {
-    let row = Row {
+fn todo(found: &rusqlite::Row<'_>) -> Result<Todo, WorkError> {
+    row(found)?.into_todo().map_err(|reason| damaged(&reason))
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
         id: row.get(0)?,
         title: row.get(1)?,
         description: row.get(2)?,
@@ -255,8 +262,7 @@ fn todo(row: &rusqlite::Row<'_>) -> Result<Todo, WorkError> {
         status: row.get(4)?,
         created_at: row.get(5)?,
         updated_at: row.get(6)?,
-    };
-    row.into_todo().map_err(|reason| damaged(&reason))
+    })
 }
 
 /// Why a statement with a precondition found no row.
@@ -288,9 +294,5 @@ fn versions(precondition: &Precondition) -> Option<String> {
 }
 
 fn damaged(reason: &str) -> WorkError {
-    StoreError::new(
-        StoreErrorKind::Damaged,
-        format!("station.db is damaged: {reason}; restore a backup"),
-    )
-    .into()
+    sqlite::damaged(FILE_NAME, reason).into()
 }

@@ -33,9 +33,12 @@ pub(super) fn number_of(
 }
 
 pub(super) fn count(transaction: &Transaction<'_>) -> Result<u64, WorkError> {
-    let count: i64 = transaction
+    let (count, expected): (i64, Option<i64>) = transaction
         .prepare_cached(include_str!("../sql/sqlite/count.sql"))?
-        .query_row([], |row| row.get(0))?;
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if expected != Some(count) {
+        return Err(damaged("the number of todos is not that of the ledger"));
+    }
     Ok(count.unsigned_abs())
 }
 

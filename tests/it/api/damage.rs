@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
-use crate::support::{Answer, Client, Server, lines, reading};
+use crate::support::{Answer, Client, Server, lines, random_bytes, reading};
 
 /// Flips one bit of the points in a sensor's first chunk.
 fn flip(data: &Path, sensor: &str) {
@@ -61,11 +62,8 @@ async fn damaged_readings_are_an_error_that_names_what_is_damaged() {
             answer.text()
         );
     }
-    let log = server.log();
-    assert!(
-        log.contains("2026-11-20T00:00:00Z to 2026-11-20T00:33:19Z"),
-        "{log}"
-    );
+    let chunk = "2026-11-20T00:00:00Z to 2026-11-20T00:33:19Z";
+    server.logs(chunk).await;
 }
 
 #[tokio::test]
@@ -123,4 +121,120 @@ async fn a_row_that_vanished_is_noticed_at_the_start() {
     assert!(exited.output.contains("readings.db"), "{}", exited.output);
     // Refusing it does not change it.
     assert!(fs::metadata(data.join("readings.db")).unwrap().len() > 0);
+}
+
+/// A server with a device's file, one bit of which is flipped.
+async fn with_a_damaged_file(length: usize, at: usize) -> (Server, Client) {
+    let server = Server::start();
+    let client = server.client();
+    let sent = client.send_file("boiler", random_bytes(length)).await;
+    sent.with_status(200);
+    let blobs = server.data().join("files");
+    let blob = fs::read_dir(blobs).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[at] ^= 8;
+    fs::write(&blob, bytes).unwrap();
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_small_file_that_is_damaged_is_an_error_that_names_the_device() {
+    let (server, client) = with_a_damaged_file(5_000, 77).await;
+    for path in ["/api/devices/boiler", "/api/devices/boiler/content"] {
+        let answer = client.get(path).await;
+        answer.problem(500, "damaged");
+        assert!(answer.text().contains("`boiler`"), "{}", answer.text());
+    }
+    server.logs("its SHA-256 is another one").await;
+    // Sending it again is the way out.
+    let sent = client.send_file("boiler", "whole").await;
+    sent.with_status(200);
+    let whole = client.get("/api/devices/boiler/content").await;
+    assert_eq!(whole.with_status(200).text(), "whole");
+}
+
+#[tokio::test]
+async fn a_download_of_a_damaged_file_never_looks_whole() {
+    const LENGTH: usize = 1_000_000;
+    for at in [0, 300_000, LENGTH - 1] {
+        let (server, client) = with_a_damaged_file(LENGTH, at).await;
+        for path in ["/api/devices/boiler", "/api/devices/boiler/content"] {
+            let answer = Answer::try_to(client.request("GET", path)).await;
+            assert!(answer.is_err(), "{path} was served whole");
+        }
+        // All of it, asked for as a range.
+        let request = client.request("GET", "/api/devices/boiler/content");
+        let answer = Answer::try_to(request.header("range", "bytes=0-999999")).await;
+        assert!(answer.is_err(), "a range was served whole");
+        server
+            .logs("a download broke off, because the file is damaged")
+            .await;
+        server.logs("`boiler`").await;
+        client.get("/livez").await.with_status(200);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_or_gone_is_an_error_before_its_first_byte() {
+    for length in [Some(500_000), Some(1_000_001), None] {
+        let (server, client) = with_a_damaged_file(1_000_000, 0).await;
+        let blobs = server.data().join("files");
+        let blob = fs::read_dir(blobs).unwrap().next().unwrap().unwrap().path();
+        match length {
+            Some(length) => {
+                let file = fs::File::options().write(true).open(&blob).unwrap();
+                file.set_len(length).unwrap();
+            }
+            None => fs::remove_file(&blob).unwrap(),
+        }
+        for range in ["bytes=0-", "bytes=10-20"] {
+            let request = client.request("GET", "/api/devices/boiler/content");
+            let answer = Answer::to(request.header("range", range)).await;
+            answer.problem(500, "damaged");
+            assert!(answer.text().contains("`boiler`"), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn damaged_todos_files_and_greetings_are_an_error_that_names_what_is_damaged() {
+    let server = Server::start();
+    let directory = Arc::clone(server.directory());
+    let client = server.client();
+    let request = client.request("POST", "/api/todos");
+    let request = request.header("content-type", "application/json");
+    let added = Answer::to(request.body(r#"{"title":"Fix TV"}"#)).await;
+    let todo = added.with_status(201).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    client.send_file("boiler", "x").await.with_status(200);
+    let greeted = Answer::to(client.request("POST", "/hello").body("Ahoy")).await;
+    greeted.with_status(200);
+    assert_eq!(server.stop().code, Some(0));
+    let station = Connection::open(directory.path().join("data/station.db")).unwrap();
+    station
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
+        .unwrap();
+    station
+        .execute_batch(
+            "UPDATE todos SET status = 'completed'; UPDATE files SET content_type = 'text/html'; UPDATE greeting SET word = 'a'",
+        )
+        .unwrap();
+    drop(station);
+    let server = Server::try_in(&directory, &[]).unwrap();
+    let client = server.client();
+    for (path, words) in [
+        (format!("/api/todos/{todo}"), &*todo),
+        ("/api/todos".to_owned(), &todo),
+        ("/api/todos?text=tv".to_owned(), &todo),
+        ("/api/devices/boiler".to_owned(), "`boiler`"),
+        ("/api/devices/boiler/content".to_owned(), "`boiler`"),
+        ("/api/devices".to_owned(), "`boiler`"),
+        ("/hello".to_owned(), "the greeting"),
+    ] {
+        let answer = client.get(&path).await;
+        answer.problem(500, "damaged");
+        assert!(answer.text().contains(words), "{path}: {}", answer.text());
+    }
 }

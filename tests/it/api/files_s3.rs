@@ -337,3 +337,25 @@ async fn clocks_that_differ_let_no_server_sweep_what_another_one_is_about_to_nam
         );
     }
 }
+
+#[tokio::test]
+async fn a_file_in_a_bucket_that_is_not_what_was_stored_never_looks_whole() {
+    const LENGTH: usize = 1_000_000;
+    let s3 = S3Server::start();
+    let server = Server::with_args(&["--files", &s3.url()]);
+    let client = server.client();
+    let sent = client.send_file("boiler", random_bytes(LENGTH)).await;
+    sent.with_status(200);
+    let keys = s3.keys_of("fieldstation");
+    let blob = keys.iter().find(|key| key.contains("content/")).unwrap();
+    let mut bytes = random_bytes(LENGTH);
+    bytes[LENGTH / 2] ^= 1;
+    s3.put_object("fieldstation", blob, None, &bytes);
+    for path in ["/api/devices/boiler", "/api/devices/boiler/content"] {
+        let answer = Answer::try_to(client.request("GET", path)).await;
+        assert!(answer.is_err(), "{path} was served whole");
+    }
+    s3.put_object("fieldstation", blob, None, &bytes[1..]);
+    let cut = client.get("/api/devices/boiler/content").await;
+    cut.problem(500, "damaged");
+}

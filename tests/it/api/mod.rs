@@ -1,10 +1,12 @@
 //! The real server, over HTTP: what it answers, what it must not answer, and what it keeps.
 
+mod abandoned_reads;
 mod bad_input;
 mod batches;
 mod concurrency;
 mod cut_uploads;
 mod damage;
+mod exhaustion;
 mod export;
 mod files;
 mod files_outage;

@@ -1,5 +1,9 @@
 //! What clients of the older todo app call, on each backend: forms in, integer ids, its shapes out.
 
+use std::sync::Arc;
+
+use fieldstation::data_directory::DataDirectory;
+use fieldstation::station::StationDatabase;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Server};
@@ -279,17 +283,20 @@ async fn a_long_list_takes_the_memory_of_a_page() {
     let (directory, data) = (server.directory().clone(), server.data());
     assert_eq!(server.stop().code, Some(0));
     // 40 MB of descriptions.
-    rusqlite::Connection::open(data.join("station.db"))
-        .unwrap()
-        .execute(
-            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
-             INSERT INTO todos (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at)
-             SELECT printf('00000000-0000-7000-8000-%012d', n), 'a', '', printf('%.*c', 5000, 'd'), '', 9223372036854775807,
-                 'pending', 0, 0
-             FROM numbers",
-            [TODOS],
-        )
+    let sql = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+         INSERT INTO todos (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at)
+         SELECT printf('00000000-0000-7000-8000-%012d', n), 'a', '', printf('%.*c', 5000, 'd'), '', 9223372036854775807,
+             'pending', 0, 0
+         FROM numbers";
+    let station = StationDatabase::open(Arc::new(DataDirectory::open(&data).unwrap())).unwrap();
+    station
+        .write("add todos", |transaction| {
+            Ok(transaction.execute(sql, [TODOS])?)
+        })
+        .await
         .unwrap();
+    station.close().await;
+    drop(station);
     let server = Server::try_in(&directory, &[]).unwrap();
     let client = server.client();
     client.get("/api/todos?limit=1").await.with_status(200);

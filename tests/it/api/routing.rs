@@ -1,6 +1,6 @@
 //! Paths, methods and what every answer has in common.
 
-use crate::support::{Answer, Raw, Server, reading};
+use crate::support::{Answer, Raw, Server, http2, reading};
 
 const ROUTES: [(&str, &[&str]); 16] = [
     ("/", &["GET", "HEAD"]),
@@ -290,12 +290,7 @@ async fn what_is_not_http_is_refused_and_the_next_request_served() {
 #[tokio::test]
 async fn http_2_is_spoken_with_clients_that_begin_with_it() {
     let server = Server::start();
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .http2_prior_knowledge()
-        .build();
-    let http = http.unwrap();
+    let http = http2();
     let request = http.put(format!("{}/api/temperature", server.url()));
     let answer = Answer::to(request.body(reading("a", "2026-11-20T13:00:00Z", "1"))).await;
     answer.with_status(200);

@@ -55,6 +55,30 @@ fn a_file_goes_up_and_comes_down() {
 }
 
 #[test]
+fn a_file_that_is_damaged_on_the_server_never_comes_down() {
+    let server = Server::start();
+    let directory = tempfile::tempdir().unwrap();
+    let url = server.url();
+    for size in [5, 1_000_000] {
+        fs::write(directory.path().join("a"), random_bytes(size)).unwrap();
+        let upload = ["upload", "a", "--device", "202", "--url", &url];
+        fieldstation(directory.path(), &upload).with_code(0);
+        // The one before goes a moment later.
+        let blob = fs::read_dir(server.data().join("files"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| fs::metadata(path).is_ok_and(|found| found.len() == size as u64))
+            .unwrap();
+        let mut bytes = fs::read(&blob).unwrap();
+        bytes[size / 2] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+        let download = ["download", "--device", "202", "--url", &url];
+        fieldstation(directory.path(), &download).with_code(1);
+        assert!(!directory.path().join("202").exists(), "{size}");
+    }
+}
+
+#[test]
 fn a_download_that_breaks_off_goes_on() {
     let server = Server::start();
     let proxy = FaultProxy::start(server.address());

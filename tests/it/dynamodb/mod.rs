@@ -1,5 +1,6 @@
 //! What only the store on DynamoDB does: replicas, faults between it and the tables, data that lies there already.
 
+mod abandoned;
 mod away;
 mod backends;
 mod clocks;

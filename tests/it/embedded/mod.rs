@@ -1,6 +1,8 @@
 //! What only the embedded store does: recovery, sealing, damage.
 
 mod damage;
+mod late;
+mod opening;
 mod properties;
 mod upgrade;
 mod windows;

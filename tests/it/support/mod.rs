@@ -3,6 +3,7 @@
 mod bodies;
 mod client;
 mod description;
+mod disk;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 #[cfg(feature = "cloud")]
@@ -28,13 +29,15 @@ mod s3_files;
 #[cfg(feature = "cloud")]
 mod s3_gate;
 mod server;
+mod small_disk;
 mod transfer;
 #[cfg(feature = "cloud")]
 mod wire;
 
 pub use bodies::{gzip, lines, reading, zstd};
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, http2};
 pub use description::{Description, Operation, Request};
+pub use disk::{Disk, Unflushed};
 #[cfg(feature = "cloud")]
 pub use dynamodb::{DynamoKind, DynamoServer};
 pub use faults::{Fault, FaultProxy};
@@ -57,9 +60,8 @@ pub use s3::{S3Kind, S3Server};
 pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use s3_gate::S3Gate;
-#[cfg(feature = "cloud")]
-pub use server::Exited;
-pub use server::{Server, run};
+pub use server::{Exited, Server, run, run_on, run_on_small};
+pub use small_disk::{DISK_BYTES, Refusal, SmallDisk};
 pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
 pub use wire::{AgeingProxy, CountingProxy};

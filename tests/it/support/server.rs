@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::Client;
+use super::{Client, Disk, SmallDisk};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 
@@ -35,8 +35,12 @@ struct Setup {
     /// Variables instead of those that all servers have.
     #[cfg(feature = "cloud")]
     environment: Option<Vec<(String, String)>>,
-    /// The size beyond which the process cannot write to a file, in units of 512 bytes.
-    file_blocks_max: Option<u64>,
+    /// What the process may not exceed: an option of the shell's `ulimit`, and its value.
+    limit: Option<(&'static str, u64)>,
+    /// A disk that fails on demand.
+    disk: Option<Disk>,
+    /// The disk that the data is on, unless it is that of the machine.
+    small_disk: Option<Arc<SmallDisk>>,
 }
 
 /// A running server. It is killed when this goes.
@@ -53,6 +57,24 @@ pub struct Exited {
     pub code: Option<i32>,
     /// What it wrote to standard output and standard error.
     pub output: String,
+}
+
+impl Setup {
+    /// Everything in the data directory, whatever the other tests run on.
+    fn embedded(directory: &Arc<TempDir>, arguments: &[&str]) -> Self {
+        Self {
+            directory: Arc::clone(directory),
+            listen: ANY_PORT,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            #[cfg(feature = "cloud")]
+            dynamodb: None,
+            #[cfg(feature = "cloud")]
+            environment: None,
+            limit: None,
+            disk: None,
+            small_disk: None,
+        }
+    }
 }
 
 impl Server {
@@ -77,7 +99,9 @@ impl Server {
             dynamodb: for_all_tests(arguments),
             #[cfg(feature = "cloud")]
             environment: None,
-            file_blocks_max: None,
+            limit: None,
+            disk: None,
+            small_disk: None,
         })
     }
 
@@ -94,33 +118,57 @@ impl Server {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             dynamodb: None,
             environment: Some(environment.iter().map(own).collect()),
-            file_blocks_max: None,
+            limit: None,
+            disk: None,
+            small_disk: None,
         })
     }
 
     /// A server that cannot make a file larger than so many units of 512 bytes, as on a disk that breaks: writes beyond fail.
     pub fn with_file_limit(directory: &Arc<TempDir>, file_blocks_max: u64) -> Self {
-        let setup = Setup {
-            directory: Arc::clone(directory),
-            listen: ANY_PORT,
-            arguments: Vec::new(),
-            #[cfg(feature = "cloud")]
-            dynamodb: None,
-            #[cfg(feature = "cloud")]
-            environment: None,
-            file_blocks_max: Some(file_blocks_max),
-        };
-        Self::launch(setup).unwrap()
+        let limit = Some(("-f", file_blocks_max));
+        Self::launch(Setup {
+            limit,
+            ..Setup::embedded(directory, &[])
+        })
+        .unwrap()
+    }
+
+    /// A server that can have so many files and connections open at a time.
+    pub fn with_open_files_max(open_files_max: u64, arguments: &[&str]) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let limit = Some(("-n", open_files_max));
+        Self::launch(Setup {
+            limit,
+            ..Setup::embedded(&directory, arguments)
+        })
+        .unwrap()
+    }
+
+    /// A server whose data is on a disk that fails on demand; how it ended when it does not start.
+    pub fn try_on(disk: &Disk, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            disk: Some(disk.clone()),
+            ..Setup::embedded(disk.directory(), arguments)
+        })
+    }
+
+    /// A server whose data is on a small disk; how it ended when it does not start.
+    pub fn try_on_small(disk: &Arc<SmallDisk>, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            small_disk: Some(Arc::clone(disk)),
+            ..Setup::embedded(disk.directory(), arguments)
+        })
     }
 
     fn launch(setup: Setup) -> Result<Self, Exited> {
-        let mut command = match setup.file_blocks_max {
+        let mut command = match setup.limit {
             None => Command::new(BINARY),
-            Some(blocks) => {
+            Some((option, value)) => {
                 // The signal is ignored in the server, too, which inherits that: its writes fail instead of killing it.
                 let mut shell = Command::new("/bin/sh");
-                let script = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
-                shell.args(["-c", script, "sh", &blocks.to_string(), BINARY]);
+                let script = r#"trap "" XFSZ; ulimit "$1" "$2"; shift 2; exec "$@""#;
+                shell.args(["-c", script, "sh", option, &value.to_string(), BINARY]);
                 shell
             }
         };
@@ -128,7 +176,10 @@ impl Server {
             .args(["serve", "--log-format", "json", "--listen"])
             .arg(setup.listen.to_string())
             .arg("--data")
-            .arg(setup.directory.path().join("data"))
+            .arg(match &setup.small_disk {
+                Some(disk) => disk.data().to_owned(),
+                None => setup.directory.path().join("data"),
+            })
             .args(&setup.arguments)
             .current_dir(setup.directory.path());
         #[cfg(feature = "cloud")]
@@ -142,6 +193,12 @@ impl Server {
             Some(environment) => command.envs(environment),
             None => command.envs(super::emulator::ENVIRONMENT),
         };
+        if let Some(disk) = &setup.small_disk {
+            command.envs(disk.environment());
+        }
+        if let Some(disk) = &setup.disk {
+            command.envs(disk.environment());
+        }
         let mut process = Process::spawn(&mut command);
         match process.address() {
             Some(address) => Ok(Self {
@@ -179,6 +236,15 @@ impl Server {
         self.process.output.text()
     }
 
+    /// Waits for a text in the log: a line comes through a pipe, and may come after the answer.
+    pub async fn logs(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The most memory that was resident so far.
     pub fn memory_peak_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.child.id());
@@ -186,6 +252,16 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kibibytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
         kibibytes.trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The CPU time of all its threads so far, in steps of 10 ms.
+    pub fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.process.child.id());
+        let stat = fs::read_to_string(path).unwrap();
+        // The name, which comes second, is in parentheses and may hold anything.
+        let (_, numbers) = stat.rsplit_once(") ").unwrap();
+        let ticks = numbers.split(' ').skip(11).take(2);
+        Duration::from_millis(ticks.map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum())
     }
 
     /// Asks it to stop.
@@ -270,11 +346,27 @@ impl fmt::Debug for Server {
 
 /// Runs the binary to its end.
 pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
+    Process::spawn(&mut command_in(directory, arguments)).wait()
+}
+
+/// The same on a disk that fails, in its directory.
+pub fn run_on(disk: &Disk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+/// The same with the data on a small disk.
+pub fn run_on_small(disk: &SmallDisk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+fn command_in(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(directory).args(arguments).env_clear();
     #[cfg(feature = "cloud")]
     command.envs(super::emulator::ENVIRONMENT);
-    Process::spawn(&mut command).wait()
+    command
 }
 
 /// A process and what it writes.

@@ -12,6 +12,7 @@ use super::{recount, rows};
 use crate::error::StoreError;
 use crate::readings::embedded::database::failed;
 use crate::readings::embedded::index::Index;
+use crate::readings::embedded::progress::Progress;
 use crate::readings::{Timestamp, Window};
 
 /// The rows of days as they are on disk.
@@ -53,9 +54,12 @@ pub(crate) fn check(
         checker.periods_left += block.totals.len() as u64;
         Ok(())
     })?;
-    recount::by_seconds(connection, index, &mut |_, _, sorted| {
-        checker.check(&sorted)
-    })?;
+    recount::by_seconds(
+        connection,
+        index,
+        &Progress::default(),
+        &mut |_, _, sorted| checker.check(&sorted),
+    )?;
     let rows: i64 = connection
         .query_row("SELECT count(*) FROM periods", [], |row| row.get(0))
         .map_err(|error| failed("count the totals of periods", error))?;

@@ -13,6 +13,7 @@ use crate::readings::embedded::database::{Ledger, failed};
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::log::{Content, Row};
 use crate::readings::embedded::options::EmbeddedOptions;
+use crate::readings::embedded::progress::Progress;
 
 /// Up to how many sensors asking them all is quick, so that periods may be coarse.
 const SENSORS_FEW: usize = 16_384;
@@ -106,6 +107,7 @@ pub(crate) fn ensure(
     ledger: &mut Ledger,
     index: &mut Index,
     last_sequence: u64,
+    progress: &Progress,
 ) -> Result<(), StoreError> {
     if let Some(counted) = ledger.counted {
         match check::day_rows(connection) {
@@ -124,8 +126,8 @@ pub(crate) fn ensure(
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(begin_failed)?;
     let mut rebuilt = *ledger;
-    let counted =
-        recount::rebuild(connection, index, readings_min(options, index)).and_then(|days| {
+    let counted = recount::rebuild(connection, index, readings_min(options, index), progress)
+        .and_then(|days| {
             rebuilt.counted = Some(Counted {
                 through: last_sequence,
                 folding: None,

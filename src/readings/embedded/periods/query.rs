@@ -1,7 +1,5 @@
 //! Statistics of a window over all sensors.
 
-use std::sync::Arc;
-
 use rusqlite::Connection;
 
 use super::changes::Change;
@@ -12,9 +10,11 @@ use crate::error::StoreError;
 use crate::readings::embedded::committer::Shared;
 use crate::readings::embedded::database::damaged;
 use crate::readings::embedded::index::Index;
-use crate::readings::embedded::snapshot::{ReaderPool, Snapshot};
+use crate::readings::embedded::snapshot::Snapshot;
+use crate::readings::embedded::tail::Tail;
 use crate::readings::embedded::window;
-use crate::readings::{Point, Stats, Window};
+use crate::readings::{Stats, Window};
+use crate::sqlite::Reader;
 
 /// How often a window is looked at again because an extreme is not known, before all of it is counted one by one. Each time
 /// there are fewer such.
@@ -38,14 +38,14 @@ struct Seen {
 #[derive(Debug)]
 struct View {
     number: u32,
-    tail: Arc<Vec<Point>>,
+    tail: Tail,
     /// Whether a chunk may hold some of what is asked for.
     sealed: bool,
 }
 
 /// Statistics of all sensors' readings in a window.
 pub(crate) fn stats(
-    readers: &Arc<ReaderPool>,
+    mut reader: Reader,
     shared: &Shared,
     window: Window,
 ) -> Result<Stats, StoreError> {
@@ -56,7 +56,7 @@ pub(crate) fn stats(
             forced = vec![span];
         }
         let snapshot = Snapshot::take_prepared(
-            readers,
+            reader,
             shared,
             |connection, ledger| match &ledger.counted {
                 Some(_) => plan::plan(connection, span, &forced),
@@ -64,14 +64,14 @@ pub(crate) fn stats(
             },
             see,
         )?;
-        let connection = snapshot.connection()?;
-        let sum = count(connection, &snapshot.seen)?;
+        let sum = count(&snapshot)?;
         if sum.is_known() {
             return sum
                 .stats()
                 .ok_or_else(|| damaged("the totals of periods are not those of any readings"));
         }
-        let mut wider = doubtful(connection, &snapshot.seen, &sum)?;
+        let mut wider = doubtful(snapshot.connection()?, &snapshot.seen, &sum)?;
+        reader = snapshot.end()?;
         wider.extend_from_slice(&forced);
         let wider = joined(wider);
         // Nothing is left to narrow it down with.
@@ -136,9 +136,9 @@ fn see_sensors(index: &Index, scans: &[Span], seen: &mut Seen) {
             // The number of sensors is bounded far below 2³².
             seen.sensors.push(View {
                 number: number as u32,
-                tail: Arc::clone(&sensor.tail),
+                tail: sensor.tail.clone(),
                 sealed: sensor
-                    .sealed_last
+                    .sealed_last()
                     .is_some_and(|last| scans.iter().any(|scan| scan.from <= last.micros())),
             });
         }
@@ -146,7 +146,8 @@ fn see_sensors(index: &Index, scans: &[Span], seen: &mut Seen) {
     seen.scans = scans.iter().map(|scan| scan.window()).collect();
 }
 
-fn count(connection: &Connection, seen: &Seen) -> Result<Sum, StoreError> {
+fn count(snapshot: &Snapshot<Seen>) -> Result<Sum, StoreError> {
+    let (connection, seen) = (snapshot.connection()?, &snapshot.seen);
     let mut sum = Sum::NONE;
     for part in &seen.parts {
         sum.merge(&part.total);
@@ -159,6 +160,7 @@ fn count(connection: &Connection, seen: &Seen) -> Result<Sum, StoreError> {
     }
     let mut scanned = seen.whole;
     for view in &seen.sensors {
+        snapshot.reader().check()?;
         for &window in &seen.scans {
             if view.sealed {
                 let stats = window::stats(connection, view.number, &view.tail, window)?;

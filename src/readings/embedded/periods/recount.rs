@@ -12,6 +12,7 @@ use super::level::{Level, Span};
 use super::rows;
 use crate::error::StoreError;
 use crate::readings::embedded::index::Index;
+use crate::readings::embedded::progress::Progress;
 use crate::readings::embedded::window::{self, Flow, Piece};
 use crate::readings::{Timestamp, Window};
 
@@ -26,6 +27,7 @@ pub(crate) fn rebuild(
     connection: &Connection,
     index: &Index,
     readings_min: u64,
+    progress: &Progress,
 ) -> Result<DayRows, StoreError> {
     let all = Span::of(Window::ALL);
     rows::remove(connection, Level::Day, all)?;
@@ -35,7 +37,7 @@ pub(crate) fn rebuild(
         days: DayRows::default(),
     };
     let mut told = Instant::now();
-    by_seconds(connection, index, &mut |part, parts, sorted| {
+    by_seconds(connection, index, progress, &mut |part, parts, sorted| {
         folder.fold(&sorted, || false)?;
         if told.elapsed() >= PROGRESS_INTERVAL {
             told = Instant::now();
@@ -54,6 +56,7 @@ pub(crate) fn rebuild(
 pub(crate) fn by_seconds(
     connection: &Connection,
     index: &Index,
+    progress: &Progress,
     visit: &mut dyn FnMut(usize, usize, Sorted) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let spans = parts(&days(connection, index)?);
@@ -67,6 +70,7 @@ pub(crate) fn by_seconds(
             if span.overlap(readings).is_empty() {
                 continue;
             }
+            progress.check()?;
             // The number of sensors is bounded far below 2³².
             window::visit(
                 connection,

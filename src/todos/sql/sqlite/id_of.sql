@@ -1,1 +1,1 @@
-SELECT id FROM todos WHERE number = ?1
+SELECT id, check_row(checksum, computed, 'the todo', id) FROM todos_checked WHERE number = ?1

@@ -1,5 +1,6 @@
-SELECT id, title, description, deadline, status, created_at, updated_at
-FROM todos
+SELECT id, title, description, deadline, status, created_at, updated_at,
+    check_row(checksum, computed, 'the todo', id)
+FROM todos_checked AS todos
 WHERE (deadline, created_at, title, id) > (?1, ?2, ?3, ?4) AND deadline <= ?5
     AND status = ?7
 ORDER BY todos.deadline, todos.created_at, todos.title, todos.id

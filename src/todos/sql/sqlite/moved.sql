@@ -1,1 +1,2 @@
-SELECT version, origin FROM todos_moved WHERE id = ?1
+SELECT version, origin, check_row(checksum, computed, 'what was moved of the todo', id)
+FROM todos_moved_checked WHERE id = ?1

@@ -1,1 +1,1 @@
-SELECT number FROM todos WHERE id = ?1
+SELECT number, check_row(checksum, computed, 'the todo', id) FROM todos_checked WHERE id = ?1

@@ -1,1 +1,1 @@
-SELECT updated_at FROM todos WHERE id = ?1
+SELECT updated_at, check_row(checksum, computed, 'the todo', id) FROM todos_checked WHERE id = ?1

@@ -1,0 +1,297 @@
+//! Whether everything in a data directory is what was written: readings, todos, the greeting, and device files.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::data_directory::{self, DataDirectory};
+use crate::disk;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::files::folder;
+use crate::readings::embedded;
+use crate::{greeting, station, todos};
+
+/// How many problems are kept; the rest are counted.
+const PROBLEMS_MAX: usize = 100;
+
+/// How many names are in a note.
+const NAMES_MAX: usize = 5;
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Steps of the check of the readings that are done, and how many there are.
+    Readings(u64, u64),
+    /// Rows of `station.db` that were read.
+    Rows(u64),
+    /// Bytes of device files that were read, and how many there are.
+    Files(u64, u64),
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// In `readings.db`; `None` when there is none.
+    pub readings: Option<embedded::VerifyReport>,
+    /// How many todos there are; `None` without `station.db`.
+    pub todos: Option<u64>,
+    /// How many devices have a file, and how many bytes these are together; `None` without `station.db`.
+    pub files: Option<(u64, u64)>,
+    /// What is wrong, in words; the first hundred.
+    pub problems: Vec<String>,
+    /// How many problems there are.
+    pub problem_count: u64,
+    /// What was not looked at, and what is no damage but worth knowing, in words.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    fn problem(&mut self, part: &str, problem: &str) {
+        self.problem_count += 1;
+        if self.problems.len() == PROBLEMS_MAX {
+            return;
+        }
+        // Errors say to run this, and in which file they are.
+        let problem = problem.split("; run `fieldstation verify`").next();
+        let problem = problem.unwrap_or_default();
+        let is_named = problem.starts_with(part);
+        self.problems.push(match is_named {
+            true => problem.to_owned(),
+            false => format!("{part}: {problem}"),
+        });
+    }
+
+    fn took(&mut self, readings: embedded::VerifyReport) {
+        for problem in &readings.problems {
+            self.problem(embedded::FILE_NAME, problem);
+        }
+        self.problem_count += readings.problem_count - readings.problems.len() as u64;
+        self.readings = Some(readings);
+    }
+}
+
+/// Reads everything in a data directory that no server holds. Of the data nothing is changed; a write-ahead log that a server was
+/// killed with is folded into its database.
+///
+/// # Errors
+/// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server holds it; [`StoreErrorKind::Unsupported`] when a newer
+/// version wrote it. Damage is not an error but in the report.
+pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
+    let has = |name: &str| directory.join(name).is_file();
+    let (has_readings, has_station) = (has(embedded::FILE_NAME), has(station::FILE_NAME));
+    if !has_readings && !has_station {
+        return Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!(
+                "there is neither {} nor {} in {}: nothing to verify",
+                embedded::FILE_NAME,
+                station::FILE_NAME,
+                directory.display()
+            ),
+        ));
+    }
+    let databases = [
+        (embedded::FILE_NAME, has_readings),
+        (station::FILE_NAME, has_station),
+    ];
+    let databases: Vec<_> = databases
+        .into_iter()
+        .filter_map(|(name, is_there)| is_there.then_some(name))
+        .collect();
+    let held = DataDirectory::open_to_read(directory, &databases)?;
+    let mut report = Report::default();
+    if has_readings {
+        let found = embedded::verify_held(&held, &mut |done, total| {
+            progress(Progress::Readings(done, total));
+        })?;
+        report.took(found);
+    }
+    if has_station {
+        let opened = station::open_held(&held);
+        if let Some(connection) = check_station(opened, &mut report, progress)? {
+            check_files(directory, &connection, &mut report, progress);
+        }
+    } else {
+        match folder::unnamed(directory, &HashSet::new())? {
+            0 => {}
+            count => report.problem(
+                station::FILE_NAME,
+                &format!("it is missing, and with it what {count} files in files/ are"),
+            ),
+        }
+    }
+    note_what_is_missing(&mut report, has_readings, has_station);
+    note_what_is_foreign(directory, &mut report)?;
+    Ok(report)
+}
+
+/// Does the same with copies of the databases that nobody else knows of, the files of which are checked already.
+///
+/// # Errors
+/// As [`verify`].
+pub(crate) fn verify_copies(
+    directory: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let readings = directory.join(embedded::FILE_NAME);
+    if readings.exists() {
+        let found = embedded::check_copy(&readings, &mut |done, total| {
+            progress(Progress::Readings(done, total));
+        })?;
+        report.took(found);
+    }
+    let station = directory.join(station::FILE_NAME);
+    if station.exists()
+        && let Some(connection) =
+            check_station(station::open_copy(&station), &mut report, progress)?
+    {
+        let bytes = folder::bytes_to_check(&connection)?;
+        report.files = report.files.map(|(files, _)| (files, bytes));
+    }
+    Ok(report)
+}
+
+/// The database of everything but readings; `None` when it cannot be opened for being damaged.
+fn check_station(
+    opened: Result<Connection, StoreError>,
+    report: &mut Report,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Option<Connection>, StoreError> {
+    let mut problem = |problem: String| report.problem(station::FILE_NAME, &problem);
+    let mut read = 0;
+    let checked = opened.and_then(|connection| {
+        let rows = station::check(&connection, &mut problem, &mut |more| {
+            read += more;
+            progress(Progress::Rows(read));
+        })?;
+        Ok((connection, rows))
+    });
+    let (connection, rows) = match checked {
+        Ok(checked) => checked,
+        Err(error) if error.kind() == StoreErrorKind::Damaged => {
+            problem(error.message().to_owned());
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    for checked in [
+        folder::check_rows(&connection, &mut problem),
+        todos::check_rows(&connection, &mut problem),
+        greeting::check_rows(&connection, &mut problem),
+    ] {
+        if let Err(error) = checked {
+            problem(error.message().to_owned());
+        }
+    }
+    report.todos = Some(rows.todos);
+    report.files = Some((rows.files, 0));
+    if !rows.have_checksums {
+        report.notes.push(format!(
+            "the rows of {} have no checksums yet: an older version wrote it, and a server that opens it adds them",
+            station::FILE_NAME
+        ));
+    }
+    Ok(Some(connection))
+}
+
+fn check_files(
+    directory: &Path,
+    connection: &Connection,
+    report: &mut Report,
+    progress: &mut dyn FnMut(Progress),
+) {
+    let mut read = 0;
+    let mut problem = |problem: String| report.problem(folder::DIRECTORY_NAME, &problem);
+    let checked = folder::bytes_to_check(connection).and_then(|total| {
+        folder::check_files(directory, connection, &mut problem, &mut |more| {
+            read += more;
+            progress(Progress::Files(read, total.max(read)));
+        })
+    });
+    match checked {
+        Ok(found) => {
+            report.files = Some((found.files, found.bytes));
+            if found.unnamed > 0 {
+                report.notes.push(format!(
+                    "{} files in files/ belong to no device, as uploads leave them that broke off: not looked at, and removed \
+                     by the next start of a server",
+                    found.unnamed
+                ));
+            }
+        }
+        Err(error) => problem(error.message().to_owned()),
+    }
+}
+
+fn note_what_is_missing(report: &mut Report, has_readings: bool, has_station: bool) {
+    if !has_readings {
+        report.notes.push(format!(
+            "there is no {}: no readings were looked at",
+            embedded::FILE_NAME
+        ));
+    }
+    if !has_station {
+        report.notes.push(format!(
+            "there is no {}: no todos, no greeting and no device files were looked at",
+            station::FILE_NAME
+        ));
+    }
+    report.notes.push(
+        "what is kept elsewhere (DynamoDB, S3, PostgreSQL, Redis) was not looked at".to_owned(),
+    );
+}
+
+/// What lies in the directory and is nothing of ours.
+fn note_what_is_foreign(directory: &Path, report: &mut Report) -> Result<(), StoreError> {
+    let unreadable = |error: std::io::Error| {
+        StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("cannot read {}: {error}", directory.display()),
+        )
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let name = name.to_string_lossy();
+        if !is_ours(&name) {
+            names.push(name.escape_debug().to_string());
+        }
+    }
+    names.sort_unstable();
+    let more = match names.len().saturating_sub(NAMES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(NAMES_MAX);
+    if !names.is_empty() {
+        report.notes.push(format!(
+            "{}{more} in the directory: not a part of the data, and not looked at",
+            names.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn is_ours(name: &str) -> bool {
+    let is_of_database = [embedded::FILE_NAME, station::FILE_NAME]
+        .iter()
+        .any(|database| {
+            name.strip_prefix(database)
+                .is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))
+        });
+    let others = [
+        folder::DIRECTORY_NAME,
+        data_directory::LOCK_FILE,
+        disk::RESERVE_FILE,
+        disk::PROBE_FILE,
+    ];
+    is_of_database || others.contains(&name)
+}

@@ -1,0 +1,52 @@
+//! Reads that nobody waits for any more ask DynamoDB for nothing.
+
+use std::time::{Duration, Instant};
+
+use fieldstation::readings::dynamodb::DynamoStore;
+
+use super::{credentials, location};
+use crate::support::{DynamoServer, Gate, Raw, Server, Verdict, lines};
+
+/// A page of readings that are all newer than the read, with more to come.
+const ANOTHER_PAGE: &str = r#"{"Items":[],"Count":0,"ScannedCount":0,"LastEvaluatedKey":{"sensor_id":{"S":"a"},"timestamp":{"S":"2026-11-20T00:00:00.000000Z"}}}"#;
+
+#[tokio::test]
+async fn pages_are_not_read_on_for_clients_that_have_left() {
+    let dynamo = DynamoServer::start();
+    DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
+        .await
+        .unwrap();
+    let gate = Gate::start(dynamo.address());
+    let url = dynamo.url_through(gate.address());
+    let server = Server::with_args(&["--readings", &url]);
+    server.client().store(lines("a", 10)).await;
+    let (asked, pages) = std::sync::mpsc::sync_channel(64);
+    gate.set(move |request| {
+        let is_of_readings = request.operation == "Query" && !request.body.contains("-aggregation");
+        if !is_of_readings {
+            return Verdict::Pass;
+        }
+        // More than enough are waiting when there is no room.
+        let _ = asked.try_send(());
+        Verdict::Answer(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{ANOTHER_PAGE}",
+            ANOTHER_PAGE.len()
+        ))
+    });
+    let patience = Duration::from_secs(30);
+    for path in ["/api/sensors/a/readings", "/api/readings"] {
+        let mut client = Raw::connect(server.address()).await;
+        client
+            .send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        for _ in 0..3 {
+            pages.recv_timeout(patience).unwrap();
+        }
+        drop(client);
+        let started = Instant::now();
+        // One that is under way may still come.
+        while pages.recv_timeout(Duration::from_secs(1)).is_ok() {
+            assert!(started.elapsed() < patience, "{path} is read on");
+        }
+    }
+}
