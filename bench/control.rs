@@ -51,7 +51,19 @@ impl Control {
     /// Fails unless the server's statistics are exactly those of the readings that it has acknowledged, and the counts of
     /// its sensors add up to theirs.
     pub(crate) fn verify(&mut self, acknowledged: &Stats) -> Result<()> {
-        let text = self.text("/api/stats")?;
+        self.verify_stats("/api/stats", acknowledged)?;
+        let count = self.count()?;
+        ensure!(
+            count == acknowledged.count(),
+            "READINGS ARE LOST: {count} are there, {} were acknowledged",
+            acknowledged.count()
+        );
+        Ok(())
+    }
+
+    /// Fails unless a path answers exactly these statistics.
+    pub(crate) fn verify_stats(&mut self, path: &str, acknowledged: &Stats) -> Result<()> {
+        let text = self.text(path)?;
         let stats: Statistics<'_> = serde_json::from_str(&text)?;
         let degrees = |temperature: Option<Temperature>| -> Option<f64> {
             temperature?.to_string().parse().ok()
@@ -65,12 +77,6 @@ impl Control {
                 bail!("READINGS ARE WRONG: {name} is {found}, and {expected:?} was acknowledged");
             }
         }
-        let count = self.count()?;
-        ensure!(
-            count == acknowledged.count(),
-            "READINGS ARE LOST: {count} are there, {} were acknowledged",
-            acknowledged.count()
-        );
         Ok(())
     }
 

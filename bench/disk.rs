@@ -76,6 +76,10 @@ pub(crate) fn used_bytes(directory: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
+        // A server's reserve holds room for a full disk, whatever is stored.
+        if entry.file_name() == "reserve" {
+            continue;
+        }
         let metadata = entry.metadata()?;
         total += if metadata.is_dir() {
             used_bytes(&entry.path())?

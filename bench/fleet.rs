@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use fieldstation::readings::{Stats, Temperature, Timestamp};
 
 /// 2026-01-01T00:00:00Z.
-const FIRST_SECOND: i64 = 1_767_225_600;
+pub(crate) const FIRST_SECOND: i64 = 1_767_225_600;
 /// 10.00 to 39.99 degrees in hundredths, so that every temperature is five characters.
 const HUNDREDTHS: std::ops::RangeInclusive<i32> = 1_000..=3_999;
 /// The largest step from one second to the next, in hundredths: 21 values, 4.4 bits of news a reading.
@@ -12,17 +12,34 @@ const STEP_MAX: i32 = 10;
 
 const SENSOR: &str = "sensor-000000";
 const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
+const TIMESTAMP_WITH_MILLISECONDS: &str = "2026-01-01T00:00:00.000Z";
 const TEMPERATURE: &str = "20.00";
 
-/// Some sensors that are read every second, in turn.
+/// Some sensors that are read every second, or every few, in turn.
 #[derive(Clone)]
 pub(crate) struct Fleet {
     sensors: Vec<Sensor>,
     next: usize,
     second: i64,
-    timestamp: [u8; TIMESTAMP.len()],
+    /// From one reading of a sensor to its next.
+    step_seconds: i64,
+    scatter: Option<Scatter>,
+    /// Whether each sensor is read at a millisecond of its own; all at the start of a second otherwise.
+    out_of_step: bool,
+    timestamp: Vec<u8>,
     random: u64,
 }
+
+/// An order of readings in which hardly two that follow one another are near: a large step from one to the next, around.
+#[derive(Clone)]
+struct Scatter {
+    next: usize,
+    step: usize,
+    count: usize,
+}
+
+/// Neither two nor five nor any other likely divisor of a count divides it.
+const SCATTER_STEP: usize = 1_000_003;
 
 #[derive(Clone)]
 struct Sensor {
@@ -47,18 +64,97 @@ impl Fleet {
             sensors,
             next: 0,
             second: FIRST_SECOND,
-            timestamp: [0; TIMESTAMP.len()],
+            step_seconds: 1,
+            scatter: None,
+            out_of_step: false,
+            timestamp: Vec::new(),
             random: 0x9e37_79b9_7f4a_7c15 ^ first as u64,
         };
         fleet.write_timestamp()?;
         Ok(fleet)
     }
 
+    /// The same, each sensor at a millisecond of its own.
+    pub(crate) fn out_of_step(mut self) -> Self {
+        self.out_of_step = true;
+        let seconds = TIMESTAMP.len() - 1;
+        self.timestamp.truncate(seconds);
+        self.timestamp
+            .extend_from_slice(&TIMESTAMP_WITH_MILLISECONDS.as_bytes()[seconds..]);
+        self
+    }
+
+    /// Goes on at so many seconds after the first one; the temperatures go on as they were.
+    pub(crate) fn start_at(&mut self, seconds: i64) -> Result<()> {
+        self.second = FIRST_SECOND + seconds;
+        self.write_timestamp()
+    }
+
+    /// A reading only every so many seconds.
+    pub(crate) fn every(mut self, seconds: i64) -> Self {
+        self.step_seconds = seconds;
+        self
+    }
+
+    /// Every reading of `seconds` seconds once, without any order; this is part `part` of `parts`.
+    pub(crate) fn scattered(mut self, seconds: usize, part: usize, parts: usize) -> Self {
+        self.scatter = Some(Scatter {
+            next: part,
+            step: parts,
+            count: self.sensors.len() * seconds,
+        });
+        self
+    }
+
     fn write_timestamp(&mut self) -> Result<()> {
         let time = Timestamp::from_micros(self.second * 1_000_000).context("too many seconds")?;
         let mut text = Vec::with_capacity(TIMESTAMP.len());
         time.write_to(&mut text);
-        self.timestamp = text.try_into().ok().context("an odd timestamp")?;
+        if self.out_of_step {
+            let seconds = TIMESTAMP.len() - 1;
+            text.truncate(seconds);
+            text.extend_from_slice(&TIMESTAMP_WITH_MILLISECONDS.as_bytes()[seconds..]);
+        }
+        self.timestamp = text;
+        Ok(())
+    }
+
+    /// The next reading: its moment in microseconds, and its temperature.
+    pub(crate) fn next_reading(&mut self) -> Result<(i64, i32)> {
+        let milliseconds = self.milliseconds();
+        let at = self.second * 1_000_000 + milliseconds * 1_000;
+        let hundredths = self.measure();
+        self.pass()?;
+        Ok((at, hundredths))
+    }
+
+    /// How far within the second the sensor whose turn it is is read.
+    fn milliseconds(&self) -> i64 {
+        match self.out_of_step {
+            true => (self.next * 7 % 1_000) as i64,
+            false => 0,
+        }
+    }
+
+    /// Reads the sensor whose turn it is.
+    fn measure(&mut self) -> i32 {
+        let step = self.step();
+        let sensor = &mut self.sensors[self.next];
+        let moved = sensor.hundredths + step;
+        if HUNDREDTHS.contains(&moved) {
+            sensor.hundredths = moved;
+        }
+        sensor.hundredths
+    }
+
+    /// Goes on to the next sensor.
+    fn pass(&mut self) -> Result<()> {
+        self.next += 1;
+        if self.next == self.sensors.len() {
+            self.next = 0;
+            self.second += self.step_seconds;
+            self.write_timestamp()?;
+        }
         Ok(())
     }
 
@@ -72,16 +168,25 @@ impl Fleet {
 
     /// Writes the next reading over the three fields of `row`; returns its temperature.
     fn write_next(&mut self, row: &mut [u8], at: &Fields) -> Result<i32> {
-        let step = self.step();
-        let sensor = &mut self.sensors[self.next];
-        let moved = sensor.hundredths + step;
-        if HUNDREDTHS.contains(&moved) {
-            sensor.hundredths = moved;
+        if let Some(scatter) = &mut self.scatter {
+            let reading = (scatter.next % scatter.count) * SCATTER_STEP % scatter.count;
+            scatter.next += scatter.step;
+            let second = reading / self.sensors.len();
+            self.next = reading % self.sensors.len();
+            self.start_at(1 + second as i64 * self.step_seconds)?;
         }
-        let hundredths = sensor.hundredths;
-        row[at.sensor..][..SENSOR.len()].copy_from_slice(&sensor.id);
-        row[at.timestamp..][..TIMESTAMP.len()].copy_from_slice(&self.timestamp);
         let digit = |value: i32| b'0' + (value % 10) as u8;
+        if self.out_of_step {
+            let milliseconds = self.milliseconds() as i32;
+            self.timestamp[TIMESTAMP.len()..][..3].copy_from_slice(&[
+                digit(milliseconds / 100),
+                digit(milliseconds / 10),
+                digit(milliseconds),
+            ]);
+        }
+        let hundredths = self.measure();
+        row[at.sensor..][..SENSOR.len()].copy_from_slice(&self.sensors[self.next].id);
+        row[at.timestamp..][..self.timestamp.len()].copy_from_slice(&self.timestamp);
         row[at.temperature..][..TEMPERATURE.len()].copy_from_slice(&[
             digit(hundredths / 1000),
             digit(hundredths / 100),
@@ -89,12 +194,7 @@ impl Fleet {
             digit(hundredths / 10),
             digit(hundredths),
         ]);
-        self.next += 1;
-        if self.next == self.sensors.len() {
-            self.next = 0;
-            self.second += 1;
-            self.write_timestamp()?;
-        }
+        self.pass()?;
         Ok(hundredths)
     }
 }
@@ -117,6 +217,8 @@ pub(crate) struct ReadingsRequest {
     fields: Fields,
     /// Of the readings in `bytes`, not acknowledged yet.
     pending: Stats,
+    /// Whether all of them are there already.
+    again: bool,
 }
 
 impl ReadingsRequest {
@@ -131,13 +233,17 @@ impl ReadingsRequest {
     }
 
     fn new(fleet: Fleet, route: &str, content_type: &str, rows: usize) -> Result<Self> {
+        let timestamp = match fleet.out_of_step {
+            true => TIMESTAMP_WITH_MILLISECONDS,
+            false => TIMESTAMP,
+        };
         let row = format!(
-            "{{\"sensorId\":\"{SENSOR}\",\"timestamp\":\"{TIMESTAMP}\",\"temperature\":{TEMPERATURE}}}\n"
+            "{{\"sensorId\":\"{SENSOR}\",\"timestamp\":\"{timestamp}\",\"temperature\":{TEMPERATURE}}}\n"
         );
         let place = |text: &str| row.find(text).context("a field that is not in its row");
         let fields = Fields {
             sensor: place(SENSOR)?,
-            timestamp: place(TIMESTAMP)?,
+            timestamp: place(timestamp)?,
             temperature: place(TEMPERATURE)?,
         };
         let head = format!(
@@ -150,8 +256,29 @@ impl ReadingsRequest {
             row_bytes: row.len(),
             fields,
             pending: Stats::EMPTY,
+            again: false,
             bytes: (head + &row.repeat(rows)).into_bytes(),
         })
+    }
+
+    /// Goes on with another fleet.
+    pub(crate) fn set_fleet(&mut self, fleet: Fleet) {
+        self.fleet = fleet;
+    }
+
+    /// The fleet as it is now.
+    pub(crate) fn fleet(&mut self) -> &mut Fleet {
+        &mut self.fleet
+    }
+
+    /// From now on all readings are ones that are stored already.
+    pub(crate) fn send_again(&mut self) {
+        self.again = true;
+    }
+
+    /// What an answer says became of them.
+    pub(crate) fn expected(&self) -> &'static str {
+        if self.again { "unchanged" } else { "recorded" }
     }
 
     /// How many readings a request holds.
@@ -170,8 +297,12 @@ impl ReadingsRequest {
         Ok(&self.bytes)
     }
 
-    /// What the request that was filled last holds.
+    /// The new readings of the request that was filled last.
     pub(crate) fn pending(&self) -> Stats {
-        self.pending
+        if self.again {
+            Stats::EMPTY
+        } else {
+            self.pending
+        }
     }
 }

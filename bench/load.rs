@@ -18,7 +18,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// What a connection sends.
 #[derive(Clone)]
 pub(crate) enum Work {
-    /// Readings, every one of them new.
+    /// Readings, every one of them new, or every one stored already.
     Record(ReadingsRequest),
     /// Todos, every one of them new.
     Add(AddTodo),
@@ -154,7 +154,7 @@ async fn run_worker(
         latencies.push(start.elapsed());
         requests += 1;
         if let Work::Record(request) = &worker.work {
-            check_recorded(&buffer[..length], request.rows())?;
+            check_outcome(&buffer[..length], request)?;
             worker.acknowledged.merge(&request.pending());
         }
         due += worker.pace.unwrap_or_default();
@@ -213,18 +213,20 @@ fn content_length(head: &[u8]) -> Option<usize> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// A batch answers what became of its readings. All of them are new, so that is all recorded.
-fn check_recorded(answer: &[u8], rows: usize) -> Result<()> {
+/// A batch answers what became of its readings: the same for all of them.
+fn check_outcome(answer: &[u8], request: &ReadingsRequest) -> Result<()> {
+    let rows = request.rows();
     if rows == 1 {
         return Ok(());
     }
-    let expected = format!("\"recorded\":{rows},");
+    let expected = format!("\"{}\":{rows},", request.expected());
     let found = answer
         .windows(expected.len())
         .any(|text| text == expected.as_bytes());
     ensure!(
         found,
-        "not all readings of a batch were recorded: {}",
+        "not all readings of a batch were {}: {}",
+        request.expected(),
         String::from_utf8_lossy(answer)
     );
     Ok(())

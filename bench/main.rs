@@ -9,6 +9,7 @@ mod fleet;
 mod floor;
 mod floor_files;
 mod greeting;
+mod late;
 mod load;
 #[allow(
     clippy::unwrap_used,
@@ -34,10 +35,12 @@ mod port;
 mod postgres;
 mod proc;
 mod report;
+mod restart;
 mod rounds;
 mod scenarios;
 mod server;
 mod todos;
+mod windows;
 
 use std::path::PathBuf;
 
@@ -60,9 +63,15 @@ pub(crate) struct Options {
     /// Only these scenarios; may be given more than once.
     #[arg(long, value_enum, value_name = "SCENARIO")]
     only: Vec<Scenario>,
-    /// How many readings are stored before reads are measured; a tenth of it for todos.
+    /// How many readings are stored before reads are measured; a tenth of it for todos; each part of late readings.
     #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
     fill: u64,
+    /// How many readings of 1,000 sensors are stored before windows are measured; larger fleets get no more, and 10 a sensor.
+    #[arg(long, default_value_t = 17_000_000, value_name = "NUMBER")]
+    window_readings: u64,
+    /// How many sensors the fleets have whose starts are timed; may be given more than once.
+    #[arg(long, default_values_t = [1_000, 100_000, 1_000_000], value_name = "NUMBER")]
+    fleet: Vec<usize>,
     /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -91,14 +100,20 @@ pub(crate) enum Scenario {
     Batch100k,
     /// Single readings at a steady rate beside batches.
     Steady,
+    /// History beside live readings, in several orders, and what single devices notice of it.
+    Late,
     /// Statistics and series of stored readings, and a start with them.
     Read,
+    /// Statistics of a window over all sensors, of 1,000, 100,000 and a million.
+    Windows,
     /// Files up and down.
     Files,
     /// The word of the greeting in SQLite and in Redis, and the front page.
     Greeting,
     /// Starts in an empty folder.
     Start,
+    /// Starts and stops of fleets of different sizes.
+    Restart,
     /// Todos, in SQLite and in a PostgreSQL of its own.
     Todos,
     /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.

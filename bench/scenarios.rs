@@ -21,7 +21,7 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const STARTS: usize = 5;
 /// Long enough that a server which has nothing to do has stopped doing it.
 const IDLE: Duration = Duration::from_secs(2);
-const BATCH_ROWS: usize = 10_000;
+pub(crate) const BATCH_ROWS: usize = 10_000;
 const BATCH_CONNECTIONS: usize = 4;
 
 /// A run: its options, a folder on the disk that is measured, and what came out so far.
@@ -39,10 +39,13 @@ impl Run {
             Scenario::Batch1k => self.batches("batch-1k", 1_000).await,
             Scenario::Batch100k => self.batches("batch-100k", 100_000).await,
             Scenario::Steady => self.steady().await,
+            Scenario::Late => self.late().await,
             Scenario::Read => self.read().await,
+            Scenario::Windows => self.windows().await,
             Scenario::Files => self.files().await,
             Scenario::Greeting => self.greeting().await,
             Scenario::Start => self.start(),
+            Scenario::Restart => self.restart().await,
             Scenario::Todos => self.todos().await,
             #[cfg(feature = "cloud")]
             Scenario::Dynamodb => self.dynamodb().await,
@@ -243,8 +246,18 @@ impl Run {
         sensors: usize,
         count: u64,
     ) -> Result<Stats> {
-        let rows = usize::try_from(count.min(BATCH_ROWS as u64))?;
         let fleet = Fleet::new(first, sensors)?;
+        self.fill_from(server, fleet, count).await
+    }
+
+    /// Records the next `count` readings of a fleet, or a few more; returns them all together.
+    pub(crate) async fn fill_from(
+        &self,
+        server: &Server,
+        fleet: Fleet,
+        count: u64,
+    ) -> Result<Stats> {
+        let rows = usize::try_from(count.min(BATCH_ROWS as u64))?;
         let mut worker = Worker::unpaced(Work::Record(ReadingsRequest::batch(fleet, rows)?));
         worker.requests_max = Some(count.div_ceil(rows as u64));
         let mut workers = vec![worker];
@@ -302,7 +315,7 @@ impl Run {
     }
 
     /// Fails unless exactly what was acknowledged is there; then stops the server. Returns the CPU time of its whole life.
-    fn finish(
+    pub(crate) fn finish(
         &mut self,
         name: &str,
         server: Server,

@@ -23,7 +23,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// From before the process was made to its first answer.
+    /// Before the process was made.
+    pub(crate) began: Instant,
+    /// From then to its first answer.
     pub(crate) started_in: Duration,
 }
 
@@ -66,7 +68,7 @@ impl Server {
     }
 
     fn start(mut command: Command) -> Result<Self> {
-        let begin = Instant::now();
+        let began = Instant::now();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -84,12 +86,13 @@ impl Server {
         let mut server = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            began,
             started_in: Duration::ZERO,
         };
         server.address = wait_for_address(&lines)?;
         let mut control = Control::new(server.address);
         control.get("/api").context("the server does not answer")?;
-        server.started_in = begin.elapsed();
+        server.started_in = began.elapsed();
         Ok(server)
     }
 

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -14,8 +15,11 @@ use crate::greeting::{self, GreetingStore};
 use crate::health::Check;
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
-use crate::station::StationDatabase;
+use crate::station::{self, StationDatabase};
 use crate::todos::{self, TodoStore};
+
+/// How often the data directory is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything that requests are served from.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ pub struct App {
     pub greeting: Arc<dyn GreetingStore>,
     /// What the embedded stores other than readings share, when there are any.
     station: Option<Arc<StationDatabase>>,
+    /// Where the embedded stores are, when there are any.
+    directory: Option<Arc<DataDirectory>>,
 }
 
 /// A store of the app as `/health` and `/readyz` see it.
@@ -55,6 +61,8 @@ impl App {
     /// # Errors
     /// When a store cannot be opened; the message says which and why.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
+        let databases = [readings::embedded::FILE_NAME, station::FILE_NAME];
+        let found = databases.map(|name| config.data.join(name).exists());
         let embedded = Embedded::new(config);
         let options = EmbeddedOptions {
             sensors_max: usize::try_from(config.sensors_max).unwrap_or(usize::MAX),
@@ -76,13 +84,28 @@ impl App {
         )?;
         let todos = todos::open(config.todos.as_ref(), Path::new(""), || embedded.station())?;
         let greeting = greeting::open(&config.greeting, || embedded.station())?;
-        Ok(Self {
+        let app = Self {
             readings,
             files,
             todos,
             greeting,
             station: embedded.station.into_inner(),
-        })
+            directory: embedded.directory.into_inner(),
+        };
+        if let (true, Some(_), Some(directory)) = (
+            app.readings.backend() == "sqlite",
+            &app.station,
+            &app.directory,
+        ) && let Some(warning) = half(&config.data, databases, found)
+        {
+            directory.warn(warning);
+        }
+        Ok(app)
+    }
+
+    /// The data directory, when anything is in it.
+    pub(crate) fn directory(&self) -> Option<&Arc<DataDirectory>> {
+        self.directory.as_ref()
     }
 
     /// What to ask for the health of the whole; the server is not ready without those stores that are needed.
@@ -124,9 +147,25 @@ impl App {
     }
 
     /// Looks after the stores beside the requests, as long as the server runs: removes what a crash left behind, and keeps an eye on
-    /// what is on other machines.
+    /// what is on other machines, and on the disk.
     pub async fn tend(&self) {
-        tokio::join!(self.sweep(), self.greeting.watch());
+        tokio::join!(self.sweep(), self.greeting.watch(), self.watch_directory());
+    }
+
+    /// Looks every second at the disk, and whether the data directory is still there.
+    async fn watch_directory(&self) {
+        let Some(directory) = &self.directory else {
+            return;
+        };
+        loop {
+            let looked_at = Arc::clone(directory);
+            // A file system on another machine may keep it waiting.
+            let looked = tokio::task::spawn_blocking(move || looked_at.look()).await;
+            if looked.is_err() {
+                warn!("cannot look at the data directory");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Removes what a crash left behind.
@@ -137,6 +176,20 @@ impl App {
             Err(error) => warn!(%error, "cannot remove files that were never completed"),
         }
     }
+}
+
+/// What to say of a data directory that had one of its two databases, and not the other.
+fn half(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
+    let (there, missing) = match found {
+        [true, false] => (databases[0], databases[1]),
+        [false, true] => (databases[1], databases[0]),
+        _ => return None,
+    };
+    Some(format!(
+        "{} had {there}, and no {missing}: an empty one was made. If there was one before, stop the server, look for it, and put it \
+         back or restore a backup",
+        data.display()
+    ))
 }
 
 /// What the embedded backends share, opened when the first of them asks for it.
@@ -157,7 +210,12 @@ impl<'a> Embedded<'a> {
 
     fn directory(&self) -> Result<Arc<DataDirectory>, StoreError> {
         opened(&self.directory, || {
-            DataDirectory::open(&self.config.data).map(Arc::new)
+            let data = &self.config.data;
+            let opened = match self.config.read_only {
+                true => DataDirectory::open_read_only(data),
+                false => DataDirectory::open(data),
+            };
+            opened.map(Arc::new)
         })
     }
 

@@ -63,6 +63,11 @@ pub struct Config {
     )]
     pub data: PathBuf,
 
+    /// Serve what is there and change nothing: every write is refused with 403, and no file is made or changed in the data
+    /// directory, which may be on a medium that cannot be written to.
+    #[arg(long, env = "FIELDSTATION_READ_ONLY")]
+    pub read_only: bool,
+
     /// Where readings live. `sqlite:` keeps them in the data directory; `dynamodb://PREFIX?region=…&endpoint=…` in two DynamoDB
     /// tables, which any number of servers share. Credentials, and the region if it is not given, come from where AWS tools look.
     #[arg(

@@ -19,6 +19,10 @@ pub enum StoreErrorKind {
     Damaged,
     /// The disk is full: nothing was stored, nothing was lost.
     StorageFull,
+    /// It was written, and where it was written to has been removed, moved or replaced meanwhile: nobody knows whether it stays.
+    Unconfirmed,
+    /// This server only reads: nothing was stored.
+    ReadOnly,
     /// What was asked for is not something this program can do: the configuration is wrong, or a newer version wrote what is
     /// stored.
     Unsupported,
@@ -36,7 +40,8 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// An error with a message that a person can act on. It may be shown to a client: no secrets, no paths.
+    /// An error with a message that a person can act on. It may be shown to a client: no secrets, and no paths but those of what an
+    /// operator has to look at.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::join_all;
 
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::http::json::write_string;
+use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind};
 use crate::instance::Instance;
 
@@ -79,18 +80,25 @@ impl Check {
 
 struct Health {
     checks: Vec<Check>,
+    directory: Option<Arc<DataDirectory>>,
     instance: Instance,
     draining: Draining,
 }
 
 /// `/livez`, `/readyz`, `/health`.
-pub fn router(checks: Vec<Check>, instance: Instance, draining: Draining) -> Router {
+pub fn router(
+    checks: Vec<Check>,
+    directory: Option<Arc<DataDirectory>>,
+    instance: Instance,
+    draining: Draining,
+) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/health", get(health))
         .with_state(Arc::new(Health {
             checks,
+            directory,
             instance,
             draining,
         }))
@@ -136,6 +144,9 @@ async fn health(State(health): State<Arc<Health>>) -> Response {
         write_store(&mut out, check, state);
     }
     out.push(b'}');
+    if let Some(directory) = &health.directory {
+        write_directory(&mut out, directory);
+    }
     health.instance.write_member(&mut out);
     out.push(b'}');
     answer(
@@ -162,6 +173,28 @@ fn write_store(out: &mut Vec<u8>, check: &Check, state: &Result<(), StoreError>)
         }
     }
     let warnings = (check.warnings)();
+    if !warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        write_strings(out, &warnings);
+    }
+    out.push(b'}');
+}
+
+/// The member that tells of the data directory.
+fn write_directory(out: &mut Vec<u8>, directory: &DataDirectory) {
+    out.extend_from_slice(b",\"dataDirectory\":{\"state\":");
+    let state = match directory.ready() {
+        Ok(()) if directory.is_read_only() => "read-only",
+        Ok(()) => "healthy",
+        Err(error) if error.kind() == StoreErrorKind::StorageFull => "full",
+        Err(_) => "away",
+    };
+    write_string(out, state);
+    if let Some(free_bytes) = directory.free_bytes() {
+        out.extend_from_slice(b",\"freeBytes\":");
+        write_integer(out, free_bytes);
+    }
+    let warnings = directory.warnings();
     if !warnings.is_empty() {
         out.extend_from_slice(b",\"warnings\":");
         write_strings(out, &warnings);

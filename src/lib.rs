@@ -8,6 +8,7 @@ pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod data_directory;
+mod disk;
 mod durable;
 pub mod error;
 pub mod files;

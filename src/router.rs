@@ -43,10 +43,11 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_idle: config.body_idle_seconds.duration(),
     };
     let router = Router::new()
-        .merge(front::router(app, config.listen))
+        .merge(front::router(app, config.listen, config.read_only))
         .merge(openapi::router(config.listen))
         .merge(health::router(
             app.checks(&config.needed),
+            app.directory().cloned(),
             instance(config),
             draining,
         ))
@@ -61,7 +62,7 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();
-    Arc::new(Edge::new(router, seed(), time_max))
+    Arc::new(Edge::new(router, seed(), time_max, config.read_only))
 }
 
 /// What clients of older systems call, unless it is not wanted.

@@ -4,8 +4,10 @@
 pub(crate) mod checksums;
 mod moment;
 mod readers;
+mod untouched;
 pub(crate) mod write_ahead_log;
 
+use std::error::Error as _;
 use std::ffi::c_int;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use rusqlite::{ErrorCode, ffi};
 
 pub(crate) use moment::{Moment, Sort};
 pub(crate) use readers::{Reader, ReaderPool, stopped, while_waited_for};
+pub(crate) use untouched::{can_open_untouched, open_untouched};
 
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -92,4 +95,30 @@ fn no_memory(what: &str) -> StoreError {
         StoreErrorKind::Overloaded,
         format!("could not {what}: the server has no memory for it at the moment"),
     )
+}
+
+/// Whether a write may have failed for lack of room although SQLite says that it failed: only one refusal of the system is a full
+/// disk to it, and a quota that is used up is not. A flush that failed is never among these, whatever the reason: what was to be
+/// flushed is lost, so nobody knows what is on the disk.
+pub(crate) fn may_lack_room(error: &StoreError) -> bool {
+    let codes = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE];
+    extended_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether opening a database may have failed for lack of room. Beside the database SQLite makes two files, one of which is shared
+/// memory; when that grows in the middle of a commit, and fails to, the commit may be on the disk: not so here.
+pub(crate) fn may_lack_room_to_open(error: &StoreError) -> bool {
+    let codes = [
+        ffi::SQLITE_IOERR_SHMOPEN,
+        ffi::SQLITE_IOERR_SHMSIZE,
+        ffi::SQLITE_IOERR_SHMMAP,
+        ffi::SQLITE_CANTOPEN,
+        ffi::SQLITE_FULL,
+    ];
+    may_lack_room(error) || extended_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+fn extended_code(error: &StoreError) -> Option<i32> {
+    let below = error.source()?.downcast_ref::<rusqlite::Error>()?;
+    Some(below.sqlite_error()?.extended_code)
 }

@@ -9,13 +9,14 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::write_ahead_log::{self, Folding};
 use crate::sqlite::{self, ReaderPool};
+use crate::trouble::chain;
 
 pub(crate) use check::{check, check_files, sound_rows};
 pub(crate) use copy::{moment, open_copy};
@@ -34,6 +35,7 @@ pub struct StationDatabase {
     /// Before the writer, so that they are dropped first: the last connection to close moves the write-ahead log into the
     /// file, which one that only reads cannot.
     readers: Arc<ReaderPool>,
+    /// What is written with; in a directory that is only read, a connection like the others.
     writer: Mutex<Connection>,
     folding: Folding,
     /// One write at a time; the others wait without a thread each.
@@ -41,7 +43,7 @@ pub struct StationDatabase {
     broken: OnceLock<()>,
     breaks: Notify,
     // Held for as long as the file is open.
-    _directory: Arc<DataDirectory>,
+    directory: Arc<DataDirectory>,
 }
 
 impl StationDatabase {
@@ -50,62 +52,113 @@ impl StationDatabase {
     /// # Errors
     /// When it cannot be opened, is not ours, or was written by a newer version.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
-        let path = directory.join(FILE_NAME);
-        let mut writer = open_writer(&path)?;
+        let mut writer = if directory.is_read_only() {
+            let connection = open_reader_of(&directory)?;
+            migrations::check_up_to_date(&connection)?;
+            connection
+        } else {
+            let connection = directory.open_database(FILE_NAME, open_writer)?;
+            directory.sync()?;
+            connection
+        };
         let folding = Folding::of(&mut writer, WAL_PAGES)
             .map_err(|error| sqlite::failed(FILE_NAME, "open station.db", error))?;
-        directory.sync()?;
+        let read = Arc::clone(&directory);
         Ok(Arc::new(Self {
-            readers: ReaderPool::new(path, READERS, open_reader),
+            readers: ReaderPool::new(READERS, move || open_reader_of(&read)),
             writer: Mutex::new(writer),
             folding,
             writing: Arc::new(Semaphore::new(1)),
             broken: OnceLock::new(),
             breaks: Notify::new(),
-            _directory: directory,
+            directory,
         }))
     }
 
-    /// Runs a transaction that writes. It is committed and durable when this returns `Ok`, and undone when `work` fails.
-    /// `what` completes "could not".
+    /// Runs a transaction that adds or changes something. It is committed and durable when this returns `Ok`, and undone when
+    /// `work` fails. `what` completes "could not".
     ///
     /// # Errors
-    /// Those of `work`; [`StoreErrorKind::Unavailable`] after a failure of the disk, which nothing is acknowledged after.
+    /// Those of `work`; [`StoreErrorKind::StorageFull`] when there is no room; [`StoreErrorKind::Unavailable`] after a failure of
+    /// the disk, which nothing is acknowledged after, and while the directory is away; [`StoreErrorKind::Unconfirmed`] when the
+    /// directory went away meanwhile.
     pub async fn write<T, W>(self: &Arc<Self>, what: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     {
-        self.ready()?;
-        let turn = Arc::clone(&self.writing).acquire_owned().await;
-        let turn = turn.map_err(|_| sqlite::stopped())?;
+        self.open_for_additions()?;
+        let turn = self.turn().await?;
         let this = Arc::clone(self);
         blocking(move || {
             // A write that has begun ends, whether or not anybody waits for it, and has its turn until then.
             let _turn = turn;
             // Whoever waited for a turn may have had it end in a failure of the disk.
-            this.ready()?;
-            let mut connection = this.writer.lock();
-            let failed = |error| this.failed(what, error);
-            let written = || {
-                let transaction = connection
-                    .transaction_with_behavior(TransactionBehavior::Immediate)
-                    .map_err(failed)?;
-                let answer = work(&transaction).map_err(|error| error.into_store(failed))?;
-                transaction.commit().map_err(failed)?;
-                Ok(answer)
-            };
-            let written = written();
-            // What is committed is durable, whatever becomes of this.
-            if let Err(error) = this.folding.after_commit(&connection) {
-                this.failed("fold the write-ahead log into station.db", error);
-            }
-            if this.broken.get().is_some() {
-                write_ahead_log::leave(&connection);
-            }
-            written
+            this.open_for_additions()?;
+            this.transact(what, work)
         })
         .await
+    }
+
+    /// Runs a transaction that removes something, also on a full disk: what it needs is taken from the reserve. It may run more
+    /// than once, and only the last time counts.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn remove<T, W>(
+        self: &Arc<Self>,
+        what: &'static str,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: Fn(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
+    {
+        self.open_for_changes()?;
+        let turn = self.turn().await?;
+        let this = Arc::clone(self);
+        blocking(move || {
+            let _turn = turn;
+            this.open_for_changes()?;
+            let disk = this.directory.disk();
+            disk.with_reserve(|| this.transact(what, &work))
+        })
+        .await
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = Arc::clone(&self.writing).acquire_owned().await;
+        turn.map_err(|_| sqlite::stopped())
+    }
+
+    fn transact<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, WorkError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.writer.lock();
+        let done = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(WorkError::Sqlite)
+            .and_then(|transaction| {
+                let answer = work(&transaction)?;
+                transaction.commit()?;
+                Ok(answer)
+            });
+        let is_undone = connection.is_autocommit();
+        let done =
+            done.map_err(|error| error.into_store(|error| self.failed(what, error, is_undone)));
+        // What is committed is durable, whatever becomes of this. Without room the log is folded later.
+        if let Err(error) = self.folding.after_commit(&connection) {
+            self.failed("fold the write-ahead log into station.db", error, true);
+        }
+        if self.broken.get().is_some() {
+            write_ahead_log::leave(&connection);
+        }
+        drop(connection);
+        let answer = done?;
+        self.directory.confirm(FILE_NAME)?;
+        Ok(answer)
     }
 
     /// Runs reads that see one moment. They are stopped when the caller stops waiting.
@@ -126,11 +179,31 @@ impl StationDatabase {
         read.await
     }
 
-    /// Whether a write would be taken now.
+    /// Whether a write would be taken now, or a read where nothing else is asked for.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, and once closed.
+    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, once closed, and while the directory is away;
+    /// [`StoreErrorKind::StorageFull`] while there is no room.
     pub fn ready(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        self.directory.ready()
+    }
+
+    /// Whether something may be added now.
+    ///
+    /// # Errors
+    /// As [`Self::ready`]; [`StoreErrorKind::ReadOnly`] where nothing is ever written.
+    pub(crate) fn open_for_additions(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        self.directory.check_additions()
+    }
+
+    fn open_for_changes(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        self.directory.check_changes()
+    }
+
+    fn is_open(&self) -> Result<(), StoreError> {
         if self.broken.get().is_some() {
             return Err(broken());
         }
@@ -161,15 +234,22 @@ impl StationDatabase {
         drop(turn);
     }
 
-    /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies.
-    fn failed(&self, what: &str, error: rusqlite::Error) -> StoreError {
-        if write_ahead_log::is_failure_of_disk(&error) {
-            error!(%error, "could not {what}: station.db takes no more writes");
+    /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies. A write that found no
+    /// room, and is undone, is no such error.
+    fn failed(&self, what: &str, error: rusqlite::Error, is_undone: bool) -> StoreError {
+        let is_failure_of_disk = write_ahead_log::is_failure_of_disk(&error);
+        let mut error = sqlite::failed(FILE_NAME, what, error);
+        if is_undone {
+            error = self.directory.explain(error);
+        }
+        let is_explained = error.kind() == StoreErrorKind::StorageFull;
+        if !is_undone || (is_failure_of_disk && !is_explained) {
+            error!(error = chain(&error), "station.db takes no more writes");
             let _ = self.broken.set(());
             self.breaks.notify_waiters();
             return broken().with_source(error);
         }
-        sqlite::failed(FILE_NAME, what, error)
+        error
     }
 }
 
@@ -244,9 +324,20 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(failed)?;
     migrations::run(&mut connection)?;
-    // After a new file's tables are made: only then its first page is flushed for certain.
-    write_ahead_log::fold(FILE_NAME, &connection)?;
     Ok(connection)
+}
+
+/// Opens one more connection that only reads, while the database is where it was opened first.
+pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    if directory.is_read_only() {
+        let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
+        let connection = sqlite::open_untouched(&path)?;
+        configure(&connection).map_err(failed)?;
+        return Ok(connection);
+    }
+    directory.check_database(FILE_NAME)?;
+    open_reader(&path)
 }
 
 /// Opens the database of a data directory that no server holds, to look at it: its tables stay as they are. What it recovers is
@@ -255,6 +346,9 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    if directory.is_read_only() {
+        return open_reader_of(directory);
+    }
     let path = directory.join(FILE_NAME);
     write_ahead_log::write_again(FILE_NAME, &path)?;
     open_copy(&path)

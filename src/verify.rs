@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::data_directory::{self, DataDirectory};
+use crate::disk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
@@ -96,7 +97,15 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
             ),
         ));
     }
-    let held = DataDirectory::open(directory)?;
+    let databases = [
+        (embedded::FILE_NAME, has_readings),
+        (station::FILE_NAME, has_station),
+    ];
+    let databases: Vec<_> = databases
+        .into_iter()
+        .filter_map(|(name, is_there)| is_there.then_some(name))
+        .collect();
+    let held = DataDirectory::open_to_read(directory, &databases)?;
     let mut report = Report::default();
     if has_readings {
         let found = embedded::verify_held(&held, &mut |done, total| {
@@ -278,5 +287,11 @@ fn is_ours(name: &str) -> bool {
             name.strip_prefix(database)
                 .is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))
         });
-    is_of_database || [folder::DIRECTORY_NAME, data_directory::LOCK_FILE].contains(&name)
+    let others = [
+        folder::DIRECTORY_NAME,
+        data_directory::LOCK_FILE,
+        disk::RESERVE_FILE,
+        disk::PROBE_FILE,
+    ];
+    is_of_database || others.contains(&name)
 }

@@ -2,8 +2,9 @@
 //! a row in another's place is refused.
 #![no_main]
 
-use fieldstation::readings::Point;
-use fieldstation::readings::embedded::fuzzing::{append_checksum, decode_row, encode_row};
+use fieldstation::readings::embedded::fuzzing::{
+    OwnedRun, append_checksum, decode_row, encode_row,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u64, &[u8])| {
@@ -11,13 +12,21 @@ fuzz_target!(|input: (u64, &[u8])| {
     let mut row = bytes.to_vec();
     append_checksum(&mut row, sequence);
     assert_eq!(decode_row(sequence ^ 1, &row), None);
-    let Some(readings) = decode_row(sequence, &row) else {
+    let Some((carried, readings, replaced)) = decode_row(sequence, &row) else {
         return;
     };
-    let runs: Vec<(u32, Vec<Point>)> = readings
-        .chunk_by(|one, other| one.0 == other.0)
-        .map(|run| (run[0].0, run.iter().map(|(_, point)| *point).collect()))
+    // A run each, as a moment may come twice in what nobody has encoded.
+    let mut runs: Vec<OwnedRun> = readings
+        .iter()
+        .map(|&(sensor, point)| (sensor, vec![point], Vec::new()))
         .collect();
-    let encoded = encode_row(sequence, &runs);
-    assert_eq!(decode_row(sequence, &encoded), Some(readings));
+    for &(at, before) in &replaced {
+        let (_, points, run_replaced) = &mut runs[at];
+        run_replaced.push((points[0].timestamp, before));
+    }
+    let encoded = encode_row(sequence, carried, &runs);
+    assert_eq!(
+        decode_row(sequence, &encoded),
+        Some((carried, readings, replaced))
+    );
 });

@@ -1,7 +1,7 @@
 //! `fieldstation serve`: the server.
 
 use std::io::{self, IsTerminal, stderr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
@@ -13,10 +13,15 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use super::{Failure, FailureKind};
 use crate::app::App;
 use crate::config::{Config, LogFormat};
-use crate::error::StoreErrorKind;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::health::Draining;
 use crate::router::router;
 use crate::server::{self, ServerOptions};
+use crate::trouble::chain;
+
+/// How long a start waits for room until it looks again, and until the log says so again.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+const REMINDER: Duration = Duration::from_secs(60);
 
 /// What the server is told.
 pub(super) type Arguments = Config;
@@ -27,7 +32,7 @@ const LAST_WORK_PATIENCE: Duration = Duration::from_secs(2);
 /// Serves until it is told to stop, or until the store fails.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
     start_log(config)?;
-    let app = App::open(config).map_err(|error| {
+    let app = open_when_there_is_room(config).map_err(|error| {
         let kind = match error.kind() {
             StoreErrorKind::Unsupported => FailureKind::Configuration,
             _ => FailureKind::Initialization,
@@ -43,6 +48,27 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
     // Nothing that is still under way has been acknowledged.
     runtime.shutdown_timeout(LAST_WORK_PATIENCE);
     served
+}
+
+/// Opens the stores. On a disk so full that not even its reserve is enough, waits until there is room: the server then goes on by
+/// itself, whoever started it.
+fn open_when_there_is_room(config: &Config) -> Result<App, StoreError> {
+    let mut told: Option<Instant> = None;
+    loop {
+        match App::open(config) {
+            Err(error) if error.kind() == StoreErrorKind::StorageFull => {
+                if told.is_none_or(|told| told.elapsed() >= REMINDER) {
+                    told = Some(Instant::now());
+                    warn!(
+                        error = chain(&error),
+                        "cannot start yet: there is no room on the disk"
+                    );
+                }
+                std::thread::sleep(OPEN_AGAIN);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 async fn serve(config: &Config, app: App) -> Result<(), Failure> {
@@ -106,11 +132,16 @@ async fn serve(config: &Config, app: App) -> Result<(), Failure> {
         _ = server::serve(listener, edge, options, stop) => {}
         signal = impatience => warn!(signal, "told to stop once more: requests under way are cut off"),
     }
+    let has_failed = store_failure.is_some();
     let closed = app.close().await;
     match (store_failure, closed) {
         (Some(error), _) | (None, Err(error)) => {
             error!(%error, "stopped");
-            Err(Failure::new(FailureKind::Store, anyhow!(error)))
+            let kind = match has_failed && !app.readings.is_open() {
+                true => FailureKind::Initialization,
+                false => FailureKind::Store,
+            };
+            Err(Failure::new(kind, anyhow!(error)))
         }
         (None, Ok(())) => {
             info!("stopped");

@@ -10,7 +10,8 @@ use clap::Args;
 use super::server_url::ServerUrl;
 use super::{Failure, FailureKind};
 use crate::data_directory::DataDirectory;
-use crate::readings::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::error::StoreError;
+use crate::readings::embedded::{EmbeddedOptions, EmbeddedStore, FILE_NAME};
 
 /// Where a server listens when nobody says otherwise.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:5000";
@@ -64,8 +65,26 @@ impl fmt::Display for Target {
 /// # Errors
 /// Another process holds it; it cannot be opened; it is damaged.
 pub(super) fn open_store(directory: &Path) -> Result<EmbeddedStore, Failure> {
-    let held = DataDirectory::open(directory)
-        .map_err(|error| Failure::new(FailureKind::Initialization, error))?;
+    open(directory, DataDirectory::open(directory))
+}
+
+/// Opens the readings in a data directory without changing anything there, where that is possible: a disk that is full, or cannot be
+/// written to, can be read.
+///
+/// # Errors
+/// Those of [`open_store`].
+pub(super) fn open_store_to_read(directory: &Path) -> Result<EmbeddedStore, Failure> {
+    open(
+        directory,
+        DataDirectory::open_to_read(directory, &[FILE_NAME]),
+    )
+}
+
+fn open(
+    directory: &Path,
+    held: Result<DataDirectory, StoreError>,
+) -> Result<EmbeddedStore, Failure> {
+    let held = held.map_err(|error| Failure::new(FailureKind::Initialization, error))?;
     EmbeddedStore::open(Arc::new(held), EmbeddedOptions::default()).map_err(|error| {
         let error = anyhow!(error).context(format!("cannot open {}", directory.display()));
         Failure::new(FailureKind::Initialization, error)

@@ -142,7 +142,7 @@ pub fn open(
     let unsupported = |message| Err(StoreError::new(StoreErrorKind::Unsupported, message));
     match (url.scheme(), url.rest()) {
         ("file", "") => {
-            let store = folder::FolderStore::open(&*directory()?, station()?)?;
+            let store = folder::FolderStore::open(directory()?, station()?)?;
             Ok(Arc::new(store))
         }
         ("file", _) => unsupported(format!(

@@ -42,6 +42,7 @@ const SENSORS_MAX: usize = 8;
 struct Front {
     app: App,
     listen: SocketAddr,
+    is_read_only: bool,
     /// Stands in for the word while its store cannot be reached. The routes of the greeting never look at it.
     last_word: Mutex<Word>,
     /// Changes with the style sheet, so that no browser shows a page in the style of another version.
@@ -49,7 +50,7 @@ struct Front {
 }
 
 /// `/`, its style sheet and its icon.
-pub fn router(app: &App, listen: SocketAddr) -> Router {
+pub fn router(app: &App, listen: SocketAddr, is_read_only: bool) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/style.css", get(style))
@@ -57,6 +58,7 @@ pub fn router(app: &App, listen: SocketAddr) -> Router {
         .with_state(Arc::new(Front {
             app: app.clone(),
             listen,
+            is_read_only,
             last_word: Mutex::default(),
             style_version: style_version(),
         }))
@@ -75,6 +77,7 @@ async fn page(State(front): State<Arc<Front>>, uri: Uri, headers: HeaderMap) -> 
         word,
         word_is_known,
         readings,
+        takes_no_writes: front.takes_no_writes(),
         origin: origin(&uri, &headers, front.listen),
         style_version: front.style_version,
         now: Timestamp::now(),
@@ -90,6 +93,16 @@ struct Readings {
 }
 
 impl Front {
+    /// Why nothing can be added at the moment, if that is so.
+    fn takes_no_writes(&self) -> Option<String> {
+        if self.is_read_only {
+            return Some("This server only reads: what is sent to it is refused.".to_owned());
+        }
+        let directory = self.app.directory()?;
+        let error = directory.ready().err()?;
+        Some(format!("Nothing can be stored at the moment. {error}."))
+    }
+
     /// The word, and whether it is the one of this moment.
     async fn word(&self) -> (Word, bool) {
         match timeout(WORD_MAX, self.app.greeting.word()).await {

@@ -17,6 +17,8 @@ pub(super) struct Facts {
     pub(super) word_is_known: bool,
     /// None when they cannot be had at the moment.
     pub(super) readings: Option<Readings>,
+    /// Why nothing is stored at the moment, if that is so.
+    pub(super) takes_no_writes: Option<String>,
     /// Where the visitor reaches this server: scheme, host and port.
     pub(super) origin: String,
     pub(super) style_version: u64,
@@ -62,6 +64,8 @@ pub(super) fn render(facts: &Facts) -> String {
 /// What the page cannot show, if there is something.
 fn write_notices(page: &mut String, facts: &Facts) {
     let mut notices = Vec::new();
+    let why = facts.takes_no_writes.as_deref().map(escape);
+    notices.extend(why.as_deref());
     if !facts.word_is_known {
         notices.push(
             "The word of the greeting cannot be had at the moment. This is the one that was seen last.",
@@ -213,6 +217,7 @@ mod tests {
             word: Word::default(),
             word_is_known: true,
             readings,
+            takes_no_writes: None,
             origin: "http://station:5000".to_owned(),
             style_version: 7,
             now: "2026-11-20T13:00:00Z".parse().unwrap(),

@@ -29,16 +29,18 @@ pub struct Edge {
     router: Router,
     ids: RequestIds,
     time_max: Duration,
+    is_read_only: bool,
 }
 
 impl Edge {
     /// An edge around `router`. A request may take `time_max` until its answer begins, counted from the last byte of its body;
-    /// its ids start from `seed`.
-    pub fn new(router: Router, seed: u64, time_max: Duration) -> Self {
+    /// its ids start from `seed`. With `is_read_only` nothing that may change anything gets through.
+    pub fn new(router: Router, seed: u64, time_max: Duration, is_read_only: bool) -> Self {
         Self {
             router,
             ids: RequestIds::new(seed),
             time_max,
+            is_read_only,
         }
     }
 
@@ -92,6 +94,13 @@ impl Edge {
 
     /// What the routes say, or a problem when they take too long or panic.
     async fn within_time(&self, request: Request<Body>, arrival: Option<&Arrival>) -> Response {
+        if self.is_read_only && !request.method().is_safe() {
+            return Problem::new(
+                ProblemKind::ReadOnly,
+                "this server only reads (--read-only): nothing of this was stored. Send it to a server that takes writes",
+            )
+            .into_response();
+        }
         let mut router = self.router.clone();
         // Always ready, and never fails.
         let routed = Service::call(&mut router, request);
@@ -185,10 +194,14 @@ fn report(problem: &Problem, id: &HeaderValue) {
         .source()
         .map(|source| chain(source))
         .unwrap_or_default();
-    // Overload must not make more work: whoever is told to come back needs no line. That a backend is away has lines of its own.
+    // Overload must not make more work: whoever is told to come back needs no line. That a backend is away, or a disk full, has
+    // lines of its own.
     let is_expected = matches!(
         problem.kind(),
-        ProblemKind::Overloaded | ProblemKind::NotReady | ProblemKind::Unavailable
+        ProblemKind::Overloaded
+            | ProblemKind::NotReady
+            | ProblemKind::Unavailable
+            | ProblemKind::StorageFull
     );
     if status.is_server_error() && !is_expected {
         error!(

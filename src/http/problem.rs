@@ -164,7 +164,14 @@ impl From<StoreError> for Problem {
                 Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(30)
             }
             StoreErrorKind::TooManySensors => Self::new(ProblemKind::TooManySensors, detail),
-            StoreErrorKind::StorageFull => Self::new(ProblemKind::StorageFull, detail),
+            // Somebody has to make room, which takes a while.
+            StoreErrorKind::StorageFull => {
+                Self::new(ProblemKind::StorageFull, detail).retry_after_seconds(30)
+            }
+            StoreErrorKind::Unconfirmed => {
+                Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(30)
+            }
+            StoreErrorKind::ReadOnly => Self::new(ProblemKind::ReadOnly, detail),
             StoreErrorKind::Damaged => Self::new(ProblemKind::Damaged, detail),
             StoreErrorKind::Unsupported | StoreErrorKind::Internal => {
                 Self::new(ProblemKind::Internal, detail)

@@ -55,6 +55,8 @@ pub enum ProblemKind {
     TooManySensors,
     /// The disk is full.
     StorageFull,
+    /// The server takes no writes.
+    ReadOnly,
     /// What is stored is damaged.
     Damaged,
     /// A fault of the server.
@@ -63,7 +65,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidReading,
         Self::InvalidBatch,
         Self::InvalidWord,
@@ -89,6 +91,7 @@ impl ProblemKind {
         Self::NotReady,
         Self::TooManySensors,
         Self::StorageFull,
+        Self::ReadOnly,
         Self::Damaged,
         Self::Internal,
     ];
@@ -208,6 +211,7 @@ impl ProblemKind {
                 "There are too many sensors",
             ),
             Self::StorageFull => ("storage-full", S::INSUFFICIENT_STORAGE, "The disk is full"),
+            Self::ReadOnly => ("read-only", S::FORBIDDEN, "The server only reads"),
             Self::Damaged => (
                 "damaged",
                 S::INTERNAL_SERVER_ERROR,

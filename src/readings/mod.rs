@@ -130,6 +130,12 @@ pub trait ReadingStore: Send + Sync {
     /// What kind of store it is, in a word.
     fn backend(&self) -> &'static str;
 
+    /// Whether it has been opened: one that a server has [`start`]ed may still be at it. Until then reads fail as
+    /// [`StoreErrorKind::Unavailable`].
+    fn is_open(&self) -> bool {
+        true
+    }
+
     /// Whether a write would be taken now. Cheap enough to be asked every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
@@ -138,8 +144,8 @@ pub trait ReadingStore: Send + Sync {
         Vec::new()
     }
 
-    /// Resolves once the store has failed for good and takes no more writes (a failed flush to disk, say): the process should
-    /// drain and stop. Never resolves otherwise.
+    /// Resolves once the store has failed for good and takes no more writes (a failed flush to disk, say), or cannot be opened: the
+    /// process should drain and stop. Never resolves otherwise.
     async fn failed(&self) -> StoreError;
 
     /// Finishes what is under way and lets go of everything. Writes are refused from then on.
@@ -161,7 +167,8 @@ pub fn open(
     open_when(url, directory, options, write_deadline, false)
 }
 
-/// Opens a backend for a server, which does not need it at once: one that is away for the moment is no error.
+/// Opens a backend for a server, which does not need it at once: one that is away for the moment is no error, nor one that takes long to
+/// read what it has stored.
 ///
 /// # Errors
 /// As [`open`].
@@ -183,8 +190,11 @@ fn open_when(
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => {
-            let store = embedded::EmbeddedStore::open(directory()?, options)?;
-            Ok(Arc::new(store))
+            let open = match may_be_away {
+                true => embedded::EmbeddedStore::start,
+                false => embedded::EmbeddedStore::open,
+            };
+            Ok(Arc::new(open(directory()?, options)?))
         }
         ("sqlite", _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,

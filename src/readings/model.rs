@@ -56,6 +56,11 @@ impl SensorId {
         Ok(id)
     }
 
+    /// An id that has been checked before.
+    pub(crate) fn of_checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

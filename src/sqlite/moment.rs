@@ -8,7 +8,8 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{damaged, failed, newer};
+use super::{can_open_untouched, damaged, failed, newer, open_untouched};
+use crate::data_directory::DataDirectory;
 use crate::durable;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -65,6 +66,8 @@ impl Sort {
 pub(crate) struct Moment {
     sort: Sort,
     connection: Connection,
+    /// Where no lock of SQLite's keeps servers from writing.
+    _held: Option<DataDirectory>,
 }
 
 impl Moment {
@@ -81,22 +84,30 @@ impl Moment {
             Err(error) => return Err(unreadable(&path, error)),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags)
-            .and_then(|connection| {
-                connection.busy_timeout(BUSY_TIMEOUT)?;
-                connection.pragma_update(None, "cell_size_check", true)?;
-                // The moment is that of the first read, not of this.
-                connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
-                Ok(connection)
-            })
-            .map_err(|error| match error.sqlite_error_code() {
+        let opened = Connection::open_with_flags(&path, flags).and_then(begun);
+        let (connection, held) = match opened {
+            Ok(connection) => (connection, None),
+            Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    failed(sort.file_name, "read it", error)
+                    return Err(failed(sort.file_name, "read it", error));
                 }
-                _ => unreadable(&path, error),
-            })?;
+                // Where no server has made them, the files beside the database cannot be made on a full disk, or on one that
+                // cannot be written to. It can be read without them as long as no server begins to write.
+                _ if can_open_untouched(&path) => {
+                    let held = DataDirectory::open_read_only(directory)?;
+                    let connection =
+                        begun(open_untouched(&path)?).map_err(|error| unreadable(&path, error))?;
+                    (connection, Some(held))
+                }
+                _ => return Err(unreadable(&path, error)),
+            },
+        };
         let has_tables = sort.check(&connection)?;
-        Ok(has_tables.then_some(Self { sort, connection }))
+        Ok(has_tables.then_some(Self {
+            sort,
+            connection,
+            _held: held,
+        }))
     }
 
     /// How large a copy is going to be.
@@ -192,6 +203,15 @@ impl Moment {
     fn failed(&self, error: rusqlite::Error) -> StoreError {
         failed(self.name(), &format!("copy {}", self.name()), error)
     }
+}
+
+/// A connection that reads, and its moment.
+fn begun(connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    // The moment is that of the first read, not of this.
+    connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
+    Ok(connection)
 }
 
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {

@@ -2,7 +2,6 @@
 //! any more.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections that only read, opened as they are needed, up to a bound.
 pub(crate) struct ReaderPool {
-    path: PathBuf,
-    open: fn(&Path) -> Result<Connection, StoreError>,
+    open: Box<dyn Fn() -> Result<Connection, StoreError> + Send + Sync>,
     idle: Mutex<Vec<Connection>>,
     /// As many as there may be connections. Whoever waits for one takes up no thread.
     turns: Arc<Semaphore>,
@@ -32,15 +30,13 @@ pub(crate) struct ReaderPool {
 }
 
 impl ReaderPool {
-    /// Up to `readers_max` connections to the database at `path`, which `open` makes.
+    /// Up to `readers_max` connections, which `open` makes.
     pub(crate) fn new(
-        path: PathBuf,
         readers_max: u32,
-        open: fn(&Path) -> Result<Connection, StoreError>,
+        open: impl Fn() -> Result<Connection, StoreError> + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            path,
-            open,
+            open: Box::new(open),
             idle: Mutex::default(),
             turns: Arc::new(Semaphore::new(readers_max as usize)),
             readers_max,
@@ -74,7 +70,7 @@ impl ReaderPool {
         let idle = self.idle.lock().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => (self.open)(&self.path)?,
+            None => (self.open)()?,
         };
         let asked = stop.clone();
         connection
@@ -105,7 +101,7 @@ impl ReaderPool {
 
 impl fmt::Debug for ReaderPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the readers of {}", self.path.display())
+        write!(f, "up to {} readers", self.readers_max)
     }
 }
 
@@ -213,8 +209,7 @@ mod tests {
     fn pool(readers_max: u32) -> (TempDir, Arc<ReaderPool>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
-        let open = |path: &Path| Ok(Connection::open(path).unwrap());
-        let pool = ReaderPool::new(path, readers_max, open);
+        let pool = ReaderPool::new(readers_max, move || Ok(Connection::open(&path).unwrap()));
         (directory, pool)
     }
 

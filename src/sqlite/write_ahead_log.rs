@@ -70,13 +70,13 @@ fn written_again(log: &Path) -> io::Result<()> {
 /// Folds the log into the database and empties it. What somebody still reads stays for later, which loses nothing.
 ///
 /// # Errors
-/// When the disk fails. The connection then leaves the files as they are.
+/// When the disk fails: the connection then leaves the files as they are. When there is no room on it, which loses nothing either.
 pub(crate) fn fold(file: &str, connection: &Connection) -> Result<(), StoreError> {
     let folding = || {
         connection.busy_timeout(FOLD_PATIENCE)?;
-        let is_read = empty(connection)?;
+        let is_read = empty(connection);
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        Ok(is_read)
+        is_read
     };
     match folding() {
         Ok(false) => Ok(()),
@@ -88,7 +88,9 @@ pub(crate) fn fold(file: &str, connection: &Connection) -> Result<(), StoreError
             Ok(())
         }
         Err(error) => {
-            leave(connection);
+            if error.sqlite_error_code() != Some(ErrorCode::DiskFull) {
+                leave(connection);
+            }
             let what = format!("fold the write-ahead log of {file} into it");
             Err(failed(file, &what, error))
         }

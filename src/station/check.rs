@@ -1,9 +1,12 @@
 //! Whether `station.db` is what was written: its structure, its definitions, each row, and how many rows there are.
 
-use rusqlite::Connection;
+use std::time::Duration;
 
-use super::FILE_NAME;
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, MAIN_DB};
+
 use super::migrations::{self, SORT};
+use super::{FILE_NAME, configure};
 use crate::error::StoreError;
 use crate::sqlite::{self, checksums};
 
@@ -30,6 +33,9 @@ const TABLES: [Table; 5] = [
 const fn table(name: &'static str, what: &'static str, key: &'static str) -> Table {
     Table { name, what, key }
 }
+
+/// How many pages are copied at a time.
+const COPIED_PAGES: i32 = 1024;
 
 /// Since which schema version there are todos, and checksums.
 const TODOS_SINCE: usize = 2;
@@ -191,14 +197,26 @@ fn count_of(connection: &Connection, table: &Table) -> rusqlite::Result<u64> {
     connection.query_row(&sql, [], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))
 }
 
-/// Whether the index of the texts is that of the todos. It is asked by a statement that looks like a change, and makes none.
+/// Whether the index of the texts is that of the todos. It is asked by a statement that looks like a change, and makes none. A
+/// file that is only read is copied for it, to where SQLite keeps what is temporary.
 fn check_texts(connection: &Connection, problem: &mut dyn FnMut(String)) {
     let sql = "INSERT INTO todos_trigrams (todos_trigrams, rank) VALUES ('integrity-check', 1)";
-    if let Err(error) = connection.execute(sql, []) {
+    let ask = || match connection.is_readonly(MAIN_DB)? {
+        true => temporary_copy(connection)?.execute(sql, []),
+        false => connection.execute(sql, []),
+    };
+    if let Err(error) = ask() {
         problem(format!(
             "the index of the texts of todos is not that of the todos: {error}"
         ));
     }
+}
+
+fn temporary_copy(connection: &Connection) -> rusqlite::Result<Connection> {
+    let mut copy = Connection::open("")?;
+    configure(&copy)?;
+    Backup::new(connection, &mut copy)?.run_to_completion(COPIED_PAGES, Duration::ZERO, None)?;
+    Ok(copy)
 }
 
 fn failed(what: &str, error: rusqlite::Error) -> String {

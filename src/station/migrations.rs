@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::FILE_NAME;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, Sort};
 
 /// Marks the file as ours for `file(1)` and for us: "FSTS".
@@ -45,6 +45,25 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
             .map_err(failed)?;
     }
     check_schema(connection)
+}
+
+/// Refuses a database that has to be brought up to date, and may not be.
+pub(super) fn check_up_to_date(connection: &Connection) -> Result<(), StoreError> {
+    let seen = match SORT.check(connection)? {
+        false => 0,
+        true => seen(connection)?.len(),
+    };
+    if seen == MIGRATIONS.len() {
+        return check_schema(connection);
+    }
+    Err(StoreError::new(
+        StoreErrorKind::Unavailable,
+        format!(
+            "{FILE_NAME} has schema version {seen}, and this program reads {}; it is brought up to date by a server that may write: \
+             start one without --read-only once, on a copy if need be",
+            MIGRATIONS.len()
+        ),
+    ))
 }
 
 /// The changes that a file of this sort has seen.

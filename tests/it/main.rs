@@ -12,6 +12,7 @@ mod backup;
 mod cli;
 mod conformance;
 mod crash;
+mod disk;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 mod embedded;

@@ -7,7 +7,7 @@ use reqwest::{Method, Request};
 
 use super::{Counter, Format};
 use crate::cli::client::{Client, Patience, reason};
-use crate::cli::target::{Target, open_store};
+use crate::cli::target::{Target, open_store_to_read};
 use crate::cli::wire;
 use crate::cli::{Failure, FailureKind};
 use crate::error::StoreError;
@@ -35,7 +35,7 @@ pub(super) async fn read(
                 let missing = anyhow!("there is no directory {}", directory.display());
                 return Err(Failure::new(FailureKind::Initialization, missing));
             }
-            let store = open_store(directory)?;
+            let store = open_store_to_read(directory)?;
             let read = from_store(&store, selection, format, counter).await;
             store.close().await.map_err(failed)?;
             read

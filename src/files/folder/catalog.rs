@@ -36,6 +36,10 @@ impl Catalog {
         self.station.ready()
     }
 
+    pub(super) fn open_for_additions(&self) -> Result<(), StoreError> {
+        self.station.open_for_additions()
+    }
+
     pub(super) async fn find(&self, device: &DeviceId) -> Result<Option<Entry>, StoreError> {
         let device = device.clone();
         self.station
@@ -115,7 +119,7 @@ impl Catalog {
     ) -> Result<(Removal, Option<BlobName>), StoreError> {
         let device = device.clone();
         self.station
-            .write("remove a file", move |transaction| {
+            .remove("remove a file", move |transaction| {
                 let Some(current) = find(transaction, &device)?.transpose()? else {
                     let removal = if condition.holds(None) {
                         Removal::Missing

@@ -321,7 +321,7 @@ mod tests {
         fs::create_dir(&copy).unwrap();
         let directory = Arc::new(DataDirectory::open(&data).unwrap());
         let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
-        let store = FolderStore::open(&directory, station).unwrap();
+        let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
         for (device, bytes) in [("a", &b"old"[..]), ("b", b"same"), ("c", b"short-lived")] {
             send(&store, device, bytes).await;
         }
@@ -372,7 +372,7 @@ mod tests {
         fs::create_dir(&copy).unwrap();
         let directory = Arc::new(DataDirectory::open(&data).unwrap());
         let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
-        let store = FolderStore::open(&directory, station).unwrap();
+        let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
         send(&store, "a", b"lost").await;
         let moment = station::moment(&data).unwrap().unwrap();
         let path = copy.join(station::FILE_NAME);

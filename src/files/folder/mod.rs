@@ -9,6 +9,7 @@ mod catalog;
 mod check;
 mod content;
 mod copies;
+mod room;
 mod upload;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use self::copies::{bytes_total, check_blobs, copy_blobs, is_blob};
 use self::blobs::Blobs;
 use self::catalog::Catalog;
 use self::content::FolderContent;
+use self::room::Room;
 use self::upload::FolderUpload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::data_directory::DataDirectory;
@@ -42,6 +44,7 @@ const SWEEP_BATCH: usize = 500;
 pub struct FolderStore {
     blobs: Arc<Blobs>,
     catalog: Catalog,
+    room: Room,
 }
 
 impl FolderStore {
@@ -50,11 +53,12 @@ impl FolderStore {
     /// # Errors
     /// When it cannot be created.
     pub fn open(
-        directory: &DataDirectory,
+        directory: Arc<DataDirectory>,
         station: Arc<StationDatabase>,
     ) -> Result<Self, StoreError> {
         let path = directory.create_directory(DIRECTORY_NAME)?;
         Ok(Self {
+            room: Room::of(directory, &path),
             blobs: Arc::new(Blobs::new(path)),
             catalog: Catalog::new(station),
         })
@@ -65,11 +69,13 @@ impl FolderStore {
 impl FileStore for FolderStore {
     async fn begin(&self, device: &DeviceId) -> Result<Box<dyn Upload>, StoreError> {
         // A disk that has failed takes no more writes: better said before the bytes come than after.
-        self.catalog.ready()?;
+        self.catalog.open_for_additions()?;
+        self.room.check()?;
         Ok(Box::new(FolderUpload::new(
             device.clone(),
             Arc::clone(&self.blobs),
             self.catalog.clone(),
+            self.room.clone(),
         )))
     }
 
@@ -135,6 +141,9 @@ impl FileStore for FolderStore {
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {
+        if self.room.is_read_only() {
+            return Ok(0);
+        }
         // A blob whose row is damaged or gone would seem to be what a crash left.
         self.catalog.refuse_if_damaged().await?;
         let mut removed = 0;
@@ -163,6 +172,7 @@ impl FileStore for FolderStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.catalog.ready()
+        self.catalog.ready()?;
+        self.room.check()
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::blobs::{Blobs, Staged, blocking};
 use super::catalog::Catalog;
+use super::room::Room;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
 
@@ -21,6 +22,7 @@ pub(super) struct FolderUpload {
     staged: Arc<Staged>,
     blobs: Arc<Blobs>,
     catalog: Catalog,
+    room: Room,
     writing: Work,
     flushing: Work,
     unflushed_bytes: u64,
@@ -30,16 +32,25 @@ pub(super) struct FolderUpload {
 type Work = Option<JoinHandle<Result<(), StoreError>>>;
 
 impl FolderUpload {
-    pub(super) fn new(device: DeviceId, blobs: Arc<Blobs>, catalog: Catalog) -> Self {
+    pub(super) fn new(device: DeviceId, blobs: Arc<Blobs>, catalog: Catalog, room: Room) -> Self {
         Self {
             device,
             staged: Arc::new(blobs.stage()),
             blobs,
             catalog,
+            room,
             writing: None,
             flushing: None,
             unflushed_bytes: 0,
         }
+    }
+
+    /// Makes what was written durable, under the name of the blob.
+    async fn complete(&mut self) -> Result<(), StoreError> {
+        done(&mut self.writing).await?;
+        done(&mut self.flushing).await?;
+        let staged = Arc::clone(&self.staged);
+        blocking(move || staged.complete()).await
     }
 
     async fn publish(
@@ -47,10 +58,9 @@ impl FolderUpload {
         file: NewFile,
         condition: Condition,
     ) -> Result<Publication, StoreError> {
-        done(&mut self.writing).await?;
-        done(&mut self.flushing).await?;
-        let staged = Arc::clone(&self.staged);
-        blocking(move || staged.complete()).await?;
+        self.complete()
+            .await
+            .map_err(|error| self.room.explain(error))?;
         let blob = Arc::clone(self.staged.name());
         let published = self
             .catalog
@@ -81,9 +91,10 @@ impl FolderUpload {
 impl Upload for FolderUpload {
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError> {
         let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        done(&mut self.writing).await?;
+        let explain = |error| self.room.explain(error);
+        done(&mut self.writing).await.map_err(explain)?;
         if self.unflushed_bytes >= FLUSH_EVERY_BYTES {
-            done(&mut self.flushing).await?;
+            done(&mut self.flushing).await.map_err(explain)?;
             let staged = Arc::clone(&self.staged);
             self.flushing = Some(tokio::task::spawn_blocking(move || staged.flush()));
             self.unflushed_bytes = 0;

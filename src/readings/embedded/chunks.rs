@@ -7,8 +7,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::codec;
 use super::database::{damaged, failed, signed, unreadable, unsigned};
+use super::run::{self, Part};
+use super::window;
 use crate::error::StoreError;
-use crate::readings::{Point, Stats, Temperature, Timestamp};
+use crate::readings::{Point, Stats, Temperature, Timestamp, Window};
 
 /// The columns of one chunk, checked against their checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +21,18 @@ pub(crate) struct Chunk {
     pub(crate) stats: Stats,
     /// The temperature at `last`.
     pub(crate) latest: Temperature,
-    /// The row of `chunk_data` that holds the points.
+    /// The row of `chunk_data` that holds the points. Of two chunks the one written later has the higher one.
     pub(crate) data: i64,
+    /// Every reading of the sensor in log rows up to this one was in chunks when this chunk was written, or is again in a later row.
+    /// 0 when a part of what was not sealed was left. What the sensor's other chunks say goes on being true: the largest counts.
+    pub(crate) sealed_through: u64,
 }
 
 /// A query of whole rows; statements are cached by their text.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT sensor, first, last, count, sum, minimum, maximum, latest, data, checksum FROM chunks ",
+            "SELECT sensor, first, last, count, sum, minimum, maximum, latest, data, sealed_through, checksum FROM chunks ",
             $rest
         )
     };
@@ -37,7 +42,7 @@ impl Chunk {
     /// The checksum of the columns.
     pub(crate) fn checksum(&self) -> u64 {
         let stats = &self.stats;
-        codec::hash_integers(&[
+        let columns = [
             u64::from(self.sensor),
             unsigned(self.first.micros()),
             unsigned(self.last.micros()),
@@ -47,7 +52,13 @@ impl Chunk {
             stats.maximum().map_or(0, |t| unsigned(t.micro_degrees())),
             unsigned(self.latest.micro_degrees()),
             unsigned(self.data),
-        ])
+            self.sealed_through,
+        ];
+        // Chunks of schema version 1 have a checksum of the other columns. How many they are is part of it.
+        match self.sealed_through {
+            0 => codec::hash_integers(&columns[..columns.len() - 1]),
+            _ => codec::hash_integers(&columns),
+        }
     }
 
     /// Binds the data to the chunk that it belongs to.
@@ -56,7 +67,7 @@ impl Chunk {
     }
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Self, StoreError>> {
-        let numbers: [i64; 10] = [
+        let numbers: [i64; 11] = [
             row.get(0)?,
             row.get(1)?,
             row.get(2)?,
@@ -67,6 +78,7 @@ impl Chunk {
             row.get(7)?,
             row.get(8)?,
             row.get(9)?,
+            row.get(10)?,
         ];
         Ok(Self::from_numbers(&numbers).ok_or_else(|| {
             damaged(format!(
@@ -77,7 +89,7 @@ impl Chunk {
         }))
     }
 
-    fn from_numbers(numbers: &[i64; 10]) -> Option<Self> {
+    fn from_numbers(numbers: &[i64; 11]) -> Option<Self> {
         let [
             sensor,
             first,
@@ -88,6 +100,7 @@ impl Chunk {
             maximum,
             latest,
             data,
+            sealed_through,
             checksum,
         ] = *numbers;
         let chunk = Self {
@@ -97,6 +110,7 @@ impl Chunk {
             stats: Stats::from_parts(unsigned(count), i128::from(sum), minimum, maximum)?,
             latest: Temperature::from_micro_degrees(latest)?,
             data,
+            sealed_through: unsigned(sealed_through),
         };
         (chunk.checksum() == unsigned(checksum)).then_some(chunk)
     }
@@ -198,6 +212,30 @@ fn one(
 
 /// The points of a chunk, checked against its checksum and its columns.
 pub(crate) fn points(connection: &Connection, chunk: &Chunk) -> Result<Vec<Point>, StoreError> {
+    part(connection, chunk, Window::ALL).map(|part| part.points)
+}
+
+/// The points of a chunk in a window. Of a chunk at the edge of it, what is outside is hardly decoded.
+pub(crate) fn points_within(
+    connection: &Connection,
+    chunk: &Chunk,
+    window: Window,
+) -> Result<Vec<Point>, StoreError> {
+    let mut points = part(connection, chunk, window)?.points;
+    let inside = window::within(&points, window);
+    if inside.len() < points.len() {
+        points = inside.to_vec();
+    }
+    Ok(points)
+}
+
+/// The part of a chunk that had to be decoded to have what is in a window, or where it would be: at least a point. All of
+/// the data is checked against its checksum, and as much as is decoded against the columns.
+pub(crate) fn part(
+    connection: &Connection,
+    chunk: &Chunk,
+    window: Window,
+) -> Result<Part, StoreError> {
     let mut statement = prepare(connection, "SELECT data FROM chunk_data WHERE id = ?")?;
     let mut rows = statement.query([chunk.data]).map_err(read_failed)?;
     let Some(row) = rows.next().map_err(read_failed)? else {
@@ -211,18 +249,14 @@ pub(crate) fn points(connection: &Connection, chunk: &Chunk) -> Result<Vec<Point
         .map_err(read_failed)?
         .as_blob()
         .map_err(|_| damaged(format!("the data of {} is not a blob", chunk.describe())))?;
-    let points = codec::checked(bytes, chunk.data_seed())
-        .and_then(codec::decode_run)
+    let part = codec::checked(bytes, chunk.data_seed())
+        .and_then(|bytes| run::decode_within(bytes, window))
         .map_err(|error| unreadable(&format!("the data of {}", chunk.describe()), error))?;
-    let matches = points
-        .first()
-        .is_some_and(|point| point.timestamp == chunk.first)
-        && points
-            .last()
-            .is_some_and(|point| point.timestamp == chunk.last)
-        && points.len() as u64 == chunk.stats.count();
-    if matches {
-        Ok(points)
+    if part.count == chunk.stats.count()
+        && part.first == chunk.first
+        && (part.next.is_some() || part.points.last().map(|p| p.timestamp) == Some(chunk.last))
+    {
+        Ok(part)
     } else {
         Err(damaged(format!(
             "the data of {} does not match its columns",
@@ -244,11 +278,12 @@ pub(crate) fn check_columns(chunk: &Chunk, points: &[Point]) -> Result<(), Store
     }
 }
 
-/// Writes points, at least one and in strictly ascending order of time, as a new chunk.
+/// Writes points, at least one and in strictly ascending order of time, as a new chunk, whose row of data is `data`.
 pub(crate) fn insert(
     connection: &Connection,
     sensor: u32,
     data: i64,
+    sealed_through: u64,
     points: &[Point],
 ) -> Result<Chunk, StoreError> {
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
@@ -261,8 +296,9 @@ pub(crate) fn insert(
         stats: points.iter().map(|point| point.temperature).collect(),
         latest: last.temperature,
         data,
+        sealed_through,
     };
-    let mut bytes = codec::encode_run(points)
+    let mut bytes = run::encode_run(points)
         .map_err(|error| damaged(format!("{} cannot be encoded: {error}", chunk.describe())))?;
     codec::append_checksum(&mut bytes, chunk.data_seed());
     let write = || -> rusqlite::Result<()> {
@@ -270,7 +306,7 @@ pub(crate) fn insert(
             .prepare_cached("INSERT INTO chunk_data VALUES (?, ?)")?
             .execute(params![data, bytes])?;
         connection
-            .prepare_cached("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .prepare_cached("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
             .execute(params![
                 sensor,
                 chunk.first.micros(),
@@ -282,6 +318,7 @@ pub(crate) fn insert(
                 chunk.stats.maximum().map(Temperature::micro_degrees),
                 chunk.latest.micro_degrees(),
                 data,
+                signed(sealed_through),
                 signed(chunk.checksum()),
             ])?;
         Ok(())

@@ -2,23 +2,28 @@
 //! flush, makes it visible, and then answers everyone who waited.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
+use super::aside::{Aside, Surveyed};
 use super::index::{Index, Sensor};
+use super::opening::Opening;
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
 use super::queue::{Closed, Queue, Submission, Taken};
-use super::sealing::Slice;
+use super::slice::Slice;
 use super::writer::{WriteError, Writer};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Outcome, Stats};
 
 /// How often the committer looks whether sealing is due when nothing arrives.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
+
+/// How long sealing and giving back space may take when the store is closed. What is left stays in the log, which the next start reads.
+const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 /// What the committer and the readers share.
 #[derive(Debug)]
@@ -27,8 +32,34 @@ pub(crate) struct Shared {
     pub(crate) index: RwLock<Index>,
     /// The totals of the index, where a reader never waits for a batch being taken into it.
     pub(crate) totals: Mutex<Stats>,
-    /// Turns true when a write to disk has failed.
+    pub(crate) opening: Opening,
+    /// Turns true when a write to disk has failed, or the store cannot be opened.
     pub(crate) failed: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Without any sensor.
+    pub(crate) fn new(options: &EmbeddedOptions) -> Self {
+        Self {
+            queue: Queue::new(options.queue_readings_max),
+            index: RwLock::default(),
+            totals: Mutex::default(),
+            opening: Opening::default(),
+            failed: watch::Sender::new(false),
+        }
+    }
+
+    /// The store cannot be opened, or it was closed meanwhile.
+    pub(crate) fn not_opened(&self, error: &StoreError) {
+        let is_closing = self.queue.closed() == Some(Closed::Shutdown);
+        if is_closing {
+            self.queue.refuse(Closed::Shutdown);
+            return;
+        }
+        self.opening.failed(error);
+        self.queue.refuse(Closed::NotOpened);
+        self.failed.send_replace(true);
+    }
 }
 
 pub(crate) struct Committer {
@@ -36,12 +67,14 @@ pub(crate) struct Committer {
     options: EmbeddedOptions,
     writer: Writer,
     pending: Pending,
+    aside: Aside,
     waiting_for_seal: Vec<oneshot::Sender<()>>,
 }
 
 impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, options: EmbeddedOptions, writer: Writer) -> Self {
         Self {
+            aside: Aside::new(options.queue_readings_max / 2),
             shared,
             options,
             writer,
@@ -53,7 +86,7 @@ impl Committer {
     /// Works until the queue is closed and empty, or a write to disk fails.
     pub(crate) fn run(mut self) {
         loop {
-            let patience = if self.has_chores() {
+            let patience = if self.has_chores() || !self.aside.is_empty() {
                 Duration::ZERO
             } else {
                 IDLE_LOOK
@@ -71,8 +104,8 @@ impl Committer {
                 self.writer.hurry();
                 self.waiting_for_seal.extend(seal);
             }
-            let last = closed && submissions.is_empty();
-            if (!submissions.is_empty() || self.has_chores())
+            let last = closed && submissions.is_empty() && self.aside.is_empty();
+            if (!submissions.is_empty() || !self.aside.is_empty() || self.has_chores())
                 && let Err(error) = self.commit(submissions)
             {
                 self.fail(&error);
@@ -91,22 +124,22 @@ impl Committer {
         self.finish();
     }
 
-    /// Seals what there is and folds the write-ahead log into the file, so that the next start has little to do. What
+    /// Seals what there is, as far as there is time, and folds the write-ahead log into the file, so that the next start has little to do. What
     /// fails here costs only that.
     fn finish(mut self) {
-        self.writer.sealer.closing();
-        self.writer.hurry();
-        while self.has_chores() {
+        let deadline = Instant::now() + CLOSING_TIME;
+        self.writer.closing();
+        while Instant::now() < deadline && self.has_chores() {
             if let Err(error) = self.commit(Vec::new()) {
                 self.fail(&error);
                 return;
             }
         }
-        if let Err(error) = self.writer.tidy() {
+        if let Err(error) = self.writer.tidy(deadline) {
             self.writer.leave();
             warn!(%error, "could not fold the write-ahead log into readings.db; the next start will");
         }
-        info!("readings are sealed and closed");
+        info!("readings are closed");
     }
 
     fn has_chores(&mut self) -> bool {
@@ -114,31 +147,32 @@ impl Committer {
     }
 
     /// After a failed write nothing is known of the disk: a second flush may say that all is well when it is not.
-    fn fail(&self, error: &StoreError) {
+    fn fail(&mut self, error: &StoreError) {
         error!(error = %error, "a write to readings.db failed; no more readings are taken");
         self.writer.leave();
-        self.shared.queue.close(Closed::Failed);
-        while let Taken { submissions, .. } = self.shared.queue.take(usize::MAX, Duration::ZERO)
-            && !submissions.is_empty()
-        {
-            for submission in submissions {
-                submission.answer(Err(Closed::Failed.error()));
-            }
-        }
+        self.aside.refuse_all(|| Closed::Failed.error());
+        self.shared.queue.refuse(Closed::Failed);
         self.shared.failed.send_replace(true);
     }
 
     /// One commit. An error is one after which nothing more may be acknowledged.
-    fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), StoreError> {
-        let answers = self.admit(&submissions);
+    fn commit(&mut self, arrived: Vec<Submission>) -> Result<(), StoreError> {
+        let surveyed = self.look_up(arrived)?;
+        let answers = self.admit(&surveyed);
+        let submissions: Vec<_> = surveyed.into_iter().map(|s| s.submission).collect();
+        self.freeze();
         let written = self
             .writer
             .write(&mut self.pending, &self.shared.index.read());
         match written {
             Ok(slice) => {
                 self.publish(slice.as_ref());
+                let confirmed = self.writer.confirm();
                 for (submission, answer) in submissions.into_iter().zip(answers) {
-                    submission.answer(answer);
+                    submission.answer(match &confirmed {
+                        Ok(()) => answer,
+                        Err(error) => answer.and_then(|_| Err(again(error))),
+                    });
                 }
                 self.writer.fold_when_due()
             }
@@ -152,6 +186,13 @@ impl Committer {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Sets the changes of totals in memory apart that are to go to disk now.
+    fn freeze(&mut self) {
+        if self.writer.freezes(&self.shared.index.read()) {
+            self.writer.freeze(&mut self.shared.index.write().uncounted);
         }
     }
 
@@ -173,7 +214,10 @@ impl Committer {
             }
             return Ok(());
         }
-        error!(%error, "a commit was refused");
+        // A full disk has lines of its own in the log.
+        if error.kind() != StoreErrorKind::StorageFull {
+            error!(%error, "a commit was refused");
+        }
         self.writer.rest();
         self.waiting_for_seal.clear();
         for (submission, answer) in submissions.into_iter().zip(answers) {
@@ -182,20 +226,61 @@ impl Committer {
         Ok(())
     }
 
-    /// Takes batches into `pending`. A batch that fails leaves nothing there: the others are admitted anew without it.
-    fn admit(&mut self, submissions: &[Submission]) -> Vec<Result<Outcome, StoreError>> {
+    /// Looks up what batches have to know of the chunks; returns those that know all of it. The others are set aside.
+    fn look_up(&mut self, arrived: Vec<Submission>) -> Result<Vec<Surveyed>, StoreError> {
         let index = self.shared.index.read();
-        let mut refused: Vec<Option<StoreError>> = submissions.iter().map(|_| None).collect();
+        let begin = Instant::now();
+        // Sealing has to make room before more readings come that it has to work on.
+        let crowded = self.writer.is_overcrowded(&index);
+        let mut ready = Vec::with_capacity(arrived.len());
+        for submission in arrived {
+            let mut survey = self.writer.survey(&submission.batch, &index);
+            // Those that arrive have half of the time for themselves: a few lookups do not wait behind thousands.
+            let deadline = begin + self.options.lookup_time / 2;
+            let known = match crowded && !survey.is_empty() {
+                true => Ok(false),
+                false => self.writer.advance(&mut survey, &index, deadline),
+            };
+            match known {
+                Ok(true) => ready.push(Surveyed { submission, survey }),
+                Ok(false) => {
+                    self.writer.widen(&mut survey, &submission.batch, &index);
+                    self.aside.add(Surveyed { submission, survey });
+                }
+                Err(error) => submission.answer(Err(error)),
+            }
+        }
+        let deadline = begin + self.options.lookup_time;
+        while !crowded && let Some(first) = self.aside.first() {
+            let known = self.writer.advance(&mut first.survey, &index, deadline);
+            if matches!(known, Ok(false)) {
+                break;
+            }
+            let Some(surveyed) = self.aside.take_first() else {
+                break;
+            };
+            match known {
+                Ok(_) => ready.push(surveyed),
+                Err(error) => surveyed.submission.answer(Err(error)),
+            }
+        }
+        self.writer.end_lookups()?;
+        Ok(ready)
+    }
+
+    /// Takes batches into `pending`. A batch that fails leaves nothing there: the others are admitted anew without it.
+    fn admit(&mut self, surveyed: &[Surveyed]) -> Vec<Result<Outcome, StoreError>> {
+        let index = self.shared.index.read();
+        let mut refused: Vec<Option<StoreError>> = surveyed.iter().map(|_| None).collect();
         let outcomes = 'again: loop {
             self.pending.clear();
-            let mut outcomes = Vec::with_capacity(submissions.len());
-            for (submission, refused) in submissions.iter().zip(&mut refused) {
+            let mut outcomes = Vec::with_capacity(surveyed.len());
+            for (surveyed, refused) in surveyed.iter().zip(&mut refused) {
                 if refused.is_some() {
                     outcomes.push(Outcome::default());
                     continue;
                 }
-                let Submission { batch, mode, .. } = submission;
-                match self.writer.admit(batch, *mode, &mut self.pending, &index) {
+                match self.writer.admit(surveyed, &mut self.pending, &index) {
                     Ok(outcome) => outcomes.push(outcome),
                     Err(error) => {
                         *refused = Some(error);
@@ -220,28 +305,27 @@ impl Committer {
             index.generation = slice.ledger.generation;
             for (&number, &(count, sealed_last)) in &slice.dropped {
                 if let Some(sensor) = index.get_mut(number) {
+                    self.aside.sealed(number, &sensor.tail[..count]);
                     sensor.drop_sealed(count, sealed_last);
                     index.tail_points -= count;
                 }
             }
-            self.writer.sealer.committed(slice);
+            if let Some(before) = slice.folded_before {
+                index.uncounted.folded_before(before);
+            }
+            self.writer.committed(slice);
         }
-        let known = index.len();
-        let new_sensors = self
-            .pending
-            .new_sensors
-            .iter()
-            .enumerate()
-            .filter_map(|(offset, id)| {
-                let number = (known + offset) as u32;
-                let point = self.pending.slot_of(number)?.points.first()?;
-                Some(Sensor::new(id.clone(), *point))
-            });
-        index.add(new_sensors);
+        for id in &self.pending.new_sensors {
+            let slot = self.pending.slot_of(index.len() as u32);
+            if let Some(point) = slot.and_then(|slot| slot.points.first()) {
+                index.add(id, Sensor::new(*point));
+            }
+        }
 
         let mut readings = 0;
         let mut totals = index.totals;
         let mut tail_points = index.tail_points;
+        let mut uncounted = std::mem::take(&mut index.uncounted);
         for slot in self.pending.slots() {
             let Some(sensor) = index.get_mut(slot.sensor) else {
                 continue;
@@ -249,8 +333,14 @@ impl Committer {
             let mut replaced = slot.replaced.iter().peekable();
             for point in &slot.points {
                 match replaced.next_if(|(timestamp, _)| *timestamp == point.timestamp) {
-                    Some((_, old)) => extremes_known &= totals.replace(*old, point.temperature),
-                    None => totals.add(point.temperature),
+                    Some((_, old)) => {
+                        extremes_known &= totals.replace(*old, point.temperature);
+                        uncounted.fresh.replace(*point, *old);
+                    }
+                    None => {
+                        totals.add(point.temperature);
+                        uncounted.fresh.add(*point);
+                    }
                 }
             }
             match slot.stats {
@@ -268,6 +358,9 @@ impl Committer {
                 .grown(slot.sensor, sensor.tail.len(), &self.options);
         }
         index.totals = totals;
+        if self.writer.counts() {
+            index.uncounted = uncounted;
+        }
         index.tail_points = tail_points;
         if !extremes_known {
             index.recount_extremes();

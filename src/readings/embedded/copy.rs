@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use super::database::{self, FILE_NAME};
+use super::schema;
 use super::verify::{self, VerifyReport};
 use crate::error::StoreError;
 use crate::sqlite::{Moment, Sort};
 
 const SORT: Sort = Sort {
     file_name: FILE_NAME,
-    application_id: database::APPLICATION_ID,
-    version_max: database::SCHEMA_VERSION,
+    application_id: schema::APPLICATION_ID,
+    version_max: schema::VERSION,
 };
 
 /// The database of a data directory as it is now: with every reading that was acknowledged before. `None` when there is none.
@@ -33,7 +34,7 @@ pub(crate) fn check_copy(
         if !SORT.check(&connection)? {
             return Err(database::damaged("there is nothing in it"));
         }
-        database::check_schema(&connection)?;
+        schema::check_reader(&connection)?;
         Ok(connection)
     });
     verify::report(opened, progress)

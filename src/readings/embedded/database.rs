@@ -1,58 +1,18 @@
-//! `readings.db`: its schema, how it is opened, and what its errors mean.
+//! `readings.db`: how it is opened, what it says of itself as a whole, and what its errors mean.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::codec::{self, CodecError};
+use super::codec::CodecError;
+use super::periods::{Counted, DayRows, Folding};
+use super::{codec, schema};
+use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, write_ahead_log};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";
-
-/// Marks the file as ours for `file(1)` and for us: "FSTN".
-pub(super) const APPLICATION_ID: i32 = 0x4653_544e;
-pub(super) const SCHEMA_VERSION: i32 = 1;
-
-/// `sensors` and `log` belong to each commit, the other tables to sealing. The metadata of chunks is apart from their data,
-/// so that a sensor's chunks lie side by side, few bytes each, and a window is a short scan.
-const SCHEMA: &str = "
-    CREATE TABLE sensors (
-        number INTEGER PRIMARY KEY,
-        id TEXT NOT NULL,
-        checksum INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE log (
-        sequence INTEGER PRIMARY KEY,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE chunks (
-        sensor INTEGER NOT NULL,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL,
-        count INTEGER NOT NULL,
-        sum INTEGER NOT NULL,
-        minimum INTEGER NOT NULL,
-        maximum INTEGER NOT NULL,
-        latest INTEGER NOT NULL,
-        data INTEGER NOT NULL,
-        checksum INTEGER NOT NULL,
-        PRIMARY KEY (sensor, first)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE chunk_data (
-        id INTEGER PRIMARY KEY,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE ledger (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        generation INTEGER NOT NULL,
-        log_sealed INTEGER NOT NULL,
-        chunks INTEGER NOT NULL,
-        chunk_checksums INTEGER NOT NULL,
-        checksum INTEGER NOT NULL
-    ) STRICT;
-";
 
 /// What the file says of itself as a whole; updated in every transaction that seals. A row that vanished from `chunks`
 /// shows by it.
@@ -66,22 +26,72 @@ pub(crate) struct Ledger {
     pub(crate) chunks: u64,
     /// The wrapping sum of their checksums.
     pub(crate) chunk_checksums: u64,
+    /// What of the log is in `periods`; `None` while these cannot be used.
+    pub(crate) counted: Option<Counted>,
 }
 
+/// A row of the log, where there is none.
+const NO_ROW: i64 = -1;
+
 impl Ledger {
+    pub(crate) fn of_new_file() -> Self {
+        Self {
+            counted: Some(Counted::default()),
+            ..Self::default()
+        }
+    }
+
     fn checksum(&self) -> u64 {
-        codec::hash_integers(&[
+        let columns = [
             self.generation,
             self.log_sealed,
             self.chunks,
             self.chunk_checksums,
-        ])
+        ];
+        // In schema version 1 there were no others. How many they are is part of it.
+        let Some(_) = self.counted else {
+            return codec::hash_integers(&columns);
+        };
+        let counted = self.counted_columns().map(unsigned);
+        codec::hash_integers(&[&columns[..], &counted].concat())
+    }
+
+    fn counted_columns(&self) -> [i64; 5] {
+        let Some(counted) = self.counted else {
+            return [NO_ROW, NO_ROW, 0, 0, 0];
+        };
+        let (mark, before) = counted.folding.map_or((NO_ROW, 0), |folding| {
+            (signed(folding.mark), folding.before)
+        });
+        [
+            signed(counted.through),
+            mark,
+            before,
+            signed(counted.days.rows),
+            signed(counted.days.checksums),
+        ]
+    }
+
+    fn counted_of(columns: [i64; 5]) -> Option<Counted> {
+        let [through, mark, before, rows, checksums] = columns;
+        (through != NO_ROW).then(|| Counted {
+            through: unsigned(through),
+            folding: (mark != NO_ROW).then(|| Folding {
+                mark: unsigned(mark),
+                before,
+            }),
+            days: DayRows {
+                rows: unsigned(rows),
+                checksums: unsigned(checksums),
+            },
+        })
     }
 
     pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
         let row = connection
             .prepare_cached(
-                "SELECT generation, log_sealed, chunks, chunk_checksums, checksum FROM ledger",
+                "SELECT generation, log_sealed, chunks, chunk_checksums, counted_through, folding_mark, folding_before, day_rows, \
+                 day_checksums, checksum FROM ledger",
             )
             .and_then(|mut statement| {
                 statement
@@ -91,8 +101,15 @@ impl Ledger {
                             log_sealed: unsigned(row.get(1)?),
                             chunks: unsigned(row.get(2)?),
                             chunk_checksums: unsigned(row.get(3)?),
+                            counted: Self::counted_of([
+                                row.get(4)?,
+                                row.get(5)?,
+                                row.get(6)?,
+                                row.get(7)?,
+                                row.get(8)?,
+                            ]),
                         };
-                        Ok((ledger, unsigned(row.get(4)?)))
+                        Ok((ledger, unsigned(row.get(9)?)))
                     })
                     .optional()
             })
@@ -106,13 +123,21 @@ impl Ledger {
     }
 
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let [through, mark, before, rows, checksums] = self.counted_columns();
         connection
-            .prepare_cached("INSERT OR REPLACE INTO ledger VALUES (1, ?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO ledger VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
             .execute(params![
                 signed(self.generation),
                 signed(self.log_sealed),
                 signed(self.chunks),
                 signed(self.chunk_checksums),
+                through,
+                mark,
+                before,
+                rows,
+                checksums,
                 signed(self.checksum()),
             ])?;
         Ok(())
@@ -150,15 +175,32 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         // The writer folds the log, and hears of it when that fails.
         .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
         .map_err(|error| failed("set up readings.db", error))?;
-    create_or_check_schema(&connection)?;
-    // After a new file's tables are made: only then its first page is flushed for certain.
-    write_ahead_log::fold(FILE_NAME, &connection)?;
+    schema::create_or_check(&connection)?;
     Ok(connection)
 }
 
 /// Pages in the write-ahead log before it is copied into the file: the copy costs two flushes, and what is rewritten in the
 /// meantime is copied once.
 pub(super) const WAL_PAGES: i32 = 4_000;
+
+/// Opens one more connection that only reads, while the database is where it was opened first.
+pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    if directory.is_read_only() {
+        let connection = open_untouched(&path)?;
+        schema::check_reader(&connection)?;
+        return Ok(connection);
+    }
+    directory.check_database(FILE_NAME)?;
+    open_reader(&path)
+}
+
+/// Opens a connection that changes nothing, and no file beside the database either.
+pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
+    let connection = sqlite::open_untouched(path)?;
+    configure(&connection, 1024)?;
+    Ok(connection)
+}
 
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
@@ -178,50 +220,6 @@ fn configure(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> 
         .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
         .and_then(|()| connection.busy_timeout(sqlite::BUSY_TIMEOUT))
         .map_err(|error| failed("set up readings.db", error))
-}
-
-fn create_or_check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let read =
-        || -> rusqlite::Result<_> { Ok((pragma("application_id")?, pragma("user_version")?)) };
-    match read().map_err(|error| failed("read readings.db", error))? {
-        (0, 0) => create_schema(connection).map_err(|error| failed("create readings.db", error)),
-        (APPLICATION_ID, SCHEMA_VERSION) => check_schema(connection),
-        (APPLICATION_ID, version) if version > SCHEMA_VERSION => {
-            Err(sqlite::newer(FILE_NAME, version.into(), SCHEMA_VERSION))
-        }
-        _ => Err(damaged("it is not a Fieldstation database")),
-    }
-}
-
-/// The definitions of the tables are data on disk like any other.
-pub(super) fn check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let read_failed = |error| failed("read the schema", error);
-    let mut statement = connection
-        .prepare("SELECT sql FROM sqlite_schema ORDER BY rowid")
-        .map_err(read_failed)?;
-    let found = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-        .map_err(read_failed)?;
-    let expected = SCHEMA
-        .split(';')
-        .map(str::trim)
-        .filter(|sql| !sql.is_empty());
-    if expected.eq(found) {
-        Ok(())
-    } else {
-        Err(damaged("its tables are not the ones it was created with"))
-    }
-}
-
-fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    connection.execute_batch(SCHEMA)?;
-    Ledger::default().write(connection)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    connection.execute_batch("COMMIT")
 }
 
 /// What is on disk is not what was written.

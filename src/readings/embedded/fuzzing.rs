@@ -1,31 +1,59 @@
 //! The codecs as `fuzz/` sees them; exists only when it is what is built.
 
-use super::{codec, log};
-use crate::readings::Point;
+use super::log::{self, Content};
+use super::{codec, run};
+use crate::readings::{Point, Temperature, Timestamp, Window};
 
 /// Encodes points in strictly ascending order of time, at least one.
 pub fn encode_run(points: &[Point]) -> Option<Vec<u8>> {
-    codec::encode_run(points).ok()
+    run::encode_run(points).ok()
 }
 
 /// Decodes a run of points; `None` for anything that is none.
 pub fn decode_run(bytes: &[u8]) -> Option<Vec<Point>> {
-    codec::decode_run(bytes).ok()
+    run::decode_run(bytes).ok()
+}
+
+/// Decodes the part of a run that reaches into a window; `None` for anything that is no run.
+pub fn decode_within(bytes: &[u8], window: Window) -> Option<Vec<Point>> {
+    Some(run::decode_within(bytes, window).ok()?.points)
+}
+
+/// A sensor's points in strictly ascending order of time, and for some of them, in the same order, the temperature they replace.
+pub type OwnedRun = (u32, Vec<Point>, Vec<(Timestamp, Temperature)>);
+
+struct Runs<'a>(&'a [OwnedRun]);
+
+impl log::Runs for Runs<'_> {
+    fn for_each(&self, visit: &mut dyn FnMut(log::Run<'_>)) {
+        for (sensor, points, replaced) in self.0 {
+            visit(log::Run {
+                sensor: *sensor,
+                points,
+                replaced,
+            });
+        }
+    }
 }
 
 /// Encodes a row of the log, its checksum included.
-pub fn encode_row(sequence: u64, runs: &[(u32, Vec<Point>)]) -> Vec<u8> {
-    log::encode_row(sequence, runs)
+pub fn encode_row(sequence: u64, carried: bool, runs: &[OwnedRun]) -> Vec<u8> {
+    let content = if carried {
+        Content::Carried
+    } else {
+        Content::New
+    };
+    log::encode_row(sequence, content, &Runs(runs))
 }
 
+/// A row of the log: whether it is carried, its readings, and the index of each that replaces another temperature.
+pub type Row = (bool, Vec<(u32, Point)>, Vec<(usize, Temperature)>);
+
 /// Decodes a row of the log; `None` for anything that is none.
-pub fn decode_row(sequence: u64, bytes: &[u8]) -> Option<Vec<(u32, Point)>> {
-    let mut readings = Vec::new();
-    let count = log::decode_row(sequence, bytes, &mut |sensor, point| {
-        readings.push((sensor, point));
-    });
-    assert_eq!(count.ok()?, readings.len() as u64);
-    Some(readings)
+pub fn decode_row(sequence: u64, bytes: &[u8]) -> Option<Row> {
+    let mut row = log::Row::default();
+    log::decode_row(sequence, bytes, &mut row).ok()?;
+    Some((row.content == Content::Carried, row.readings, row.replaced))
 }
 
 /// Appends the checksum that [`decode_row`] asks for.

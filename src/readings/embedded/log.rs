@@ -3,103 +3,187 @@
 use super::codec::{self, CodecError, Cursor, Scale, put_signed, put_unsigned};
 use crate::readings::{Point, Temperature, Timestamp};
 
-const FORMAT: u8 = 1;
+/// Without flags and without what was replaced; only read.
+const FORMAT_1: u8 = 1;
+const FORMAT: u8 = 2;
 
-/// Runs of points that go into one row, by sensor number.
+/// The readings of the row were logged before.
+const FLAG_CARRIED: u8 = 1;
+
+/// What a row is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// What clients have sent.
+    #[default]
+    New,
+    /// Readings of older rows, which can go then. Nothing in it is new.
+    Carried,
+}
+
+/// What a row says of one sensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) sensor: u32,
+    /// In strictly ascending order of time.
+    pub(crate) points: &'a [Point],
+    /// For each of them that replaces a stored reading, in the same order: its time, and the temperature that was stored before.
+    pub(crate) replaced: &'a [(Timestamp, Temperature)],
+}
+
+/// Runs of points that go into one row.
 pub(crate) trait Runs {
-    /// Calls `visit` for each sensor's points, which are in ascending order of time.
-    fn for_each(&self, visit: &mut dyn FnMut(u32, &[Point]));
+    fn for_each(&self, visit: &mut dyn FnMut(Run<'_>));
 }
 
 impl Runs for [(u32, Vec<Point>)] {
-    fn for_each(&self, visit: &mut dyn FnMut(u32, &[Point])) {
+    fn for_each(&self, visit: &mut dyn FnMut(Run<'_>)) {
         for (sensor, points) in self {
-            visit(*sensor, points);
+            visit(Run {
+                sensor: *sensor,
+                points,
+                replaced: &[],
+            });
         }
     }
 }
 
 /// Encodes a row. The checksum is bound to `sequence`, so that a row in another's place is found out.
-pub(crate) fn encode_row(sequence: u64, runs: &(impl Runs + ?Sized)) -> Vec<u8> {
+pub(crate) fn encode_row(sequence: u64, content: Content, runs: &(impl Runs + ?Sized)) -> Vec<u8> {
     let mut run_count = 0u64;
     let mut point_count = 0;
     let mut times = ScaleFinder::default();
     let mut temperatures = ScaleFinder::default();
-    runs.for_each(&mut |_, points| {
+    runs.for_each(&mut |run| {
         run_count += 1;
-        point_count += points.len();
-        for point in points {
+        point_count += run.points.len();
+        for point in run.points {
             times.look_at(point.timestamp.micros());
             temperatures.look_at(point.temperature.micro_degrees());
+        }
+        for (_, before) in run.replaced {
+            temperatures.look_at(before.micro_degrees());
         }
     });
     let (times, temperatures) = (times.scale(), temperatures.scale());
     let mut out = Vec::with_capacity(32 + point_count * 8);
     out.push(FORMAT);
+    out.push(match content {
+        Content::New => 0,
+        Content::Carried => FLAG_CARRIED,
+    });
     out.push(times.to_byte());
     out.push(temperatures.to_byte());
     put_unsigned(&mut out, run_count);
     let (mut number, mut time, mut temperature) = (0, 0, 0);
-    runs.for_each(&mut |sensor, points| {
-        put_signed(&mut out, i64::from(sensor) - number);
-        number = i64::from(sensor);
-        put_unsigned(&mut out, points.len() as u64);
-        for point in points {
+    let (mut at, mut all_replaced) = (0u64, Vec::new());
+    runs.for_each(&mut |run| {
+        let mut replaced = run.replaced.iter().peekable();
+        put_signed(&mut out, i64::from(run.sensor) - number);
+        number = i64::from(run.sensor);
+        put_unsigned(&mut out, run.points.len() as u64);
+        for point in run.points {
             let next = point.timestamp.micros() / times.factor();
             put_signed(&mut out, next - time);
             time = next;
             let next = point.temperature.micro_degrees() / temperatures.factor();
             put_signed(&mut out, next - temperature);
             temperature = next;
+            if let Some((_, before)) = replaced.next_if(|(moment, _)| *moment == point.timestamp) {
+                all_replaced.push((at, before.micro_degrees() / temperatures.factor()));
+            }
+            at += 1;
         }
     });
+    put_unsigned(&mut out, all_replaced.len() as u64);
+    let (mut at, mut temperature) = (0, 0);
+    for (next_at, next) in all_replaced {
+        put_unsigned(&mut out, next_at - at);
+        at = next_at;
+        put_signed(&mut out, next - temperature);
+        temperature = next;
+    }
     codec::append_checksum(&mut out, sequence);
     out
 }
 
-/// Decodes a row, calling `visit` for each reading in order; returns how many there were.
-pub(crate) fn decode_row(
-    sequence: u64,
-    bytes: &[u8],
-    visit: &mut dyn FnMut(u32, Point),
-) -> Result<u64, CodecError> {
+/// A row as it was read; used again for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) content: Content,
+    /// Whether `replaced` says of each reading in it that replaced a stored one; older rows do not.
+    pub(crate) tells_replaced: bool,
+    /// By sensor number.
+    pub(crate) readings: Vec<(u32, Point)>,
+    /// For each of them that replaced a stored reading, in ascending order: its index, and the temperature that was stored before.
+    pub(crate) replaced: Vec<(usize, Temperature)>,
+}
+
+/// Decodes a row.
+pub(crate) fn decode_row(sequence: u64, bytes: &[u8], row: &mut Row) -> Result<(), CodecError> {
     let mut cursor = Cursor::new(codec::checked(bytes, sequence)?);
     let format = cursor.byte()?;
-    if format != FORMAT {
-        return Err(CodecError::Format(format));
-    }
+    row.tells_replaced = match format {
+        FORMAT_1 => false,
+        FORMAT => true,
+        _ => return Err(CodecError::Format(format)),
+    };
+    row.content = match format {
+        FORMAT_1 => Content::New,
+        _ => match cursor.byte()? {
+            0 => Content::New,
+            FLAG_CARRIED => Content::Carried,
+            _ => return Err(CodecError::OutOfRange),
+        },
+    };
     let times = Scale::from_byte(cursor.byte()?)?;
     let temperatures = Scale::from_byte(cursor.byte()?)?;
+    let temperature_of = |scaled: i64| {
+        let micro_degrees = temperatures.scale_up(scaled)?;
+        Temperature::from_micro_degrees(micro_degrees).ok_or(CodecError::OutOfRange)
+    };
     let runs = cursor.count()?;
-    let mut readings = 0;
+    row.readings.clear();
     let (mut number, mut time, mut temperature) = (0i64, 0i64, 0i64);
     for _ in 0..runs {
-        number = number
-            .checked_add(cursor.signed()?)
-            .ok_or(CodecError::OutOfRange)?;
+        number = add(number, cursor.signed()?)?;
         let sensor = u32::try_from(number).map_err(|_| CodecError::OutOfRange)?;
         for _ in 0..cursor.count()? {
-            time = time
-                .checked_add(cursor.signed()?)
-                .ok_or(CodecError::OutOfRange)?;
-            temperature = temperature
-                .checked_add(cursor.signed()?)
-                .ok_or(CodecError::OutOfRange)?;
+            time = add(time, cursor.signed()?)?;
+            temperature = add(temperature, cursor.signed()?)?;
             let point = Point {
                 timestamp: Timestamp::from_micros(times.scale_up(time)?)
                     .ok_or(CodecError::OutOfRange)?,
-                temperature: Temperature::from_micro_degrees(temperatures.scale_up(temperature)?)
-                    .ok_or(CodecError::OutOfRange)?,
+                temperature: temperature_of(temperature)?,
             };
-            visit(sensor, point);
-            readings += 1;
+            row.readings.push((sensor, point));
+        }
+    }
+    row.replaced.clear();
+    if format != FORMAT_1 {
+        let (mut at, mut temperature) = (0u64, 0i64);
+        for entry in 0..cursor.count()? {
+            let step = cursor.unsigned()?;
+            if step == 0 && entry > 0 {
+                return Err(CodecError::OutOfRange);
+            }
+            at = at.checked_add(step).ok_or(CodecError::OutOfRange)?;
+            temperature = add(temperature, cursor.signed()?)?;
+            let index = usize::try_from(at)
+                .ok()
+                .filter(|&index| index < row.readings.len())
+                .ok_or(CodecError::OutOfRange)?;
+            row.replaced.push((index, temperature_of(temperature)?));
         }
     }
     if cursor.is_at_end() {
-        Ok(readings)
+        Ok(())
     } else {
         Err(CodecError::Truncated)
     }
+}
+
+fn add(value: i64, difference: i64) -> Result<i64, CodecError> {
+    value.checked_add(difference).ok_or(CodecError::OutOfRange)
 }
 
 /// Finds a [`Scale`] for numbers that come one by one.
@@ -125,45 +209,121 @@ mod tests {
 
     use super::*;
 
-    fn rows() -> impl Strategy<Value = Vec<(u32, Vec<Point>)>> {
+    /// A sensor's points, and the temperatures that some of them replace.
+    type OwnedRun = (u32, Vec<Point>, Vec<(Timestamp, Temperature)>);
+
+    struct Replacing(Vec<OwnedRun>);
+
+    impl Runs for Replacing {
+        fn for_each(&self, visit: &mut dyn FnMut(Run<'_>)) {
+            for (sensor, points, replaced) in &self.0 {
+                visit(Run {
+                    sensor: *sensor,
+                    points,
+                    replaced,
+                });
+            }
+        }
+    }
+
+    fn runs() -> impl Strategy<Value = Vec<OwnedRun>> {
         let scale = prop::sample::select(vec![1i64, 10_000, 1_000_000]);
-        let points = prop::collection::vec((any::<i32>(), -200i64..200), 1..6);
+        let value = -200i64..200;
+        let points = prop::collection::btree_map(
+            any::<i32>(),
+            (value.clone(), prop::option::weighted(0.2, value)),
+            1..6,
+        );
         (scale, prop::collection::vec((any::<u32>(), points), 0..20)).prop_map(|(scale, runs)| {
-            let point = |(at, value): (i32, i64)| Point {
-                timestamp: Timestamp::from_micros(i64::from(at) * scale).unwrap(),
-                temperature: Temperature::from_micro_degrees(value * scale).unwrap(),
-            };
+            let temperature = |value: i64| Temperature::from_micro_degrees(value * scale).unwrap();
+            let moment = |at: i32| Timestamp::from_micros(i64::from(at) * scale).unwrap();
             runs.into_iter()
-                .map(|(sensor, points)| (sensor, points.into_iter().map(point).collect()))
+                .map(|(sensor, values)| {
+                    let points = values.iter().map(|(&at, &(value, _))| Point {
+                        timestamp: moment(at),
+                        temperature: temperature(value),
+                    });
+                    let replaced = values
+                        .iter()
+                        .filter_map(|(&at, &(_, before))| Some((moment(at), temperature(before?))));
+                    (sensor, points.collect(), replaced.collect())
+                })
                 .collect()
         })
     }
 
+    fn read(sequence: u64, bytes: &[u8]) -> Result<Row, CodecError> {
+        let mut row = Row::default();
+        decode_row(sequence, bytes, &mut row).map(|()| row)
+    }
+
     proptest! {
         #[test]
-        fn a_row_reads_back_the_same(rows in rows(), sequence: u64) {
-            let bytes = encode_row(sequence, rows.as_slice());
-            let mut read = Vec::new();
-            let count = decode_row(sequence, &bytes, &mut |sensor, point| read.push((sensor, point)));
-            let expected: Vec<_> = rows
+        fn a_row_reads_back_the_same(runs in runs(), sequence: u64, carried: bool) {
+            let content = if carried { Content::Carried } else { Content::New };
+            let runs = Replacing(runs);
+            let bytes = encode_row(sequence, content, &runs);
+            let row = read(sequence, &bytes).unwrap();
+            prop_assert_eq!(row.content, content);
+            prop_assert!(row.tells_replaced);
+            let replaced: Vec<_> = row
+                .replaced
                 .iter()
-                .flat_map(|(sensor, points)| points.iter().map(|point| (*sensor, *point)))
+                .map(|&(at, before)| (row.readings[at].0, row.readings[at].1.timestamp, before))
                 .collect();
-            prop_assert_eq!(count, Ok(expected.len() as u64));
-            prop_assert_eq!(read, expected);
-            prop_assert_eq!(
-                decode_row(sequence.wrapping_add(1), &bytes, &mut |_, _| {}),
-                Err(CodecError::Checksum)
-            );
+            let of_each = |run: &OwnedRun| run.2.iter().map(|&(at, before)| (run.0, at, before)).collect::<Vec<_>>();
+            prop_assert_eq!(replaced, runs.0.iter().flat_map(of_each).collect::<Vec<_>>());
+            let of_each = |run: &OwnedRun| run.1.iter().map(|&point| (run.0, point)).collect::<Vec<_>>();
+            prop_assert_eq!(row.readings, runs.0.iter().flat_map(of_each).collect::<Vec<_>>());
+            prop_assert_eq!(read(sequence.wrapping_add(1), &bytes).unwrap_err(), CodecError::Checksum);
         }
 
         #[test]
-        fn arbitrary_bytes_with_a_right_checksum_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn arbitrary_bytes_with_a_right_checksum_never_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..100),
+            format in prop::sample::select(vec![FORMAT_1, FORMAT]),
+        ) {
             if let Some(first) = bytes.first_mut() {
-                *first = FORMAT;
+                *first = format;
             }
             codec::append_checksum(&mut bytes, 7);
-            let _ = decode_row(7, &bytes, &mut |_, _| {});
+            let _ = read(7, &bytes);
+        }
+    }
+
+    #[test]
+    fn a_row_of_the_first_format_is_still_read() {
+        // One run of sensor 3: two readings, at 1 s and 3 s, of 20 and 19 degrees.
+        let mut bytes = vec![FORMAT_1, 6, 6, 1, 6, 2, 2, 40, 4, 1];
+        codec::append_checksum(&mut bytes, 5);
+        let row = read(5, &bytes).unwrap();
+        let point = |at: i64, value: i64| Point {
+            timestamp: Timestamp::from_micros(at * 1_000_000).unwrap(),
+            temperature: Temperature::from_micro_degrees(value * 1_000_000).unwrap(),
+        };
+        assert_eq!(row.readings, [(3, point(1, 20)), (3, point(3, 19))]);
+        assert!(!row.tells_replaced && row.replaced.is_empty());
+        assert_eq!(row.content, Content::New);
+    }
+
+    #[test]
+    fn a_single_reading_takes_two_bytes_more_than_in_the_first_format() {
+        let point = Point {
+            timestamp: Timestamp::from_micros(1_000_000).unwrap(),
+            temperature: Temperature::from_micro_degrees(20_000_000).unwrap(),
+        };
+        let bytes = encode_row(5, Content::New, [(3, vec![point])].as_slice());
+        let first_format = [FORMAT_1, 6, 6, 1, 6, 1, 2, 40].len() + 8;
+        assert_eq!(bytes.len(), first_format + 2);
+    }
+
+    #[test]
+    fn a_replaced_reading_that_is_not_in_the_row_is_refused() {
+        for replaced in [&[1u8, 1, 2][..], &[2, 0, 2, 0, 2], &[1, 0]] {
+            let mut bytes = vec![FORMAT, 0, 6, 6, 1, 6, 1, 2, 40];
+            bytes.extend_from_slice(replaced);
+            codec::append_checksum(&mut bytes, 5);
+            assert!(read(5, &bytes).is_err(), "{replaced:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A write goes through the queue to the committer, which answers once it is on disk and visible. A read takes a snapshot:
 //! the chunks as one read transaction sees them, and the tails that go with it.
 
+mod aside;
 mod cache;
 mod chunks;
 mod codec;
@@ -13,24 +14,38 @@ mod database;
 pub mod fuzzing;
 mod index;
 mod log;
+mod names;
+mod neighbours;
+mod opening;
 mod options;
+mod order;
 mod pending;
+mod periods;
+mod progress;
 mod queue;
 mod reads;
 mod recovery;
+mod replay;
+mod run;
+mod schema;
 mod sealing;
+mod slice;
 mod snapshot;
 mod stored;
+mod survey;
+mod tail;
+mod upgrade;
 mod verify;
 mod window;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{oneshot, watch};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tracing::info;
 
 pub(crate) use copy::{check_copy, moment};
@@ -40,17 +55,16 @@ pub(crate) use verify::verify_held;
 pub use verify::{VerifyReport, verify};
 
 use self::committer::{Committer, Shared};
-use self::queue::{Closed, Queue, Submission};
+use self::queue::{Closed, Submission};
 use self::reads::{ExportCursor, series_of, visit_points};
 use self::snapshot::Snapshot;
-use self::writer::Writer;
+use self::tail::Tail;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
 };
 use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite::write_ahead_log::Folding;
 use crate::sqlite::{Reader, ReaderPool, while_waited_for};
 
 /// Readings in one SQLite file in the data directory.
@@ -60,7 +74,7 @@ pub struct EmbeddedStore {
     readers: Arc<ReaderPool>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// Held for as long as the store lives.
-    _directory: Arc<DataDirectory>,
+    directory: Arc<DataDirectory>,
 }
 
 impl EmbeddedStore {
@@ -72,33 +86,61 @@ impl EmbeddedStore {
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
     ) -> Result<Self, StoreError> {
-        let path = directory.join(database::FILE_NAME);
-        let mut connection = database::open_writer(&path)?;
-        let folding = Folding::of(&mut connection, database::WAL_PAGES)
-            .map_err(|error| database::failed("set up readings.db", error))?;
-        directory.sync()?;
-        let recovered = recovery::recover(&connection)?;
-        let last_data = chunks::last_data(&connection)?;
-        info!(
-            sensors = recovered.index.len(),
-            readings = recovered.index.totals.count(),
-            log_rows = recovered.log_rows,
-            "readings are open"
-        );
-        let readers = ReaderPool::new(path, options.readers_max, database::open_reader);
-        let index = Default::default();
-        let shared = Arc::new(Shared {
-            queue: Queue::new(options.queue_readings_max),
-            index: RwLock::new(index),
-            totals: Mutex::new(recovered.index.totals),
-            failed: watch::Sender::new(false),
-        });
-        let writer = Writer::new(options.clone(), connection, folding, &recovered, last_data);
-        let committer = Committer::new(Arc::clone(&shared), options, writer);
-        *shared.index.write() = recovered.index;
+        let (store, opened) = Self::launch(directory, options)?;
+        opened.recv().unwrap_or_else(|_| Err(panicked()))?;
+        Ok(store)
+    }
+
+    /// The same for a server: returns after [`EmbeddedOptions::start_patience`] at the latest. From then on until it is open, reads
+    /// fail as unavailable, writes wait in line, and [`ReadingStore::failed`] tells that it cannot be opened.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn start(
+        directory: Arc<DataDirectory>,
+        options: EmbeddedOptions,
+    ) -> Result<Self, StoreError> {
+        let patience = options.start_patience;
+        let (store, opened) = Self::launch(directory, options)?;
+        match opened.recv_timeout(patience) {
+            Ok(opened) => opened?,
+            Err(RecvTimeoutError::Timeout) => {
+                info!("the readings are still being read; reads are answered once that is done");
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(panicked()),
+        }
+        Ok(store)
+    }
+
+    /// A store whose thread opens it and then commits, where anything is written at all; and what came of the opening.
+    fn launch(
+        directory: Arc<DataDirectory>,
+        options: EmbeddedOptions,
+    ) -> Result<(Self, Receiver<Result<(), StoreError>>), StoreError> {
+        let shared = Arc::new(Shared::new(&options));
+        let read = Arc::clone(&directory);
+        let readers = ReaderPool::new(options.readers_max, move || database::open_reader_of(&read));
+        let (ended, opened) = sync_channel(1);
+        let (committing, held) = (Arc::clone(&shared), Arc::clone(&directory));
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
-            .spawn(move || committer.run())
+            .spawn(move || {
+                let opened = opening::open(held, &options, &committing);
+                match opened {
+                    Ok(writer) => {
+                        committing.opening.succeeded();
+                        // Nobody may be waiting for it any more.
+                        let _ = ended.send(Ok(()));
+                        if let Some(writer) = writer {
+                            Committer::new(committing, options, writer).run();
+                        }
+                    }
+                    Err(error) => {
+                        committing.not_opened(&error);
+                        let _ = ended.send(Err(error));
+                    }
+                }
+            })
             .map_err(|error| {
                 StoreError::new(
                     StoreErrorKind::Internal,
@@ -106,12 +148,13 @@ impl EmbeddedStore {
                 )
                 .with_source(error)
             })?;
-        Ok(Self {
+        let store = Self {
             shared,
             readers,
             committer: Mutex::new(Some(committer)),
-            _directory: directory,
-        })
+            directory,
+        };
+        Ok((store, opened))
     }
 
     /// Moves what is in the log into chunks, rather than when its time comes.
@@ -119,6 +162,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when the store is closed, or closes or fails meanwhile.
     pub async fn seal(&self) -> Result<(), StoreError> {
+        self.directory.check_changes()?;
         self.shared.queue.seal()?.await.map_err(|_| self.closed())
     }
 
@@ -133,22 +177,28 @@ impl EmbeddedStore {
         sensor: &SensorId,
     ) -> Result<Snapshot<Option<SensorView>>, StoreError> {
         Snapshot::take(reader, shared, |index| {
-            let number = index.number(sensor.as_str())?;
-            let sensor = index.get(number)?;
+            let (number, sensor) = index.find(sensor)?;
             Some(SensorView {
                 number,
-                tail: Arc::clone(&sensor.tail),
-                summary: sensor.summary(),
+                tail: sensor.tail.clone(),
+                summary: index.summary(number, sensor),
             })
         })
     }
+}
+
+fn panicked() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Internal,
+        "the committer's thread has panicked",
+    )
 }
 
 /// One sensor as a snapshot sees it.
 #[derive(Debug)]
 struct SensorView {
     number: u32,
-    tail: Arc<Vec<Point>>,
+    tail: Tail,
     summary: SensorSummary,
 }
 
@@ -158,6 +208,7 @@ impl ReadingStore for EmbeddedStore {
         if batch.is_empty() {
             return Ok(Outcome::default());
         }
+        self.directory.check_additions()?;
         let (reply, answer) = oneshot::channel();
         self.shared
             .queue
@@ -166,14 +217,13 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError> {
+        self.shared.opening.wait().await?;
         match &selection.sensor {
             None if selection.window == Window::ALL => Ok(*self.shared.totals.lock()),
             Some(sensor) if selection.window == Window::ALL => {
                 let index = self.shared.index.read();
-                let found = index
-                    .number(sensor.as_str())
-                    .and_then(|number| index.get(number));
-                Ok(found.map_or(Stats::EMPTY, |sensor| sensor.stats))
+                let found = index.find(sensor);
+                Ok(found.map_or(Stats::EMPTY, |(_, sensor)| sensor.stats))
             }
             _ => {
                 let (shared, selection) = (Arc::clone(&self.shared), selection.clone());
@@ -185,6 +235,7 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn sensor_count(&self) -> Result<u64, StoreError> {
+        self.shared.opening.wait().await?;
         Ok(self.shared.index.read().len() as u64)
     }
 
@@ -193,12 +244,13 @@ impl ReadingStore for EmbeddedStore {
         after: Option<&SensorId>,
         limit: usize,
     ) -> Result<Page<SensorSummary>, StoreError> {
+        self.shared.opening.wait().await?;
         let index = self.shared.index.read();
         let mut sensors = index.ordered_after(after);
         let items: Vec<_> = sensors
             .by_ref()
             .take(limit)
-            .map(|(_, sensor)| sensor.summary())
+            .map(|(number, sensor)| index.summary(number, sensor))
             .collect();
         Ok(Page {
             items,
@@ -207,11 +259,10 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError> {
+        self.shared.opening.wait().await?;
         let index = self.shared.index.read();
-        let found = index
-            .number(sensor.as_str())
-            .and_then(|number| index.get(number));
-        Ok(found.map(|sensor| sensor.summary()))
+        let found = index.find(sensor);
+        Ok(found.map(|(number, sensor)| index.summary(number, sensor)))
     }
 
     async fn readings(
@@ -220,6 +271,7 @@ impl ReadingStore for EmbeddedStore {
         window: Window,
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError> {
+        self.shared.opening.wait().await?;
         let (shared, sensor) = (Arc::clone(&self.shared), sensor.clone());
         let read = self.readers.read(move |reader| {
             let snapshot = Self::snapshot_of(reader, &shared, &sensor)?;
@@ -251,6 +303,7 @@ impl ReadingStore for EmbeddedStore {
         window: Window,
         points: usize,
     ) -> Result<Option<Series>, StoreError> {
+        self.shared.opening.wait().await?;
         let (shared, sensor) = (Arc::clone(&self.shared), sensor.clone());
         let read = self.readers.read(move |reader| {
             let snapshot = Self::snapshot_of(reader, &shared, &sensor)?;
@@ -276,6 +329,7 @@ impl ReadingStore for EmbeddedStore {
     }
 
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
+        self.shared.opening.wait().await?;
         let (shared, selection) = (Arc::clone(&self.shared), selection.clone());
         let open = move |reader| ExportCursor::open(reader, &shared, &selection);
         let cursor = self.readers.read(open).await?;
@@ -293,22 +347,28 @@ impl ReadingStore for EmbeddedStore {
         "sqlite"
     }
 
+    fn is_open(&self) -> bool {
+        self.shared.opening.is_open()
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
-        self.shared
-            .queue
-            .closed()
-            .map_or(Ok(()), |closed| Err(closed.error()))
+        self.shared.opening.check()?;
+        match self.shared.queue.closed() {
+            Some(closed) => Err(closed.error()),
+            None => self.directory.ready(),
+        }
     }
 
     async fn failed(&self) -> StoreError {
         let mut failed = self.shared.failed.subscribe();
         // The sender lives as long as this store, so waiting ends with the failure.
-        match failed.wait_for(|&failed| failed).await {
-            Ok(_) | Err(_) => Closed::Failed.error(),
-        }
+        let _ = failed.wait_for(|&failed| failed).await;
+        let not_opened = self.shared.opening.failure();
+        not_opened.unwrap_or_else(|| Closed::Failed.error())
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.shared.opening.progress.stop();
         self.readers.close().await;
         self.shared.queue.close(Closed::Shutdown);
         let Some(committer) = self.committer.lock().take() else {
@@ -317,10 +377,7 @@ impl ReadingStore for EmbeddedStore {
         // The last connection to close removes the write-ahead log: the readers have gone first.
         match tokio::task::spawn_blocking(move || committer.join()).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(StoreError::new(
-                StoreErrorKind::Internal,
-                "the committer's thread has panicked",
-            )),
+            _ => Err(panicked()),
         }
     }
 }
@@ -328,6 +385,7 @@ impl ReadingStore for EmbeddedStore {
 impl Drop for EmbeddedStore {
     /// A store that was not closed loses nothing, but leaves the next start more to do.
     fn drop(&mut self) {
+        self.shared.opening.progress.stop();
         self.readers.stop();
         self.shared.queue.close(Closed::Shutdown);
         if let Some(committer) = self.committer.lock().take() {

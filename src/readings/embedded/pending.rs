@@ -3,13 +3,14 @@
 use rusqlite::Connection;
 
 use super::database;
-use super::index::{Index, put_into};
-use super::log::Runs;
+use super::index::Index;
+use super::log::{Run, Runs};
 use super::stored::{Disk, Stored};
+use super::tail::put_into;
 use super::{window, window::position};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{
-    Batch, Outcome, Point, RecordMode, Refusal, SensorId, Stats, Temperature, Timestamp, Window,
+    Batch, Outcome, Point, RecordMode, Refusal, SensorId, Stats, Temperature, Timestamp,
 };
 
 /// Marks a sensor that has no slot in this commit.
@@ -23,7 +24,7 @@ pub(crate) struct Slot {
     last: Option<Timestamp>,
     /// New and replacing points, in ascending order of time.
     pub(crate) points: Vec<Point>,
-    /// For each that replaces a stored one: when, and what is stored.
+    /// For each that replaces a stored one: when, and what is stored. In order of time once the commit is settled.
     pub(crate) replaced: Vec<(Timestamp, Temperature)>,
     /// The sensor's statistics after the commit, where readings are replaced; otherwise the new ones are just added.
     pub(crate) stats: Option<Stats>,
@@ -94,9 +95,13 @@ impl Slot {
 }
 
 impl Runs for Pending {
-    fn for_each(&self, visit: &mut dyn FnMut(u32, &[Point])) {
+    fn for_each(&self, visit: &mut dyn FnMut(Run<'_>)) {
         for slot in self.slots().iter().filter(|slot| !slot.points.is_empty()) {
-            visit(slot.sensor, &slot.points);
+            visit(Run {
+                sensor: slot.sensor,
+                points: &slot.points,
+                replaced: &slot.replaced,
+            });
         }
     }
 }
@@ -171,8 +176,8 @@ impl Pending {
         Ok(outcome)
     }
 
-    /// Takes in the late readings of a batch, sensor by sensor and in order of time, so that a chunk is decoded once however
-    /// many of them it covers. What came before in the batch still comes before among those of one moment.
+    /// Takes in the late readings of a batch, sensor by sensor and in order of time. What came before in the batch still comes
+    /// before among those of one moment.
     fn admit_late(
         &mut self,
         index: &Index,
@@ -281,7 +286,7 @@ impl Pending {
             if !extremes_known {
                 let mut tail = sensor.tail[dropped(slot.sensor).min(sensor.tail.len())..].to_vec();
                 put_into(&mut tail, &slot.points);
-                let recount = window::stats(connection, slot.sensor, &tail, Window::ALL)?;
+                let recount = window::extremes(connection, slot.sensor, &tail)?;
                 stats.set_extremes(&recount);
             }
             slot.stats = Some(stats);

@@ -49,12 +49,17 @@ pub(crate) enum Closed {
     Shutdown,
     /// A write to disk failed, and what reached the disk is not known.
     Failed,
+    /// What is on disk cannot be read.
+    NotOpened,
 }
 
 impl Closed {
     pub(crate) fn error(self) -> StoreError {
         let message = match self {
             Self::Shutdown => "the server is shutting down",
+            Self::NotOpened => {
+                "the stored readings cannot be opened, and the server is stopping; see its log"
+            }
             Self::Failed => "a write to disk has failed, and the server is stopping; see its log",
         };
         StoreError::new(StoreErrorKind::Unavailable, message)
@@ -118,6 +123,18 @@ impl Queue {
         }
         drop(state);
         self.wakeup.notify_all();
+    }
+
+    /// Takes nothing more, and answers those in line with why.
+    pub(crate) fn refuse(&self, why: Closed) {
+        self.close(why);
+        while let Taken { submissions, .. } = self.take(usize::MAX, Duration::ZERO)
+            && !submissions.is_empty()
+        {
+            for submission in submissions {
+                submission.answer(Err(why.error()));
+            }
+        }
     }
 
     pub(crate) fn closed(&self) -> Option<Closed> {

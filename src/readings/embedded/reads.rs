@@ -1,12 +1,12 @@
 //! What is asked of a snapshot: statistics of a window, a series, pages, an export.
 
-use std::sync::Arc;
-
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use super::committer::Shared;
+use super::periods;
 use super::snapshot::Snapshot;
+use super::tail::Tail;
 use super::window::{self, Flow, Piece};
 use crate::error::StoreError;
 use crate::readings::{
@@ -19,7 +19,7 @@ use crate::sqlite::Reader;
 struct View {
     number: u32,
     sensor: SensorId,
-    tail: Arc<Vec<Point>>,
+    tail: Tail,
 }
 
 /// The sensors that have readings in a window, in order of ids. Those that lie inside it as a whole are given to `whole`
@@ -38,18 +38,15 @@ fn views(
         if misses || (inside && whole(&sensor.stats)) {
             return;
         }
-        let (sensor, tail) = (sensor.id.clone(), Arc::clone(&sensor.tail));
         views.push(View {
             number,
-            sensor,
-            tail,
+            sensor: index.id(number),
+            tail: sensor.tail.clone(),
         });
     };
     match &selection.sensor {
         Some(id) => {
-            if let Some(number) = index.number(id.as_str())
-                && let Some(sensor) = index.get(number)
-            {
+            if let Some((number, sensor)) = index.find(id) {
                 consider(number, sensor);
             }
         }
@@ -66,6 +63,9 @@ pub(super) fn stats(
     shared: &Shared,
     selection: &Selection,
 ) -> Result<Stats, StoreError> {
+    if selection.sensor.is_none() {
+        return periods::stats(reader, shared, selection.window);
+    }
     let snapshot = Snapshot::take(reader, shared, |index| {
         let mut inside = Stats::EMPTY;
         let views = views(index, selection, |stats| {

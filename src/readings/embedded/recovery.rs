@@ -1,17 +1,21 @@
 //! Building the index from what is on disk: at every start, and for `verify`.
+//!
+//! Everything but the data of chunks is read once, from end to end, and compared with its checksums and with the ledger: so a row that
+//! is gone shows, whatever page it was on. Only of the log, the last row could go unnoticed, and its structure is checked too.
 
-use std::sync::Arc;
+use rusqlite::Connection;
 
-use rusqlite::{Connection, params};
-
-use super::chunks;
+use super::chunks::{self, Chunk};
 use super::codec;
-use super::database::{self, Ledger, damaged, failed, unreadable, unsigned};
+use super::database::{Ledger, damaged, failed, unsigned};
 use super::index::{Index, Sensor};
-use super::log;
-use super::window::{self, Flow, Piece};
+use super::names::{List, Names};
+use super::options::EmbeddedOptions;
+use super::periods;
+use super::progress::Progress;
+use super::replay::{self, Sealed};
 use crate::error::StoreError;
-use crate::readings::{Point, SensorId, Stats, Timestamp, Window};
+use crate::readings::{Point, SensorId};
 
 /// What was found.
 #[derive(Debug)]
@@ -24,58 +28,99 @@ pub(crate) struct Recovered {
     pub(crate) log_readings: u64,
 }
 
-/// Reads everything but the data of chunks, and checks it against its checksums and against the ledger.
-pub(crate) fn recover(connection: &Connection) -> Result<Recovered, StoreError> {
-    check_structure(connection)?;
-    let ledger = Ledger::read(connection)?;
-    let mut sensors = sensors(connection)?;
-    fold_chunks(connection, &ledger, &mut sensors)?;
-    let log = replay(connection, &ledger, &mut sensors)?;
-
-    let mut index = Index::default();
-    index.generation = ledger.generation;
-    let mut known = Vec::with_capacity(sensors.len());
-    for (number, recovering) in sensors.into_iter().enumerate() {
-        let sensor = recovering.finish(connection, number as u32)?;
-        index.totals.merge(&sensor.stats);
-        index.tail_points += sensor.tail.len();
-        known.push(sensor);
+impl Recovered {
+    /// Sees to it that the totals by periods can be used.
+    pub(crate) fn count(
+        &mut self,
+        connection: &Connection,
+        options: &EmbeddedOptions,
+        progress: &Progress,
+    ) -> Result<(), StoreError> {
+        let (ledger, index) = (&mut self.ledger, &mut self.index);
+        periods::ensure(
+            connection,
+            options,
+            ledger,
+            index,
+            self.last_sequence,
+            progress,
+        )
     }
-    index.add(known);
+}
+
+/// Reads everything but the data of chunks, and checks it against its checksums and against the ledger.
+pub(crate) fn recover(
+    connection: &Connection,
+    progress: &Progress,
+) -> Result<Recovered, StoreError> {
+    // One moment, and one look at the write-ahead log rather than one a statement.
+    let transaction = connection
+        .unchecked_transaction()
+        .map_err(|error| failed("begin to read", error))?;
+    check_log_structure(connection)?;
+    let mut ledger = Ledger::read(connection)?;
+    progress.expect(expected_rows(connection, &ledger)?);
+    let list = sensors(connection, progress)?;
+    let count = list.len();
+    let (names, folded) = std::thread::scope(|scope| {
+        let names = scope.spawn(|| Names::of(list));
+        let folded = fold_chunks(connection, &ledger, count, progress);
+        let names = names
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (names, folded)
+    });
+    let mut sealed = folded?;
+    let mut log = replay::read(connection, &ledger, &sealed, progress)?;
+    ledger.counted = log.counted;
+    let uncounted = std::mem::take(&mut log.uncounted);
+    let (last_sequence, log_rows, log_readings) = (log.last_sequence, log.rows, log.readings);
+    replay::apply(connection, log, &mut sealed, progress)?;
+    let mut sensors = Vec::with_capacity(count);
+    for (number, sealed) in sealed.into_iter().enumerate() {
+        sensors.push(sealed.sensor.ok_or_else(|| {
+            let id = names.get(number as u32);
+            damaged(format!("sensor \"{id}\" has lost its readings"))
+        })?);
+    }
+    drop(transaction);
+    let mut index = Index::of(names, sensors);
+    index.generation = ledger.generation;
+    index.uncounted = uncounted;
     Ok(Recovered {
         index,
         ledger,
-        last_sequence: log.last_sequence,
-        log_rows: log.rows,
-        log_readings: log.readings,
+        last_sequence,
+        log_rows,
+        log_readings,
     })
 }
 
-/// The structure of the small tables: a page that has lost a row shows here.
-fn check_structure(connection: &Connection) -> Result<(), StoreError> {
-    for table in ["sensors", "log", "chunks", "ledger"] {
-        let report: String = connection
-            .query_row(&format!("PRAGMA quick_check({table})"), [], |row| {
-                row.get(0)
-            })
-            .map_err(|error| failed("check the structure", error))?;
-        if report != "ok" {
-            return Err(damaged(format!("the structure of table {table}: {report}")));
-        }
+/// A page that has lost the last rows of the log shows here. The log is bounded.
+fn check_log_structure(connection: &Connection) -> Result<(), StoreError> {
+    let report: String = connection
+        .query_row("PRAGMA main.quick_check(log)", [], |row| row.get(0))
+        .map_err(|error| failed("check the structure", error))?;
+    if report == "ok" {
+        Ok(())
+    } else {
+        Err(damaged(format!("the structure of table log: {report}")))
     }
-    Ok(())
 }
 
-/// A sensor while it is put together.
-struct Recovering {
-    id: SensorId,
-    /// The last chunk so far.
-    sealed: Option<chunks::Chunk>,
-    sealed_first: Option<Timestamp>,
-    /// Over its chunks.
-    stats: Stats,
-    /// From the log, in the order of the log.
-    logged: Vec<Point>,
+/// About how many rows are going to be read.
+fn expected_rows(connection: &Connection, ledger: &Ledger) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce((SELECT max(number) + 1 FROM sensors), 0),
+                      coalesce((SELECT max(sequence) FROM log), 0)";
+    let (sensors, sequence) = connection
+        .query_row(sql, [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })
+        .map_err(|error| failed("count what there is", error))?;
+    let log_rows = unsigned(sequence).saturating_sub(ledger.log_sealed);
+    Ok(unsigned(sensors)
+        .saturating_add(ledger.chunks)
+        .saturating_add(log_rows))
 }
 
 /// The checksum that goes with a row of `sensors`.
@@ -83,69 +128,72 @@ pub(crate) fn sensor_checksum(number: u32, id: &str) -> u64 {
     codec::hash_text(u64::from(number), id)
 }
 
-fn sensors(connection: &Connection) -> Result<Vec<Recovering>, StoreError> {
+/// The ids of the sensors. That the last of them is gone shows where something is told of it.
+fn sensors(connection: &Connection, progress: &Progress) -> Result<List, StoreError> {
     let read_failed = |error| failed("read sensors", error);
     let mut statement = connection
         .prepare("SELECT number, id, checksum FROM sensors ORDER BY number")
         .map_err(read_failed)?;
     let mut rows = statement.query([]).map_err(read_failed)?;
-    let mut sensors = Vec::new();
+    let mut list = List::default();
     while let Some(row) = rows.next().map_err(read_failed)? {
         let number: i64 = row.get(0).map_err(read_failed)?;
-        let id: String = row.get(1).map_err(read_failed)?;
-        let checksum: i64 = row.get(2).map_err(read_failed)?;
-        let expected = sensors.len() as u32;
+        let expected = list.len() as u32;
         if number != i64::from(expected) {
             return Err(damaged(format!("sensor number {expected} is missing")));
         }
-        let id = SensorId::new(&id)
-            .ok()
-            .filter(|id| sensor_checksum(expected, id.as_str()) == unsigned(checksum))
+        let id = row.get_ref(1).map_err(read_failed)?.as_str().ok();
+        let checksum: i64 = row.get(2).map_err(read_failed)?;
+        let id = id
+            .filter(|id| SensorId::check(id) == Ok(id))
+            .filter(|id| sensor_checksum(expected, id) == unsigned(checksum))
             .ok_or_else(|| {
                 damaged(format!(
                     "the name of sensor number {number} does not match its checksum"
                 ))
             })?;
-        sensors.push(Recovering {
-            id,
-            sealed: None,
-            sealed_first: None,
-            stats: Stats::EMPTY,
-            logged: Vec::new(),
-        });
+        list.push(id);
+        progress.advance()?;
     }
-    Ok(sensors)
+    list.shrink_to_fit();
+    Ok(list)
 }
 
+/// Adds up the chunks of each sensor.
 fn fold_chunks(
     connection: &Connection,
     ledger: &Ledger,
-    sensors: &mut [Recovering],
-) -> Result<(), StoreError> {
+    sensors: usize,
+    progress: &Progress,
+) -> Result<Vec<Sealed>, StoreError> {
+    let mut all: Vec<Sealed> = Vec::new();
+    all.resize_with(sensors, Sealed::default);
     let (mut count, mut checksums) = (0, 0u64);
+    let mut before: Option<Chunk> = None;
     chunks::visit_all(connection, |chunk| {
         let chunk = chunk?;
         count += 1;
         checksums = checksums.wrapping_add(chunk.checksum());
-        let Some(sensor) = sensors.get_mut(chunk.sensor as usize) else {
+        let Some(sealed) = all.get_mut(chunk.sensor as usize) else {
             return Err(damaged(format!(
                 "there are chunks of sensor number {}, and no such sensor",
                 chunk.sensor
             )));
         };
-        if sensor
-            .sealed
-            .is_some_and(|before| before.last >= chunk.first)
-        {
+        let place = |chunk: &Chunk| (chunk.sensor, chunk.first);
+        let follows = |before: &Chunk| {
+            place(before) < place(&chunk)
+                && (before.sensor < chunk.sensor || before.last < chunk.first)
+        };
+        if !before.is_none_or(|before| follows(&before)) {
             return Err(damaged(format!(
-                "chunks of sensor \"{}\" overlap",
-                sensor.id
+                "chunks of sensor number {} overlap",
+                chunk.sensor
             )));
         }
-        sensor.sealed_first.get_or_insert(chunk.first);
-        sensor.stats.merge(&chunk.stats);
-        sensor.sealed = Some(chunk);
-        Ok(())
+        sealed.add(&chunk);
+        before = Some(chunk);
+        progress.advance()
     })?;
     if count != ledger.chunks || checksums != ledger.chunk_checksums {
         return Err(damaged(format!(
@@ -153,173 +201,53 @@ fn fold_chunks(
             ledger.chunks
         )));
     }
-    Ok(())
+    Ok(all)
 }
 
-struct Log {
-    last_sequence: u64,
-    rows: u64,
-    readings: u64,
-}
-
-fn replay(
-    connection: &Connection,
-    ledger: &Ledger,
-    sensors: &mut [Recovering],
-) -> Result<Log, StoreError> {
-    let read_failed = |error| failed("read the log", error);
-    let mut statement = connection
-        .prepare("SELECT sequence, data FROM log WHERE sequence > ? ORDER BY sequence")
-        .map_err(read_failed)?;
-    let mut rows = statement
-        .query(params![database::signed(ledger.log_sealed)])
-        .map_err(read_failed)?;
-    let mut log = Log {
-        last_sequence: ledger.log_sealed,
-        rows: 0,
-        readings: 0,
-    };
-    while let Some(row) = rows.next().map_err(read_failed)? {
-        let sequence = unsigned(row.get(0).map_err(read_failed)?);
-        if sequence != log.last_sequence + 1 {
-            return Err(damaged(format!(
-                "log row {} is missing",
-                log.last_sequence + 1
-            )));
-        }
-        let bytes = row
-            .get_ref(1)
-            .map_err(read_failed)?
-            .as_blob()
-            .map_err(|_| damaged(format!("log row {sequence} is not a blob")))?;
-        let mut unknown = None;
-        log.readings += log::decode_row(sequence, bytes, &mut |number, point| match sensors
-            .get_mut(number as usize)
-        {
-            Some(sensor) => sensor.logged.push(point),
-            None => unknown = Some(number),
-        })
-        .map_err(|error| unreadable(&format!("log row {sequence}"), error))?;
-        if let Some(number) = unknown {
-            return Err(damaged(format!(
-                "log row {sequence} tells of sensor number {number}, and there is none"
-            )));
-        }
-        log.last_sequence = sequence;
-        log.rows += 1;
-    }
-    Ok(log)
-}
-
-impl Recovering {
-    fn finish(self, connection: &Connection, number: u32) -> Result<Sensor, StoreError> {
-        let mut tail = last_of_each_moment(self.logged);
-        let sealed_last = self.sealed.map(|chunk| chunk.last);
-        let mut stats = self.stats;
-        if tail
-            .first()
-            .is_some_and(|point| Some(point.timestamp) <= sealed_last)
-        {
-            // Some of it may be in chunks already; only what differs stands in the tail.
-            tail = not_sealed(connection, number, tail)?;
-            stats = window::stats(connection, number, &tail, Window::ALL)?;
-        } else {
-            stats.extend(tail.iter().map(|point| point.temperature));
-        }
-        let sealed_latest = self.sealed.map(|chunk| Point {
+impl Sealed {
+    /// Takes in the next chunk of the sensor.
+    fn add(&mut self, chunk: &Chunk) {
+        let last = Point {
             timestamp: chunk.last,
             temperature: chunk.latest,
-        });
-        // Of two at the same moment the later in this order is taken: the tail's.
-        let latest = sealed_latest
-            .into_iter()
-            .chain(tail.last().copied())
-            .max_by_key(|point| point.timestamp);
-        let first = self
-            .sealed_first
-            .into_iter()
-            .chain(tail.first().map(|p| p.timestamp))
-            .min();
-        let (Some(latest), Some(first)) = (latest, first) else {
-            return Err(damaged(format!(
-                "sensor \"{}\" has lost its readings",
-                self.id
-            )));
         };
-        let mut sensor = Sensor::new(self.id, latest);
-        sensor.first = first;
-        sensor.stats = stats;
-        sensor.sealed_last = sealed_last;
-        sensor.tail = Arc::new(tail);
-        Ok(sensor)
-    }
-}
-
-/// In order of time; of several at the same moment, the one that was logged last.
-fn last_of_each_moment(mut points: Vec<Point>) -> Vec<Point> {
-    points.sort_by_key(|point| point.timestamp);
-    points.reverse();
-    points.dedup_by_key(|point| point.timestamp);
-    points.reverse();
-    points.shrink_to_fit();
-    points
-}
-
-/// The points that no chunk holds as they are.
-fn not_sealed(
-    connection: &Connection,
-    number: u32,
-    tail: Vec<Point>,
-) -> Result<Vec<Point>, StoreError> {
-    let window = Window {
-        from: tail.first().map(|point| point.timestamp),
-        to: None,
-    };
-    let mut sealed = Vec::new();
-    let reaches_tail = |first, last| {
-        let start = window::position(&tail, first);
-        tail.get(start).is_none_or(|point| point.timestamp > last)
-    };
-    window::visit(connection, number, &[], window, reaches_tail, |piece| {
-        if let Piece::Points(points) = piece {
-            sealed.extend_from_slice(points);
+        let sensor = self.sensor.get_or_insert_with(|| {
+            Sensor::new(Point {
+                timestamp: chunk.first,
+                temperature: chunk.latest,
+            })
+        });
+        sensor.stats.merge(&chunk.stats);
+        sensor.spans(chunk.first, last);
+        sensor.sealed_up_to(chunk.last);
+        self.newest_data = self.newest_data.max(chunk.data);
+        if (chunk.sealed_through, chunk.data) > (self.through, self.through_data) {
+            (self.through, self.through_data) = (chunk.sealed_through, chunk.data);
         }
-        Ok(Flow::Continue)
-    })?;
-    let mut sealed = sealed.into_iter().peekable();
-    Ok(tail
-        .into_iter()
-        .filter(|point| {
-            while sealed
-                .next_if(|sealed| sealed.timestamp < point.timestamp)
-                .is_some()
-            {}
-            sealed.peek() != Some(point)
-        })
-        .collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readings::Temperature;
+    use crate::error::StoreErrorKind;
+    use crate::readings::embedded::database;
 
     #[test]
-    fn the_last_logged_value_of_a_moment_stands() {
-        let point = |at, value| Point {
-            timestamp: Timestamp::from_micros(at).unwrap(),
-            temperature: Temperature::from_micro_degrees(value).unwrap(),
-        };
-        let logged = vec![
-            point(2, 1),
-            point(1, 5),
-            point(2, 2),
-            point(2, 3),
-            point(0, 9),
-        ];
-        assert_eq!(
-            last_of_each_moment(logged),
-            vec![point(0, 9), point(1, 5), point(2, 3)]
-        );
+    fn a_start_that_is_told_to_stop_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = database::open_writer(&directory.path().join("readings.db")).unwrap();
+        let checksum = sensor_checksum(0, "boiler").cast_signed();
+        connection
+            .execute("INSERT INTO sensors VALUES (0, 'boiler', ?)", [checksum])
+            .unwrap();
+        let progress = Progress::default();
+        progress.stop();
+        let stopped = recover(&connection, &progress).unwrap_err();
+        assert_eq!(stopped.kind(), StoreErrorKind::Unavailable);
+        // It leaves no transaction behind; that sensor has no reading.
+        let damaged = recover(&connection, &Progress::default()).unwrap_err();
+        assert_eq!(damaged.kind(), StoreErrorKind::Damaged);
+        assert!(connection.is_autocommit());
     }
 }

@@ -6,60 +6,35 @@
 
 use std::time::{Duration, Instant};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use rusqlite::Connection;
 
-use super::cache::ChunkCache;
-use super::chunks::{self, Chunk};
+use super::cache::StretchCache;
 use super::database::Ledger;
 use super::index::Index;
 use super::options::EmbeddedOptions;
-use super::window::{self, position};
-use crate::error::StoreError;
-use crate::readings::{Point, Timestamp};
+use super::slice::{Slice, SliceError, Work};
 
 /// How long a slice may encode: about what a flush to disk takes, so that nobody who waits for one notices.
 const SLICE_TIME: Duration = Duration::from_millis(2);
 
+/// How long a slice may encode when the tails hold as much as they may.
+const SLICE_TIME_CROWDED: Duration = Duration::from_millis(20);
+
 /// How long a slice may encode when nobody waits for an acknowledgement.
 const SLICE_TIME_CLOSING: Duration = Duration::from_millis(100);
-
-/// How many sensors are passed between looks at the clock.
-const SENSORS_PER_LOOK: usize = 64;
 
 /// How many chunks' worth of readings a sensor may gather that cannot be sealed because what is on disk is damaged.
 const STUCK_CHUNKS: usize = 8;
 
-/// What a slice did within its transaction; it takes effect in memory once that is committed.
-#[derive(Debug, Default)]
-pub(crate) struct Slice {
-    /// By sensor: how many of its tail's first points are sealed now, and up to when.
-    pub(crate) dropped: HashMap<u32, (usize, Timestamp)>,
-    /// Tails too short for a chunk: they go into the log again, so that the old rows can leave it.
-    pub(crate) carried: Vec<(u32, Vec<Point>)>,
-    /// The ledger as it is then.
-    pub(crate) ledger: Ledger,
-    /// The cycle as it is then.
-    cycle: Option<Cycle>,
-    next_data: i64,
-    finished: bool,
-}
-
-impl Slice {
-    /// How many of a sensor's first points this slice has sealed.
-    pub(crate) fn dropped_of(&self, sensor: u32) -> usize {
-        self.dropped.get(&sensor).map_or(0, |(count, _)| *count)
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
-struct Cycle {
+pub(super) struct Cycle {
     /// The last log row when it began.
     mark: u64,
     /// The sensor whose turn it is.
-    next: u32,
+    pub(super) next: u32,
     /// Shorter tails are carried.
-    points_min: usize,
+    pub(super) points_min: usize,
     /// Goes through to the end without resting.
     urgent: bool,
 }
@@ -69,6 +44,8 @@ struct Cycle {
 pub(crate) struct Sealer {
     pub(crate) ledger: Ledger,
     cycle: Option<Cycle>,
+    /// The mark of the last cycle that has ended. The log keeps what is not counted into `periods` until it is.
+    pub(crate) sealed: u64,
     next_data: i64,
     /// Sensors whose tails have outgrown a chunk: sealed before their turn.
     overfull: Vec<u32>,
@@ -76,8 +53,10 @@ pub(crate) struct Sealer {
     damaged: HashSet<u32>,
     /// Since when there has been something in the log that no cycle has dealt with.
     unsealed_since: Option<Instant>,
-    /// Readings logged since the last cycle began.
+    /// How many readings those are.
     logged_readings: usize,
+    /// The same of what has been logged since the cycle under way began, which does not deal with it.
+    newer: (Option<Instant>, usize),
     slice_time: Duration,
 }
 
@@ -85,22 +64,29 @@ impl Sealer {
     pub(crate) fn new(ledger: Ledger, last_data: i64) -> Self {
         Self {
             ledger,
+            sealed: ledger.log_sealed,
             cycle: None,
             next_data: last_data + 1,
             overfull: Vec::new(),
             damaged: HashSet::new(),
             unsealed_since: None,
             logged_readings: 0,
+            newer: (None, 0),
             slice_time: SLICE_TIME,
         }
     }
 
     /// Takes note of what a commit has logged.
     pub(crate) fn logged(&mut self, readings: usize) {
-        if readings > 0 {
-            self.unsealed_since.get_or_insert_with(Instant::now);
-            self.logged_readings += readings;
+        if readings == 0 {
+            return;
         }
+        let (since, logged) = match self.cycle {
+            Some(_) => (&mut self.newer.0, &mut self.newer.1),
+            None => (&mut self.unsealed_since, &mut self.logged_readings),
+        };
+        since.get_or_insert_with(Instant::now);
+        *logged += readings;
     }
 
     /// Takes note of a tail that has grown.
@@ -112,6 +98,9 @@ impl Sealer {
 
     /// Goes round once without resting: everything that is in the log now is dealt with.
     pub(crate) fn hurry(&mut self, last_sequence: u64, options: &EmbeddedOptions) {
+        let (newer_since, newer_readings) = std::mem::take(&mut self.newer);
+        self.unsealed_since = self.unsealed_since.or(newer_since);
+        self.logged_readings += newer_readings;
         if self.unsealed_since.is_some() {
             let points_min = options.chunk_points_min;
             self.cycle = Some(Cycle {
@@ -138,8 +127,8 @@ impl Sealer {
         let aged = self
             .unsealed_since
             .is_some_and(|since| since.elapsed() >= options.seal_age);
-        let long_log = self.logged_readings >= 3 * options.tail_points_max;
-        let sealable_points = index.tail_points - self.stuck_points(index);
+        let long_log = self.logged_readings + self.newer.1 >= 3 * options.tail_points_max;
+        let sealable_points = self.sealable_points(index);
         let crowded = sealable_points >= options.tail_points_max;
         let urgent = aged || long_log;
         if (crowded || urgent) && self.cycle.is_none() {
@@ -151,22 +140,26 @@ impl Sealer {
         !self.overfull.is_empty() || self.cycle.is_some_and(|cycle| cycle.urgent || crowded)
     }
 
-    /// Seals for a few milliseconds within the transaction that is open.
+    /// Seals for a few milliseconds within the transaction that is open. The tails hold what the log has up to row
+    /// `last_sequence`.
     pub(crate) fn slice(
         &self,
         connection: &Connection,
         index: &Index,
-        cache: &mut ChunkCache,
+        last_sequence: u64,
+        cache: &mut StretchCache,
         options: &EmbeddedOptions,
     ) -> Result<Slice, SliceError> {
         let mut work = Work {
             connection,
+            last_sequence,
             cache,
             options,
-            deadline: Instant::now() + self.slice_time,
+            deadline: Instant::now() + self.slice_time(index, options),
             slice: Slice {
                 ledger: self.ledger,
                 cycle: self.cycle,
+                sealed: self.sealed,
                 next_data: self.next_data,
                 ..Slice::default()
             },
@@ -183,7 +176,7 @@ impl Sealer {
             if cycle.next as usize >= index.len() {
                 work.slice.cycle = None;
                 work.slice.finished = true;
-                work.slice.ledger.log_sealed = cycle.mark;
+                work.slice.sealed = cycle.mark;
             }
         }
         work.slice.ledger.generation += 1;
@@ -195,18 +188,32 @@ impl Sealer {
         self.ledger = slice.ledger;
         self.next_data = slice.next_data;
         self.cycle = slice.cycle;
+        self.sealed = slice.sealed;
         self.overfull
             .retain(|sensor| !slice.dropped.contains_key(sensor));
         if slice.finished {
-            self.unsealed_since = None;
-            self.logged_readings = 0;
+            (self.unsealed_since, self.logged_readings) = std::mem::take(&mut self.newer);
         }
     }
 
-    /// What the tails hold of the sensors that cannot be sealed: going round makes no room of it.
-    fn stuck_points(&self, index: &Index) -> usize {
-        let tails = self.damaged.iter().filter_map(|&sensor| index.get(sensor));
-        tails.map(|sensor| sensor.tail.len()).sum()
+    /// What the tails hold of the sensors that can be sealed: going round makes no room of the others.
+    fn sealable_points(&self, index: &Index) -> usize {
+        let stuck = self.damaged.iter().filter_map(|&sensor| index.get(sensor));
+        index.tail_points - stuck.map(|sensor| sensor.tail.len()).sum::<usize>()
+    }
+
+    /// Whether the tails hold twice what sealing begins to go round at: it cannot keep up.
+    pub(crate) fn is_overcrowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
+        self.sealable_points(index) >= 2 * options.tail_points_max
+    }
+
+    /// How long a slice may encode: longer the more it falls behind.
+    pub(crate) fn slice_time(&self, index: &Index, options: &EmbeddedOptions) -> Duration {
+        let full = options.tail_points_max.max(1);
+        let behind = self.sealable_points(index).saturating_sub(full).min(full);
+        let more = SLICE_TIME_CROWDED - SLICE_TIME;
+        self.slice_time
+            .max(SLICE_TIME + more.mul_f64(behind as f64 / full as f64))
     }
 
     /// Whether a sensor cannot be sealed and has gathered as much as it may.
@@ -252,181 +259,29 @@ impl Cycle {
     }
 }
 
-/// A sensor could not be sealed.
-#[derive(Debug)]
-pub(crate) struct SliceError {
-    pub(crate) sensor: u32,
-    pub(crate) error: StoreError,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A slice under way.
-struct Work<'a> {
-    connection: &'a Connection,
-    cache: &'a mut ChunkCache,
-    options: &'a EmbeddedOptions,
-    deadline: Instant,
-    slice: Slice,
-}
-
-impl Work<'_> {
-    fn is_over(&self) -> bool {
-        Instant::now() >= self.deadline
-    }
-
-    fn go_round(
-        &mut self,
-        cycle: &mut Cycle,
-        index: &Index,
-        damaged: &HashSet<u32>,
-    ) -> Result<(), SliceError> {
-        let mut passed = 0;
-        while let Some(sensor) = index.get(cycle.next) {
-            passed += 1;
-            if passed % SENSORS_PER_LOOK == 0 && self.is_over() {
-                return Ok(());
-            }
-            let tail = sensor.tail.as_slice();
-            if tail.len() < cycle.points_min || damaged.contains(&cycle.next) {
-                if !tail.is_empty() {
-                    self.slice.carried.push((cycle.next, tail.to_vec()));
-                }
-            } else if self.is_over() || self.slice.dropped.contains_key(&cycle.next) {
-                return Ok(()); // Its turn is in the next slice.
-            } else if self.seal(cycle.next, tail, sensor.sealed_last)? < tail.len() {
-                return Ok(()); // Its turn is not over.
-            }
-            cycle.next += 1;
-        }
-        Ok(())
-    }
-
-    /// Seals whole chunks of a long tail and leaves the rest to grow.
-    fn seal_overfull(&mut self, number: u32, index: &Index) -> Result<(), SliceError> {
-        let Some(sensor) = index.get(number) else {
-            return Ok(());
-        };
-        let whole = sensor.tail.len() - sensor.tail.len() % self.options.chunk_points_max;
-        if whole > 0 && !self.slice.dropped.contains_key(&number) {
-            self.seal(number, &sensor.tail[..whole], sensor.sealed_last)?;
-        }
-        Ok(())
-    }
-
-    /// Seals the first points of a tail, as many as there is time for; returns how many.
-    fn seal(
-        &mut self,
-        sensor: u32,
-        tail: &[Point],
-        mut sealed_last: Option<Timestamp>,
-    ) -> Result<usize, SliceError> {
-        let mut sealed = 0;
-        while sealed < tail.len() && (sealed == 0 || !self.is_over()) {
-            sealed += self
-                .seal_piece(sensor, &tail[sealed..], sealed_last)
-                .map_err(|error| SliceError { sensor, error })?;
-            sealed_last = sealed_last.max(Some(tail[sealed - 1].timestamp));
-        }
-        if let Some(last) = sealed_last.filter(|_| sealed > 0) {
-            self.slice.dropped.insert(sensor, (sealed, last));
-        }
-        Ok(sealed)
-    }
-
-    /// Seals the first points of a tail into one place among the sensor's chunks; returns how many, at least one.
-    fn seal_piece(
-        &mut self,
-        sensor: u32,
-        tail: &[Point],
-        sealed_last: Option<Timestamp>,
-    ) -> Result<usize, StoreError> {
-        let bound = tail.len().min(4 * self.options.chunk_points_max);
-        let start = tail[0].timestamp;
-        if sealed_last.is_none_or(|sealed_last| sealed_last < start) {
-            let run = self.with_small_chunks_before(sensor, &tail[..bound], sealed_last)?;
-            self.write(sensor, &run)?;
-            return Ok(bound);
-        }
-        let before = chunks::at_or_before(self.connection, sensor, start)?;
-        if let Some(chunk) = before.filter(|chunk| chunk.last >= start) {
-            let inside = tail[..bound].partition_point(|point| point.timestamp <= chunk.last);
-            self.merge_into(&chunk, &tail[..inside])?;
-            return Ok(inside);
-        }
-        let after = chunks::after(self.connection, sensor, start)?;
-        let between = after.map_or(bound, |chunk| position(&tail[..bound], chunk.first));
-        let run = &tail[..between];
-        // A few late readings join a neighbour, rather than stand in a chunk of their own.
-        match before
-            .or(after)
-            .filter(|_| between < self.options.chunk_points_max / 4)
-        {
-            Some(neighbour) => self.merge_into(&neighbour, run)?,
-            None => self.write(sensor, run)?,
-        }
-        Ok(between)
-    }
-
-    /// Points, and before them those of the sensor's last chunks that are no longer: so every reading is rewritten only
-    /// when what it stands in doubles, until the chunk is large enough.
-    fn with_small_chunks_before(
-        &mut self,
-        sensor: u32,
-        points: &[Point],
-        sealed_last: Option<Timestamp>,
-    ) -> Result<Vec<Point>, StoreError> {
-        let mut run = points.to_vec();
-        if sealed_last.is_none() {
-            return Ok(run);
-        }
-        while let Some(first) = run.first()
-            && run.len() < self.options.chunk_points_max
-            && let Some(chunk) = chunks::at_or_before(self.connection, sensor, first.timestamp)?
-            && chunk.stats.count() <= run.len() as u64
-        {
-            let mut merged = chunks::points(self.connection, &chunk)?;
-            self.delete(&chunk)?;
-            merged.append(&mut run);
-            run = merged;
-        }
-        Ok(run)
-    }
-
-    fn merge_into(&mut self, chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
-        let merged = window::merge(&chunks::points(self.connection, chunk)?, points);
-        self.delete(chunk)?;
-        self.write(chunk.sensor, &merged)
-    }
-
-    /// Writes points as chunks of about equal size.
-    fn write(&mut self, sensor: u32, points: &[Point]) -> Result<(), StoreError> {
-        let max = self.options.chunk_points_max;
-        let pieces = if points.len() <= max + max / 2 {
-            1
-        } else {
-            points.len().div_ceil(max)
-        };
-        for points in points.chunks(points.len().div_ceil(pieces)) {
-            let chunk = chunks::insert(self.connection, sensor, self.slice.next_data, points)?;
-            self.slice.next_data += 1;
-            self.slice.ledger.chunks += 1;
-            self.slice.ledger.chunk_checksums = self
-                .slice
-                .ledger
-                .chunk_checksums
-                .wrapping_add(chunk.checksum());
-        }
-        Ok(())
-    }
-
-    fn delete(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
-        chunks::delete(self.connection, chunk)?;
-        self.cache.forget(chunk);
-        self.slice.ledger.chunks = self.slice.ledger.chunks.wrapping_sub(1);
-        self.slice.ledger.chunk_checksums = self
-            .slice
-            .ledger
-            .chunk_checksums
-            .wrapping_sub(chunk.checksum());
-        Ok(())
+    #[test]
+    fn what_is_logged_while_a_cycle_goes_round_is_sealed_by_the_next() {
+        let options = EmbeddedOptions::default();
+        let mut sealer = Sealer::new(Ledger::default(), 0);
+        sealer.logged(1);
+        sealer.hurry(1, &options);
+        sealer.logged(1);
+        sealer.committed(&Slice {
+            finished: true,
+            ..Slice::default()
+        });
+        assert!(sealer.cycle.is_none());
+        sealer.hurry(2, &options);
+        assert_eq!(sealer.cycle.map(|cycle| cycle.mark), Some(2));
+        sealer.committed(&Slice {
+            finished: true,
+            ..Slice::default()
+        });
+        sealer.hurry(2, &options);
+        assert!(sealer.cycle.is_none(), "there is nothing to seal");
     }
 }

@@ -24,6 +24,15 @@ impl<T> Snapshot<T> {
         self.reader.connection()
     }
 
+    /// Ends the read transaction; the connection can look at another moment then.
+    pub(crate) fn end(self) -> Result<Reader, StoreError> {
+        self.reader
+            .connection()?
+            .execute_batch("ROLLBACK")
+            .map_err(|error| failed("read again", error))?;
+        Ok(self.reader)
+    }
+
     /// The connection on loan.
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
@@ -38,16 +47,27 @@ impl<T> Snapshot<T> {
         shared: &Shared,
         look: impl Fn(&Index) -> T,
     ) -> Result<Self, StoreError> {
+        Self::take_prepared(reader, shared, |_, _| Ok(()), |index, ()| look(index))
+    }
+
+    /// The same, where `prepare` has a look at the file first. It may have to more than once.
+    pub(crate) fn take_prepared<P>(
+        reader: Reader,
+        shared: &Shared,
+        prepare: impl Fn(&Connection, &Ledger) -> Result<P, StoreError>,
+        look: impl Fn(&Index, P) -> T,
+    ) -> Result<Self, StoreError> {
         loop {
             reader.check()?;
             let connection = reader.connection()?;
             connection
                 .execute_batch("BEGIN")
                 .map_err(|error| failed("begin to read", error))?;
-            let generation = Ledger::read(connection)?.generation;
+            let ledger = Ledger::read(connection)?;
+            let prepared = prepare(connection, &ledger)?;
             let index = shared.index.read();
-            if index.generation == generation {
-                let seen = look(&index);
+            if index.generation == ledger.generation {
+                let seen = look(&index, prepared);
                 drop(index);
                 return Ok(Self { reader, seen });
             }

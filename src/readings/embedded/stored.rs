@@ -2,25 +2,29 @@
 
 use rusqlite::Connection;
 
-use super::cache::ChunkCache;
+use super::cache::StretchCache;
 use super::index::{Index, Sensor};
+use super::survey::{Found, Survey};
 use super::window::position;
 use crate::error::StoreError;
-use crate::readings::{Point, Temperature, Timestamp};
+use crate::readings::{Temperature, Timestamp};
 
-/// Looks readings up where they are stored.
+/// Looks readings up where they are stored: in what was found before, and on disk what that does not tell of.
 pub(crate) struct Disk<'a> {
     pub(crate) connection: &'a Connection,
-    pub(crate) cache: &'a mut ChunkCache,
+    pub(crate) cache: &'a mut StretchCache,
+    pub(crate) survey: &'a Survey,
 }
 
 impl<'a> Disk<'a> {
     /// One sensor's readings, to be looked up in ascending order of time.
     pub(crate) fn of<'b>(&'b mut self, number: u32, index: &'b Index) -> Stored<'a, 'b> {
         Stored {
+            found: self.survey.of(number),
             disk: self,
             number,
             sensor: index.get(number),
+            tail_at: 0,
         }
     }
 }
@@ -28,8 +32,11 @@ impl<'a> Disk<'a> {
 /// The stored readings of one sensor.
 pub(crate) struct Stored<'a, 'b> {
     disk: &'b mut Disk<'a>,
+    found: Found<'a>,
     number: u32,
     sensor: Option<&'b Sensor>,
+    /// All of the tail before this is before what is looked up.
+    tail_at: usize,
 }
 
 impl Stored<'_, '_> {
@@ -41,25 +48,26 @@ impl Stored<'_, '_> {
         let Some(sensor) = self.sensor else {
             return Ok(None);
         };
-        let find = |points: &[Point]| {
-            points
-                .get(position(points, timestamp))
-                .filter(|found| found.timestamp == timestamp)
-                .map(|found| found.temperature)
-        };
-        if let Some(found) = find(&sensor.tail) {
-            return Ok(Some(found));
+        let next = sensor.tail.get(self.tail_at);
+        if next.is_some_and(|next| next.timestamp < timestamp) {
+            self.tail_at += position(&sensor.tail[self.tail_at..], timestamp);
+        }
+        let in_tail = sensor.tail.get(self.tail_at);
+        if let Some(point) = in_tail.filter(|point| point.timestamp == timestamp) {
+            return Ok(Some(point.temperature));
         }
         if sensor
-            .sealed_last
+            .sealed_last()
             .is_none_or(|sealed_last| sealed_last < timestamp)
         {
             return Ok(None);
         }
-        let points = self
-            .disk
-            .cache
-            .covering(self.disk.connection, self.number, timestamp)?;
-        Ok(points.and_then(find))
+        match self.found.at(timestamp) {
+            Some(found) => Ok(found),
+            None => self
+                .disk
+                .cache
+                .look_up(self.disk.connection, self.number, timestamp),
+        }
     }
 }

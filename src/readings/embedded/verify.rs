@@ -6,6 +6,8 @@ use rusqlite::Connection;
 
 use super::chunks;
 use super::database::{self, Ledger, failed};
+use super::periods;
+use super::progress::Progress;
 use super::reads::visit_points;
 use super::recovery::{self, Recovered};
 use crate::data_directory::DataDirectory;
@@ -78,7 +80,7 @@ pub fn verify(
             ),
         ));
     }
-    let directory = DataDirectory::open(directory)?;
+    let directory = DataDirectory::open_to_read(directory, &[database::FILE_NAME])?;
     verify_held(&directory, progress)
 }
 
@@ -90,8 +92,12 @@ pub(crate) fn verify_held(
     directory: &DataDirectory,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, StoreError> {
-    let path = directory.join(database::FILE_NAME);
-    report(database::open_writer(&path), progress)
+    let opened = if directory.is_read_only() {
+        database::open_reader_of(directory)
+    } else {
+        database::open_writer(&directory.join(database::FILE_NAME))
+    };
+    report(opened, progress)
 }
 
 /// What is found in a database; that it could not be opened for being damaged is such a finding.
@@ -137,7 +143,7 @@ fn check(
         report.found(error)?;
     }
     report.chunks = done;
-    match recovery::recover(connection) {
+    match recovery::recover(connection, &Progress::default()) {
         Ok(recovered) => recount(connection, &recovered, report, &mut |more| {
             progress(done + more, (2 * chunks_expected).max(done + more));
         }),
@@ -183,6 +189,7 @@ fn recount(
     let mut total = Stats::EMPTY;
     let mut pieces = 0;
     for (number, sensor) in recovered.index.ordered_after(None) {
+        let id = recovered.index.id(number);
         let mut counted = Stats::EMPTY;
         let visited = visit_points(
             connection,
@@ -199,12 +206,21 @@ fn recount(
         match visited {
             Ok(()) if counted == sensor.stats => {}
             Ok(()) => report.problem(format!(
-                "the statistics of sensor \"{}\" are not those of its readings",
-                sensor.id
+                "the statistics of sensor \"{id}\" are not those of its readings"
             )),
-            Err(error) => report.problem(format!("sensor \"{}\": {}", sensor.id, error.message())),
+            Err(error) => report.problem(format!("sensor \"{id}\": {}", error.message())),
         }
         total.merge(&counted);
+    }
+    // What is damaged cannot be counted.
+    if report.is_sound()
+        && let Some(counted) = &recovered.ledger.counted
+    {
+        let index = &recovered.index;
+        let checked = periods::check(connection, counted, index, &mut |what| report.problem(what));
+        if let Err(error) = checked {
+            report.problem(error.message());
+        }
     }
     if total != recovered.index.totals {
         report.problem("the statistics over all sensors are not those of the readings");
@@ -227,7 +243,7 @@ mod tests {
             timestamp: Timestamp::from_micros(7).unwrap(),
             temperature: Temperature::from_micro_degrees(1).unwrap(),
         };
-        chunks::insert(&connection, 3, 1, &[point]).unwrap();
+        chunks::insert(&connection, 3, 1, 0, &[point]).unwrap();
         let mut bytes = vec![99, 1, 0];
         codec::append_checksum(&mut bytes, codec::hash_integers(&[3, 7]));
         let sql = "UPDATE chunk_data SET data = ?1";

@@ -49,13 +49,11 @@ pub(crate) fn visit(
                 stats: &chunk.stats,
             })?
         } else {
-            let points = chunks::points(connection, &chunk)?;
-            let points = within(&points, window);
-            if inside.is_empty() {
-                visitor(Piece::Points(points))?
-            } else {
-                visitor(Piece::Points(&merge(points, inside)))?
+            let mut points = chunks::points_within(connection, &chunk, window)?;
+            if !inside.is_empty() {
+                points = merge(&points, inside);
             }
+            visitor(Piece::Points(&points))?
         };
         stopped = flow == Flow::Stop;
         Ok(!stopped)
@@ -89,6 +87,35 @@ pub(crate) fn stats(
         },
     )?;
     Ok(total)
+}
+
+/// The extremes of all of a sensor's readings, as statistics of which the rest means nothing. Of the chunks that the tail
+/// reaches into, only those are decoded that could have one.
+pub(crate) fn extremes(
+    connection: &Connection,
+    sensor: u32,
+    tail: &[Point],
+) -> Result<Stats, StoreError> {
+    let mut extremes: Stats = tail.iter().map(|point| point.temperature).collect();
+    let mut doubtful = Vec::new();
+    chunks::visit(connection, sensor, None, None, |chunk| {
+        let next = tail.get(position(tail, chunk.first));
+        if next.is_some_and(|point| point.timestamp <= chunk.last) {
+            doubtful.push(chunk);
+        } else {
+            extremes.merge(&chunk.stats);
+        }
+        Ok(true)
+    })?;
+    for chunk in doubtful {
+        let mut with = extremes;
+        with.merge(&chunk.stats);
+        if (with.minimum(), with.maximum()) != (extremes.minimum(), extremes.maximum()) {
+            let points = merge(&chunks::points(connection, &chunk)?, tail);
+            extremes.extend(points.iter().map(|point| point.temperature));
+        }
+    }
+    Ok(extremes)
 }
 
 /// The index of the first point at or after a moment.

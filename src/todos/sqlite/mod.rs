@@ -147,7 +147,7 @@ impl TodoStore for SqliteTodos {
                 _ => Ok(Outcome::Done(())),
             }
         };
-        self.station.write("remove a todo", work).await
+        self.station.remove("remove a todo", work).await
     }
 
     async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {

@@ -15,7 +15,7 @@ const READINGS: usize = 150;
 const READS: usize = 100;
 /// How long clients wait before they leave.
 const BEFORE_LEAVING: Duration = Duration::from_millis(50);
-/// A window that cuts into what every sensor has, so that statistics need the readings themselves.
+/// A window whose ends cut through seconds, in which some sensors are read before and some after: so all of them have to be asked.
 const SLOW: &str = "/api/stats?from=2026-11-20T00:00:20.5Z&to=2026-11-20T00:02:10.5Z";
 const WAITED_IN_VAIN: Duration = Duration::from_secs(120);
 
@@ -28,7 +28,9 @@ async fn slow_to_read() -> (Arc<TempDir>, Duration) {
             .iter()
             .flat_map(|sensor| (0..READINGS).map(move |at| (sensor, at)))
             .map(|(sensor, at)| {
-                let timestamp = format!("2026-11-20T00:{:02}:{:02}Z", at / 60, at % 60);
+                let hundredths = 25 + 50 * (sensor % 2);
+                let timestamp =
+                    format!("2026-11-20T00:{:02}:{:02}.{hundredths}Z", at / 60, at % 60);
                 reading(
                     &format!("sensor-{sensor}"),
                     &timestamp,

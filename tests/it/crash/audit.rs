@@ -47,6 +47,8 @@ pub async fn watch(client: &Client) -> usize {
 /// Checks every reading and every statistic; says how many readings there are.
 pub async fn audit(server: &Server, writers: &mut [Writer]) -> usize {
     let client = server.client();
+    // The server may listen before it has read what is stored.
+    client.until_readiness(200).await;
     let export = client
         .get("/api/readings?format=csv")
         .await

@@ -278,14 +278,22 @@ fn destroy_chunks(directory: &Path) {
 async fn readings_beside_a_damaged_chunk_are_held_up_to_a_bound_and_the_rest_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     fill_chunks(directory.path()).await;
+    // Late, and with nothing stored at its moment, between two chunks: it has to join one, which is damaged, and cannot.
+    let between = rusqlite::Connection::open(directory.path().join("readings.db"))
+        .unwrap()
+        .query_row(
+            "SELECT max(first) - 1 FROM chunks WHERE sensor = 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
     destroy_chunks(directory.path());
     let store = open(directory.path(), small());
-    // Late, and with nothing stored at its moment: it has to join a chunk that is damaged, and cannot.
     let record = async |sensor: &str, at: i64| {
         let batch = batch([(sensor, at, at)]);
         store.record(batch, RecordMode::AllOrNothing).await
     };
-    record("roof", 0).await.unwrap();
+    record("roof", between).await.unwrap();
     store.seal().await.unwrap();
     let mut held = 0;
     let refused = loop {
@@ -365,4 +373,37 @@ async fn what_is_not_a_database_is_refused_by_name() {
         error.message().contains("not a Fieldstation database"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_is_found_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path()).await;
+    for (sql, named) in [
+        ("DELETE FROM sensors WHERE number = 0", "sensor number 0"),
+        ("DELETE FROM sensors WHERE number = 3", "sensor number 3"),
+        (
+            "DELETE FROM chunks WHERE sensor = 0 AND first = (SELECT min(first) FROM chunks)",
+            "ledger",
+        ),
+        (
+            "DELETE FROM chunks WHERE sensor = 2 AND first = (SELECT max(first) FROM chunks WHERE sensor = 2)",
+            "ledger",
+        ),
+        ("DELETE FROM log", "has lost its readings"),
+        ("DELETE FROM ledger", "ledger"),
+    ] {
+        let damaged = tempfile::tempdir().unwrap();
+        let file = damaged.path().join("readings.db");
+        fs::copy(directory.path().join("readings.db"), &file).unwrap();
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        assert!(
+            connection.execute(sql, []).unwrap() > 0,
+            "{sql} changed nothing"
+        );
+        drop(connection);
+        let error = try_open(damaged.path(), small()).unwrap_err();
+        assert_named(&error, 0);
+        assert!(error.message().contains(named), "{sql}: {error}");
+    }
 }

@@ -1,7 +1,11 @@
 //! What only the embedded store does: recovery, sealing, damage.
 
 mod damage;
+mod late;
+mod opening;
 mod properties;
+mod upgrade;
+mod windows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +57,8 @@ pub fn small() -> EmbeddedOptions {
         chunk_points_max: 8,
         chunk_points_min: 3,
         commit_readings_max: 40,
+        period_readings_min: 1,
+        uncounted_seconds_max: 8,
         ..EmbeddedOptions::default()
     }
 }

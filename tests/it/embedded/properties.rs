@@ -1,8 +1,10 @@
 //! Arbitrary histories against the naive oracle.
 
+use std::time::Duration;
+
 use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore, verify};
 use fieldstation::readings::{
-    Batch, ReadingStore, RecordMode, Selection, SensorId, Timestamp, Window,
+    Batch, Outcome, Point, ReadingStore, RecordMode, Selection, SensorId, Timestamp, Window,
 };
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
@@ -43,6 +45,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..4, 0i64..60, 10i64..40).prop_map(|(sensor, from, count)| {
             Step::Record(vec![(0..count).map(|n| (sensor, from + n, n % 5)).collect()])
         }),
+        // A part of history, whole or with something missing regularly: parts come in any order, and beside each other.
+        3 => (0u8..4, 0i64..6, 1i64..50, prop::sample::select(vec![1i64, 2, 7])).prop_map(|(sensor, part, count, stride)| {
+            let readings: Vec<_> = (0..count).map(|n| (sensor, part * 40 + n * stride, n % 5)).collect();
+            Step::Record(readings.chunks(16).map(<[_]>::to_vec).collect())
+        }),
         2 => Just(Step::Seal),
         1 => Just(Step::Restart),
         1 => Just(Step::Crash),
@@ -52,17 +59,22 @@ fn step() -> impl Strategy<Value = Step> {
 fn bound() -> impl Strategy<Value = Option<Timestamp>> {
     prop::option::weighted(
         0.8,
-        (-2i64..63).prop_map(|at| Timestamp::from_micros(at).unwrap()),
+        prop_oneof![-2i64..63, 60i64..300].prop_map(|at| Timestamp::from_micros(at).unwrap()),
     )
 }
 
 fn options() -> impl Strategy<Value = EmbeddedOptions> {
-    (4usize..40, 2usize..10, 1usize..5).prop_map(|(tail, chunk, least)| EmbeddedOptions {
-        tail_points_max: tail,
-        chunk_points_max: chunk,
-        chunk_points_min: least,
-        ..small()
-    })
+    // Without time for lookups, a commit makes one for each batch, and what needs more is set aside.
+    let lookup_time = prop::sample::select(vec![Duration::ZERO, Duration::from_secs(1)]);
+    (4usize..40, 2usize..10, 1usize..5, lookup_time).prop_map(
+        |(tail, chunk, least, lookup_time)| EmbeddedOptions {
+            tail_points_max: tail,
+            chunk_points_max: chunk,
+            chunk_points_min: least,
+            lookup_time,
+            ..small()
+        },
+    )
 }
 
 fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
@@ -74,7 +86,8 @@ fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
     )
 }
 
-async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
+/// Compares everything a client can see with the oracle.
+pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
     let sensors = store.sensors(None, 1000).await.unwrap().items;
     assert_eq!(
         sensors.iter().map(|s| s.sensor.clone()).collect::<Vec<_>>(),
@@ -89,36 +102,7 @@ async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
             .await
             .unwrap();
         oracle.recount(None, window).assert_equals(&all);
-        let blocks: Vec<_> = store
-            .export(&Selection {
-                sensor: None,
-                window,
-            })
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
-        let exported: Vec<_> = blocks
-            .iter()
-            .flat_map(|block| {
-                block
-                    .points
-                    .iter()
-                    .map(|point| (block.sensor.clone(), *point))
-            })
-            .collect();
-        let expected: Vec<(SensorId, _)> = oracle
-            .sensors()
-            .into_iter()
-            .flat_map(|s| {
-                oracle
-                    .points(&s, window)
-                    .into_iter()
-                    .map(move |p| (s.clone(), p))
-            })
-            .collect();
-        assert_eq!(exported, expected);
+        assert_eq!(export(store, window).await, all_points(oracle, window));
         for summary in &sensors {
             let sensor = &summary.sensor;
             let stats = store
@@ -167,7 +151,7 @@ async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
 }
 
 /// The directory as a crash between two commits would leave it.
-fn copy(from: &std::path::Path) -> tempfile::TempDir {
+pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     // While this is open nobody else writes.
     let writer = rusqlite::Connection::open(from.join("readings.db")).unwrap();
@@ -185,6 +169,62 @@ fn copy(from: &std::path::Path) -> tempfile::TempDir {
     to
 }
 
+/// Batches that are sent at the same time may be taken in any order: finds one that explains what came of them.
+async fn explain(
+    store: &EmbeddedStore,
+    before: &Oracle,
+    batches: &[Batch],
+    outcomes: &[Outcome],
+) -> Oracle {
+    let stored = export(store, Window::ALL).await;
+    let mut orders: Vec<(Oracle, Vec<usize>)> = vec![(before.clone(), Vec::new())];
+    for _ in batches {
+        let mut longer = Vec::new();
+        for (oracle, order) in &orders {
+            for (at, batch) in batches.iter().enumerate() {
+                let mut after = oracle.clone();
+                if !order.contains(&at) && after.record(batch) == outcomes[at] {
+                    let mut order = order.clone();
+                    order.push(at);
+                    longer.push((after, order));
+                }
+            }
+        }
+        orders = longer;
+    }
+    let explained = orders
+        .into_iter()
+        .find(|(oracle, _)| all_points(oracle, Window::ALL) == stored);
+    explained
+        .expect("no order of the batches explains what came of them")
+        .0
+}
+
+/// Every reading, as an export has them.
+async fn export(store: &EmbeddedStore, window: Window) -> Vec<(SensorId, Point)> {
+    let selection = Selection {
+        sensor: None,
+        window,
+    };
+    let export = store.export(&selection).await.unwrap();
+    let blocks: Vec<_> = export.try_collect().await.unwrap();
+    let points = blocks.iter().flat_map(|block| {
+        let points = block.points.iter();
+        points.map(|point| (block.sensor.clone(), *point))
+    });
+    points.collect()
+}
+
+/// The same of the oracle.
+fn all_points(oracle: &Oracle, window: Window) -> Vec<(SensorId, Point)> {
+    let sensors = oracle.sensors().into_iter();
+    let points = sensors.flat_map(|sensor| {
+        let points = oracle.points(&sensor, window).into_iter();
+        points.map(move |point| (sensor.clone(), point))
+    });
+    points.collect()
+}
+
 async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) {
     let mut directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path(), options.clone());
@@ -197,9 +237,7 @@ async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) 
                     .iter()
                     .map(|batch| store.record(batch.clone(), RecordMode::AllOrNothing));
                 let outcomes = futures_util::future::try_join_all(recording).await.unwrap();
-                for (batch, outcome) in batches.iter().zip(outcomes) {
-                    assert_eq!(outcome, oracle.record(batch));
-                }
+                oracle = explain(&store, &oracle, &batches, &outcomes).await;
             }
             Step::Seal => store.seal().await.unwrap(),
             Step::Restart => {
@@ -227,6 +265,34 @@ async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) 
         .assert_equals(&report.stats);
 }
 
+/// Looks after each step at what a server would find that starts after a kill at this moment, while sealing may be half-way.
+async fn kill_after_each(steps: Vec<Step>, options: EmbeddedOptions) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path(), options.clone());
+    let mut oracle = Oracle::default();
+    for step in steps {
+        match step {
+            Step::Record(batches) => {
+                for batch in batches {
+                    let batch = to_batch(&batch);
+                    let outcome = store.record(batch.clone(), RecordMode::AllOrNothing);
+                    assert_eq!(outcome.await.unwrap(), oracle.record(&batch));
+                }
+            }
+            Step::Seal => store.seal().await.unwrap(),
+            Step::Restart => {
+                store.close().await.unwrap();
+                drop(store);
+                store = open(directory.path(), options.clone());
+            }
+            Step::Crash => {}
+        }
+        let killed = copy(directory.path());
+        let started = open(killed.path(), options.clone());
+        check(&started, &oracle, &[Window::ALL]).await;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
@@ -239,6 +305,25 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(live(steps, options, windows));
     }
+
+}
+
+proptest! {
+    // Each step opens a store.
+    #![proptest_config(ProptestConfig { cases: (cases() / 4).max(1), ..ProptestConfig::default() })]
+
+    #[test]
+    fn killed_after_any_commit_a_store_comes_back_with_every_reading(
+        steps in prop::collection::vec(step(), 1..16),
+        options in options(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(kill_after_each(steps, options));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn every_permutation_has_the_same_statistics(

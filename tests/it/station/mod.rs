@@ -43,7 +43,7 @@ impl Stores {
         let url = "sqlite:".parse().unwrap();
         Ok(Self {
             todos: todos::open(Some(&url), data, || Ok(Arc::clone(&station)))?,
-            files: FolderStore::open(&directory, Arc::clone(&station))?,
+            files: FolderStore::open(directory, Arc::clone(&station))?,
             greeting: SqliteGreeting::new(Arc::clone(&station)),
             station,
         })

@@ -1,7 +1,7 @@
 //! A client that hides nothing: status, headers and body as they came.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -167,6 +167,24 @@ impl Client {
         self.post("", "application/x-ndjson", lines)
             .await
             .with_status(200)
+    }
+
+    /// Sends lines of JSON, which may be refused.
+    pub async fn store_or_not(&self, lines: impl Into<reqwest::Body>) -> Answer {
+        self.post("", "application/x-ndjson", lines).await
+    }
+
+    /// Waits until the server says that it is ready (200), or that it is not (503).
+    pub async fn until_readiness(&self, status: u16) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.get("/readyz").await;
+            if answer.status == status {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}", answer.text());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The body of `GET /api/stats`; `query` is empty or begins with a question mark.

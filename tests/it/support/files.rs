@@ -38,7 +38,7 @@ impl FolderBackend {
         let data = DataDirectory::open(&directory.path().join("data")).unwrap();
         let data = Arc::new(data);
         let station = StationDatabase::open(Arc::clone(&data)).unwrap();
-        let store = FolderStore::open(&data, Arc::clone(&station)).unwrap();
+        let store = FolderStore::open(Arc::clone(&data), Arc::clone(&station)).unwrap();
         Self {
             directory,
             station,

@@ -29,6 +29,7 @@ mod s3_files;
 #[cfg(feature = "cloud")]
 mod s3_gate;
 mod server;
+mod small_disk;
 mod transfer;
 #[cfg(feature = "cloud")]
 mod wire;
@@ -59,7 +60,8 @@ pub use s3::{S3Kind, S3Server};
 pub use s3_files::{MinistackBackend, S3Backend};
 #[cfg(feature = "cloud")]
 pub use s3_gate::S3Gate;
-pub use server::{Exited, Server, run, run_on};
+pub use server::{Exited, Server, run, run_on, run_on_small};
+pub use small_disk::{DISK_BYTES, Refusal, SmallDisk};
 pub use transfer::{BOUNDARY, FileBytes, endless, form, random_bytes};
 #[cfg(feature = "cloud")]
 pub use wire::{AgeingProxy, CountingProxy};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, Disk};
+use super::{Client, Disk, SmallDisk};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 
@@ -39,6 +39,8 @@ struct Setup {
     limit: Option<(&'static str, u64)>,
     /// A disk that fails on demand.
     disk: Option<Disk>,
+    /// The disk that the data is on, unless it is that of the machine.
+    small_disk: Option<Arc<SmallDisk>>,
 }
 
 /// A running server. It is killed when this goes.
@@ -70,6 +72,7 @@ impl Setup {
             environment: None,
             limit: None,
             disk: None,
+            small_disk: None,
         }
     }
 }
@@ -98,6 +101,7 @@ impl Server {
             environment: None,
             limit: None,
             disk: None,
+            small_disk: None,
         })
     }
 
@@ -116,6 +120,7 @@ impl Server {
             environment: Some(environment.iter().map(own).collect()),
             limit: None,
             disk: None,
+            small_disk: None,
         })
     }
 
@@ -148,6 +153,14 @@ impl Server {
         })
     }
 
+    /// A server whose data is on a small disk; how it ended when it does not start.
+    pub fn try_on_small(disk: &Arc<SmallDisk>, arguments: &[&str]) -> Result<Self, Exited> {
+        Self::launch(Setup {
+            small_disk: Some(Arc::clone(disk)),
+            ..Setup::embedded(disk.directory(), arguments)
+        })
+    }
+
     fn launch(setup: Setup) -> Result<Self, Exited> {
         let mut command = match setup.limit {
             None => Command::new(BINARY),
@@ -163,7 +176,10 @@ impl Server {
             .args(["serve", "--log-format", "json", "--listen"])
             .arg(setup.listen.to_string())
             .arg("--data")
-            .arg(setup.directory.path().join("data"))
+            .arg(match &setup.small_disk {
+                Some(disk) => disk.data().to_owned(),
+                None => setup.directory.path().join("data"),
+            })
             .args(&setup.arguments)
             .current_dir(setup.directory.path());
         #[cfg(feature = "cloud")]
@@ -177,6 +193,9 @@ impl Server {
             Some(environment) => command.envs(environment),
             None => command.envs(super::emulator::ENVIRONMENT),
         };
+        if let Some(disk) = &setup.small_disk {
+            command.envs(disk.environment());
+        }
         if let Some(disk) = &setup.disk {
             command.envs(disk.environment());
         }
@@ -332,6 +351,12 @@ pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
 
 /// The same on a disk that fails, in its directory.
 pub fn run_on(disk: &Disk, arguments: &[&str]) -> Exited {
+    let mut command = command_in(disk.directory().path(), arguments);
+    Process::spawn(command.envs(disk.environment())).wait()
+}
+
+/// The same with the data on a small disk.
+pub fn run_on_small(disk: &SmallDisk, arguments: &[&str]) -> Exited {
     let mut command = command_in(disk.directory().path(), arguments);
     Process::spawn(command.envs(disk.environment())).wait()
 }

@@ -1,0 +1,121 @@
+//! Starts and stops of fleets of different sizes.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::control::Control;
+use crate::report::median;
+use crate::scenarios::Run;
+use crate::server::Server;
+
+/// How many readings each sensor has.
+const READINGS_PER_SENSOR: u64 = 10;
+/// How often each start is timed.
+const STARTS: usize = 3;
+/// Until the server has nothing to do after the last batch.
+const IDLE: Duration = Duration::from_secs(2);
+const READY_DEADLINE: Duration = Duration::from_secs(300);
+
+impl Run {
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        for sensors in self.options.fleet.clone() {
+            let name = format!("restart-{sensors}");
+            self.report.heading(
+                &name,
+                &format!("{sensors} sensors with {READINGS_PER_SENSOR} readings each"),
+            );
+            self.restart_fleet(&name, sensors).await?;
+        }
+        Ok(())
+    }
+
+    async fn restart_fleet(&mut self, name: &str, sensors: usize) -> Result<()> {
+        let data = self.data(name);
+        let server = Server::product(&data)?;
+        let (_, idle_bytes) = server.resident_bytes()?;
+        let readings = sensors as u64 * READINGS_PER_SENSOR;
+        let stored = self.fill(&server, 0, sensors, readings).await?;
+        tokio::time::sleep(IDLE).await;
+        self.resident(name, "after they came in", &server, idle_bytes, sensors)?;
+
+        drop(server); // Killed.
+        let mut times = Vec::new();
+        for _ in 1..STARTS {
+            times.push(ready_in(&Server::product(&data)?)?);
+        }
+        let server = Server::product(&data)?;
+        times.push(ready_in(&server)?);
+        self.report.value(
+            name,
+            "start after kill -9, until ready",
+            median(times),
+            "ms",
+        );
+        self.resident(name, "after a start", &server, idle_bytes, sensors)?;
+        Control::new(server.address).verify(&stored)?;
+
+        let (mut stops, mut starts) = (vec![stop(server)?], Vec::new());
+        for _ in 0..STARTS {
+            let server = Server::product(&data)?;
+            starts.push(ready_in(&server)?);
+            stops.push(stop(server)?);
+        }
+        self.report
+            .value(name, "first stop after that", stops[0], "ms");
+        self.report.value(
+            name,
+            "start after a stop, until ready",
+            median(starts),
+            "ms",
+        );
+        self.report.value(
+            name,
+            "stop with nothing to do",
+            median(stops.split_off(1)),
+            "ms",
+        );
+        remove(&data)
+    }
+
+    fn resident(
+        &mut self,
+        name: &str,
+        when: &str,
+        server: &Server,
+        idle_bytes: u64,
+        sensors: usize,
+    ) -> Result<()> {
+        let (_, now) = server.resident_bytes()?;
+        let bytes = now.saturating_sub(idle_bytes) as f64 / sensors as f64;
+        let what = format!("resident memory a sensor above an empty server, {when}");
+        self.report.value(name, &what, bytes, "bytes");
+        Ok(())
+    }
+}
+
+/// How long it took from before the process was made until it was ready, in milliseconds.
+fn ready_in(server: &Server) -> Result<f64> {
+    let mut control = Control::new(server.address);
+    while control.get("/readyz").is_err() {
+        ensure!(
+            server.began.elapsed() < READY_DEADLINE,
+            "the server does not become ready"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(server.began.elapsed().as_secs_f64() * 1e3)
+}
+
+/// How long a stop takes, in milliseconds.
+fn stop(server: Server) -> Result<f64> {
+    let begin = Instant::now();
+    server.stop()?;
+    Ok(begin.elapsed().as_secs_f64() * 1e3)
+}
+
+/// A large fleet's data is not to lie beside that of the next.
+fn remove(data: &Path) -> Result<()> {
+    Ok(std::fs::remove_dir_all(data)?)
+}

@@ -1,0 +1,122 @@
+//! Windows over all sensors, few and many of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use fieldstation::readings::{Stats, Temperature, Timestamp};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::control::Control;
+use crate::fleet::{FIRST_SECOND, Fleet};
+use crate::report::median;
+use crate::scenarios::Run;
+use crate::server::Server;
+
+/// How often a window is asked for.
+const LOOKS: usize = 3;
+
+/// How many readings each sensor of a large fleet gets.
+const FEW_READINGS: u64 = 10;
+
+/// Up to how many sensors a window is asked for that needs each of them: of more it takes longer than an answer may.
+const SENSORS_ASKED_MAX: u64 = 100_000;
+
+const SECOND: i64 = 1_000_000;
+
+impl Run {
+    /// A thousand sensors with a long history, and many with a short one.
+    pub(crate) async fn windows(&mut self) -> Result<()> {
+        let readings = self.options.window_readings;
+        self.windows_of(1_000, readings).await?;
+        // In a small run both are the same.
+        let fleets = [100_000, 1_000_000].map(|most| (readings / FEW_READINGS).clamp(1, most));
+        for sensors in BTreeSet::from(fleets) {
+            self.windows_of(sensors, sensors * FEW_READINGS).await?;
+        }
+        Ok(())
+    }
+
+    async fn windows_of(&mut self, sensors: u64, readings: u64) -> Result<()> {
+        let name = format!("windows-{sensors}");
+        self.report.heading(
+            &name,
+            &format!(
+                "GET /api/stats from … to … over all of {sensors} sensors, {readings} readings"
+            ),
+        );
+        let data = self.data(&name);
+        let server = Server::product(&data)?;
+        let fleet = Fleet::new(0, usize::try_from(sensors)?)?.out_of_step();
+        let stored = self.fill_from(&server, fleet.clone(), readings).await?;
+        // The middle of what is stored, from second to second, and half a second later.
+        let seconds = i64::try_from(readings / sensors)?;
+        let from = (FIRST_SECOND + seconds / 4) * SECOND;
+        let to = (FIRST_SECOND + seconds - seconds / 4) * SECOND;
+        let mut windows = Vec::new();
+        let mut shifts = vec![("whole seconds", 0)];
+        if sensors <= SENSORS_ASKED_MAX {
+            shifts.push(("within seconds", SECOND / 2));
+        }
+        for (what, shift) in shifts {
+            let (from, to) = (from + shift, to + shift);
+            windows.push((what, from, to, expected(fleet.clone(), readings, from, to)?));
+        }
+        self.look(&name, &server, &windows, "while it is filled")?;
+        self.finish(&name, server, &data, &stored)?;
+        let server = Server::product(&data)?;
+        self.look(&name, &server, &windows, "after a restart")?;
+        server.stop()?;
+        let of_totals = totals_bytes(&data)? / readings as f64;
+        let what = "totals by periods on disk, a reading";
+        self.report.value(&name, what, of_totals, "bytes");
+        Ok(())
+    }
+
+    fn look(
+        &mut self,
+        name: &str,
+        server: &Server,
+        windows: &[(&str, i64, i64, Stats)],
+        when: &str,
+    ) -> Result<()> {
+        for (what, from, to, expected) in windows {
+            let text = |micros| {
+                let moment = Timestamp::from_micros(micros).context("an odd moment");
+                moment.map(|moment| moment.to_string())
+            };
+            let path = format!("/api/stats?from={}&to={}", text(*from)?, text(*to)?);
+            let mut times = Vec::new();
+            for _ in 0..LOOKS {
+                let begin = Instant::now();
+                Control::new(server.address).verify_stats(&path, expected)?;
+                times.push(begin.elapsed().as_secs_f64() * 1e3);
+            }
+            let what = format!("a window from and to {what}, {when}");
+            self.report.value(name, &what, median(times), "ms");
+        }
+        Ok(())
+    }
+}
+
+/// Statistics of what a fleet sends, within a window.
+fn expected(mut fleet: Fleet, readings: u64, from: i64, to: i64) -> Result<Stats> {
+    let mut stats = Stats::EMPTY;
+    for _ in 0..readings {
+        let (at, hundredths) = fleet.next_reading()?;
+        if from <= at && at < to {
+            let temperature = Temperature::from_micro_degrees(i64::from(hundredths) * 10_000);
+            stats.add(temperature.context("an odd temperature")?);
+        }
+    }
+    Ok(stats)
+}
+
+/// What the rows of totals hold.
+fn totals_bytes(data: &Path) -> Result<f64> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let connection = Connection::open_with_flags(data.join("readings.db"), flags)?;
+    let bytes = "SELECT total(length(data) + 10) FROM periods";
+    Ok(connection.query_row(bytes, [], |row| row.get(0))?)
+}

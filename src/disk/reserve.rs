@@ -1,0 +1,104 @@
+//! A file that holds a part of the disk, so that there is some room to give back when the disk is full.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Its name in the data directory.
+pub(crate) const FILE_NAME: &str = "reserve";
+
+#[derive(Debug)]
+pub(super) struct Reserve {
+    path: PathBuf,
+    wanted_bytes: u64,
+    held_bytes: u64,
+}
+
+impl Reserve {
+    /// The reserve as the last process left it.
+    pub(super) fn find(directory: &Path, wanted_bytes: u64) -> Self {
+        let path = directory.join(FILE_NAME);
+        // A copy of it may be one long hole, which holds nothing.
+        let held_bytes =
+            fs::metadata(&path).map_or(0, |found| found.len().min(found.blocks() * 512));
+        Self {
+            path,
+            wanted_bytes,
+            held_bytes,
+        }
+    }
+
+    /// What it takes to make it whole.
+    pub(super) fn missing_bytes(&self) -> u64 {
+        self.wanted_bytes.saturating_sub(self.held_bytes)
+    }
+
+    /// Makes it whole.
+    pub(super) fn fill(&mut self) -> io::Result<()> {
+        if self.missing_bytes() == 0 {
+            return Ok(());
+        }
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.path)?;
+        match allocate(&file, self.wanted_bytes) {
+            Ok(()) => {
+                self.held_bytes = self.wanted_bytes;
+                Ok(())
+            }
+            Err(error) => {
+                // A part of it may have been given.
+                file.set_len(self.held_bytes)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives so much back, or what is left; says how much that is.
+    pub(super) fn release(&mut self, step_bytes: u64) -> io::Result<u64> {
+        let left_bytes = self.held_bytes.saturating_sub(step_bytes);
+        let released_bytes = self.held_bytes - left_bytes;
+        if released_bytes == 0 {
+            return Ok(0);
+        }
+        if left_bytes == 0 {
+            fs::remove_file(&self.path)?;
+        } else {
+            File::options()
+                .write(true)
+                .open(&self.path)?
+                .set_len(left_bytes)?;
+        }
+        self.held_bytes = left_bytes;
+        Ok(released_bytes)
+    }
+
+    /// Wants nothing from now on; false when it did not before.
+    pub(super) fn give_up(&mut self) -> bool {
+        std::mem::take(&mut self.wanted_bytes) > 0
+    }
+}
+
+/// Makes the system set aside so many bytes for a file, from its beginning.
+#[cfg(target_os = "linux")]
+pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    let length = i64::try_from(bytes).map_err(io::Error::other)?;
+    Ok(nix::fcntl::posix_fallocate(file, 0, length)?)
+}
+
+/// Where the system has no way to set bytes aside, they are written.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let piece = [0x5a; 64 << 10];
+    let mut at_byte = 0;
+    while at_byte < bytes {
+        let length = (bytes - at_byte).min(piece.len() as u64);
+        file.write_all_at(piece.get(..length as usize).unwrap_or_default(), at_byte)?;
+        at_byte += length;
+    }
+    Ok(())
+}

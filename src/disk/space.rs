@@ -1,0 +1,31 @@
+//! How much room the file system of a directory has.
+
+use std::io;
+use std::path::Path;
+
+/// What the system says of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    /// What this process may still use.
+    pub(super) free_bytes: u64,
+    pub(super) total_bytes: u64,
+}
+
+impl Space {
+    /// Of a file system that does not say: enough that nothing is refused for it.
+    pub(super) const UNKNOWN: Self = Self {
+        free_bytes: u64::MAX,
+        total_bytes: 0,
+    };
+
+    // Numbers of blocks have fewer bits on some systems.
+    #[allow(clippy::useless_conversion)]
+    pub(super) fn of(directory: &Path) -> io::Result<Self> {
+        let status = nix::sys::statvfs::statvfs(directory)?;
+        let block_bytes = u64::from(status.fragment_size());
+        Ok(Self {
+            free_bytes: u64::from(status.blocks_available()).saturating_mul(block_bytes),
+            total_bytes: u64::from(status.blocks()).saturating_mul(block_bytes),
+        })
+    }
+}

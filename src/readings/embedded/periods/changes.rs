@@ -1,0 +1,323 @@
+//! What has been logged and is not in `periods` yet: changes of totals by second, in memory.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use super::level::{Level, Span};
+use super::total::{Bound, Removed, Sum};
+use crate::readings::{Point, Temperature};
+
+/// What has come to a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Of the readings that changed: the earliest and the latest moment. At least one has.
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    /// How many readings are new.
+    pub(crate) count: u64,
+    /// By how much the sum has grown.
+    pub(crate) sum: i128,
+    /// Of the values that came, new or in the place of others.
+    pub(crate) lowest: i64,
+    pub(crate) highest: i64,
+}
+
+impl Change {
+    fn at(micros: i64) -> Self {
+        Self {
+            first: micros,
+            last: micros,
+            count: 0,
+            sum: 0,
+            lowest: i64::MAX,
+            highest: i64::MIN,
+        }
+    }
+
+    /// The number of the second.
+    pub(crate) fn second(&self) -> i64 {
+        second_of(self.first)
+    }
+
+    /// Its statistics, as a part of those of a period.
+    pub(crate) fn sum(&self) -> Sum {
+        Sum {
+            count: self.count,
+            sum: self.sum,
+            lowest: Bound::exact(self.lowest),
+            highest: Bound::exact(-self.highest),
+        }
+    }
+
+    /// Where its readings are.
+    pub(crate) fn tight(&self) -> Span {
+        Span {
+            from: self.first,
+            to: self.last + 1,
+        }
+    }
+
+    fn come(&mut self, micros: i64, value: i64) {
+        self.first = self.first.min(micros);
+        self.last = self.last.max(micros);
+        self.lowest = self.lowest.min(value);
+        self.highest = self.highest.max(value);
+        self.sum += i128::from(value);
+    }
+}
+
+fn second_of(micros: i64) -> i64 {
+    micros.div_euclid(Level::Second.micros())
+}
+
+/// How many seconds are found without looking into the map: a batch of a fleet covers a few, over and over.
+const RECENT: usize = 64;
+
+/// No second.
+const NO_SECOND: i64 = i64::MIN;
+
+/// Changes by second, in order of arrival.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    list: Vec<Change>,
+    /// By second: where in the list.
+    places: HashMap<i64, u32>,
+    /// Seconds and their places, each at its number modulo the length.
+    recent: [(i64, u32); RECENT],
+    /// By second: the extremes of the values that were replaced.
+    removed: BTreeMap<i64, Removed>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            places: HashMap::new(),
+            recent: [(NO_SECOND, 0); RECENT],
+            removed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Changes {
+    /// How many seconds have changed.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Counts a new reading.
+    pub(crate) fn add(&mut self, point: Point) {
+        let change = self.change(point.timestamp.micros());
+        change.count += 1;
+        change.come(point.timestamp.micros(), point.temperature.micro_degrees());
+    }
+
+    /// Follows the replacement of a reading.
+    pub(crate) fn replace(&mut self, point: Point, old: Temperature) {
+        let micros = point.timestamp.micros();
+        let old = old.micro_degrees();
+        let change = self.change(micros);
+        change.come(micros, point.temperature.micro_degrees());
+        change.sum -= i128::from(old);
+        let removed = Removed {
+            lowest: old,
+            highest: -old,
+        };
+        self.removed
+            .entry(second_of(micros))
+            .or_insert(removed)
+            .merge(removed);
+    }
+
+    fn change(&mut self, micros: i64) -> &mut Change {
+        let second = second_of(micros);
+        let recent = &mut self.recent[(second & (RECENT as i64 - 1)) as usize];
+        if recent.0 != second {
+            // A commit is bounded far below 2³² readings, and what has gathered is folded.
+            let next = self.list.len() as u32;
+            let place = *self.places.entry(second).or_insert(next);
+            if place == next {
+                self.list.push(Change::at(micros));
+            }
+            *recent = (second, place);
+        }
+        &mut self.list[recent.1 as usize]
+    }
+
+    /// The changes in order of time; none are left here.
+    pub(crate) fn take(&mut self) -> Sorted {
+        let mut list = std::mem::take(&mut self.list);
+        list.sort_unstable_by_key(|change| change.first);
+        self.places.clear();
+        self.places.shrink_to(4 * RECENT);
+        self.recent = [(NO_SECOND, 0); RECENT];
+        Sorted {
+            list,
+            next: 0,
+            removed: std::mem::take(&mut self.removed),
+        }
+    }
+}
+
+/// Changes in order of time.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    list: Vec<Change>,
+    /// Those before are done with.
+    next: usize,
+    removed: BTreeMap<i64, Removed>,
+}
+
+impl Sorted {
+    pub(crate) fn changes(&self) -> &[Change] {
+        self.list.get(self.next..).unwrap_or_default()
+    }
+
+    /// The extremes of what was replaced in a span of whole seconds.
+    pub(crate) fn removed_in(&self, span: Span) -> Option<Removed> {
+        let in_span = self.removed.range(second_of(span.from)..second_of(span.to));
+        in_span
+            .map(|(_, removed)| *removed)
+            .reduce(|mut all, removed| {
+                all.merge(removed);
+                all
+            })
+    }
+
+    fn drop_before(&mut self, micros: i64) {
+        self.next = self.list.partition_point(|change| change.first < micros);
+        self.removed = self.removed.split_off(&second_of(micros));
+        if self.next >= self.list.len() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Everything that is logged and not in `periods`.
+#[derive(Debug, Default)]
+pub(crate) struct Uncounted {
+    /// What is being moved into `periods`, in order of time.
+    pub(crate) folding: Sorted,
+    /// What has come since.
+    pub(crate) fresh: Changes,
+}
+
+/// What is uncounted in a part of a window.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) changes: Vec<Change>,
+    /// By second.
+    pub(crate) removed: Vec<(i64, Removed)>,
+}
+
+impl Uncounted {
+    /// How many seconds have changed, about.
+    pub(crate) fn len(&self) -> usize {
+        self.folding.changes().len() + self.fresh.len()
+    }
+
+    /// Begins to fold everything that is there. What is being folded has to be done with.
+    pub(crate) fn freeze(&mut self) {
+        self.folding = self.fresh.take();
+    }
+
+    /// What is being folded is in `periods` up to a moment, the start of a second.
+    pub(crate) fn folded_before(&mut self, micros: i64) {
+        self.folding.drop_before(micros);
+    }
+
+    /// What is there in the seconds that a span touches.
+    pub(crate) fn within(&self, span: Span) -> Gathered {
+        let mut gathered = Gathered::default();
+        if span.is_empty() {
+            return gathered;
+        }
+        let seconds = second_of(span.from)..second_of(span.to - 1) + 1;
+        let folding = self.folding.changes();
+        let start = folding.partition_point(|change| change.second() < seconds.start);
+        let end = folding.partition_point(|change| change.second() < seconds.end);
+        gathered
+            .changes
+            .extend_from_slice(folding.get(start..end).unwrap_or_default());
+        let fresh = self.fresh.list.iter();
+        gathered
+            .changes
+            .extend(fresh.filter(|change| seconds.contains(&change.second())));
+        for removed in [&self.folding.removed, &self.fresh.removed] {
+            gathered
+                .removed
+                .extend(removed.range(seconds.clone()).map(|(&at, &all)| (at, all)));
+        }
+        gathered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::readings::{Stats, Timestamp};
+
+    fn point(at: i64, value: i64) -> Point {
+        Point {
+            timestamp: Timestamp::from_micros(at).unwrap(),
+            temperature: Temperature::from_micro_degrees(value).unwrap(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn changes_add_up_to_the_readings(
+            readings in prop::collection::vec((-90_000_000i64..90_000_000, -9i64..9), 1..60),
+            freeze_at: prop::sample::Index,
+            fold_at in -100i64..100,
+            from in -100i64..100,
+            length in 1i64..100,
+        ) {
+            let mut uncounted = Uncounted::default();
+            let freeze_at = freeze_at.index(readings.len());
+            for (at, &(micros, value)) in readings.iter().enumerate() {
+                if at == freeze_at {
+                    uncounted.freeze();
+                    uncounted.folded_before(fold_at * 1_000_000);
+                }
+                uncounted.fresh.add(point(micros, value));
+            }
+            let span = Span { from: from * 1_000_000, to: (from + length) * 1_000_000 };
+            let gathered = uncounted.within(span);
+            let expected: Stats = readings
+                .iter()
+                .enumerate()
+                .filter(|&(at, &(micros, _))| at >= freeze_at || micros >= fold_at * 1_000_000)
+                .map(|(_, &reading)| reading)
+                .filter(|&(micros, _)| span.from <= micros && micros < span.to)
+                .map(|(_, value)| Temperature::from_micro_degrees(value).unwrap())
+                .collect();
+            let mut sum = Sum::NONE;
+            for change in &gathered.changes {
+                sum.change(change);
+            }
+            prop_assert_eq!(sum.stats(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_replacement_changes_the_sum_and_says_what_went() {
+        let mut uncounted = Uncounted::default();
+        uncounted.fresh.add(point(5, 10));
+        let old = Temperature::from_micro_degrees(10).unwrap();
+        uncounted.fresh.replace(point(5, 7), old);
+        let gathered = uncounted.within(Span {
+            from: 0,
+            to: 1_000_000,
+        });
+        assert_eq!((gathered.changes[0].count, gathered.changes[0].sum), (1, 7));
+        let removed = Removed {
+            lowest: 10,
+            highest: -10,
+        };
+        assert_eq!(gathered.removed, vec![(0, removed)]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Compares `periods` with a recount of the readings.
+
+use rusqlite::Connection;
+
+use super::block::Block;
+use super::changes::{Change, Sorted, Uncounted};
+use super::counting::Counted;
+use super::fold::DayRows;
+use super::level::{Level, Span};
+use super::total::{Bound, Sum, Total};
+use super::{recount, rows};
+use crate::error::StoreError;
+use crate::readings::embedded::database::failed;
+use crate::readings::embedded::index::Index;
+use crate::readings::embedded::progress::Progress;
+use crate::readings::{Timestamp, Window};
+
+/// The rows of days as they are on disk.
+pub(crate) fn day_rows(connection: &Connection) -> Result<DayRows, StoreError> {
+    let mut days = DayRows::default();
+    rows::visit(
+        connection,
+        Level::Day,
+        Span::of(Window::ALL),
+        |_, checksum| {
+            days.add(checksum);
+            Ok(())
+        },
+    )?;
+    Ok(days)
+}
+
+/// Calls `problem` for whatever is not as the readings, and what is logged of them and not counted yet, say.
+pub(crate) fn check(
+    connection: &Connection,
+    counted: &Counted,
+    index: &Index,
+    problem: &mut dyn FnMut(String),
+) -> Result<(), StoreError> {
+    if day_rows(connection)? != counted.days {
+        problem(
+            "the rows of `periods` with days are not those that the ledger tells of".to_owned(),
+        );
+    }
+    let mut checker = Checker {
+        connection,
+        uncounted: &index.uncounted,
+        rows: 0,
+        periods_left: 0,
+        problem,
+    };
+    rows::visit(connection, Level::Day, Span::of(Window::ALL), |block, _| {
+        checker.rows += 1;
+        checker.periods_left += block.totals.len() as u64;
+        Ok(())
+    })?;
+    recount::by_seconds(
+        connection,
+        index,
+        &Progress::default(),
+        &mut |_, _, sorted| checker.check(&sorted),
+    )?;
+    let rows: i64 = connection
+        .query_row("SELECT count(*) FROM periods", [], |row| row.get(0))
+        .map_err(|error| failed("count the totals of periods", error))?;
+    if checker.periods_left > 0 {
+        let left = checker.periods_left;
+        (checker.problem)(format!("there are totals of {left} days without readings"));
+    }
+    if rows.cast_unsigned() != checker.rows {
+        let found = checker.rows;
+        (checker.problem)(format!(
+            "there are {rows} rows of `periods`, and longer periods tell of {found}"
+        ));
+    }
+    Ok(())
+}
+
+struct Checker<'a> {
+    connection: &'a Connection,
+    uncounted: &'a Uncounted,
+    /// How many rows are accounted for.
+    rows: u64,
+    /// How many days have not been compared yet.
+    periods_left: u64,
+    problem: &'a mut dyn FnMut(String),
+}
+
+impl Checker<'_> {
+    /// Compares the days that a part of the readings is of.
+    fn check(&mut self, sorted: &Sorted) -> Result<(), StoreError> {
+        let days = |change: &Change| Level::Day.block_start(change.first);
+        for changes in sorted.changes().chunk_by(|a, b| days(a) == days(b)) {
+            let start = days(&changes[0]);
+            let block = rows::load(self.connection, Level::Day, start)?.map(|(block, _)| block);
+            let block = block.unwrap_or_else(|| Block::empty(Level::Day, start));
+            let compared = self.compare(&block, changes)?;
+            self.periods_left = self.periods_left.saturating_sub(compared);
+        }
+        Ok(())
+    }
+
+    /// Compares the periods of a block that have readings; returns how many of them it tells of.
+    fn compare(&mut self, block: &Block, changes: &[Change]) -> Result<u64, StoreError> {
+        let level = block.level;
+        let start = |change: &Change| level.period_start(change.first);
+        let mut compared = 0;
+        for changes in changes.chunk_by(|a, b| start(a) == start(b)) {
+            let number = block.number(changes[0].first);
+            let span = block.span(number);
+            let told = block.get(number);
+            compared += u64::from(told.is_some());
+            let told = told.copied().unwrap_or(Total::NONE);
+            if !self.is_right(told, level, span, changes) {
+                let at = Timestamp::from_micros(span.from)
+                    .map_or_else(|| "?".to_owned(), |at| at.to_string());
+                (self.problem)(format!(
+                    "the totals over all sensors of the {} from {at} on are not those of the readings",
+                    level.name()
+                ));
+            }
+            let Some(finer) = level.finer().filter(|_| told.finer) else {
+                continue;
+            };
+            match rows::load_finer(self.connection, finer, span.from, &told) {
+                Ok(block) => {
+                    self.rows += 1;
+                    let periods = block.totals.len() as u64;
+                    let compared = self.compare(&block, changes)?;
+                    if compared != periods {
+                        (self.problem)(format!(
+                            "there are totals of {} {}s without readings",
+                            periods - compared,
+                            finer.name()
+                        ));
+                    }
+                }
+                Err(error) => (self.problem)(error.message().to_owned()),
+            }
+        }
+        Ok(compared)
+    }
+
+    fn is_right(&self, mut told: Total, level: Level, span: Span, changes: &[Change]) -> bool {
+        let mut counted = Total::NONE;
+        for change in changes {
+            counted.sum.change(change);
+            counted.reach(level, span.from, change.first, change.last);
+        }
+        let uncounted = self.uncounted.within(span);
+        for change in &uncounted.changes {
+            told.sum.change(change);
+            told.reach(level, span.from, change.first, change.last);
+        }
+        for (_, removed) in &uncounted.removed {
+            told.sum.remove(*removed);
+        }
+        let Sum { count, sum, .. } = counted.sum;
+        let bound_is_right = |told: Bound, counted: Bound| match told.known {
+            true => told.value == counted.value,
+            false => told.value <= counted.value,
+        };
+        (told.sum.count, told.sum.sum) == (count, sum)
+            && (told.first, told.last) == (counted.first, counted.last)
+            && bound_is_right(told.sum.lowest, counted.sum.lowest)
+            && bound_is_right(told.sum.highest, counted.sum.highest)
+    }
+}

@@ -1,0 +1,258 @@
+//! How far the log is counted into `periods`, and what takes it further.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tracing::{error, warn};
+
+use super::changes::Uncounted;
+use super::fold::{DayRows, Folder};
+use super::{check, recount};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::readings::embedded::database::{Ledger, failed};
+use crate::readings::embedded::index::Index;
+use crate::readings::embedded::log::{Content, Row};
+use crate::readings::embedded::options::EmbeddedOptions;
+use crate::readings::embedded::progress::Progress;
+
+/// Up to how many sensors asking them all is quick, so that periods may be coarse.
+const SENSORS_FEW: usize = 16_384;
+
+/// In a larger fleet a period is divided when its parts hold so many times fewer readings.
+const FLEET_FACTOR: usize = 8;
+
+/// How much more than what makes it fold may gather in memory before folding takes longer.
+const CROWDED_FACTOR: usize = 4;
+
+/// How much longer.
+const CROWDED_TIME_FACTOR: u32 = 8;
+
+/// What of the log is in `periods`, as the ledger tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// All readings in log rows up to this one.
+    pub(crate) through: u64,
+    /// Of the rows after these, what is being folded.
+    pub(crate) folding: Option<Folding>,
+    pub(crate) days: DayRows,
+}
+
+/// Up to which row readings are being counted, and before which moment, the start of a second, those are that have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Folding {
+    pub(crate) mark: u64,
+    pub(crate) before: i64,
+}
+
+/// Counts what the log holds beyond what is in `periods`, at a start.
+pub(crate) struct Replay {
+    counted: Option<Counted>,
+    uncounted: Uncounted,
+    /// Whether rows come that are being folded.
+    folding: bool,
+}
+
+impl Replay {
+    pub(crate) fn new(counted: Option<Counted>) -> Self {
+        Self {
+            counted,
+            uncounted: Uncounted::default(),
+            folding: counted.is_some_and(|counted| counted.folding.is_some()),
+        }
+    }
+
+    /// Takes the next row.
+    pub(crate) fn row(&mut self, sequence: u64, row: &Row) {
+        let Some(counted) = self.counted else { return };
+        if sequence <= counted.through || row.content == Content::Carried {
+            return;
+        }
+        let folding = counted.folding.filter(|folding| sequence <= folding.mark);
+        if folding.is_none() && self.folding {
+            self.folding = false;
+            self.uncounted.freeze();
+        }
+        if !row.tells_replaced {
+            // Nobody knows what these rows have changed: everything is counted anew.
+            self.counted = None;
+            self.uncounted = Uncounted::default();
+            return;
+        }
+        let from = folding.map_or(i64::MIN, |folding| folding.before);
+        let mut replaced = row.replaced.iter().peekable();
+        for (at, (_, point)) in row.readings.iter().enumerate() {
+            let old = replaced.next_if(|(replacing, _)| *replacing == at);
+            if point.timestamp.micros() < from {
+                continue;
+            }
+            match old {
+                Some((_, old)) => self.uncounted.fresh.replace(*point, *old),
+                None => self.uncounted.fresh.add(*point),
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> (Option<Counted>, Uncounted) {
+        if self.folding {
+            self.uncounted.freeze();
+        }
+        (self.counted, self.uncounted)
+    }
+}
+
+/// Sees to it that `periods` can be used: a database of an older version has none, and damaged ones are made anew.
+pub(crate) fn ensure(
+    connection: &Connection,
+    options: &EmbeddedOptions,
+    ledger: &mut Ledger,
+    index: &mut Index,
+    last_sequence: u64,
+    progress: &Progress,
+) -> Result<(), StoreError> {
+    if let Some(counted) = ledger.counted {
+        match check::day_rows(connection) {
+            Ok(days) if days == counted.days => return Ok(()),
+            Ok(_) => warn!("totals of periods are missing; all readings are counted anew"),
+            Err(error) if error.kind() == StoreErrorKind::Damaged => {
+                warn!(%error, "totals of periods are damaged; all readings are counted anew");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    index.uncounted = Uncounted::default();
+    ledger.counted = None;
+    let begin_failed = |error| failed("count readings by periods", error);
+    connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(begin_failed)?;
+    let mut rebuilt = *ledger;
+    let counted = recount::rebuild(connection, index, readings_min(options, index), progress)
+        .and_then(|days| {
+            rebuilt.counted = Some(Counted {
+                through: last_sequence,
+                folding: None,
+                days,
+            });
+            rebuilt
+                .write(connection)
+                .and_then(|()| connection.execute_batch("COMMIT"))
+                .map_err(begin_failed)
+        });
+    match counted {
+        Ok(()) => {
+            *ledger = rebuilt;
+            Ok(())
+        }
+        Err(error) => {
+            if !connection.is_autocommit() {
+                connection.execute_batch("ROLLBACK").map_err(begin_failed)?;
+            }
+            if error.kind() != StoreErrorKind::Damaged {
+                return Err(error);
+            }
+            // Nobody is to use what is there.
+            ledger.write(connection).map_err(begin_failed)?;
+            error!(%error, "readings cannot be counted by periods; windows over all sensors ask every sensor");
+            Ok(())
+        }
+    }
+}
+
+fn readings_min(options: &EmbeddedOptions, index: &Index) -> u64 {
+    let few = index.len() <= SENSORS_FEW;
+    let factor = if few { 1 } else { FLEET_FACTOR };
+    (options.period_readings_min / factor).max(1) as u64
+}
+
+/// The state of folding between commits.
+#[derive(Debug)]
+pub(crate) struct Counting {
+    /// The last log row of what is being folded.
+    mark: Option<u64>,
+}
+
+impl Counting {
+    pub(crate) fn new(ledger: &Ledger) -> Self {
+        let folding = ledger.counted.and_then(|counted| counted.folding);
+        Self {
+            mark: folding.map(|folding| folding.mark),
+        }
+    }
+
+    /// Whether something is to be folded now. `sealed` is the log row up to which readings are sealed.
+    pub(crate) fn is_due(
+        &self,
+        ledger: &Ledger,
+        sealed: u64,
+        index: &Index,
+        options: &EmbeddedOptions,
+    ) -> bool {
+        ledger.counted.is_some_and(|counted| {
+            self.mark.is_some()
+                || counted.through < sealed
+                || index.uncounted.len() >= options.uncounted_seconds_max
+        })
+    }
+
+    /// Whether what is in memory is to be frozen, before it is folded.
+    pub(crate) fn begins(&self) -> bool {
+        self.mark.is_none()
+    }
+
+    /// What is in memory is frozen: all of it is in log rows up to this one.
+    pub(crate) fn begun(&mut self, last_sequence: u64) {
+        self.mark = Some(last_sequence);
+    }
+
+    /// Folds for some time within the transaction that is open. Returns before which moment what was frozen can be let go of.
+    pub(crate) fn fold(
+        &self,
+        connection: &Connection,
+        ledger: &mut Ledger,
+        index: &Index,
+        options: &EmbeddedOptions,
+        time: Duration,
+    ) -> Result<Option<i64>, StoreError> {
+        let (Some(mark), Some(counted)) = (self.mark, &mut ledger.counted) else {
+            return Ok(None);
+        };
+        let gathered = index.uncounted.len() / options.uncounted_seconds_max.max(1);
+        let deadline = match gathered {
+            crowded if crowded >= CROWDED_FACTOR * CROWDED_FACTOR => None,
+            crowded if crowded >= CROWDED_FACTOR => {
+                Some(Instant::now() + time * CROWDED_TIME_FACTOR)
+            }
+            _ => Some(Instant::now() + time),
+        };
+        let mut folder = Folder {
+            connection,
+            readings_min: readings_min(options, index),
+            days: counted.days,
+        };
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        match folder.fold(&index.uncounted.folding, is_over) {
+            Ok(before) => {
+                counted.days = folder.days;
+                counted.folding = before.map(|before| Folding { mark, before });
+                if before.is_none() {
+                    counted.through = mark;
+                }
+                Ok(Some(before.unwrap_or(i64::MAX)))
+            }
+            Err(error) if error.kind() == StoreErrorKind::Damaged => {
+                error!(%error, "totals of periods are damaged; until the next start windows over all sensors ask every sensor");
+                ledger.counted = None;
+                Ok(Some(i64::MAX))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn committed(&mut self, ledger: &Ledger) {
+        let folding = ledger.counted.and_then(|counted| counted.folding);
+        if folding.is_none() {
+            self.mark = None;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Totals made anew from the readings: for a database that has none yet, and to check those there are.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tracing::info;
+
+use super::changes::{Changes, Sorted};
+use super::fold::{DayRows, Folder};
+use super::level::{Level, Span};
+use super::rows;
+use crate::error::StoreError;
+use crate::readings::embedded::index::Index;
+use crate::readings::embedded::progress::Progress;
+use crate::readings::embedded::window::{self, Flow, Piece};
+use crate::readings::{Timestamp, Window};
+
+/// How many seconds with readings are held in memory, about: 64 bytes each, and once more in the map that finds them.
+const SECONDS_MAX: u64 = 200_000;
+
+/// How often somebody who waits is told how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Counts all readings into `periods`, in the place of what is there, within the transaction that is open.
+pub(crate) fn rebuild(
+    connection: &Connection,
+    index: &Index,
+    readings_min: u64,
+    progress: &Progress,
+) -> Result<DayRows, StoreError> {
+    let all = Span::of(Window::ALL);
+    rows::remove(connection, Level::Day, all)?;
+    let mut folder = Folder {
+        connection,
+        readings_min,
+        days: DayRows::default(),
+    };
+    let mut told = Instant::now();
+    by_seconds(connection, index, progress, &mut |part, parts, sorted| {
+        folder.fold(&sorted, || false)?;
+        if told.elapsed() >= PROGRESS_INTERVAL {
+            told = Instant::now();
+            info!(
+                part,
+                parts, "counting the readings of all sensors by periods"
+            );
+        }
+        Ok(())
+    })?;
+    Ok(folder.days)
+}
+
+/// Calls `visit` with all readings by second, in order of time, days at a time: the number of the part and of all parts, and
+/// the part. All readings of a day are in one part.
+pub(crate) fn by_seconds(
+    connection: &Connection,
+    index: &Index,
+    progress: &Progress,
+    visit: &mut dyn FnMut(usize, usize, Sorted) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let spans = parts(&days(connection, index)?);
+    for (part, &span) in spans.iter().enumerate() {
+        let mut changes = Changes::default();
+        for (number, sensor) in index.sensors().iter().enumerate() {
+            let readings = Span {
+                from: sensor.first.micros(),
+                to: sensor.last.micros() + 1,
+            };
+            if span.overlap(readings).is_empty() {
+                continue;
+            }
+            progress.check()?;
+            // The number of sensors is bounded far below 2³².
+            window::visit(
+                connection,
+                number as u32,
+                &sensor.tail,
+                span.window(),
+                |_, _| false,
+                |piece| {
+                    if let Piece::Points(points) = piece {
+                        points.iter().for_each(|point| changes.add(*point));
+                    }
+                    Ok(Flow::Continue)
+                },
+            )?;
+        }
+        visit(part + 1, spans.len(), changes.take())?;
+    }
+    Ok(())
+}
+
+/// How many readings each day has.
+fn days(connection: &Connection, index: &Index) -> Result<BTreeMap<i64, u64>, StoreError> {
+    let day = |moment: Timestamp| Level::Day.period_start(moment.micros());
+    let mut days = BTreeMap::new();
+    for (number, sensor) in index.sensors().iter().enumerate() {
+        window::visit(
+            connection,
+            number as u32,
+            &sensor.tail,
+            Window::ALL,
+            |first, last| day(first) == day(last),
+            |piece| {
+                match piece {
+                    Piece::Rollup { first, stats } => {
+                        *days.entry(day(first)).or_default() += stats.count();
+                    }
+                    Piece::Points(points) => {
+                        for points in points.chunk_by(|a, b| day(a.timestamp) == day(b.timestamp)) {
+                            *days.entry(day(points[0].timestamp)).or_default() +=
+                                points.len() as u64;
+                        }
+                    }
+                }
+                Ok(Flow::Continue)
+            },
+        )?;
+    }
+    Ok(days)
+}
+
+/// Days in spans of so few seconds with readings that they fit into memory.
+fn parts(days: &BTreeMap<i64, u64>) -> Vec<Span> {
+    let seconds_of_day = (Level::Day.micros() / Level::Second.micros()) as u64;
+    let mut parts: Vec<Span> = Vec::new();
+    let mut seconds = 0;
+    for (&from, &readings) in days {
+        let of_day = readings.min(seconds_of_day);
+        let to = from + Level::Day.micros();
+        match parts.last_mut() {
+            Some(part) if seconds + of_day <= SECONDS_MAX => {
+                part.to = to;
+                seconds += of_day;
+            }
+            _ => {
+                parts.push(Span { from, to });
+                seconds = of_day;
+            }
+        }
+    }
+    parts
+}

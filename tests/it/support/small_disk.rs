@@ -1,0 +1,134 @@
+//! A data directory on a disk that is as small, and as full, as a test wants it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+/// 64 MiB, of which the server holds 1 MiB in reserve.
+pub const DISK_BYTES: u64 = 64 << 20;
+
+/// Takes what is not to be free.
+const BALLAST: &str = "ballast";
+
+/// How a disk says that there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Full,
+    /// The disk has room, and whoever writes may have none of it.
+    Quota,
+}
+
+impl Refusal {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Quota => "quota",
+        }
+    }
+}
+
+/// The disk. Every process that runs with [`SmallDisk::environment`] finds no room beyond its size, as far as it writes to `data`.
+pub struct SmallDisk {
+    directory: Arc<TempDir>,
+    data: PathBuf,
+    tools: TempDir,
+    refusal: Refusal,
+}
+
+impl SmallDisk {
+    pub fn new(refusal: Refusal) -> Self {
+        let tools = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shim/space.c");
+        let made = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(tools.path().join("space.so"))
+            .arg(source)
+            .args(["-ldl", "-lpthread"])
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "cc: {output}");
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let data = directory.path().canonicalize().unwrap().join("data");
+        fs::create_dir(&data).unwrap();
+        let disk = Self {
+            directory,
+            data,
+            tools,
+            refusal,
+        };
+        disk.fail_flushes(false);
+        disk
+    }
+
+    /// What the data directory is in.
+    pub fn directory(&self) -> &Arc<TempDir> {
+        &self.directory
+    }
+
+    /// Where the server keeps its data.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The variables of a process that is to find no more room than there is.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let text = |path: &Path| path.display().to_string();
+        [
+            ("LD_PRELOAD", text(&self.tools.path().join("space.so"))),
+            ("SPACE_DIRECTORY", text(&self.data)),
+            ("SPACE_CONTROL", text(&self.control())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    fn control(&self) -> PathBuf {
+        self.tools.path().join("control")
+    }
+
+    fn set_up(&self, how: &str) {
+        // Whoever reads it meanwhile sees the one or the other.
+        let new = self.tools.path().join("new");
+        fs::write(&new, format!("{DISK_BYTES} {how}")).unwrap();
+        fs::rename(&new, self.control()).unwrap();
+    }
+
+    /// From now on there is no room for what is flushed, although there was when it was written; or again.
+    pub fn fail_flushes(&self, fail: bool) {
+        self.set_up(if fail { "flush" } else { self.refusal.word() });
+    }
+
+    /// Takes all the room there is but so many bytes.
+    pub fn fill(&self, free_bytes: u64) {
+        self.make_room();
+        let taken = DISK_BYTES - free_bytes - used_bytes(&self.data);
+        let ballast = fs::File::create(self.data.join(BALLAST)).unwrap();
+        ballast.set_len(taken / 4096 * 4096).unwrap();
+    }
+
+    /// Gives back what was taken.
+    pub fn make_room(&self) {
+        // There may be none.
+        let _ = fs::remove_file(self.data.join(BALLAST));
+    }
+}
+
+/// In whole blocks, as the disk counts them.
+fn used_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap();
+    entries
+        .map(|entry| {
+            let entry = entry.unwrap();
+            // It may have gone meanwhile.
+            match entry.metadata() {
+                Ok(found) if found.is_dir() => used_bytes(&entry.path()),
+                Ok(found) => found.len().next_multiple_of(4096),
+                Err(_) => 0,
+            }
+        })
+        .sum()
+}
