@@ -1,23 +1,23 @@
 //! The directory under which everything embedded lives, held by one process at a time: its disk, and whether it is still there.
 
+mod lock;
 mod presence;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
 
+pub(crate) use self::lock::{LOCK_FILE, refuse_held};
 use self::presence::Presence;
 use crate::backup;
-use crate::disk::{self, Disk};
+use crate::disk::Disk;
 use crate::durable::{self, sync_directory};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::sqlite::{self, write_ahead_log};
-
-pub(crate) const LOCK_FILE: &str = "lock";
 
 /// An open data directory. Another process that tries to open it is refused while this value lives, and no longer: the
 /// lock is the operating system's and goes with the process, however that ends.
@@ -43,28 +43,11 @@ impl DataDirectory {
         refuse_others(path)?;
         create_durably(path)
             .map_err(|error| failed(path, "cannot create the data directory", error))?;
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join(LOCK_FILE))
-            .map_err(|error| failed(path, "cannot write to the data directory", error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
-            Err(TryLockError::Error(error)) => {
-                return Err(failed(path, "cannot lock the data directory", error));
-            }
-        }
+        let mut lock = lock::hold(path)?;
         // Once more, for what began to fill it while it was not locked.
         refuse_others(path)?;
-        match write_holder(&mut lock) {
-            // Who holds it is told to people only: a full disk is to be served all the same.
-            Err(error) if disk::is_lack_of_room(&error) => {}
-            written => written
-                .map_err(|error| failed(path, "cannot write to the data directory", error))?,
-        }
+        lock::write_holder(&mut lock)
+            .map_err(|error| failed(path, "cannot write to the data directory", error))?;
         let directory = Self::new(path, false, Some(lock));
         let presence = &directory.presence;
         presence
@@ -87,14 +70,7 @@ impl DataDirectory {
             ));
         }
         refuse_others(path)?;
-        let lock = match File::open(path.join(LOCK_FILE)) {
-            Ok(mut lock) => match lock.try_lock_shared() {
-                Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
-                Ok(()) | Err(TryLockError::Error(_)) => Some(lock),
-            },
-            // A copy may have been made without it.
-            Err(_) => None,
-        };
+        let lock = lock::hold_against_writers(path)?;
         Ok(Self::new(path, true, lock))
     }
 
@@ -353,40 +329,8 @@ fn away(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         format!(
-            "the data directory is not what it was: {what}. Nothing is written until the very same files are back, and then the              server goes on by itself; restart it if others are to be served"
-        ),
-    )
-}
-
-/// Refuses a data directory that a process holds. Changes nothing, and makes no promise for the moment after.
-///
-/// # Errors
-/// [`StoreErrorKind::Unavailable`] when it is held.
-pub(crate) fn refuse_held(path: &Path) -> Result<(), StoreError> {
-    // Where there is no lock, or none to be read, nobody can be told to hold it.
-    let Ok(mut lock) = File::open(path.join(LOCK_FILE)) else {
-        return Ok(());
-    };
-    match lock.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Err(in_use(path, &mut lock)),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
-    }
-}
-
-fn in_use(path: &Path, lock: &mut File) -> StoreError {
-    let mut holder = String::new();
-    // Only for the message; an unreadable file leaves it out.
-    let _ = lock.read_to_string(&mut holder);
-    let holder = match holder.trim() {
-        "" => String::new(),
-        process => format!(" (process {process})"),
-    };
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        format!(
-            "the data directory {} is in use by another fieldstation{holder}; stop that one, or name another directory with \
-             --data",
-            path.display()
+            "the data directory is not what it was: {what}. Nothing is written until the very same files are back, and then the \
+             server goes on by itself; restart it if others are to be served"
         ),
     )
 }
@@ -405,12 +349,6 @@ fn refuse_others(path: &Path) -> Result<(), StoreError> {
         StoreErrorKind::Unavailable,
         format!("{} {what}", path.display()),
     ))
-}
-
-fn write_holder(lock: &mut File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    write!(lock, "{}", std::process::id())
 }
 
 /// Creates a directory and those above it, each flushed into the one it stands in.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What docs/reliability.md says of kills, power cuts, flipped bits and files that may not grow, tried as often as you like.
+# What docs/reliability.md says of kills, power cuts, flipped bits and full disks, tried as often as you like.
 #
-#   tests/proofs.sh [KILLS] [POWER_CUTS] [BIT_FLIPS] [FILE_LIMITS]     20, 20, 20 and 2 unless you say otherwise
+#   tests/proofs.sh [KILLS] [POWER_CUTS] [BIT_FLIPS] [FULL_DISKS] [FILE_LIMITS]     20, 20, 20, 20 and 2 unless you say otherwise
 #
 # A thousand kills take a quarter of an hour, as do a thousand power cuts. Needs what ./test.sh needs to build. Prints what was
 # counted, and ends with another exit code than 0 when something was lost. The whole output is in target/proofs/.
@@ -16,7 +16,8 @@ esac
 kills=${1:-20}
 cuts=${2:-20}
 flips=${3:-20}
-file_limits=${4:-2}
+full_disks=${4:-20}
+file_limits=${5:-2}
 logs=target/proofs
 mkdir -p "$logs"
 
@@ -36,12 +37,13 @@ proof() {
     fi
 }
 
-export FIELDSTATION_CRASH_KILLS=$kills FIELDSTATION_POWER_CUTS=$cuts FIELDSTATION_BIT_FLIPS=$flips
+export FIELDSTATION_CRASH_KILLS=$kills FIELDSTATION_POWER_CUTS=$cuts FIELDSTATION_BIT_FLIPS=$flips FIELDSTATION_DISK_CYCLES=$full_disks
 proof "kill -9, $kills times, under readings" '^kill [0-9]+ of' crash::every_acknowledged_reading crash::kills_while_much_is_sealed
 proof "kill -9, $kills times, under files" 'files acknowledged' crash::files::every_file_in_the_folder
 proof "a power cut, $cuts times, under readings, todos, the greeting and files" 'nothing lost' crash::cuts::
 proof "a flush that fails, a restart, a power cut" '^test result' crash::flushes::
 proof "a bit that flips, $flips times" '^(readings.db|station.db|files/): [0-9]+ ' crash::flips::
+proof "a disk that is full, and a quota that is used up, $full_disks times each, with a restart every time" '^cycle [0-9]+ of' disk::cycles::
 for ((n = 1; n <= file_limits; n++)); do
     proof "files that may not grow beyond a size, $n of $file_limits" '^test result' crash::disk::
 done
