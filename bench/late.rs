@@ -20,8 +20,9 @@ const DAYS_A_PART: usize = 4;
 const NOW: i64 = 100_000_000;
 /// Clients that send batches of single old readings without any order.
 const SCATTERING_CLIENTS: usize = 4;
-/// Beside them, a device sends its readings one by one.
-const DEVICE_PACE: Duration = Duration::from_millis(5);
+/// Beside them, so many devices send their readings one by one, 200 a second in all.
+const DEVICES: usize = 16;
+const DEVICE_PACE: Duration = Duration::from_millis(80);
 const NO_LIMIT: Duration = Duration::from_secs(3600);
 
 /// In what order history is sent.
@@ -108,7 +109,7 @@ impl Run {
         Ok(())
     }
 
-    /// A device's readings one by one, beside batches of single old readings all over the past.
+    /// Devices' readings one by one, beside batches of single old readings all over the past.
     async fn scattered(&mut self) -> Result<()> {
         let data = self.data("late-scattered");
         let server = Server::product(&data)?;
@@ -121,11 +122,15 @@ impl Run {
         let mut stored = acknowledged(&workers);
         stored.merge(&self.newer_readings(&server).await?);
 
-        let mut device = Fleet::new(0, SENSORS)?;
-        device.start_at(NOW + 1)?;
-        let mut device = Worker::unpaced(Work::Record(ReadingsRequest::put(device)?));
-        device.pace = Some(DEVICE_PACE);
-        let mut workers = vec![device];
+        let mut workers = Vec::new();
+        let sensors = SENSORS / DEVICES;
+        for device in 0..DEVICES {
+            let mut fleet = Fleet::new(device * sensors, sensors)?;
+            fleet.start_at(NOW + 1)?;
+            let mut device = Worker::unpaced(Work::Record(ReadingsRequest::put(fleet)?));
+            device.pace = Some(DEVICE_PACE);
+            workers.push(device);
+        }
         for client in 0..SCATTERING_CLIENTS {
             let fleet = fleet
                 .clone()

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::control::Control;
 use crate::report::median;
@@ -16,8 +16,6 @@ const READINGS_PER_SENSOR: u64 = 10;
 const STARTS: usize = 3;
 /// Until the server has nothing to do after the last batch.
 const IDLE: Duration = Duration::from_secs(2);
-const READY_DEADLINE: Duration = Duration::from_secs(300);
-
 impl Run {
     pub(crate) async fn restart(&mut self) -> Result<()> {
         for sensors in self.options.fleet.clone() {
@@ -43,10 +41,10 @@ impl Run {
         drop(server); // Killed.
         let mut times = Vec::new();
         for _ in 1..STARTS {
-            times.push(ready_in(&Server::product(&data)?)?);
+            times.push(Server::product(&data)?.ready_in()?);
         }
         let server = Server::product(&data)?;
-        times.push(ready_in(&server)?);
+        times.push(server.ready_in()?);
         self.report.value(
             name,
             "start after kill -9, until ready",
@@ -59,7 +57,7 @@ impl Run {
         let (mut stops, mut starts) = (vec![stop(server)?], Vec::new());
         for _ in 0..STARTS {
             let server = Server::product(&data)?;
-            starts.push(ready_in(&server)?);
+            starts.push(server.ready_in()?);
             stops.push(stop(server)?);
         }
         self.report
@@ -93,19 +91,6 @@ impl Run {
         self.report.value(name, &what, bytes, "bytes");
         Ok(())
     }
-}
-
-/// How long it took from before the process was made until it was ready, in milliseconds.
-fn ready_in(server: &Server) -> Result<f64> {
-    let mut control = Control::new(server.address);
-    while control.get("/readyz").is_err() {
-        ensure!(
-            server.began.elapsed() < READY_DEADLINE,
-            "the server does not become ready"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ok(server.began.elapsed().as_secs_f64() * 1e3)
 }
 
 /// How long a stop takes, in milliseconds.

@@ -17,6 +17,7 @@ use crate::floor;
 use crate::proc::{self, Usage};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_secs(300);
 const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A server that runs, and is killed when this is dropped.
@@ -24,7 +25,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
     /// Before the process was made.
-    pub(crate) began: Instant,
+    began: Instant,
     /// From then to its first answer.
     pub(crate) started_in: Duration,
 }
@@ -103,6 +104,19 @@ impl Server {
     /// Resident memory in bytes: the most it ever was, and now.
     pub(crate) fn resident_bytes(&self) -> Result<(u64, u64)> {
         proc::resident_bytes(self.child.id())
+    }
+
+    /// Waits until it is ready; how long that took from before the process was made, in milliseconds.
+    pub(crate) fn ready_in(&self) -> Result<f64> {
+        let mut control = Control::new(self.address);
+        while control.get("/readyz").is_err() {
+            ensure!(
+                self.began.elapsed() < READY_DEADLINE,
+                "the server does not become ready"
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(self.began.elapsed().as_secs_f64() * 1e3)
     }
 
     /// SIGTERM, as an operator would; returns what the process used in all, the work of stopping included.

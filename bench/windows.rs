@@ -66,6 +66,7 @@ impl Run {
         self.look(&name, &server, &windows, "while it is filled")?;
         self.finish(&name, server, &data, &stored)?;
         let server = Server::product(&data)?;
+        server.ready_in()?;
         self.look(&name, &server, &windows, "after a restart")?;
         server.stop()?;
         let of_totals = totals_bytes(&data)? / readings as f64;

@@ -111,9 +111,12 @@ impl Writer {
         self.execute("COMMIT")
     }
 
-    /// Whether so much waits to be sealed that readings which are dear to seal have to wait; not while sealing rests.
+    /// Whether so much waits to be sealed or counted that readings which are dear to seal and count have to wait; not while sealing
+    /// rests.
     pub(crate) fn is_overcrowded(&self, index: &Index) -> bool {
-        self.chores_rest_until.is_none() && self.sealer.is_overcrowded(index, &self.options)
+        self.chores_rest_until.is_none()
+            && (self.sealer.is_overcrowded(index, &self.options)
+                || self.counting.is_crowded(index, &self.options))
     }
 
     fn is_stuck(&self, number: u32, index: &Index) -> bool {

@@ -21,11 +21,14 @@ const SENSORS_FEW: usize = 16_384;
 /// In a larger fleet a period is divided when its parts hold so many times fewer readings.
 const FLEET_FACTOR: usize = 8;
 
-/// How much more than what makes it fold may gather in memory before folding takes longer.
+/// How much more than what makes it fold may gather in memory before folding takes longer, and late readings wait for it.
 const CROWDED_FACTOR: usize = 4;
 
 /// How much longer.
 const CROWDED_TIME_FACTOR: u32 = 8;
+
+/// How much more may gather before all of it is folded at once, however long that takes.
+const OVERFULL_FACTOR: usize = 64;
 
 /// What of the log is in `periods`, as the ledger tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,6 +197,12 @@ impl Counting {
         })
     }
 
+    /// Whether so much has gathered in memory that what adds to it has to wait. Readings from all over the past do: each is in a
+    /// second of its own.
+    pub(crate) fn is_crowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
+        index.uncounted.len() >= CROWDED_FACTOR * options.uncounted_seconds_max
+    }
+
     /// Whether what is in memory is to be frozen, before it is folded.
     pub(crate) fn begins(&self) -> bool {
         self.mark.is_none()
@@ -218,7 +227,7 @@ impl Counting {
         };
         let gathered = index.uncounted.len() / options.uncounted_seconds_max.max(1);
         let deadline = match gathered {
-            crowded if crowded >= CROWDED_FACTOR * CROWDED_FACTOR => None,
+            crowded if crowded >= OVERFULL_FACTOR => None,
             crowded if crowded >= CROWDED_FACTOR => {
                 Some(Instant::now() + time * CROWDED_TIME_FACTOR)
             }
