@@ -77,8 +77,8 @@ impl Report {
     }
 }
 
-/// Reads everything in a data directory that no server holds. Of the data nothing is changed; a write-ahead log that a server was
-/// killed with is folded into its database.
+/// Reads everything in a data directory that no server holds. Of the data nothing is changed; databases that cannot be
+/// read as they are, because a server was killed, are put in order as by a start.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server holds it; [`StoreErrorKind::Unsupported`] when a newer

@@ -37,7 +37,8 @@ const EXAMPLES: &str = "\
 Reads everything: the structure of both databases, each checksum, each reading, each todo, the
 greeting, and each device file, which has to have its length and its SHA-256. Recounts the
 statistics from the readings, and compares them with what the server would answer. Says what it
-did not look at. Changes none of the data; what a killed server left is put in order as by a start.
+did not look at. Changes none of the data; what cannot be read as it is, because a server was
+killed, is put in order as by a start.
 
 Examples:
   fieldstation verify
