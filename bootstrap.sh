@@ -18,7 +18,7 @@ Usage: ./bootstrap.sh -a create|test|destroy [-e dev|staging|prod] [-i DEVICE_ID
   -h           this text
 
 Variables:
-  STACKS       which stacks to create, in order (default: "registry station"; optional ones: delivery, hosts), or to destroy
+  STACKS       which stacks to create, in order (default: "registry server"; optional ones: delivery, hosts), or to destroy
                (default: all that there are)
   IMAGE        create: deploy this image, REPOSITORY@sha256:…, instead of building one
 
@@ -84,7 +84,7 @@ case $url in
     *) bad_usage "-u begins with http:// or https://, not '$url'" ;;
 esac
 stacks_asked_for=${STACKS:-}
-for stack in ${STACKS:=registry station}; do
+for stack in ${STACKS:=registry server}; do
     [ -d "$root/infra/stacks/$stack" ] || bad_usage "STACKS: there is no stack '$stack'"
 done
 

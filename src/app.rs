@@ -8,14 +8,14 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::{Config, StoreName};
-use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
 use crate::files::{self, FileStore};
 use crate::greeting::{self, GreetingStore};
 use crate::health::Check;
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
-use crate::station::{self, StationDatabase};
+use crate::storage::app_database::{self, StationDatabase};
+use crate::storage::data_directory::DataDirectory;
 use crate::todos::{self, TodoStore};
 
 /// How often the data directory is looked at.
@@ -61,7 +61,7 @@ impl App {
     /// # Errors
     /// When a store cannot be opened; the message says which and why.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let databases = [readings::embedded::FILE_NAME, station::FILE_NAME];
+        let databases = [readings::embedded::FILE_NAME, app_database::FILE_NAME];
         let found = databases.map(|name| config.data.join(name).exists());
         let embedded = Embedded::new(config);
         let options = EmbeddedOptions {

@@ -12,11 +12,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::future::join_all;
 
-use crate::data_directory::DataDirectory;
+use crate::ecs_metadata::Instance;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind};
-use crate::instance::Instance;
+use crate::storage::data_directory::DataDirectory;
 
 /// How long a store may take to say how it is.
 const ANSWER_MAX: Duration = Duration::from_secs(1);

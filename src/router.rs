@@ -10,14 +10,14 @@ use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::config::{Compatibility, Config};
+use crate::ecs_metadata::Instance;
 use crate::files::http::FileLimits;
 use crate::greeting::http::GreetingLimits;
-use crate::http::layers::Edge;
+use crate::http::edge::Edge;
 use crate::http::{Problem, ProblemKind};
-use crate::instance::Instance;
 use crate::readings::http::ReadingLimits;
 use crate::todos::http::TodoLimits;
-use crate::{files, front, greeting, health, openapi, readings, todos};
+use crate::{files, greeting, health, openapi, pages, readings, todos};
 
 /// Everything the server answers.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
@@ -43,7 +43,7 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         body_idle: config.body_idle_seconds.duration(),
     };
     let router = Router::new()
-        .merge(front::router(app, config.listen, config.read_only))
+        .merge(pages::router(app, config.listen, config.read_only))
         .merge(openapi::router(config.listen))
         .merge(health::router(
             app.checks(&config.needed),

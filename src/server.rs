@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::http::layers::Edge;
+use crate::http::edge::Edge;
 use crate::http::stall::StallGuard;
 
 /// How long accepting rests when the system has no more to give, such as file descriptors.

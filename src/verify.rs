@@ -6,12 +6,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::data_directory::{self, DataDirectory};
-use crate::disk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
-use crate::{greeting, station, todos};
+use crate::storage::app_database;
+use crate::storage::data_directory::{self, DataDirectory};
+use crate::storage::disk;
+use crate::{greeting, todos};
 
 /// How many problems are kept; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -85,21 +86,21 @@ impl Report {
 /// version wrote it. Damage is not an error but in the report.
 pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
     let has = |name: &str| directory.join(name).is_file();
-    let (has_readings, has_station) = (has(embedded::FILE_NAME), has(station::FILE_NAME));
+    let (has_readings, has_station) = (has(embedded::FILE_NAME), has(app_database::FILE_NAME));
     if !has_readings && !has_station {
         return Err(StoreError::new(
             StoreErrorKind::Unavailable,
             format!(
                 "there is neither {} nor {} in {}: nothing to verify",
                 embedded::FILE_NAME,
-                station::FILE_NAME,
+                app_database::FILE_NAME,
                 directory.display()
             ),
         ));
     }
     let databases = [
         (embedded::FILE_NAME, has_readings),
-        (station::FILE_NAME, has_station),
+        (app_database::FILE_NAME, has_station),
     ];
     let databases: Vec<_> = databases
         .into_iter()
@@ -114,7 +115,7 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         report.took(found);
     }
     if has_station {
-        let opened = station::open_held(&held);
+        let opened = app_database::open_held(&held);
         if let Some(connection) = check_station(opened, &mut report, progress)? {
             check_files(directory, &connection, &mut report, progress);
         }
@@ -122,7 +123,7 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         match folder::unnamed(directory, &HashSet::new())? {
             0 => {}
             count => report.problem(
-                station::FILE_NAME,
+                app_database::FILE_NAME,
                 &format!("it is missing, and with it what {count} files in files/ are"),
             ),
         }
@@ -148,10 +149,10 @@ pub(crate) fn verify_copies(
         })?;
         report.took(found);
     }
-    let station = directory.join(station::FILE_NAME);
+    let station = directory.join(app_database::FILE_NAME);
     if station.exists()
         && let Some(connection) =
-            check_station(station::open_copy(&station), &mut report, progress)?
+            check_station(app_database::open_copy(&station), &mut report, progress)?
     {
         let bytes = folder::bytes_to_check(&connection)?;
         report.files = report.files.map(|(files, _)| (files, bytes));
@@ -165,10 +166,10 @@ fn check_station(
     report: &mut Report,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<Connection>, StoreError> {
-    let mut problem = |problem: String| report.problem(station::FILE_NAME, &problem);
+    let mut problem = |problem: String| report.problem(app_database::FILE_NAME, &problem);
     let mut read = 0;
     let checked = opened.and_then(|connection| {
-        let rows = station::check(&connection, &mut problem, &mut |more| {
+        let rows = app_database::check(&connection, &mut problem, &mut |more| {
             read += more;
             progress(Progress::Rows(read));
         })?;
@@ -196,7 +197,7 @@ fn check_station(
     if !rows.have_checksums {
         report.notes.push(format!(
             "the rows of {} have no checksums yet: an older version wrote it, and a server that opens it adds them",
-            station::FILE_NAME
+            app_database::FILE_NAME
         ));
     }
     Ok(Some(connection))
@@ -241,7 +242,7 @@ fn note_what_is_missing(report: &mut Report, has_readings: bool, has_station: bo
     if !has_station {
         report.notes.push(format!(
             "there is no {}: no todos, no greeting and no device files were looked at",
-            station::FILE_NAME
+            app_database::FILE_NAME
         ));
     }
     report.notes.push(
@@ -281,7 +282,7 @@ fn note_what_is_foreign(directory: &Path, report: &mut Report) -> Result<(), Sto
 }
 
 fn is_ours(name: &str) -> bool {
-    let is_of_database = [embedded::FILE_NAME, station::FILE_NAME]
+    let is_of_database = [embedded::FILE_NAME, app_database::FILE_NAME]
         .iter()
         .any(|database| {
             name.strip_prefix(database)

@@ -56,12 +56,12 @@ plan() {
         return
     fi
     initialize "$stack"
-    if [ "$stack" = station ]; then
+    if [ "$stack" = server ]; then
         TF_VAR_database_password=$(database_password) || fail "the secret $(database_password_secret) cannot be read"
         export TF_VAR_database_password
     fi
     # The image is the one that runs: what a build will put in its place is in the commit, not in the plan.
-    if [ "$stack" = station ]; then options=("-var=image=$(running_image)"); fi
+    if [ "$stack" = server ]; then options=("-var=image=$(running_image)"); fi
     terraform_in "$stack" plan -input=false -no-color -lock=false "-var-file=$environment.tfvars" "${options[@]}"
 }
 
@@ -141,7 +141,7 @@ wait_until_healthy() {
 }
 
 environment_url() {
-    initialize station >/dev/null 2>&1 && output station url
+    initialize server >/dev/null 2>&1 && output server url
 }
 
 create() {
@@ -157,17 +157,17 @@ create() {
                 apply registry
                 [ -n "$image" ] || build_and_push "$(output registry repository_url)" "$(output registry platform)"
                 ;;
-            station)
-                [ -n "$image" ] || fail "STACKS has no registry before station; name an image in IMAGE"
+            server)
+                [ -n "$image" ] || fail "STACKS has no registry before server; name an image in IMAGE"
                 export_database_password
-                apply station "-var=image=$image"
-                wait_until_healthy "$(output station url)"
+                apply server "-var=image=$image"
+                wait_until_healthy "$(output server url)"
                 ;;
             *) apply "$stack" ;;
         esac
     done
-    if [[ " $STACKS " = *" station "* ]]; then
-        url=$(output station url)
+    if [[ " $STACKS " = *" server "* ]]; then
+        url=$(output server url)
         run_tests "$url" "$device" "$file" >&2 || fail "the server runs at $url, and some of its tests failed"
         printf '%s\n' "$url"
     fi
@@ -189,17 +189,17 @@ destroy() {
         say "There is no bucket of the state, so nothing was created"
         return
     fi
-    for stack in hosts delivery station registry; do
+    for stack in hosts delivery server registry; do
         if [[ " ${stacks_asked_for:-$stack} " != *" $stack "* ]]; then continue; fi
         if ! aws_cli s3api head-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null 2>&1; then continue; fi
         initialize "$stack"
         options=("-var-file=$environment.tfvars")
         case $stack in
             # Protection against deletion, and buckets that must be empty, hold until they are lifted: a change of its own.
-            station | registry)
+            server | registry)
                 options+=("-var=allow_removal=true")
                 # Any image will do, and there may be none left.
-                if [ "$stack" = station ]; then
+                if [ "$stack" = server ]; then
                     options+=("-var=image=none@sha256:$(printf '0%.0s' {1..64})")
                     # It is wanted and not used. A run before may have removed the secret already.
                     TF_VAR_database_password=$(database_password || printf 'x%.0s' {1..40})
@@ -213,7 +213,7 @@ destroy() {
         terraform_in "$stack" destroy -input=false -no-color -auto-approve "${options[@]}" >&2
         aws_cli s3api delete-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null
     done
-    if [[ " ${stacks_asked_for:-station} " = *" station "* ]] && database_password >/dev/null; then
+    if [[ " ${stacks_asked_for:-server} " = *" server "* ]] && database_password >/dev/null; then
         aws_cli secretsmanager delete-secret --secret-id "$(database_password_secret)" --force-delete-without-recovery >/dev/null
     fi
     say "$environment is gone; the bucket $(state_bucket) stays, with the old versions of its state, for 90 days"

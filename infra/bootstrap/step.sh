@@ -21,6 +21,6 @@ fail() {
 need_tools terraform aws credentials
 case $1 in
     running-image) running_image ;;
-    plan) for stack in registry station; do plan "$stack"; done ;;
+    plan) for stack in registry server; do plan "$stack"; done ;;
     *) fail "there is no step '$1'" 2 ;;
 esac

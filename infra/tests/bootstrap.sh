@@ -35,7 +35,7 @@ make_fakes() {
     fake terraform '
 case "$*" in
     # The provider wants the password of every plan, even where it does not write it.
-    *stacks/station\ apply*|*stacks/station\ plan*|*stacks/station\ destroy*)
+    *stacks/server\ apply*|*stacks/server\ plan*|*stacks/server\ destroy*)
         case ${TF_VAR_database_password:-none} in ????????????????????????*) ;; *) exit 9 ;; esac ;;
 esac
 case "$*" in
@@ -45,7 +45,7 @@ case "$*" in
     *" state list"*) printf "%s\n" "module.stores.aws_dynamodb_table.this[\"readings\"]" module.network.aws_vpc.this ;;
     *-target=*) ;;
     *" plan "*) echo "No changes." ;;
-    *stacks/station\ apply*) [ ! -e "$FAKE/station-fails" ] || { echo "no capacity" >&2; exit 1; } ;;
+    *stacks/server\ apply*) [ ! -e "$FAKE/server-fails" ] || { echo "no capacity" >&2; exit 1; } ;;
 esac'
     fake aws '
 case "$*" in
@@ -55,7 +55,7 @@ case "$*" in
     *describe-services*) echo arn:aws:ecs:us-east-1:123456789012:task-definition/fieldstation-dev:7 ;;
     *describe-task-definition*) printf "fieldstation-dev@sha256:%064d\n" 7 ;;
     *delete-secret*) rm "$FAKE/secret" ;;
-    *head-object*) case "$*" in *station.tfstate*|*registry.tfstate*) [ -e "$FAKE/bucket" ] ;; *) exit 1 ;; esac ;;
+    *head-object*) case "$*" in *server.tfstate*|*registry.tfstate*) [ -e "$FAKE/bucket" ] ;; *) exit 1 ;; esac ;;
     *describe-images*) [ -e "$FAKE/pushed" ] || exit 254; printf "sha256:%064d" 0 ;;
     *get-secret-value*) cat "$FAKE/secret" 2>/dev/null || exit 254 ;;
     *create-secret*) sed "s/.*SecretString\":\"\([^\"]*\).*/\1/" >"$FAKE/secret" ;;
@@ -164,15 +164,15 @@ if [ -n "${FIELDSTATION:-}" ]; then
 else
     printf 'http://127.0.0.1:1' >"$work/url"
 fi
-touch "$work/station-fails"
+touch "$work/server-fails"
 run "$fakes" -a create
 expect "a stack that fails fails" 1 "no capacity"
 called_in_order "the bucket of the state is first, private from the beginning" create-bucket put-public-access-block put-bucket-versioning \
-    'stacks/registry init' 'stacks/registry apply' 'buildx build --platform linux/arm64' create-secret 'stacks/station apply'
+    'stacks/registry init' 'stacks/registry apply' 'buildx build --platform linux/arm64' create-secret 'stacks/server apply'
 never_called "the password is on no command line" 0123456789012345678901234567890123456789
-rm "$work/station-fails"
+rm "$work/server-fails"
 run "$fakes" -a create
-called_in_order "run again, it goes on to the end" 'stacks/registry apply' 'stacks/station apply.*-var=image=.*@sha256:0000'
+called_in_order "run again, it goes on to the end" 'stacks/registry apply' 'stacks/server apply.*-var=image=.*@sha256:0000'
 never_called "run again, nothing is made twice" 'create-bucket\|buildx\|create-secret'
 if [ -n "$server_process" ]; then
     expect "what was created passes its tests" 0 "0 failed"
@@ -190,7 +190,7 @@ run "$fakes" running-image dev
 expect "the image that runs is told by its digest" 0 "fieldstation-dev@sha256:0000"
 run "$fakes" plan dev
 expect "a plan is made" 0 "No changes"
-called_in_order "of what is there, with the image that runs" 'stacks/registry plan' 'stacks/station plan.*-var=image=fieldstation-dev@sha256:.*7$'
+called_in_order "of what is there, with the image that runs" 'stacks/registry plan' 'stacks/server plan.*-var=image=fieldstation-dev@sha256:.*7$'
 never_called "and changes nothing" ' apply\| destroy\|create-\|put-'
 mv "$work/bucket" "$work/no-bucket"
 run "$fakes" plan dev
@@ -212,7 +212,7 @@ run "$fakes" -a destroy -e prod -y
 expect "production is never destroyed without an answer" 1 "nothing was removed"
 run "$fakes" -a destroy -e dev -y
 expect "destroying says that it is done" 0 "dev is gone"
-called_in_order "what was created last goes first" 'stacks/station apply.*allow_removal=true.*-target=module.stores.aws_dynamodb_table' 'stacks/station destroy' \
+called_in_order "what was created last goes first" 'stacks/server apply.*allow_removal=true.*-target=module.stores.aws_dynamodb_table' 'stacks/server destroy' \
     'stacks/registry destroy' delete-secret
 if [ -e "$work/secret" ]; then not_ok "the password goes, too"; else ok "the password goes, too"; fi
 never_called "what was never created is left alone" 'stacks/hosts\|stacks/delivery'

@@ -37,7 +37,7 @@ for file in compose.yaml compose.embedded.yaml; do
     # shellcheck disable=SC2016  # compose's own variable
     check "the port of $file" "$port" "$(first 's/.*"127\.0\.0\.1:\${PORT:-[0-9]*}:\([0-9]*\)".*/\1/p' "$file")"
 done
-check "the port of the tasks" "$port" "$(first 's/^  port *= \([0-9]*\)$/\1/p' infra/stacks/station/main.tf)"
+check "the port of the tasks" "$port" "$(first 's/^  port *= \([0-9]*\)$/\1/p' infra/stacks/server/main.tf)"
 
 drain=$(grep --after-context 6 -e '--drain-seconds' <<<"$help" | sed -n 's/.*\[default: \([0-9]*\)\].*/\1/p' | head -n 1)
 check "the time to drain of the tasks" "$drain" "$(sed -n '/^variable "drain_seconds"/,/^}/s/^  default *= \([0-9]*\)$/\1/p' infra/modules/service/variables.tf)"

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, Content};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Digest, folder};
 use crate::readings::embedded;
-use crate::station;
+use crate::storage::app_database;
+use crate::storage::durable_file::{self, Content};
 
 /// The file's name in a backup. Without it a directory is none.
 pub(crate) const FILE_NAME: &str = "backup.json";
@@ -108,7 +108,7 @@ impl Manifest {
             }
             Ok(())
         };
-        write().map_err(|error| durable::failed(&format!("write {FILE_NAME}"), error))
+        write().map_err(|error| durable_file::failed(&format!("write {FILE_NAME}"), error))
     }
 
     /// Reads that of a backup.
@@ -126,7 +126,7 @@ impl Manifest {
             return Err(damaged(format!("{DIGEST_FILE_NAME} is missing")));
         };
         let expected =
-            digest_line(&text).map_err(|error| durable::failed("read the backup", error))?;
+            digest_line(&text).map_err(|error| durable_file::failed("read the backup", error))?;
         if digest != expected.as_bytes() {
             return Err(damaged(format!(
                 "{FILE_NAME} does not match its digest in {DIGEST_FILE_NAME}"
@@ -153,8 +153,8 @@ impl Manifest {
         let mut names = HashSet::new();
         for file in &self.files {
             let name = file.name.as_str();
-            let is_ours =
-                [embedded::FILE_NAME, station::FILE_NAME].contains(&name) || folder::is_blob(name);
+            let is_ours = [embedded::FILE_NAME, app_database::FILE_NAME].contains(&name)
+                || folder::is_blob(name);
             if !is_ours || !names.insert(name) || Digest::from_hex(&file.sha256).is_none() {
                 return Err(damaged(format!(
                     "{FILE_NAME} tells of {name:?} in a way that this program does not"
@@ -162,7 +162,7 @@ impl Manifest {
             }
         }
         // Device files are nothing without the database that tells of them.
-        if names.contains(station::FILE_NAME)
+        if names.contains(app_database::FILE_NAME)
             || (names.len() == 1 && names.contains(embedded::FILE_NAME))
         {
             return Ok(());
@@ -190,7 +190,7 @@ pub(super) fn damaged(what: impl std::fmt::Display) -> StoreError {
 }
 
 fn digest_line(mut text: &[u8]) -> io::Result<String> {
-    let content = durable::content(&mut text)?;
+    let content = durable_file::content(&mut text)?;
     Ok(format!("{}  {FILE_NAME}\n", Digest(content.sha256)))
 }
 
@@ -201,6 +201,6 @@ fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     {
         Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(durable::failed(&format!("read {name}"), error)),
+        Err(error) => Err(durable_file::failed(&format!("read {name}"), error)),
     }
 }

@@ -8,11 +8,11 @@ use std::path::Path;
 use super::manifest::{Entry, Manifest, damaged};
 use super::staging::Staging;
 use super::{Progress, check_apart, check_copies, existing, resolve};
-use crate::data_directory;
-use crate::durable;
 use crate::error::StoreError;
 use crate::files::folder;
-use crate::station;
+use crate::storage::app_database;
+use crate::storage::data_directory;
+use crate::storage::durable_file;
 use crate::verify::Report;
 
 /// A data directory that was made.
@@ -47,7 +47,7 @@ pub fn restore(
     let staging = Staging::begin(&data)?;
     let directory = staging.path();
     copy_all(&from, directory, &manifest, progress)?;
-    if manifest.holds(station::FILE_NAME) {
+    if manifest.holds(app_database::FILE_NAME) {
         let contents: HashMap<_, _> = manifest
             .files
             .iter()
@@ -84,12 +84,12 @@ fn copy_all(
         for entry in entries {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
-                durable::sync_directory(&entry.path())?;
+                durable_file::sync_directory(&entry.path())?;
             }
         }
         Ok(())
     });
-    flushed.map_err(|error| durable::failed("write what is restored", error))
+    flushed.map_err(|error| durable_file::failed("write what is restored", error))
 }
 
 fn copy_one(
@@ -99,7 +99,7 @@ fn copy_one(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     let name = &file.name;
-    let failed = |error| durable::failed(&format!("copy {name}"), error);
+    let failed = |error| durable_file::failed(&format!("copy {name}"), error);
     let mut source = match File::open(from.join(name)) {
         Ok(source) => source,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -111,7 +111,7 @@ fn copy_one(
     if let Some(parent) = target.parent().filter(|parent| !parent.is_dir()) {
         fs::create_dir(parent).map_err(failed)?;
     }
-    let content = durable::copy(&mut source, &target, progress).map_err(failed)?;
+    let content = durable_file::copy(&mut source, &target, progress).map_err(failed)?;
     if Some(content) == file.content() {
         return Ok(());
     }

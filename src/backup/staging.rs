@@ -10,8 +10,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::durable::{self, sync_directory};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::storage::durable_file::{self, sync_directory};
 
 /// The name of the directory inside.
 pub(crate) const INSIDE: &str = ".unfinished";
@@ -92,7 +92,7 @@ impl Staging {
         };
         done.map_err(|error| {
             let what = format!("put it in its place, {}", self.target.display());
-            durable::failed(&what, error)
+            durable_file::failed(&what, error)
         })?;
         self.is_published = true;
         Ok(())

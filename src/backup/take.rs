@@ -6,11 +6,11 @@ use std::path::Path;
 use super::manifest::{self, Manifest};
 use super::staging::Staging;
 use super::{Progress, check_apart, check_copies, existing, resolve};
-use crate::durable::{self, Content};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
-use crate::station;
+use crate::storage::app_database;
+use crate::storage::durable_file::{self, Content};
 use crate::timestamp::Timestamp;
 use crate::verify::Report;
 
@@ -44,7 +44,7 @@ pub fn take(
     let began = Timestamp::now();
     let (data, to) = (existing(data)?, resolve(to)?);
     check_apart(&data, &to)?;
-    let station_moment = station::moment(&data)?;
+    let station_moment = app_database::moment(&data)?;
     let readings_moment = embedded::moment(&data)?;
     if station_moment.is_none() && readings_moment.is_none() {
         return Err(StoreError::new(
@@ -52,7 +52,7 @@ pub fn take(
             format!(
                 "there is neither {} nor {} in {}: nothing to back up",
                 embedded::FILE_NAME,
-                station::FILE_NAME,
+                app_database::FILE_NAME,
                 data.display()
             ),
         ));
@@ -76,7 +76,7 @@ pub fn take(
         files.push((embedded::FILE_NAME.to_owned(), content(&path)?));
     }
     if let Some(moment) = station_moment {
-        let path = directory.join(station::FILE_NAME);
+        let path = directory.join(app_database::FILE_NAME);
         moment.copy(&path, &mut |more| copied(more, total))?;
         total += folder::bytes_total(directory)?;
         folder::copy_blobs(
@@ -86,7 +86,7 @@ pub fn take(
             &mut |name, content| files.push((name, content)),
         )?;
         // Last, since it may have had to learn of files that were replaced meanwhile.
-        files.push((station::FILE_NAME.to_owned(), content(&path)?));
+        files.push((app_database::FILE_NAME.to_owned(), content(&path)?));
     }
     let report = match check {
         false => None,
@@ -109,6 +109,6 @@ pub fn take(
 
 fn content(path: &Path) -> Result<Content, StoreError> {
     File::open(path)
-        .and_then(|mut file| durable::content(&mut file))
-        .map_err(|error| durable::failed(&format!("read {}", path.display()), error))
+        .and_then(|mut file| durable_file::content(&mut file))
+        .map_err(|error| durable_file::failed(&format!("read {}", path.display()), error))
 }

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::server_url::ServerUrl;
 use super::{Failure, FailureKind};
-use crate::data_directory::DataDirectory;
 use crate::error::StoreError;
 use crate::readings::embedded::{EmbeddedOptions, EmbeddedStore, FILE_NAME};
+use crate::storage::data_directory::DataDirectory;
 
 /// Where a server listens when nobody says otherwise.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:5000";

@@ -18,9 +18,9 @@ pub use condition::{Condition, TagList};
 pub use model::{ContentType, DeviceId, DeviceIdError, Digest, FileInfo, FileName, NewFile, Page};
 
 use crate::backend_url::BackendUrl;
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::station::StationDatabase;
+use crate::storage::app_database::StationDatabase;
+use crate::storage::data_directory::DataDirectory;
 
 /// The bytes of a file, in order, in pieces of some hundred KiB at most.
 pub type ContentStream = BoxStream<'static, Result<Bytes, StoreError>>;

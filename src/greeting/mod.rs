@@ -16,7 +16,7 @@ pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::station::StationDatabase;
+use crate::storage::app_database::StationDatabase;
 
 /// Where the word of the greeting lives.
 ///

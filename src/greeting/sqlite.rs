@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::{GreetingStore, Word};
 use crate::error::StoreError;
-use crate::sqlite;
-use crate::station::{self, FILE_NAME, StationDatabase, WorkError};
+use crate::storage::app_database::{self, FILE_NAME, StationDatabase, WorkError};
+use crate::storage::sqlite;
 
 /// The greeting in a table of one row.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ pub(crate) fn check_rows(
     let failed = |error| sqlite::failed(FILE_NAME, "read the greeting", error);
     let sql = format!(
         "SELECT word FROM {}",
-        station::sound_rows(connection, "greeting")?
+        app_database::sound_rows(connection, "greeting")?
     );
     let mut statement = connection.prepare(&sql).map_err(failed)?;
     let words = statement

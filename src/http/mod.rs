@@ -2,10 +2,9 @@
 
 mod arrival;
 pub mod body;
+pub mod edge;
 pub mod extract;
-pub mod html;
 pub mod json;
-pub mod layers;
 pub mod page;
 pub mod problem;
 pub mod problem_kind;

@@ -1,7 +1,7 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457).
 //!
 //! A [`Problem`] has a public part, made for the client, and may have a private source, made for the log. Handlers return
-//! it; the edge (`layers.rs`) gives it the request's id, writes its body, and logs the source once. This file is the one
+//! it; the edge (`edge.rs`) gives it the request's id, writes its body, and logs the source once. This file is the one
 //! place where an error of a store becomes a status.
 
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 //! way to them.
 //!
 //! `openapi.json` is written by hand and served as it is. The page is made from it, so the two never differ;
-//! tests/it/api/openapi.rs holds both against what the server does.
+//! tests/it/api/server/openapi.rs holds both against what the server does.
 
 mod curl;
 mod document;
@@ -21,9 +21,9 @@ use axum::routing::get;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::document::Document;
-use crate::front;
-use crate::http::html::{self, escape};
 use crate::http::{Problem, ProblemKind};
+use crate::pages::html::escape;
+use crate::pages::{self, html};
 
 const DESCRIPTION: &str = include_str!("openapi.json");
 
@@ -104,13 +104,13 @@ async fn page(
 ) -> Result<Response, Problem> {
     let made = docs.page.get_or_init(|| {
         let document = Document::read(DESCRIPTION).map_err(|error| error.to_string())?;
-        Ok(page::render(&document, front::style_version()))
+        Ok(page::render(&document, pages::style_version()))
     });
     let made = made.as_ref().map_err(|error| {
         let detail = "the description of the API cannot be shown; /openapi.json has it";
         Problem::new(ProblemKind::Internal, detail).with_source(error.clone())
     })?;
-    let origin = front::origin(&uri, &headers, docs.listen);
+    let origin = pages::origin(&uri, &headers, docs.listen);
     Ok(html::page(made.replace(ORIGIN, &escape(&origin))))
 }
 

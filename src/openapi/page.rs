@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::document::{Document, Operation, examples, items, members, text};
 use super::text::{blocks, line};
 use super::{curl, schema};
-use crate::front::frame;
-use crate::http::html::escape;
+use crate::pages::frame;
+use crate::pages::html::escape;
 
 /// The page as HTML, with `{origin}` where the address of the server belongs.
 pub(super) fn render(document: &Document, style_version: u64) -> String {

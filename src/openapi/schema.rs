@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::document::{items, text};
-use crate::http::html::escape;
 use crate::http::json::grouped;
+use crate::pages::html::escape;
 
 /// What a value has to be, such as `integer, 1 to 1,000, default 100`, as HTML.
 pub(super) fn words(schema: &Value) -> String {

@@ -1,6 +1,6 @@
 //! The little of Markdown that the description uses: paragraphs, lists, code.
 
-use crate::http::html::escape;
+use crate::pages::html::escape;
 
 /// A text of several paragraphs and lists.
 pub(super) fn blocks(markdown: &str) -> String {

@@ -25,8 +25,8 @@ pub use stats::Stats;
 pub use temperature::{Temperature, TemperatureError};
 
 use crate::backend_url::BackendUrl;
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::storage::data_directory::DataDirectory;
 pub use crate::timestamp::{Timestamp, TimestampError};
 
 /// What becomes of a batch that holds readings the store cannot take.

@@ -26,7 +26,7 @@ pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::station::StationDatabase;
+use crate::storage::app_database::StationDatabase;
 use crate::timestamp::Timestamp;
 use moving::{Arrivals, Arrived, HeldStore, Numbered, NumberedPage, TodoSource};
 

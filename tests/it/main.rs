@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod app_database;
 mod backup;
 mod cli;
 mod conformance;
@@ -20,5 +21,4 @@ mod embedded;
 mod postgres;
 #[cfg(feature = "cloud")]
 mod reliability;
-mod station;
 mod support;

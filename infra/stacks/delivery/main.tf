@@ -12,7 +12,7 @@ module "delivery" {
   service_url  = coalesce(var.service_url, try("http://${data.aws_lb.server[0].dns_name}", null))
 }
 
-# Where the station stack has no domain, its load balancer's name is its URL.
+# Where the server stack has no domain, its load balancer's name is its URL.
 data "aws_lb" "server" {
   count = var.source_code != null && var.service_url == null ? 1 : 0
 

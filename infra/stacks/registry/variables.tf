@@ -31,7 +31,7 @@ variable "allow_removal" {
 }
 
 variable "architecture" {
-  description = "What the tasks run on: ARM64, which costs a fifth less, or X86_64. The same as in the station stack."
+  description = "What the tasks run on: ARM64, which costs a fifth less, or X86_64. The same as in the server stack."
   type        = string
   default     = "ARM64"
 

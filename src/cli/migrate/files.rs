@@ -17,10 +17,10 @@ use self::source::Source;
 use self::tally::Tally;
 use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind, progress, runtime};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{self, FileStore};
-use crate::station::StationDatabase;
+use crate::storage::app_database::StationDatabase;
+use crate::storage::data_directory::DataDirectory;
 
 /// How many files are on their way at a time.
 const AT_A_TIME: usize = 6;

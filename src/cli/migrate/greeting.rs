@@ -8,12 +8,12 @@ use anyhow::anyhow;
 
 use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind, runtime, standard_output};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::greeting::redis::RedisGreeting;
 use crate::greeting::redis::older;
 use crate::greeting::{self, GreetingStore, Word, WordError};
-use crate::station::StationDatabase;
+use crate::storage::app_database::StationDatabase;
+use crate::storage::data_directory::DataDirectory;
 
 /// Copies, compares, and prints the result.
 pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {

@@ -11,10 +11,10 @@ use super::copying::{Tally, copy};
 use super::source::Source;
 use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind, progress, runtime, standard_output};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore, Selection, Stats};
+use crate::storage::data_directory::DataDirectory;
 
 /// How long the other side may take for a batch.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use crate::durable;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::storage::durable_file;
 
 /// What the name of a blob that is not complete ends in.
 const PARTIAL: &str = ".part";
@@ -262,7 +262,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// An error of the disk while doing something. The message may be shown to a client, so it holds no path.
 pub(super) fn failed(what: &str, error: io::Error) -> StoreError {
-    let kind = durable::kind_of(&error);
+    let kind = durable_file::kind_of(&error);
     let message = match kind {
         StoreErrorKind::StorageFull => {
             "the disk is full; nothing of this file was stored".to_owned()
@@ -277,7 +277,7 @@ pub(super) fn failed(what: &str, error: io::Error) -> StoreError {
 
 /// An error of the disk while storing a file, of which nothing is stored then. It may be sent again.
 fn not_stored(what: &str, error: io::Error) -> StoreError {
-    match durable::kind_of(&error) {
+    match durable_file::kind_of(&error) {
         StoreErrorKind::Internal => StoreError::new(
             StoreErrorKind::Unavailable,
             format!("could not {what}: the disk failed; nothing of this file was stored"),

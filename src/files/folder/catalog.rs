@@ -10,8 +10,8 @@ use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Page, Publication,
     Removal,
 };
-use crate::sqlite;
-use crate::station::{self, FILE_NAME, StationDatabase};
+use crate::storage::app_database::{self, FILE_NAME, StationDatabase};
+use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 
 /// The table `files`.
@@ -146,7 +146,7 @@ impl Catalog {
     pub(super) async fn refuse_if_damaged(&self) -> Result<(), StoreError> {
         self.station
             .read("check the rows of files", |transaction| {
-                Ok(station::check_files(transaction)?)
+                Ok(app_database::check_files(transaction)?)
             })
             .await
     }
@@ -240,7 +240,7 @@ pub(crate) fn check_rows(
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "read the rows of files", error);
-    let files = station::sound_rows(connection, "files")?;
+    let files = app_database::sound_rows(connection, "files")?;
     let sql = format!(
         "SELECT blob, size_bytes, content_type, name, sha256, time_micros, device FROM {files}"
     );

@@ -10,9 +10,9 @@ use rusqlite::Connection;
 use super::DIRECTORY_NAME;
 use super::blobs::{self, is_name};
 use super::copies::{Catalogued, failed, name_of, visit};
-use crate::durable;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::station;
+use crate::storage::app_database;
+use crate::storage::durable_file;
 
 /// What was found in the folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) fn check_files(
     problem: &mut dyn FnMut(String),
     progress: &mut dyn FnMut(u64),
 ) -> Result<Found, StoreError> {
-    let rows = station::sound_rows(connection, "files")?;
+    let rows = app_database::sound_rows(connection, "files")?;
     let mut found = Found::default();
     let mut named = HashSet::new();
     visit(connection, &rows, &mut |file| {
@@ -56,7 +56,7 @@ pub(crate) fn check_files(
 /// # Errors
 /// When the rows cannot be read.
 pub(crate) fn bytes_to_check(connection: &Connection) -> Result<u64, StoreError> {
-    let rows = station::sound_rows(connection, "files")?;
+    let rows = app_database::sound_rows(connection, "files")?;
     connection
         .query_row(
             &format!("SELECT total(size_bytes) FROM {rows}"),
@@ -95,7 +95,7 @@ fn check_file(
         return Err(file.missing());
     }
     let content = File::open(directory.join(name_of(&file.blob)))
-        .and_then(|mut source| durable::content_with(&mut source, progress));
+        .and_then(|mut source| durable_file::content_with(&mut source, progress));
     match content {
         Ok(content) if content == file.content => Ok(()),
         Ok(_) => Err(file.damaged()),

@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::DIRECTORY_NAME;
 use super::blobs::is_name;
-use crate::durable::{self, Content};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite;
-use crate::station;
+use crate::storage::app_database;
+use crate::storage::durable_file::{self, Content};
+use crate::storage::sqlite;
 
 /// How often a file is looked up again because it was replaced between the look-up and the opening.
 const LOOKUPS_MAX: usize = 100;
@@ -24,7 +24,7 @@ const COLUMNS: &str = "device, blob, size_bytes, sha256, content_type, name, tim
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn bytes_total(directory: &Path) -> Result<u64, StoreError> {
-    station::open_copy(&directory.join(station::FILE_NAME))?
+    app_database::open_copy(&directory.join(app_database::FILE_NAME))?
         .query_row("SELECT total(size_bytes) FROM files", [], |row| {
             row.get::<_, f64>(0)
         })
@@ -55,14 +55,14 @@ pub(crate) fn copy_blobs(
         progress,
         took,
     };
-    let mut copy = station::open_copy(&directory.join(station::FILE_NAME))?;
+    let mut copy = app_database::open_copy(&directory.join(app_database::FILE_NAME))?;
     let mut changes = Vec::new();
     visit(&copy, "files", &mut |file| {
         changes.extend(copying.take(&file)?);
         Ok(())
     })?;
     apply(&mut copy, &changes).map_err(failed)?;
-    durable::sync_directory(&blobs).map_err(not_written)
+    durable_file::sync_directory(&blobs).map_err(not_written)
 }
 
 /// Checks that every file is there that a copy of `station.db` tells of. `content_of` says what is there by a name.
@@ -73,7 +73,7 @@ pub(crate) fn check_blobs(
     directory: &Path,
     content_of: &dyn Fn(&str) -> Option<Content>,
 ) -> Result<(), StoreError> {
-    let copy = station::open_copy(&directory.join(station::FILE_NAME))?;
+    let copy = app_database::open_copy(&directory.join(app_database::FILE_NAME))?;
     visit(
         &copy,
         "files",
@@ -193,10 +193,10 @@ impl Copying<'_> {
         let mut source = match File::open(self.data.join(&name)) {
             Ok(source) => source,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(durable::failed(&format!("read {name}"), error)),
+            Err(error) => return Err(durable_file::failed(&format!("read {name}"), error)),
         };
-        let content = durable::copy(&mut source, &self.directory.join(&name), self.progress)
-            .map_err(|error| durable::failed(&format!("copy {name}"), error))?;
+        let content = durable_file::copy(&mut source, &self.directory.join(&name), self.progress)
+            .map_err(|error| durable_file::failed(&format!("copy {name}"), error))?;
         if content != file.content {
             return Err(file.damaged());
         }
@@ -207,10 +207,10 @@ impl Copying<'_> {
     fn find(&mut self, device: &str) -> Result<Option<Catalogued>, StoreError> {
         let live = match self.live.take() {
             Some(live) => live,
-            None => station::open_reader(&self.data.join(station::FILE_NAME))?,
+            None => app_database::open_reader(&self.data.join(app_database::FILE_NAME))?,
         };
         // It goes into the copy with a checksum of its own: one that is not what was written would seem to be.
-        let rows = station::sound_rows(&live, "files")?;
+        let rows = app_database::sound_rows(&live, "files")?;
         let sql = format!("SELECT {COLUMNS} FROM {rows} WHERE device = ?1");
         let found = live
             .prepare_cached(&sql)
@@ -271,11 +271,11 @@ fn apply(copy: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {
-    sqlite::failed(station::FILE_NAME, "look up the files", error)
+    sqlite::failed(app_database::FILE_NAME, "look up the files", error)
 }
 
 fn not_written(error: io::Error) -> StoreError {
-    durable::failed("write a copy of the files", error)
+    durable_file::failed("write a copy of the files", error)
 }
 
 #[cfg(test)]
@@ -286,10 +286,10 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     use super::*;
-    use crate::data_directory::DataDirectory;
     use crate::files::folder::FolderStore;
     use crate::files::{Condition, ContentType, DeviceId, Digest, FileStore, NewFile};
-    use crate::station::StationDatabase;
+    use crate::storage::app_database::StationDatabase;
+    use crate::storage::data_directory::DataDirectory;
     use crate::timestamp::Timestamp;
 
     async fn send(store: &FolderStore, device: &str, bytes: &'static [u8]) {
@@ -325,11 +325,11 @@ mod tests {
         for (device, bytes) in [("a", &b"old"[..]), ("b", b"same"), ("c", b"short-lived")] {
             send(&store, device, bytes).await;
         }
-        let moment = station::moment(&data).unwrap().unwrap();
-        let path = copy.join(station::FILE_NAME);
+        let moment = app_database::moment(&data).unwrap().unwrap();
+        let path = copy.join(app_database::FILE_NAME);
         moment.copy(&path, &mut |_| {}).unwrap();
         let blob = |device: &str| -> String {
-            let connection = station::open_copy(&path).unwrap();
+            let connection = app_database::open_copy(&path).unwrap();
             let sql = "SELECT blob FROM files WHERE device = ?1";
             connection
                 .query_row(sql, [device], |row| row.get(0))
@@ -348,7 +348,7 @@ mod tests {
             contents.insert(name, content);
         })
         .unwrap();
-        let connection = station::open_copy(&path).unwrap();
+        let connection = app_database::open_copy(&path).unwrap();
         let mut found = Vec::new();
         visit(&connection, "files", &mut |file| {
             let bytes = fs::read(copy.join(name_of(&file.blob))).unwrap();
@@ -374,8 +374,8 @@ mod tests {
         let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
         let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
         send(&store, "a", b"lost").await;
-        let moment = station::moment(&data).unwrap().unwrap();
-        let path = copy.join(station::FILE_NAME);
+        let moment = app_database::moment(&data).unwrap().unwrap();
+        let path = copy.join(app_database::FILE_NAME);
         moment.copy(&path, &mut |_| {}).unwrap();
         for entry in fs::read_dir(data.join("files")).unwrap() {
             fs::remove_file(entry.unwrap().path()).unwrap();

@@ -26,9 +26,9 @@ use self::content::FolderContent;
 use self::room::Room;
 use self::upload::FolderUpload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::station::StationDatabase;
+use crate::storage::app_database::StationDatabase;
+use crate::storage::data_directory::DataDirectory;
 
 /// Where blobs are in the data directory.
 pub(crate) const DIRECTORY_NAME: &str = "files";

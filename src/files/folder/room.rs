@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::data_directory::DataDirectory;
-use crate::disk::Disk;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::storage::data_directory::DataDirectory;
+use crate::storage::disk::Disk;
 
 #[derive(Clone, Debug)]
 pub(super) struct Room {

@@ -10,11 +10,11 @@
 //! | `ticket` | the ticket that it was set with |
 //! | `drawn` | the last ticket that was drawn |
 
-mod address;
 mod findings;
 mod link;
 mod meaning;
 pub mod older;
+mod url;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::address::Address;
 use self::findings::Findings;
 use self::link::Link;
 use self::meaning::{meaning, not_a_word, refuses_writes, too_late};
+use self::url::Address;
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};

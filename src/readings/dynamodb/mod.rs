@@ -4,43 +4,15 @@
 //! statistics follow exactly. A replica owns a slot, and writes to cells of its own; a read merges the cells. docs/adr/0005
 //! says why it is so, and what was left out.
 
-mod backoff;
-mod census;
-mod changes;
-mod client;
-mod comparison;
-mod connection;
-mod cost;
-mod denial;
 mod drift;
-mod export;
-mod gathering;
-mod group;
-mod items;
-mod keeper;
-mod keys;
-mod line;
-mod location;
-mod lookup;
 mod older;
 mod opening;
-mod plan;
-mod points;
-mod probe;
-mod reads;
+mod read;
 mod recount;
-mod scan;
-mod send;
-mod sensors;
-mod shape;
-mod slots;
-mod standing;
-mod submission;
-mod tables;
-mod totals;
-mod transaction;
-mod watch;
-mod writer;
+mod replica;
+mod table;
+mod url;
+mod write;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -56,17 +28,17 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use location::{Credentials, DynamoOptions, Location};
+pub use self::url::{Credentials, DynamoOptions, Location};
 pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
 pub use opening::WhenAway;
 pub use recount::{Pass, Progress, RecountReport, recount};
 
-use self::client::{Tables, no_answer};
-use self::connection::Connection;
 use self::drift::Findings;
-use self::standing::{Side, Standing, closed};
-use self::submission::Submission;
-use self::writer::Order;
+use self::replica::status::{Side, Standing, closed};
+use self::table::client::{Tables, no_answer};
+use self::table::connection::Connection;
+use self::write::submission::Submission;
+use self::write::writer::Order;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
@@ -109,7 +81,7 @@ impl DynamoStore {
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>, StoreError> {
         let tables = Tables::connect(location, credentials).await;
-        tables::create(&tables, location).await
+        table::setup::create(&tables, location).await
     }
 
     /// Runs a read where the connections live.
@@ -169,12 +141,12 @@ impl ReadingStore for DynamoStore {
 
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError> {
         let selection = selection.clone();
-        self.run(move |tables| async move { reads::stats(&tables, &selection).await })
+        self.run(move |tables| async move { read::windows::stats(&tables, &selection).await })
             .await
     }
 
     async fn sensor_count(&self) -> Result<u64, StoreError> {
-        self.run(move |tables| async move { Ok(totals::lanes(&tables).await?.sensors()) })
+        self.run(move |tables| async move { Ok(read::totals::lanes(&tables).await?.sensors()) })
             .await
     }
 
@@ -184,13 +156,15 @@ impl ReadingStore for DynamoStore {
         limit: usize,
     ) -> Result<Page<SensorSummary>, StoreError> {
         let after = after.cloned();
-        self.run(move |tables| async move { reads::sensors(&tables, after.as_ref(), limit).await })
-            .await
+        self.run(move |tables| async move {
+            read::windows::sensors(&tables, after.as_ref(), limit).await
+        })
+        .await
     }
 
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError> {
         let sensor = sensor.clone();
-        self.run(move |tables| async move { reads::summary(&tables, &sensor).await })
+        self.run(move |tables| async move { read::windows::summary(&tables, &sensor).await })
             .await
     }
 
@@ -201,9 +175,9 @@ impl ReadingStore for DynamoStore {
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError> {
         let sensor = sensor.clone();
-        self.run(
-            move |tables| async move { reads::readings(&tables, &sensor, window, limit).await },
-        )
+        self.run(move |tables| async move {
+            read::windows::readings(&tables, &sensor, window, limit).await
+        })
         .await
     }
 
@@ -214,14 +188,18 @@ impl ReadingStore for DynamoStore {
         points: usize,
     ) -> Result<Option<Series>, StoreError> {
         let sensor = sensor.clone();
-        self.run(move |tables| async move { reads::series(&tables, &sensor, window, points).await })
-            .await
+        self.run(move |tables| async move {
+            read::windows::series(&tables, &sensor, window, points).await
+        })
+        .await
     }
 
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
         let selection = selection.clone();
         let cursor = self
-            .run(move |tables| async move { export::ExportCursor::open(&tables, &selection).await })
+            .run(move |tables| async move {
+                read::export::ExportCursor::open(&tables, &selection).await
+            })
             .await?;
         let handle = self.handle.clone();
         Ok(Box::pin(futures_util::stream::try_unfold(
@@ -250,7 +228,7 @@ impl ReadingStore for DynamoStore {
         {
             return Ok(());
         }
-        let asked = self.run(|tables| async move { totals::lanes(&tables).await });
+        let asked = self.run(|tables| async move { read::totals::lanes(&tables).await });
         timeout(READY_PATIENCE, asked)
             .await
             .unwrap_or_else(|_| Err(no_answer()))?;

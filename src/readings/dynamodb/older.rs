@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::client::Tables;
-use super::items::{Item, aggregate_key, get_text};
-use super::keys;
-use super::location::{Credentials, Location};
-use super::scan::{Attributes, SEGMENTS, Segment};
-use super::shape::Shape;
+use super::table::client::Tables;
+use super::table::items::{Item, aggregate_key, get_text};
+use super::table::key_schema::Shape;
+use super::table::keys;
+use super::table::scan::{Attributes, SEGMENTS, Segment};
+use super::url::{Credentials, Location};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{SensorId, Temperature, Timestamp};

@@ -6,7 +6,7 @@ use super::database::{self, FILE_NAME};
 use super::schema;
 use super::verify::{self, VerifyReport};
 use crate::error::StoreError;
-use crate::sqlite::{Moment, Sort};
+use crate::storage::sqlite::{Moment, Sort};
 
 const SORT: Sort = Sort {
     file_name: FILE_NAME,

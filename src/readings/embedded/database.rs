@@ -7,9 +7,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::codec::CodecError;
 use super::periods::{Counted, DayRows, Folding};
 use super::{codec, schema};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite::{self, write_ahead_log};
+use crate::storage::data_directory::DataDirectory;
+use crate::storage::sqlite::{self, write_ahead_log};
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";

@@ -14,6 +14,7 @@ mod database;
 pub mod fuzzing;
 mod index;
 mod log;
+mod lookup;
 mod names;
 mod neighbours;
 mod opening;
@@ -31,7 +32,6 @@ mod schema;
 mod sealing;
 mod slice;
 mod snapshot;
-mod stored;
 mod survey;
 mod tail;
 mod upgrade;
@@ -63,9 +63,9 @@ use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
 };
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite::{Reader, ReaderPool, while_waited_for};
+use crate::storage::data_directory::DataDirectory;
+use crate::storage::sqlite::{Reader, ReaderPool, while_waited_for};
 
 /// Readings in one SQLite file in the data directory.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use super::queue::Closed;
 use super::recovery::{self, Recovered};
 use super::writer::Writer;
 use super::{chunks, database};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sqlite::write_ahead_log::Folding;
+use crate::storage::data_directory::DataDirectory;
+use crate::storage::sqlite::write_ahead_log::Folding;
 
 /// How long a read waits for the store to be open.
 const READ_PATIENCE: Duration = Duration::from_millis(250);

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::database;
 use super::index::Index;
 use super::log::{Run, Runs};
-use super::stored::{Disk, Stored};
+use super::lookup::{Disk, Stored};
 use super::tail::put_into;
 use super::{window, window::position};
 use crate::error::{StoreError, StoreErrorKind};

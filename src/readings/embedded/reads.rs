@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::readings::{
     ExportBlock, Grid, Point, Selection, SensorId, SensorSummary, Series, Stats, Timestamp, Window,
 };
-use crate::sqlite::Reader;
+use crate::storage::sqlite::Reader;
 
 /// One sensor's part in a read of several.
 #[derive(Debug)]

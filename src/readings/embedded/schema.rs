@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::database::{FILE_NAME, Ledger, damaged, failed};
 use super::upgrade;
 use crate::error::StoreError;
-use crate::sqlite;
+use crate::storage::sqlite;
 
 /// Marks the file as ours for `file(1)` and for us: "FSTN".
 pub(super) const APPLICATION_ID: i32 = 0x4653_544e;

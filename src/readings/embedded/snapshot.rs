@@ -8,7 +8,7 @@ use super::committer::Shared;
 use super::database::{Ledger, failed};
 use super::index::Index;
 use crate::error::StoreError;
-use crate::sqlite::Reader;
+use crate::storage::sqlite::Reader;
 
 /// A moment: the chunks as they were, and what was taken from the index to go with them.
 #[derive(Debug)]

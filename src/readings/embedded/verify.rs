@@ -10,9 +10,9 @@ use super::periods;
 use super::progress::Progress;
 use super::reads::visit_points;
 use super::recovery::{self, Recovered};
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Stats, Window};
+use crate::storage::data_directory::DataDirectory;
 
 /// How many problems are kept; the rest are counted.
 const PROBLEMS_MAX: usize = 100;

@@ -11,18 +11,18 @@ use super::cache::StretchCache;
 use super::database::{FILE_NAME, failed, signed};
 use super::index::Index;
 use super::log::{self, Content};
+use super::lookup::Disk;
 use super::options::EmbeddedOptions;
 use super::pending::Pending;
 use super::periods::{Counting, Uncounted};
 use super::recovery::{Recovered, sensor_checksum};
 use super::sealing::Sealer;
 use super::slice::Slice;
-use super::stored::Disk;
 use super::survey::Survey;
-use crate::data_directory::DataDirectory;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome};
-use crate::sqlite::write_ahead_log::{self, Folding};
+use crate::storage::data_directory::DataDirectory;
+use crate::storage::sqlite::write_ahead_log::{self, Folding};
 
 /// How long sealing rests after a commit was refused.
 const CHORES_REST: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! A whole body of readings, fed piece by piece.
 
 use super::ItemError;
+use super::collector::{Gathering, Parsed, Place};
 use super::csv::Csv;
-use super::gather::{Gathering, Parsed, Place};
 use super::json::JsonArray;
 use super::ndjson::Ndjson;
 use crate::readings::RecordMode;

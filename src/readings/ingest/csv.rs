@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::body::BodyError;
-use super::gather::{Gathering, Place};
+use super::collector::{Gathering, Place};
 use super::item::echo;
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::ndjson::unreadable;

@@ -6,7 +6,7 @@ use flate2::write::MultiGzDecoder;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::body::{BatchParser, BodyError};
-use super::gather::Parsed;
+use super::collector::Parsed;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::str;
 use memchr::memchr2;
 
 use super::body::BodyError;
-use super::gather::{Gathering, Place};
+use super::collector::{Gathering, Place};
 use super::lines::ITEM_BYTES_MAX;
 use super::{Item, ItemError};
 

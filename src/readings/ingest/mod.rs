@@ -3,10 +3,10 @@
 mod arguments;
 mod body;
 mod budget;
+mod collector;
 mod csv;
 mod decode;
 mod fields;
-mod gather;
 mod item;
 mod json;
 mod lines;
@@ -16,10 +16,10 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
+pub use self::collector::{Parsed, Place, Rejection};
 pub use arguments::Arguments;
 pub use body::{BatchParser, BodyError, BodyErrorKind, Format};
 pub use budget::{ByteBudget, ByteShare, OverBudget};
 pub use decode::{Decoder, Encoding};
-pub use gather::{Parsed, Place, Rejection};
 pub use item::{Item, ItemError};
 pub use names::Field;

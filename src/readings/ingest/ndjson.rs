@@ -1,6 +1,6 @@
 //! Lines of JSON: one object each.
 
-use super::gather::Gathering;
+use super::collector::Gathering;
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::{Item, ItemError};
 

@@ -9,7 +9,7 @@ mod pool;
 mod rest;
 mod session;
 mod source;
-mod target;
+mod url;
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::PgRow;
 
+pub(super) use self::url::Target;
 use super::row::{Found, Row, Span, deadline_number, moment, page};
 use super::{
     Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
@@ -29,7 +30,6 @@ use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 use database::{Database, Rows, Sort, Statement};
 use failure::{Cause, Failure};
 pub(super) use source::PostgresSource;
-pub(super) use target::Target;
 
 /// What this kind of store is called.
 const BACKEND: &str = "postgres";

@@ -12,7 +12,7 @@ use sqlx_postgres::{PgConnectOptions, PgConnection};
 
 use super::Target;
 use super::failure::PoolerInBetween;
-use super::target::EXTRA_FLOAT_DIGITS;
+use super::url::EXTRA_FLOAT_DIGITS;
 
 /// A statement ends before the request that waits for it gives up, a commit is durable whatever the default, and PostgreSQL lets
 /// go of connections whose other end has vanished.

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::row;
 use crate::error::StoreError;
-use crate::sqlite;
-use crate::station::{self, FILE_NAME};
+use crate::storage::app_database::{self, FILE_NAME};
+use crate::storage::sqlite;
 
 /// Reads every todo that matches its checksum; `problem` is told of each that is none.
 ///
@@ -16,7 +16,7 @@ pub(crate) fn check_rows(
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "read todos", error);
-    let todos = station::sound_rows(connection, "todos")?;
+    let todos = app_database::sound_rows(connection, "todos")?;
     let sql = format!(
         "SELECT id, title, description, deadline, status, created_at, updated_at FROM {todos}"
     );

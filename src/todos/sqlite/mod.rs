@@ -16,8 +16,8 @@ use super::{
     Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
 };
 use crate::error::StoreError;
-use crate::sqlite;
-use crate::station::{FILE_NAME, StationDatabase, WorkError};
+use crate::storage::app_database::{FILE_NAME, StationDatabase, WorkError};
+use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{PAGE_BYTES_MAX, damaged, deadline_number, folded, todo};
-use crate::station::WorkError;
+use crate::storage::app_database::WorkError;
 use crate::todos::moving::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
 use crate::todos::{Todo, TodoId};
 

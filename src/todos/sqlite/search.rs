@@ -5,7 +5,7 @@
 use rusqlite::{ToSql, Transaction, params};
 
 use super::{Gathering, place, todos};
-use crate::station::WorkError;
+use crate::storage::app_database::WorkError;
 use crate::todos::row::{Found, Span};
 
 /// Where one way becomes dearer than the next. The answer is the same whichever is taken.
@@ -195,8 +195,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data_directory::DataDirectory;
-    use crate::station::StationDatabase;
+    use crate::storage::app_database::StationDatabase;
+    use crate::storage::data_directory::DataDirectory;
     use crate::timestamp::Timestamp;
     use crate::todos::sqlite::SqliteTodos;
     use crate::todos::{Description, Filter, Status, Title, Todo, TodoId, TodoStore};

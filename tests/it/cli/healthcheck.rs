@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use super::fake::{Fake, answer};
 use super::fieldstation;
+use super::stub_server::{Fake, answer};
 
 #[test]
 fn a_server_that_is_ready_is_0() {

@@ -372,7 +372,8 @@ fn a_compressed_file_that_was_cut_is_an_error_and_what_came_before_is_recorded()
 #[test]
 fn a_data_directory_that_is_held_is_refused() {
     let directory = directory_with("a.csv", "sensor,time,temp\na,2026-11-20T13:00:00Z,1\n");
-    let held = fieldstation::data_directory::DataDirectory::open(&directory.path().join("data"));
+    let held =
+        fieldstation::storage::data_directory::DataDirectory::open(&directory.path().join("data"));
     import_into_data(directory.path(), &["a.csv"])
         .with_code(3)
         .says("in use by another fieldstation");

@@ -1,16 +1,16 @@
 //! The commands as a person runs them: the real binary, its output, its exit code.
 
 mod export;
-mod fake;
 mod files;
 mod healthcheck;
 mod import;
-mod liar;
 mod live;
 mod migrate_files;
 mod migrate_greeting;
+mod misbehaving_server;
 mod retries;
 mod simulate;
+mod stub_server;
 mod todo;
 mod verify;
 

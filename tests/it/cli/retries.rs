@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::fake::{Fake, all_recorded, answer};
+use super::stub_server::{Fake, all_recorded, answer};
 use super::{counts, fieldstation};
 
 const TWO_READINGS: &str = "sensorId,timestamp,temperature\n\

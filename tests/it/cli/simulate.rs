@@ -1,6 +1,6 @@
 //! `fieldstation simulate`: it proves what is true, and finds out every lie.
 
-use super::liar::{Lie, Server};
+use super::misbehaving_server::{Lie, Server};
 use super::{Ended, fieldstation};
 
 fn simulate(lie: Lie, arguments: &[&str]) -> Ended {

@@ -1,6 +1,6 @@
 //! `fieldstation todo`.
 
-use super::fake::{Fake, answer};
+use super::stub_server::{Fake, answer};
 
 use super::{Ended, fieldstation};
 use crate::support::Server;

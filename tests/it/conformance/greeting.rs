@@ -46,9 +46,9 @@ type Store = Arc<dyn GreetingStore>;
 
 /// The data directory is held by one process, so two replicas share what it opened.
 fn sqlite_stores(directory: &std::path::Path) -> (Store, Store) {
-    use fieldstation::data_directory::DataDirectory;
     use fieldstation::greeting::sqlite::SqliteGreeting;
-    use fieldstation::station::StationDatabase;
+    use fieldstation::storage::app_database::StationDatabase;
+    use fieldstation::storage::data_directory::DataDirectory;
 
     let directory = Arc::new(DataDirectory::open(directory).unwrap());
     let station = StationDatabase::open(directory).unwrap();

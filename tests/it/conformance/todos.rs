@@ -84,8 +84,8 @@ fn embedded() -> (Arc<dyn TodoStore>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let url = "sqlite:".parse().unwrap();
     let station = || {
-        let held = fieldstation::data_directory::DataDirectory::open(directory.path())?;
-        fieldstation::station::StationDatabase::open(Arc::new(held))
+        let held = fieldstation::storage::data_directory::DataDirectory::open(directory.path())?;
+        fieldstation::storage::app_database::StationDatabase::open(Arc::new(held))
     };
     let store = fieldstation::todos::open(Some(&url), directory.path(), station).unwrap();
     (store, directory)

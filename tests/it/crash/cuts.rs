@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::future;
 
+use super::app_database::StationWriter;
 use super::audit::audit;
-use super::station::StationWriter;
 use super::writer::{Habit, Writer};
 use crate::support::{Disk, Random, Server, Unflushed, setting};
 

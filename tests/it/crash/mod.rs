@@ -4,6 +4,7 @@
 //! `FIELDSTATION_CRASH_KILLS` says how many kills (10 by default); `FIELDSTATION_CRASH_SEED` writes the same readings again as
 //! a run that printed it.
 
+mod app_database;
 mod audit;
 mod cuts;
 mod disk;
@@ -11,7 +12,6 @@ mod files;
 mod flips;
 mod flushes;
 mod keys;
-mod station;
 mod writer;
 
 use std::path::Path;

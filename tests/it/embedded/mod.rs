@@ -10,10 +10,10 @@ mod windows;
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldstation::data_directory::DataDirectory;
 use fieldstation::error::StoreError;
 use fieldstation::readings::ReadingStore;
 use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore};
+use fieldstation::storage::data_directory::DataDirectory;
 
 /// A store in a directory that goes with it.
 pub struct Backend {

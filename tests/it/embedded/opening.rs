@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldstation::data_directory::DataDirectory;
 use fieldstation::error::StoreErrorKind;
 use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore};
 use fieldstation::readings::{ReadingStore, RecordMode, Selection};
+use fieldstation::storage::data_directory::DataDirectory;
 use rusqlite::Connection;
 use tempfile::TempDir;
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
-use fieldstation::data_directory::DataDirectory;
 use fieldstation::files::FileStore;
 use fieldstation::files::folder::FolderStore;
-use fieldstation::station::StationDatabase;
+use fieldstation::storage::app_database::StationDatabase;
+use fieldstation::storage::data_directory::DataDirectory;
 use tempfile::TempDir;
 
 /// A backend, and a look at what it really keeps.

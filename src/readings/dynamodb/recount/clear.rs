@@ -4,10 +4,10 @@ use futures_util::future::try_join_all;
 
 use super::writes::{delete, write};
 use crate::error::StoreError;
-use crate::readings::dynamodb::client::{Tables, key_of, read_error};
-use crate::readings::dynamodb::items::number;
-use crate::readings::dynamodb::keys;
-use crate::readings::dynamodb::scan::patiently;
+use crate::readings::dynamodb::table::client::{Tables, key_of, read_error};
+use crate::readings::dynamodb::table::items::number;
+use crate::readings::dynamodb::table::keys;
+use crate::readings::dynamodb::table::scan::patiently;
 
 /// How many cells are deleted at a time, of each partition.
 const PAGE: usize = 250;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::client::{Tables, read_error};
-use crate::readings::dynamodb::items::{Lane, aggregate_key, get_text, text};
-use crate::readings::dynamodb::keys;
-use crate::readings::dynamodb::scan::patiently;
-use crate::readings::dynamodb::slots::{hand_over, read_lanes, unique_name};
-use crate::readings::dynamodb::tables::{State, state_item};
+use crate::readings::dynamodb::replica::lease::{hand_over, read_lanes, unique_name};
+use crate::readings::dynamodb::table::client::{Tables, read_error};
+use crate::readings::dynamodb::table::items::{Lane, aggregate_key, get_text, text};
+use crate::readings::dynamodb::table::keys;
+use crate::readings::dynamodb::table::scan::patiently;
+use crate::readings::dynamodb::table::setup::{State, state_item};
 
 /// How often a lane that moves while it is taken is taken again.
 const ATTEMPTS_MAX: u32 = 50;

@@ -10,10 +10,10 @@ use super::entry::{Entry, Faults, OF_A_READING};
 use super::progress::{Meter, Pass, Progress};
 use super::{NAMED_MAX, RecountReport};
 use crate::error::StoreError;
-use crate::readings::dynamodb::client::Tables;
-use crate::readings::dynamodb::scan::{SEGMENTS, Segment};
-use crate::readings::dynamodb::sensors::SensorCursor;
-use crate::readings::dynamodb::totals;
+use crate::readings::dynamodb::read::sensors::SensorCursor;
+use crate::readings::dynamodb::read::totals;
+use crate::readings::dynamodb::table::client::Tables;
+use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment};
 use crate::readings::{SensorId, SensorSummary};
 
 /// What the cells say of each sensor; those that were met are taken out. Needs a few hundred bytes for each.

@@ -7,10 +7,10 @@ use super::entry::{Entry, OF_A_READING};
 use super::progress::Meter;
 use super::writes::{put, write};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::client::{Tables, read_error};
-use crate::readings::dynamodb::items::{aggregate_key, number, text};
-use crate::readings::dynamodb::keys;
-use crate::readings::dynamodb::scan::{SEGMENTS, Segment, patiently};
+use crate::readings::dynamodb::table::client::{Tables, read_error};
+use crate::readings::dynamodb::table::items::{aggregate_key, number, text};
+use crate::readings::dynamodb::table::keys;
+use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, patiently};
 
 /// The slot of what a recount has counted. No replica's: theirs begin with an `r` and a digit.
 const SLOT: &str = "recounted";

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::entry::Entry;
-use crate::readings::dynamodb::items::{Cell, LANES, Part, StoredReading};
+use crate::readings::dynamodb::table::items::{Cell, LANES, Part, StoredReading};
 use crate::readings::{SensorId, Timestamp};
 
 /// One sensor as its readings tell.

@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::entry::Fault;
 use crate::error::StoreError;
-use crate::readings::dynamodb::client::Tables;
-use crate::readings::dynamodb::items::{Item, StoredReading, text};
-use crate::readings::dynamodb::scan::patiently;
+use crate::readings::dynamodb::table::client::Tables;
+use crate::readings::dynamodb::table::items::{Item, StoredReading, text};
+use crate::readings::dynamodb::table::scan::patiently;
 
 /// What this program keeps with a reading: of two items, that of the one that stays.
 const OURS: [&str; 5] = ["timestamp", "w", "n", "p", "pw"];
@@ -102,7 +102,7 @@ fn is_same(name: &str, one: &AttributeValue, other: &AttributeValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readings::dynamodb::items::number;
+    use crate::readings::dynamodb::table::items::number;
 
     fn item(attributes: &[(&str, AttributeValue)]) -> Item {
         let attributes = attributes.iter();

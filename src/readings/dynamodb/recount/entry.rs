@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::readings::dynamodb::items::{Item, StoredReading, get_text};
-use crate::readings::dynamodb::keys;
 use crate::readings::dynamodb::older::shown;
-use crate::readings::dynamodb::scan::Attributes;
+use crate::readings::dynamodb::table::items::{Item, StoredReading, get_text};
+use crate::readings::dynamodb::table::keys;
+use crate::readings::dynamodb::table::scan::Attributes;
 use crate::readings::{SensorId, Temperature, Timestamp};
 
 /// What of an item tells the reading.

@@ -11,8 +11,8 @@ use super::entry::{Entry, Fault, Faults, OF_A_READING};
 use super::moments::{Met, Moments, is_regular};
 use super::progress::Meter;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::client::{Range, Tables};
-use crate::readings::dynamodb::scan::{SEGMENTS, Segment, patiently};
+use crate::readings::dynamodb::table::client::{Range, Tables};
+use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, patiently};
 use crate::readings::{SensorId, Temperature};
 
 /// How many readings of a sensor with irregular texts are held until the sensor is read again for them.

@@ -28,9 +28,9 @@ use self::counted::Whole;
 use self::examine::{Examined, examine};
 use self::progress::Meter;
 use self::respell::respell;
-use super::client::Tables;
-use super::location::{Credentials, Location};
-use super::tables;
+use super::table::client::Tables;
+use super::table::setup;
+use super::url::{Credentials, Location};
 use crate::error::StoreError;
 use crate::readings::Stats;
 
@@ -71,7 +71,7 @@ pub async fn recount(
     progress: Progress<'_>,
 ) -> Result<RecountReport, StoreError> {
     let tables = Tables::connect(location, credentials).await;
-    tables::check(&tables, location).await?;
+    setup::check(&tables, location).await?;
     if check {
         return compare(&tables, progress).await;
     }

@@ -74,7 +74,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::readings::dynamodb::keys;
+    use crate::readings::dynamodb::table::keys;
 
     fn degrees(text: &str) -> Temperature {
         text.parse().unwrap()

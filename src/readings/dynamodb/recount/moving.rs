@@ -14,10 +14,10 @@ use super::count::changed;
 use super::doubles::{join, key, look_up, twice};
 use super::entry::Fault;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::backoff::Backoff;
-use crate::readings::dynamodb::client::{Tables, internal, read_error};
-use crate::readings::dynamodb::items::{Item, text};
-use crate::readings::dynamodb::scan::is_passing;
+use crate::readings::dynamodb::table::backoff::Backoff;
+use crate::readings::dynamodb::table::client::{Tables, internal, read_error};
+use crate::readings::dynamodb::table::items::{Item, text};
+use crate::readings::dynamodb::table::scan::is_passing;
 
 /// For how long a transaction is sent again that conflicts, or is not answered.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -14,9 +14,9 @@ use super::entry::Entry;
 use super::moving::{Move, Moved, move_all};
 use super::progress::Meter;
 use crate::error::StoreError;
-use crate::readings::dynamodb::client::Tables;
-use crate::readings::dynamodb::keys;
-use crate::readings::dynamodb::scan::{Attributes, SEGMENTS, Segment};
+use crate::readings::dynamodb::table::client::Tables;
+use crate::readings::dynamodb::table::keys;
+use crate::readings::dynamodb::table::scan::{Attributes, SEGMENTS, Segment};
 
 /// What one transaction takes: 100 items and 4 MB. A move is two items, and has its bytes counted twice.
 const MOVES_MAX: usize = 50;

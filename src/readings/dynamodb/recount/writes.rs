@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use futures_util::stream::{FuturesUnordered, TryStreamExt as _};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::client::{Tables, internal, read_error};
-use crate::readings::dynamodb::items::Item;
-use crate::readings::dynamodb::scan::patiently;
+use crate::readings::dynamodb::table::client::{Tables, internal, read_error};
+use crate::readings::dynamodb::table::items::Item;
+use crate::readings::dynamodb::table::scan::patiently;
 
 /// What `BatchWriteItem` takes.
 const WRITES_MAX: usize = 25;

@@ -14,7 +14,7 @@ use crate::readings::embedded::snapshot::Snapshot;
 use crate::readings::embedded::tail::Tail;
 use crate::readings::embedded::window;
 use crate::readings::{Stats, Window};
-use crate::sqlite::Reader;
+use crate::storage::sqlite::Reader;
 
 /// How often a window is looked at again because an extreme is not known, before all of it is counted one by one. Each time
 /// there are fewer such.

@@ -1,0 +1,209 @@
+//! Reads: statistics and sensors from cells, windows and series from readings.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, TryStreamExt};
+
+use super::super::table::client::Tables;
+use super::points::PointCursor;
+use super::sensors::{AsOf, CELLS_PAGE_MAX, SensorCursor, SensorView, view};
+use super::totals::{self, Lanes};
+use crate::error::StoreError;
+use crate::readings::{
+    Grid, Page, Point, Selection, SensorId, SensorSummary, Series, Stats, Window,
+};
+
+/// How many requests one read has under way at a time.
+const REQUESTS_MAX: usize = 16;
+pub(crate) async fn summary(
+    tables: &Tables,
+    sensor: &SensorId,
+) -> Result<Option<SensorSummary>, StoreError> {
+    view(tables, sensor)
+        .await?
+        .map(|view| view.summary())
+        .transpose()
+}
+
+/// A page of sensors, all as they were at one moment: when the lanes were read, with a look at the cells before and one after.
+/// Sensors that change so often that two looks do not tell are looked at again, a few times; after that each is of one moment,
+/// and they may be of different ones.
+pub(crate) async fn sensors(
+    tables: &Tables,
+    after: Option<&SensorId>,
+    limit: usize,
+) -> Result<Page<SensorSummary>, StoreError> {
+    const ATTEMPTS_MAX: u32 = 32;
+    let mut earlier: Option<Page<SensorView>> = None;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let lanes = totals::lanes(tables).await?;
+        let later = sensor_views(tables, after, limit).await?;
+        if let Some(items) = at_one_moment(&lanes, earlier.as_ref(), &later)? {
+            let more = later.more;
+            return Ok(Page { items, more });
+        }
+        if attempt == ATTEMPTS_MAX {
+            let items = later.items.iter().map(SensorView::summary);
+            return Ok(Page {
+                items: items.collect::<Result<_, _>>()?,
+                more: later.more,
+            });
+        }
+        earlier = Some(later);
+    }
+}
+
+async fn sensor_views(
+    tables: &Tables,
+    after: Option<&SensorId>,
+    limit: usize,
+) -> Result<Page<SensorView>, StoreError> {
+    let mut cursor = SensorCursor::open(tables, after, limit + 1);
+    let mut items = Vec::with_capacity(limit.min(1_000));
+    while let Some(view) = cursor.next().await? {
+        if items.len() == limit {
+            return Ok(Page { items, more: true });
+        }
+        items.push(view);
+    }
+    Ok(Page { items, more: false })
+}
+
+/// The sensors of a page as they were when the lanes were read; none when that cannot be told.
+fn at_one_moment(
+    lanes: &Lanes,
+    earlier: Option<&Page<SensorView>>,
+    later: &Page<SensorView>,
+) -> Result<Option<Vec<SensorSummary>>, StoreError> {
+    let mut items = Vec::with_capacity(later.items.len());
+    let mut before = earlier.map(|page| page.items.iter().peekable());
+    for view in &later.items {
+        let found = match &mut before {
+            // Both pages are in order, and a sensor never goes.
+            Some(before) => {
+                while before.next_if(|it| it.sensor < view.sensor).is_some() {}
+                view.as_of(lanes, before.next_if(|it| it.sensor == view.sensor))
+            }
+            None if view.is_within(lanes) => AsOf::Known(view),
+            None => AsOf::Unknown,
+        };
+        match found {
+            AsOf::Known(view) => items.push(view.summary()?),
+            AsOf::Absent => {}
+            AsOf::Unknown => return Ok(None),
+        }
+    }
+    // The next page begins after the last of this one, so there has to be one.
+    let goes_on = !later.more || !items.is_empty();
+    Ok(goes_on.then_some(items))
+}
+
+pub(crate) async fn readings(
+    tables: &Tables,
+    sensor: &SensorId,
+    window: Window,
+    limit: usize,
+) -> Result<Option<Page<Point>>, StoreError> {
+    if view(tables, sensor).await?.is_none() {
+        return Ok(None);
+    }
+    // After the sensor, so that the moment has whatever made the sensor known.
+    let lanes = Arc::new(totals::lanes(tables).await?);
+    let mut cursor = PointCursor::open(tables, lanes, sensor, window, Some(limit + 1));
+    let mut items = Vec::with_capacity(limit.min(1_000));
+    while items.len() <= limit
+        && let Some(points) = cursor.next().await?
+    {
+        items.extend(points);
+    }
+    let more = items.len() > limit;
+    items.truncate(limit);
+    Ok(Some(Page { items, more }))
+}
+
+pub(crate) async fn stats(tables: &Tables, selection: &Selection) -> Result<Stats, StoreError> {
+    match &selection.sensor {
+        None if selection.window == Window::ALL => totals::stats(tables).await,
+        Some(sensor) if selection.window == Window::ALL => {
+            let view = view(tables, sensor).await?;
+            view.map_or(Ok(Stats::EMPTY), |view| view.part().stats())
+        }
+        Some(sensor) => {
+            let lanes = Arc::new(totals::lanes(tables).await?);
+            window_stats(tables, lanes, sensor, selection.window).await
+        }
+        None => all_in_window(tables, selection.window).await,
+    }
+}
+
+async fn window_stats(
+    tables: &Tables,
+    lanes: Arc<Lanes>,
+    sensor: &SensorId,
+    window: Window,
+) -> Result<Stats, StoreError> {
+    let mut cursor = PointCursor::open(tables, lanes, sensor, window, None);
+    let mut stats = Stats::EMPTY;
+    while let Some(points) = cursor.next().await? {
+        stats.extend(points.into_iter().map(|point| point.temperature));
+    }
+    Ok(stats)
+}
+
+/// A window over all sensors: those that lie inside are taken from their cells, those that only reach into it are read.
+async fn all_in_window(tables: &Tables, window: Window) -> Result<Stats, StoreError> {
+    let lanes = Arc::new(totals::lanes(tables).await?);
+    let cursor = SensorCursor::open(tables, None, CELLS_PAGE_MAX);
+    let sensors = stream::try_unfold(cursor, async |mut cursor| {
+        Ok(cursor.next().await?.map(|view| (view, cursor)))
+    });
+    let parts = sensors
+        .map_ok(|view: SensorView| {
+            let lanes = Arc::clone(&lanes);
+            async move {
+                // Cells that are newer may lack what stood there before, so they only tell that there is nothing.
+                let summary = view.summary()?;
+                let within = view.is_within(&lanes);
+                if within && window.contains(summary.first) && window.contains(summary.last) {
+                    return Ok(summary.stats);
+                }
+                if window.from.is_some_and(|from| summary.last < from)
+                    || window.to.is_some_and(|to| summary.first >= to)
+                {
+                    return Ok(Stats::EMPTY);
+                }
+                window_stats(tables, lanes, &view.sensor, window).await
+            }
+        })
+        .try_buffer_unordered(REQUESTS_MAX);
+    parts
+        .try_fold(Stats::EMPTY, async |mut total, part| {
+            total.merge(&part);
+            Ok(total)
+        })
+        .await
+}
+
+pub(crate) async fn series(
+    tables: &Tables,
+    sensor: &SensorId,
+    window: Window,
+    points: usize,
+) -> Result<Option<Series>, StoreError> {
+    let Some(view) = view(tables, sensor).await? else {
+        return Ok(None);
+    };
+    // After the sensor, so that the moment has all that the ends below were taken from.
+    let lanes = Arc::new(totals::lanes(tables).await?);
+    let summary = view.summary()?;
+    let mut grid = Grid::new(window, summary.first, summary.last, points);
+    let mut cursor = PointCursor::open(tables, lanes, sensor, grid.window(), None);
+    while let Some(points) = cursor.next().await? {
+        for point in points {
+            grid.add(point.timestamp, &Stats::from_iter([point.temperature]));
+        }
+    }
+    Ok(Some(grid.series()))
+}

@@ -1,0 +1,129 @@
+//! A table from end to end, in segments that are read at the same time. The items of one hash key are all in one segment, together
+//! and in order of their range key.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::client::{Tables, read_error};
+use super::items::Item;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// How many segments a table is read in: as many pages are in memory at a time.
+pub(crate) const SEGMENTS: u32 = 8;
+/// A page is a mebibyte, and all segments ask at the same time.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a request is made again that failed because DynamoDB is throttling or away.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What of an item a scan brings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Attributes {
+    All,
+    /// Only these, which saves time where items have large ones besides.
+    Only(&'static [&'static str]),
+}
+
+/// One segment of a table, a page at a time.
+pub(crate) struct Segment<'a> {
+    tables: &'a Tables,
+    table: &'a str,
+    number: u32,
+    attributes: Attributes,
+    start: Option<Item>,
+    done: bool,
+}
+
+impl<'a> Segment<'a> {
+    pub(crate) fn open(
+        tables: &'a Tables,
+        table: &'a str,
+        number: u32,
+        attributes: Attributes,
+    ) -> Self {
+        Self {
+            tables,
+            table,
+            number,
+            attributes,
+            start: None,
+            done: false,
+        }
+    }
+
+    /// The next page, which may be empty; none after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Item>>, StoreError> {
+        if self.done {
+            return Ok(None);
+        }
+        let (items, next) = patiently(async || self.page().await).await?;
+        self.done = next.is_none();
+        self.start = next;
+        Ok(Some(items))
+    }
+
+    /// Whether there is no further page.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    async fn page(&self) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(PAGE_TIMEOUT)
+            .build();
+        let mut scan = self
+            .tables
+            .reader
+            .scan()
+            .table_name(self.table)
+            .consistent_read(true)
+            .segment(self.number as i32)
+            .total_segments(SEGMENTS as i32)
+            .set_exclusive_start_key(self.start.clone());
+        if let Attributes::Only(names) = self.attributes {
+            // Some of them are words of the language of expressions.
+            let places: Vec<_> = (0..names.len()).map(|at| format!("#a{at}")).collect();
+            for (place, name) in places.iter().zip(names) {
+                scan = scan.expression_attribute_names(place, *name);
+            }
+            scan = scan.projection_expression(places.join(", "));
+        }
+        let config = aws_sdk_dynamodb::config::Builder::new().timeout_config(timeouts);
+        let page = scan
+            .customize()
+            .config_override(config)
+            .send()
+            .await
+            .map_err(read_error)?;
+        let next = page.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok((page.items.unwrap_or_default(), next))
+    }
+}
+
+/// Makes a request again while DynamoDB is throttling or away, for two minutes at the most.
+pub(crate) async fn patiently<T>(
+    mut request: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::new();
+    loop {
+        match request().await {
+            Err(error) if is_passing(&error) => {
+                if !backoff.pause(deadline).await {
+                    return Err(error);
+                }
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether the same request may be answered otherwise a little later.
+pub(crate) fn is_passing(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        StoreErrorKind::Overloaded | StoreErrorKind::Unavailable
+    )
+}

@@ -1,0 +1,7 @@
+//! Everything embedded: the data directory, its disk, the app database, and what both SQLite databases share.
+
+pub mod app_database;
+pub mod data_directory;
+pub(crate) mod disk;
+pub(crate) mod durable_file;
+pub(crate) mod sqlite;

@@ -1,0 +1,124 @@
+//! What the embedded databases have in common: what SQLite's errors mean, how they are read, how rows are checked, how a copy is
+//! taken, and the write-ahead log.
+
+pub(crate) mod checksums;
+mod readers;
+mod snapshot;
+mod untouched;
+pub(crate) mod write_ahead_log;
+
+use std::error::Error as _;
+use std::ffi::c_int;
+use std::time::Duration;
+
+use rusqlite::{ErrorCode, ffi};
+
+pub(crate) use self::readers::{Reader, ReaderPool, stopped, while_waited_for};
+pub(crate) use self::snapshot::{Moment, Sort};
+pub(crate) use self::untouched::{can_open_untouched, open_untouched};
+
+use crate::error::{StoreError, StoreErrorKind};
+
+/// How long a connection waits for a lock that another one has for a moment.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Errors of input and output that say nothing of the disk: there was no memory.
+const NO_MEMORY: [c_int; 2] = [ffi::SQLITE_IOERR_NOMEM, ffi::SQLITE_IOERR_SHMMAP];
+
+/// What is on disk is not what was written. `file` is the database's name in the data directory.
+pub(crate) fn damaged(file: &str, what: impl AsRef<str>) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Damaged,
+        format!(
+            "{file} is damaged: {}; run `fieldstation verify` for a full report, and restore a backup",
+            what.as_ref()
+        ),
+    )
+}
+
+/// It is not for this program to touch what a later one has written.
+pub(crate) fn newer(file: &str, version: i64, version_max: i32) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unsupported,
+        format!(
+            "{file} was written by a newer version of fieldstation: it has schema version {version}, and this program knows \
+             {version_max}; use the version that wrote it, or a newer one"
+        ),
+    )
+}
+
+/// An error of SQLite while doing something.
+pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreError {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    let unreadable = matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    );
+    if let Some(mismatch) = checksums::mismatch_of(&error) {
+        return damaged(file, mismatch).with_source(error);
+    }
+    match error.sqlite_error_code() {
+        _ if unreadable => damaged(file, format!("could not {what}: {error}")).with_source(error),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            damaged(file, format!("could not {what}: {error}")).with_source(error)
+        }
+        Some(ErrorCode::OperationInterrupted) => stopped().with_source(error),
+        Some(ErrorCode::DiskFull) => StoreError::new(
+            StoreErrorKind::StorageFull,
+            "the disk is full; nothing of this was stored",
+        )
+        .with_source(error),
+        Some(ErrorCode::OutOfMemory) => no_memory(what).with_source(error),
+        Some(ErrorCode::SystemIoFailure) if !write_ahead_log::is_failure_of_disk(&error) => {
+            no_memory(what).with_source(error)
+        }
+        // No more files may be open, or it is gone. The text of this one names the path.
+        Some(ErrorCode::CannotOpen) => {
+            StoreError::new(StoreErrorKind::Unavailable, format!("could not {what}"))
+                .with_source(error)
+        }
+        _ => StoreError::new(
+            StoreErrorKind::Internal,
+            format!("could not {what}: {error}"),
+        )
+        .with_source(error),
+    }
+}
+
+fn no_memory(what: &str) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Overloaded,
+        format!("could not {what}: the server has no memory for it at the moment"),
+    )
+}
+
+/// Whether a write may have failed for lack of room although SQLite says that it failed: only one refusal of the system is a full
+/// disk to it, and a quota that is used up is not. A flush that failed is never among these, whatever the reason: what was to be
+/// flushed is lost, so nobody knows what is on the disk.
+pub(crate) fn may_lack_room(error: &StoreError) -> bool {
+    let codes = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE];
+    extended_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether opening a database may have failed for lack of room. Beside the database SQLite makes two files, one of which is shared
+/// memory; when that grows in the middle of a commit, and fails to, the commit may be on the disk: not so here.
+pub(crate) fn may_lack_room_to_open(error: &StoreError) -> bool {
+    let codes = [
+        ffi::SQLITE_IOERR_SHMOPEN,
+        ffi::SQLITE_IOERR_SHMSIZE,
+        ffi::SQLITE_IOERR_SHMMAP,
+        ffi::SQLITE_CANTOPEN,
+        ffi::SQLITE_FULL,
+    ];
+    may_lack_room(error) || extended_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+fn extended_code(error: &StoreError) -> Option<i32> {
+    let below = error.source()?.downcast_ref::<rusqlite::Error>()?;
+    Some(below.sqlite_error()?.extended_code)
+}

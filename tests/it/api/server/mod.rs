@@ -1,0 +1,17 @@
+//! The server as a whole: routes, errors, limits, pages, health, its start and its stop.
+
+mod bad_input;
+mod concurrency;
+mod damage;
+mod exhaustion;
+mod front_page;
+mod health;
+mod limits;
+mod list_pages;
+mod media_types;
+mod older_clients;
+mod openapi;
+mod rejections;
+mod routing;
+mod shutdown;
+mod timeouts;

@@ -1,0 +1,5 @@
+//! The task list over HTTP.
+
+mod bodies;
+mod list;
+mod older;
