@@ -14,7 +14,7 @@ use crate::greeting::{self, GreetingStore};
 use crate::health::Check;
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore};
-use crate::storage::app_database::{self, StationDatabase};
+use crate::storage::app_database::{self, AppDatabase};
 use crate::storage::data_directory::DataDirectory;
 use crate::todos::{self, TodoStore};
 
@@ -33,7 +33,7 @@ pub struct App {
     /// Where the word of the greeting lives.
     pub greeting: Arc<dyn GreetingStore>,
     /// What the embedded stores other than readings share, when there are any.
-    station: Option<Arc<StationDatabase>>,
+    app_database: Option<Arc<AppDatabase>>,
     /// Where the embedded stores are, when there are any.
     directory: Option<Arc<DataDirectory>>,
 }
@@ -80,21 +80,23 @@ impl App {
         let files = files::open(
             &config.files,
             || embedded.directory(),
-            || embedded.station(),
+            || embedded.app_database(),
         )?;
-        let todos = todos::open(config.todos.as_ref(), Path::new(""), || embedded.station())?;
-        let greeting = greeting::open(&config.greeting, || embedded.station())?;
+        let todos = todos::open(config.todos.as_ref(), Path::new(""), || {
+            embedded.app_database()
+        })?;
+        let greeting = greeting::open(&config.greeting, || embedded.app_database())?;
         let app = Self {
             readings,
             files,
             todos,
             greeting,
-            station: embedded.station.into_inner(),
+            app_database: embedded.app_database.into_inner(),
             directory: embedded.directory.into_inner(),
         };
         if let (true, Some(_), Some(directory)) = (
             app.readings.backend() == "sqlite",
-            &app.station,
+            &app.app_database,
             &app.directory,
         ) && let Some(warning) = half(&config.data, databases, found)
         {
@@ -126,23 +128,23 @@ impl App {
     pub async fn close(&self) -> Result<(), StoreError> {
         // Each of them, whatever becomes of the others.
         let closed = [self.todos.close().await, self.readings.close().await];
-        if let Some(station) = &self.station {
-            station.close().await;
+        if let Some(app_database) = &self.app_database {
+            app_database.close().await;
         }
         closed.into_iter().collect()
     }
 
     /// Resolves once a store has failed for good: the process should drain and stop.
     pub async fn failed(&self) -> StoreError {
-        let station = async {
-            match &self.station {
-                Some(station) => station.broke().await,
+        let app_database = async {
+            match &self.app_database {
+                Some(app_database) => app_database.broke().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             failure = self.readings.failed() => failure,
-            failure = station => failure,
+            failure = app_database => failure,
         }
     }
 
@@ -196,7 +198,7 @@ fn half(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
 struct Embedded<'a> {
     config: &'a Config,
     directory: OnceCell<Arc<DataDirectory>>,
-    station: OnceCell<Arc<StationDatabase>>,
+    app_database: OnceCell<Arc<AppDatabase>>,
 }
 
 impl<'a> Embedded<'a> {
@@ -204,7 +206,7 @@ impl<'a> Embedded<'a> {
         Self {
             config,
             directory: OnceCell::new(),
-            station: OnceCell::new(),
+            app_database: OnceCell::new(),
         }
     }
 
@@ -219,8 +221,8 @@ impl<'a> Embedded<'a> {
         })
     }
 
-    fn station(&self) -> Result<Arc<StationDatabase>, StoreError> {
-        opened(&self.station, || StationDatabase::open(self.directory()?))
+    fn app_database(&self) -> Result<Arc<AppDatabase>, StoreError> {
+        opened(&self.app_database, || AppDatabase::open(self.directory()?))
     }
 }
 

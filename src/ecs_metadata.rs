@@ -18,10 +18,10 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// The task and the zone of this server on ECS. Empty until the platform has said so, and everywhere else.
 #[derive(Clone, Debug, Default)]
-pub struct Instance(Arc<OnceLock<Facts>>);
+pub struct Instance(Arc<OnceLock<TaskMetadata>>);
 
 #[derive(Debug)]
-struct Facts {
+struct TaskMetadata {
     task: Option<String>,
     zone: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Instance {
     }
 }
 
-impl From<Task> for Facts {
+impl From<Task> for TaskMetadata {
     /// The last part of a task's long name is the one that people know it by.
     fn from(task: Task) -> Self {
         let known = |text: Option<String>| text.filter(|text| !text.is_empty());

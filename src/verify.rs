@@ -86,8 +86,8 @@ impl Report {
 /// version wrote it. Damage is not an error but in the report.
 pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
     let has = |name: &str| directory.join(name).is_file();
-    let (has_readings, has_station) = (has(embedded::FILE_NAME), has(app_database::FILE_NAME));
-    if !has_readings && !has_station {
+    let (has_readings, has_app_database) = (has(embedded::FILE_NAME), has(app_database::FILE_NAME));
+    if !has_readings && !has_app_database {
         return Err(StoreError::new(
             StoreErrorKind::Unavailable,
             format!(
@@ -100,7 +100,7 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
     }
     let databases = [
         (embedded::FILE_NAME, has_readings),
-        (app_database::FILE_NAME, has_station),
+        (app_database::FILE_NAME, has_app_database),
     ];
     let databases: Vec<_> = databases
         .into_iter()
@@ -114,9 +114,9 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         })?;
         report.took(found);
     }
-    if has_station {
+    if has_app_database {
         let opened = app_database::open_held(&held);
-        if let Some(connection) = check_station(opened, &mut report, progress)? {
+        if let Some(connection) = check_app_database(opened, &mut report, progress)? {
             check_files(directory, &connection, &mut report, progress);
         }
     } else {
@@ -128,7 +128,7 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
             ),
         }
     }
-    note_what_is_missing(&mut report, has_readings, has_station);
+    note_what_is_missing(&mut report, has_readings, has_app_database);
     note_what_is_foreign(directory, &mut report)?;
     Ok(report)
 }
@@ -149,10 +149,13 @@ pub(crate) fn verify_copies(
         })?;
         report.took(found);
     }
-    let station = directory.join(app_database::FILE_NAME);
-    if station.exists()
-        && let Some(connection) =
-            check_station(app_database::open_copy(&station), &mut report, progress)?
+    let app_database = directory.join(app_database::FILE_NAME);
+    if app_database.exists()
+        && let Some(connection) = check_app_database(
+            app_database::open_copy(&app_database),
+            &mut report,
+            progress,
+        )?
     {
         let bytes = folder::bytes_to_check(&connection)?;
         report.files = report.files.map(|(files, _)| (files, bytes));
@@ -161,7 +164,7 @@ pub(crate) fn verify_copies(
 }
 
 /// The database of everything but readings; `None` when it cannot be opened for being damaged.
-fn check_station(
+fn check_app_database(
     opened: Result<Connection, StoreError>,
     report: &mut Report,
     progress: &mut dyn FnMut(Progress),
@@ -232,14 +235,14 @@ fn check_files(
     }
 }
 
-fn note_what_is_missing(report: &mut Report, has_readings: bool, has_station: bool) {
+fn note_what_is_missing(report: &mut Report, has_readings: bool, has_app_database: bool) {
     if !has_readings {
         report.notes.push(format!(
             "there is no {}: no readings were looked at",
             embedded::FILE_NAME
         ));
     }
-    if !has_station {
+    if !has_app_database {
         report.notes.push(format!(
             "there is no {}: no todos, no greeting and no device files were looked at",
             app_database::FILE_NAME

@@ -44,9 +44,9 @@ pub fn take(
     let began = Timestamp::now();
     let (data, to) = (existing(data)?, resolve(to)?);
     check_apart(&data, &to)?;
-    let station_moment = app_database::moment(&data)?;
-    let readings_moment = embedded::moment(&data)?;
-    if station_moment.is_none() && readings_moment.is_none() {
+    let app_snapshot = app_database::moment(&data)?;
+    let readings_snapshot = embedded::moment(&data)?;
+    if app_snapshot.is_none() && readings_snapshot.is_none() {
         return Err(StoreError::new(
             StoreErrorKind::Unavailable,
             format!(
@@ -60,7 +60,7 @@ pub fn take(
     let staging = Staging::begin(&to)?;
     let directory = staging.path();
     let mut total = 0;
-    for moment in station_moment.iter().chain(&readings_moment) {
+    for moment in app_snapshot.iter().chain(&readings_snapshot) {
         total += moment.bytes()?;
     }
     let mut files: Vec<(String, Content)> = Vec::new();
@@ -70,12 +70,12 @@ pub fn take(
         progress(Progress::Copied(done, total.max(done)));
     };
     // The readings first: while a moment lasts, the write-ahead log it began with cannot be used again from its start.
-    if let Some(moment) = readings_moment {
+    if let Some(moment) = readings_snapshot {
         let path = directory.join(embedded::FILE_NAME);
         moment.copy(&path, &mut |more| copied(more, total))?;
         files.push((embedded::FILE_NAME.to_owned(), content(&path)?));
     }
-    if let Some(moment) = station_moment {
+    if let Some(moment) = app_snapshot {
         let path = directory.join(app_database::FILE_NAME);
         moment.copy(&path, &mut |more| copied(more, total))?;
         total += folder::bytes_total(directory)?;

@@ -9,7 +9,7 @@ use indicatif::HumanCount;
 use super::{Failure, FailureKind, progress, runtime, standard_output};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::{DynamoStore, Location, Pass, RecountReport, recount};
+use crate::readings::dynamodb::{DynamoStore, DynamoUrl, Pass, RecountReport, recount};
 
 /// What to do with the tables.
 #[derive(Debug, Args)]
@@ -126,12 +126,12 @@ fn words_for(pass: Pass) -> &'static str {
     }
 }
 
-fn location(url: &BackendUrl) -> Result<Location, Failure> {
+fn location(url: &BackendUrl) -> Result<DynamoUrl, Failure> {
     if url.scheme() != "dynamodb" {
         let error = anyhow!("--readings {url}: this command takes dynamodb://PREFIX?region=…");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
-    Location::parse(url).map_err(failed)
+    DynamoUrl::parse(url).map_err(failed)
 }
 
 fn failed(error: StoreError) -> Failure {

@@ -19,7 +19,7 @@ pub use model::{ContentType, DeviceId, DeviceIdError, Digest, FileInfo, FileName
 
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
 /// The bytes of a file, in order, in pieces of some hundred KiB at most.
@@ -137,12 +137,12 @@ pub trait Content: Send {
 pub fn open(
     url: &BackendUrl,
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
-    station: impl FnOnce() -> Result<Arc<StationDatabase>, StoreError>,
+    app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn FileStore>, StoreError> {
     let unsupported = |message| Err(StoreError::new(StoreErrorKind::Unsupported, message));
     match (url.scheme(), url.rest()) {
         ("file", "") => {
-            let store = folder::FolderStore::open(directory()?, station()?)?;
+            let store = folder::FolderStore::open(directory()?, app_database()?)?;
             Ok(Arc::new(store))
         }
         ("file", _) => unsupported(format!(

@@ -16,7 +16,7 @@ pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 
 /// Where the word of the greeting lives.
 ///
@@ -58,11 +58,11 @@ pub trait GreetingStore: Send + Sync {
 /// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the database cannot be opened.
 pub fn open(
     url: &BackendUrl,
-    station: impl FnOnce() -> Result<Arc<StationDatabase>, StoreError>,
+    app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn GreetingStore>, StoreError> {
     let unsupported = |message| Err(StoreError::new(StoreErrorKind::Unsupported, message));
     match (url.scheme(), url.rest()) {
-        ("sqlite", "") => Ok(Arc::new(sqlite::SqliteGreeting::new(station()?))),
+        ("sqlite", "") => Ok(Arc::new(sqlite::SqliteGreeting::new(app_database()?))),
         ("sqlite", _) => unsupported(format!(
             "the greeting is kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
         )),
@@ -87,8 +87,8 @@ mod tests {
 
     /// The error of a URL, which must not touch the data directory.
     fn refused(url: &str) -> StoreError {
-        let station = || -> Result<_, StoreError> { panic!("opened the database for {url}") };
-        let error = open(&url.parse().unwrap(), station).err().unwrap();
+        let app_database = || -> Result<_, StoreError> { panic!("opened the database for {url}") };
+        let error = open(&url.parse().unwrap(), app_database).err().unwrap();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{url}");
         error
     }
@@ -108,9 +108,9 @@ mod tests {
     #[cfg(feature = "cloud")]
     #[test]
     fn a_server_that_is_not_there_keeps_nothing_from_opening() {
-        let station = || -> Result<_, StoreError> { panic!("opened the database") };
+        let app_database = || -> Result<_, StoreError> { panic!("opened the database") };
         for url in ["redis://127.0.0.1:1", "valkey://no.such.host"] {
-            let store = open(&url.parse().unwrap(), station).unwrap();
+            let store = open(&url.parse().unwrap(), app_database).unwrap();
             assert_eq!(store.backend(), "redis");
         }
     }

@@ -7,26 +7,26 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::{GreetingStore, Word};
 use crate::error::StoreError;
-use crate::storage::app_database::{self, FILE_NAME, StationDatabase, WorkError};
+use crate::storage::app_database::{self, AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 
 /// The greeting in a table of one row.
 #[derive(Debug)]
 pub struct SqliteGreeting {
-    station: Arc<StationDatabase>,
+    app_database: Arc<AppDatabase>,
 }
 
 impl SqliteGreeting {
     /// The greeting of this database.
-    pub fn new(station: Arc<StationDatabase>) -> Self {
-        Self { station }
+    pub fn new(app_database: Arc<AppDatabase>) -> Self {
+        Self { app_database }
     }
 }
 
 #[async_trait]
 impl GreetingStore for SqliteGreeting {
     async fn word(&self) -> Result<Word, StoreError> {
-        let read = self.station.read("read the greeting", |transaction| {
+        let read = self.app_database.read("read the greeting", |transaction| {
             let word = transaction
                 .prepare_cached(
                     "SELECT word, check_row(checksum, computed, 'the greeting', word) FROM greeting_checked WHERE id = 1",
@@ -47,15 +47,17 @@ impl GreetingStore for SqliteGreeting {
     }
 
     async fn set(&self, word: Word) -> Result<(), StoreError> {
-        let write = self.station.write("set the greeting", move |transaction| {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO greeting (id, word) VALUES (1, ?1)
+        let write = self
+            .app_database
+            .write("set the greeting", move |transaction| {
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO greeting (id, word) VALUES (1, ?1)
                      ON CONFLICT (id) DO UPDATE SET word = excluded.word",
-                )?
-                .execute([word.as_str()])?;
-            Ok(())
-        });
+                    )?
+                    .execute([word.as_str()])?;
+                Ok(())
+            });
         write.await
     }
 
@@ -64,7 +66,7 @@ impl GreetingStore for SqliteGreeting {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.station.ready()
+        self.app_database.ready()
     }
 }
 

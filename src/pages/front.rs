@@ -11,7 +11,7 @@ use crate::http::json::grouped;
 use crate::readings::{SensorSummary, Stats, Timestamp};
 
 /// Everything that the page shows.
-pub(super) struct Facts {
+pub(super) struct PageData {
     pub(super) word: Word,
     /// Whether the word is the one of this moment.
     pub(super) word_is_known: bool,
@@ -32,28 +32,28 @@ pub(super) struct Row {
 }
 
 /// The page as HTML.
-pub(super) fn render(facts: &Facts) -> String {
-    let word = escape(facts.word.as_str());
+pub(super) fn render(data: &PageData) -> String {
+    let word = escape(data.word.as_str());
     let mut page = String::with_capacity(16 * 1024);
-    let readings = facts.readings.as_ref();
+    let readings = data.readings.as_ref();
     frame::open(
         &mut page,
         "Fieldstation",
         "Temperature readings of a fleet of devices, with exact statistics.",
-        facts.style_version,
+        data.style_version,
     );
     // Writing to memory does not fail.
     let _ = writeln!(page, "<h1>Hello {word}!</h1>");
-    write_notices(&mut page, facts);
+    write_notices(&mut page, data);
     write_figures(&mut page, readings);
     match readings {
         Some(readings) if !readings.rows.is_empty() => {
-            write_sensors(&mut page, readings, facts.now);
+            write_sensors(&mut page, readings, data.now);
         }
         _ => {}
     }
     let is_empty = readings.is_some_and(|readings| readings.stats.count() == 0);
-    write_next(&mut page, &escape(&facts.origin), is_empty);
+    write_next(&mut page, &escape(&data.origin), is_empty);
     frame::close(
         &mut page,
         "Times are UTC; hold the pointer over one to see it in full.",
@@ -62,16 +62,16 @@ pub(super) fn render(facts: &Facts) -> String {
 }
 
 /// What the page cannot show, if there is something.
-fn write_notices(page: &mut String, facts: &Facts) {
+fn write_notices(page: &mut String, data: &PageData) {
     let mut notices = Vec::new();
-    let why = facts.takes_no_writes.as_deref().map(escape);
+    let why = data.takes_no_writes.as_deref().map(escape);
     notices.extend(why.as_deref());
-    if !facts.word_is_known {
+    if !data.word_is_known {
         notices.push(
             "The word of the greeting cannot be had at the moment. This is the one that was seen last.",
         );
     }
-    if facts.readings.is_none() {
+    if data.readings.is_none() {
         notices.push("The readings cannot be had at the moment.");
     }
     for notice in notices {
@@ -212,8 +212,8 @@ mod tests {
     use super::*;
     use crate::readings::{SensorId, Temperature};
 
-    fn facts(readings: Option<Readings>) -> Facts {
-        Facts {
+    fn data(readings: Option<Readings>) -> PageData {
+        PageData {
             word: Word::default(),
             word_is_known: true,
             readings,
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_teaches_and_shows_no_null() {
-        let page = render(&facts(Some(empty())));
+        let page = render(&data(Some(empty())));
         assert!(page.contains("<h1>Hello World!</h1>"));
         assert!(page.contains("No reading has arrived yet"));
         assert!(page.contains("http://station:5000/api/temperature"));
@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_had_is_said() {
-        let page = render(&Facts {
+        let page = render(&PageData {
             word_is_known: false,
-            ..facts(None)
+            ..data(None)
         });
         assert!(page.contains("<h1>Hello World!</h1>"));
         assert_eq!(page.matches("cannot be had at the moment").count(), 2);
@@ -272,10 +272,10 @@ mod tests {
             sensor,
             drawing: None,
         };
-        let page = render(&Facts {
+        let page = render(&PageData {
             word: "<script>'".parse().unwrap(),
             origin: "\"><script>'&".to_owned(),
-            ..facts(Some(Readings {
+            ..data(Some(Readings {
                 stats,
                 sensors: 1_204,
                 rows: vec![row],

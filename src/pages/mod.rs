@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::front::{Facts, Row};
+use self::front::{PageData, Row};
 use self::sparkline::Span;
 use crate::app::App;
 use crate::greeting::Word;
@@ -73,7 +73,7 @@ pub(crate) fn style_version() -> u64 {
 async fn page(State(front): State<Arc<Front>>, uri: Uri, headers: HeaderMap) -> Response {
     let (word, readings) = tokio::join!(front.word(), front.readings());
     let (word, word_is_known) = word;
-    let facts = Facts {
+    let data = PageData {
         word,
         word_is_known,
         readings,
@@ -82,7 +82,7 @@ async fn page(State(front): State<Arc<Front>>, uri: Uri, headers: HeaderMap) -> 
         style_version: front.style_version,
         now: Timestamp::now(),
     };
-    html::page(front::render(&facts))
+    html::page(front::render(&data))
 }
 
 /// What the page shows of the readings.

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 pub use free_status::free_status;
 pub use model::{
-    Change, DESCRIPTION_CHARACTERS_MAX, Description, Filter, Place, Precondition, Status,
+    Change, Cursor, DESCRIPTION_CHARACTERS_MAX, Description, Filter, Precondition, Status,
     StatusError, TITLE_CHARACTERS_MAX, TextError, Title, Todo, TodoId, TodoIdError, TodoPage,
     folded,
 };
@@ -26,7 +26,7 @@ pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 use crate::timestamp::Timestamp;
 use moving::{Arrivals, Arrived, HeldStore, Numbered, NumberedPage, TodoSource};
 
@@ -63,11 +63,11 @@ pub trait TodoStore: Send + Sync {
     /// One todo, or `None` when there is none of that id.
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError>;
 
-    /// Todos in the order of their [`Place`]s, beginning after `after`, at most `limit`.
+    /// Todos in the order of their [`Cursor`]s, beginning after `after`, at most `limit`.
     async fn list(
         &self,
         filter: &Filter,
-        after: Option<&Place>,
+        after: Option<&Cursor>,
         limit: usize,
     ) -> Result<TodoPage, StoreError>;
 
@@ -129,19 +129,19 @@ pub trait TodoStore: Send + Sync {
 pub fn open(
     url: Option<&BackendUrl>,
     directory: &Path,
-    station: impl FnOnce() -> Result<Arc<StationDatabase>, StoreError>,
+    app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn TodoStore>, StoreError> {
     let Some(url) = url else {
         return match manifest::read(&directory.join(MANIFEST))? {
             Some(manifest) => open_manifest(&manifest),
-            None => Ok(Arc::new(sqlite::SqliteTodos::new(station()?))),
+            None => Ok(Arc::new(sqlite::SqliteTodos::new(app_database()?))),
         };
     };
     if url.scheme() == MANIFEST_SCHEME {
         return open_manifest(&named_manifest(url, directory)?);
     }
     match (url.scheme(), url.rest()) {
-        ("sqlite", "") => Ok(Arc::new(sqlite::SqliteTodos::new(station()?))),
+        ("sqlite", "") => Ok(Arc::new(sqlite::SqliteTodos::new(app_database()?))),
         ("sqlite", _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
@@ -165,7 +165,7 @@ pub fn open(
 pub async fn open_source(
     url: &BackendUrl,
     directory: &Path,
-    station: impl FnOnce() -> Result<Arc<StationDatabase>, StoreError>,
+    app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Box<dyn TodoSource>, StoreError> {
     match url.scheme() {
         "postgres" | "postgresql" => open_url_as_source(url).await,
@@ -174,7 +174,7 @@ pub async fn open_source(
             open_manifest_as_source(manifest).await
         }
         _ => Ok(Box::new(HeldStore {
-            store: open(Some(url), directory, station)?,
+            store: open(Some(url), directory, app_database)?,
         })),
     }
 }
@@ -197,7 +197,7 @@ fn named_manifest(url: &BackendUrl, directory: &Path) -> Result<manifest::Manife
 
 #[cfg(feature = "cloud")]
 async fn open_url_as_source(url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
-    let target = postgres::Target::from_url(url)?;
+    let target = postgres::PostgresUrl::from_url(url)?;
     Ok(Box::new(postgres::PostgresSource::open(&target).await?))
 }
 
@@ -210,7 +210,7 @@ async fn open_manifest_as_source(
         schema: None,
         ..manifest
     };
-    let target = postgres::Target::from_manifest(&manifest)?;
+    let target = postgres::PostgresUrl::from_manifest(&manifest)?;
     Ok(Box::new(postgres::PostgresSource::open(&target).await?))
 }
 
@@ -228,13 +228,13 @@ async fn open_manifest_as_source(
 
 #[cfg(feature = "cloud")]
 fn open_url(url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
-    let target = postgres::Target::from_url(url)?;
+    let target = postgres::PostgresUrl::from_url(url)?;
     Ok(Arc::new(postgres::PostgresTodos::open(target)?))
 }
 
 #[cfg(feature = "cloud")]
 fn open_manifest(manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
-    let target = postgres::Target::from_manifest(manifest)?;
+    let target = postgres::PostgresUrl::from_manifest(manifest)?;
     Ok(Arc::new(postgres::PostgresTodos::open(target)?))
 }
 

@@ -235,8 +235,8 @@ pub struct Todo {
 
 impl Todo {
     /// Where it stands in the list.
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
             deadline: self.deadline,
             created_at: self.created_at,
             title: self.title.as_str().to_owned(),
@@ -282,7 +282,7 @@ pub struct Filter {
 
 /// A place in the list of todos: by deadline (those without one last), then by creation, title (as bytes of UTF-8), id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     /// The deadline.
     pub deadline: Option<Timestamp>,
     /// The moment of creation.

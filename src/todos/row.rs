@@ -1,6 +1,6 @@
 //! How todos look in a table, in either database.
 
-use super::{Description, Filter, Place, Status, Title, Todo, TodoId, TodoPage};
+use super::{Cursor, Description, Filter, Status, Title, Todo, TodoId, TodoPage};
 use crate::timestamp::Timestamp;
 
 /// What stands in the column `deadline` of a todo that has none: later than every moment.
@@ -67,7 +67,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) fn new(filter: &Filter, after: Option<&Place>) -> Self {
+    pub(super) fn new(filter: &Filter, after: Option<&Cursor>) -> Self {
         let deadline_max = match (filter.deadline_to, filter.deadline_from) {
             (Some(to), _) => to.micros() - 1,
             // A todo without a deadline is in no window of deadlines.
@@ -77,11 +77,11 @@ impl Span {
         let from = filter.deadline_from.map_or(i64::MIN, Timestamp::micros);
         match after {
             // A window that begins later than the place has nothing before its beginning.
-            Some(place) if deadline_number(place.deadline) >= from => Self {
-                after_deadline: deadline_number(place.deadline),
-                after_created_at: place.created_at.micros(),
-                after_title: place.title.clone(),
-                after_id: place.id,
+            Some(cursor) if deadline_number(cursor.deadline) >= from => Self {
+                after_deadline: deadline_number(cursor.deadline),
+                after_created_at: cursor.created_at.micros(),
+                after_title: cursor.title.clone(),
+                after_id: cursor.id,
                 deadline_max,
             },
             _ => Self {

@@ -29,7 +29,7 @@ pub(super) struct Row<'a> {
 
 /// Where in a row the reader is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum State {
     FieldStart,
     Plain,
     Quoted,
@@ -62,15 +62,15 @@ impl<R: BufRead> CsvRows<R> {
         self.text.clear();
         self.fields.clear();
         let mut began = 0;
-        let mut place = Place::FieldStart;
+        let mut state = State::FieldStart;
         loop {
             let Some(line) = self.lines.next_line()? else {
-                if place == Place::FieldStart {
+                if state == State::FieldStart {
                     return Ok(None);
                 }
                 return Ok(Some(self.never_closed(began)));
             };
-            let open = place == Place::Quoted;
+            let open = state == State::Quoted;
             if !open {
                 began = line.number;
             }
@@ -99,11 +99,11 @@ impl<R: BufRead> CsvRows<R> {
                 delimiter: self.delimiter,
                 text: &mut self.text,
                 fields: &mut self.fields,
-                place,
+                state,
             };
-            place = reader.read(bytes);
-            match place {
-                Place::Quoted => {
+            state = reader.read(bytes);
+            match state {
+                State::Quoted => {
                     if carriage_return {
                         self.text.push(b'\r');
                     }
@@ -112,12 +112,12 @@ impl<R: BufRead> CsvRows<R> {
                         return Ok(Some(self.never_closed(began)));
                     }
                 }
-                Place::Wrong => {
+                State::Wrong => {
                     let wrong =
                         Some("has text between a closing quote and the next comma".to_owned());
                     return Ok(Some(self.row(began, wrong)));
                 }
-                Place::FieldStart | Place::Plain | Place::QuoteInQuoted => {
+                State::FieldStart | State::Plain | State::QuoteInQuoted => {
                     return Ok(Some(self.row(began, None)));
                 }
             }
@@ -146,36 +146,36 @@ struct FieldReader<'a> {
     delimiter: u8,
     text: &'a mut Vec<u8>,
     fields: &'a mut Vec<Range<usize>>,
-    place: Place,
+    state: State,
 }
 
 impl FieldReader<'_> {
-    fn read(&mut self, line: &[u8]) -> Place {
+    fn read(&mut self, line: &[u8]) -> State {
         for &byte in line {
-            self.place = match (self.place, byte) {
-                (Place::FieldStart, b'"') => Place::Quoted,
-                (Place::Quoted, b'"') => Place::QuoteInQuoted,
-                (Place::QuoteInQuoted, b'"') | (Place::Quoted, _) => {
+            self.state = match (self.state, byte) {
+                (State::FieldStart, b'"') => State::Quoted,
+                (State::Quoted, b'"') => State::QuoteInQuoted,
+                (State::QuoteInQuoted, b'"') | (State::Quoted, _) => {
                     self.text.push(byte);
-                    Place::Quoted
+                    State::Quoted
                 }
-                (Place::Wrong, _) => Place::Wrong,
+                (State::Wrong, _) => State::Wrong,
                 (_, byte) if byte == self.delimiter => {
                     self.end_field();
-                    Place::FieldStart
+                    State::FieldStart
                 }
-                (Place::QuoteInQuoted, _) => Place::Wrong,
+                (State::QuoteInQuoted, _) => State::Wrong,
                 // A quote inside a field that does not begin with one is just a character.
-                (Place::FieldStart | Place::Plain, _) => {
+                (State::FieldStart | State::Plain, _) => {
                     self.text.push(byte);
-                    Place::Plain
+                    State::Plain
                 }
             };
         }
-        if self.place != Place::Quoted {
+        if self.state != State::Quoted {
             self.end_field();
         }
-        self.place
+        self.state
     }
 
     fn end_field(&mut self) {

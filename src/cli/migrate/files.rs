@@ -19,7 +19,7 @@ use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind, progress, runtime};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{self, FileStore};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
 /// How many files are on their way at a time.
@@ -33,15 +33,15 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         return Err(Failure::new(FailureKind::Initialization, error));
     }
     let (from, layout) = source::layout_of(from)?;
-    let station = OnceCell::new();
-    let opened = source::open(&from, |url| open(url, data, &station))?;
-    let target = open(to, data, &station)?;
+    let app_database = OnceCell::new();
+    let opened = source::open(&from, |url| open(url, data, &app_database))?;
+    let target = open(to, data, &app_database)?;
     runtime::block_on(2, async {
         let started = Instant::now();
         let source = opened.decide(&from, to, layout).await?;
         let verdict = copy_all(&source, &target, started).await;
-        if let Some(station) = station.get() {
-            station.close().await;
+        if let Some(app_database) = app_database.get() {
+            app_database.close().await;
         }
         verdict
     })
@@ -50,7 +50,7 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
 fn open(
     url: &BackendUrl,
     data: &Path,
-    station: &OnceCell<Arc<StationDatabase>>,
+    app_database: &OnceCell<Arc<AppDatabase>>,
 ) -> Result<Arc<dyn FileStore>, Failure> {
     let directory = OnceCell::new();
     let the_directory = || -> Result<Arc<DataDirectory>, StoreError> {
@@ -61,11 +61,11 @@ fn open(
             StoreError::new(StoreErrorKind::Internal, "the data directory is not open")
         })
     };
-    let the_station = || {
-        let opened = StationDatabase::open(the_directory()?)?;
-        Ok(Arc::clone(station.get_or_init(|| opened)))
+    let app_database = || {
+        let opened = AppDatabase::open(the_directory()?)?;
+        Ok(Arc::clone(app_database.get_or_init(|| opened)))
     };
-    files::open(url, the_directory, the_station).map_err(|error| not_opened(url, error))
+    files::open(url, the_directory, app_database).map_err(|error| not_opened(url, error))
 }
 
 fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {

@@ -12,7 +12,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::greeting::redis::RedisGreeting;
 use crate::greeting::redis::older;
 use crate::greeting::{self, GreetingStore, Word, WordError};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
 /// Copies, compares, and prints the result.
@@ -22,20 +22,20 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         let error = anyhow!("there is no directory {}", data.display());
         return Err(Failure::new(FailureKind::Initialization, error));
     }
-    let station = OnceCell::new();
+    let app_database = OnceCell::new();
     let source = match from.scheme() {
-        "sqlite" => Source::Store(open(from, data, &station)?),
+        "sqlite" => Source::Store(open(from, data, &app_database)?),
         _ => {
             let redis = RedisGreeting::new(from).map_err(|error| not_opened(from, error))?;
             Source::Redis(Box::new(redis))
         }
     };
-    let target = open(to, data, &station)?;
+    let target = open(to, data, &app_database)?;
     runtime::block_on(2, async {
         let verdict = copy(source, from, &*target, to).await;
-        if let Some(station) = station.get() {
-            let station: &Arc<StationDatabase> = station;
-            station.close().await;
+        if let Some(app_database) = app_database.get() {
+            let app_database: &Arc<AppDatabase> = app_database;
+            app_database.close().await;
         }
         verdict
     })
@@ -50,14 +50,14 @@ enum Source {
 fn open(
     url: &BackendUrl,
     data: &Path,
-    station: &OnceCell<Arc<StationDatabase>>,
+    app_database: &OnceCell<Arc<AppDatabase>>,
 ) -> Result<Arc<dyn GreetingStore>, Failure> {
-    let the_station = || {
+    let app_database = || {
         let directory = Arc::new(DataDirectory::open(data)?);
-        let opened = StationDatabase::open(directory)?;
-        Ok(Arc::clone(station.get_or_init(|| opened)))
+        let opened = AppDatabase::open(directory)?;
+        Ok(Arc::clone(app_database.get_or_init(|| opened)))
     };
-    greeting::open(url, the_station).map_err(|error| not_opened(url, error))
+    greeting::open(url, app_database).map_err(|error| not_opened(url, error))
 }
 
 fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {

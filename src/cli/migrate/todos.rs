@@ -13,7 +13,7 @@ use self::report::Tally;
 use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind, progress, runtime, standard_output};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 use crate::timestamp::Timestamp;
 use crate::todos::moving::{Arrivals, Arrived, SourceRows, TodoSource};
@@ -29,13 +29,14 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         let error = anyhow!("there is no directory {}", data.display());
         return Err(Failure::new(FailureKind::Initialization, error));
     }
-    let station = || StationDatabase::open(DataDirectory::open(data).map(Arc::new)?);
+    let app_database = || AppDatabase::open(DataDirectory::open(data).map(Arc::new)?);
     runtime::block_on(2, async {
         let started = Instant::now();
         // The side that is only read comes first: when it is not what it should be, nothing is made on the other.
-        let source = todos::open_source(from, Path::new(""), station).await;
+        let source = todos::open_source(from, Path::new(""), app_database).await;
         let mut source = source.map_err(|error| not_opened(error, from))?;
-        let opened = tokio::task::block_in_place(|| todos::open(Some(to), Path::new(""), station));
+        let opened =
+            tokio::task::block_in_place(|| todos::open(Some(to), Path::new(""), app_database));
         let target = opened.map_err(|error| not_opened(error, to))?;
         let total = source.count().await.map_err(failed)?;
         let mut tally = Tally::default();

@@ -10,14 +10,14 @@ use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Page, Publication,
     Removal,
 };
-use crate::storage::app_database::{self, FILE_NAME, StationDatabase};
+use crate::storage::app_database::{self, AppDatabase, FILE_NAME};
 use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 
 /// The table `files`.
 #[derive(Clone, Debug)]
 pub(super) struct Catalog {
-    station: Arc<StationDatabase>,
+    app_database: Arc<AppDatabase>,
 }
 
 /// A device's row.
@@ -28,21 +28,21 @@ pub(super) struct Entry {
 }
 
 impl Catalog {
-    pub(super) fn new(station: Arc<StationDatabase>) -> Self {
-        Self { station }
+    pub(super) fn new(app_database: Arc<AppDatabase>) -> Self {
+        Self { app_database }
     }
 
     pub(super) fn ready(&self) -> Result<(), StoreError> {
-        self.station.ready()
+        self.app_database.ready()
     }
 
     pub(super) fn open_for_additions(&self) -> Result<(), StoreError> {
-        self.station.open_for_additions()
+        self.app_database.open_for_additions()
     }
 
     pub(super) async fn find(&self, device: &DeviceId) -> Result<Option<Entry>, StoreError> {
         let device = device.clone();
-        self.station
+        self.app_database
             .read("look up a file", move |transaction| {
                 Ok(find(transaction, &device)?.transpose()?)
             })
@@ -56,7 +56,7 @@ impl Catalog {
     ) -> Result<Page<DeviceId>, StoreError> {
         // No id is empty, so every id comes after the empty text.
         let after = after.map_or("", DeviceId::as_str).to_owned();
-        self.station
+        self.app_database
             .read("list the files", move |transaction| {
                 let mut statement = transaction.prepare_cached(
                     "SELECT device, check_row(checksum, computed, 'the row of the file of the device', device) \
@@ -82,7 +82,7 @@ impl Catalog {
         file: NewFile,
         condition: Condition,
     ) -> Result<(Publication, Option<BlobName>), StoreError> {
-        self.station
+        self.app_database
             .write("publish a file", move |transaction| {
                 let current = find(transaction, &device)?.transpose()?;
                 let tag = current.as_ref().map(|entry| entry.info.tag());
@@ -118,7 +118,7 @@ impl Catalog {
         condition: Condition,
     ) -> Result<(Removal, Option<BlobName>), StoreError> {
         let device = device.clone();
-        self.station
+        self.app_database
             .remove("remove a file", move |transaction| {
                 let Some(current) = find(transaction, &device)?.transpose()? else {
                     let removal = if condition.holds(None) {
@@ -144,7 +144,7 @@ impl Catalog {
     /// # Errors
     /// [`crate::error::StoreErrorKind::Damaged`] names the first thing that is wrong.
     pub(super) async fn refuse_if_damaged(&self) -> Result<(), StoreError> {
-        self.station
+        self.app_database
             .read("check the rows of files", |transaction| {
                 Ok(app_database::check_files(transaction)?)
             })
@@ -156,7 +156,7 @@ impl Catalog {
         &self,
         names: Vec<BlobName>,
     ) -> Result<Vec<BlobName>, StoreError> {
-        self.station
+        self.app_database
             .read("look up files", move |transaction| {
                 let mut statement =
                     transaction.prepare_cached("SELECT 1 FROM files WHERE blob = ?1")?;

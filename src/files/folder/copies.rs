@@ -288,7 +288,7 @@ mod tests {
     use super::*;
     use crate::files::folder::FolderStore;
     use crate::files::{Condition, ContentType, DeviceId, Digest, FileStore, NewFile};
-    use crate::storage::app_database::StationDatabase;
+    use crate::storage::app_database::AppDatabase;
     use crate::storage::data_directory::DataDirectory;
     use crate::timestamp::Timestamp;
 
@@ -320,8 +320,8 @@ mod tests {
         let [data, copy] = ["data", "copy"].map(|name| parent.path().join(name));
         fs::create_dir(&copy).unwrap();
         let directory = Arc::new(DataDirectory::open(&data).unwrap());
-        let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
-        let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
+        let app_database = AppDatabase::open(Arc::clone(&directory)).unwrap();
+        let store = FolderStore::open(Arc::clone(&directory), app_database).unwrap();
         for (device, bytes) in [("a", &b"old"[..]), ("b", b"same"), ("c", b"short-lived")] {
             send(&store, device, bytes).await;
         }
@@ -371,8 +371,8 @@ mod tests {
         let [data, copy] = ["data", "copy"].map(|name| parent.path().join(name));
         fs::create_dir(&copy).unwrap();
         let directory = Arc::new(DataDirectory::open(&data).unwrap());
-        let station = StationDatabase::open(Arc::clone(&directory)).unwrap();
-        let store = FolderStore::open(Arc::clone(&directory), station).unwrap();
+        let app_database = AppDatabase::open(Arc::clone(&directory)).unwrap();
+        let store = FolderStore::open(Arc::clone(&directory), app_database).unwrap();
         send(&store, "a", b"lost").await;
         let moment = app_database::moment(&data).unwrap().unwrap();
         let path = copy.join(app_database::FILE_NAME);

@@ -27,7 +27,7 @@ use self::room::Room;
 use self::upload::FolderUpload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::app_database::StationDatabase;
+use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
 /// Where blobs are in the data directory.
@@ -54,13 +54,13 @@ impl FolderStore {
     /// When it cannot be created.
     pub fn open(
         directory: Arc<DataDirectory>,
-        station: Arc<StationDatabase>,
+        app_database: Arc<AppDatabase>,
     ) -> Result<Self, StoreError> {
         let path = directory.create_directory(DIRECTORY_NAME)?;
         Ok(Self {
             room: Room::of(directory, &path),
             blobs: Arc::new(Blobs::new(path)),
-            catalog: Catalog::new(station),
+            catalog: Catalog::new(app_database),
         })
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn header_value(digest: &Digest) -> Option<HeaderValue> {
 
 /// The digests that a request promises.
 #[derive(Debug, Default)]
-pub(super) struct Promised(Vec<(&'static str, Value)>);
+pub(super) struct ExpectedDigests(Vec<(&'static str, Value)>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Value {
@@ -34,13 +34,13 @@ enum Value {
     Sha512([u8; 64]),
 }
 
-impl Promised {
+impl ExpectedDigests {
     /// Reads both headers. Algorithms that are not known are ignored, as RFC 9530 has it.
     ///
     /// # Errors
     /// 400 when a header is not a dictionary of byte sequences, or one of them has the wrong length.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut promised = Vec::new();
+        let mut expected_digests = Vec::new();
         for (name, shown) in [
             (CONTENT_DIGEST, "Content-Digest"),
             (REPR_DIGEST, "Repr-Digest"),
@@ -67,11 +67,11 @@ impl Promised {
                         "sha-512" => bytes.try_into().map(Value::Sha512),
                         _ => continue,
                     };
-                    promised.push((shown, value.map_err(|_| malformed())?));
+                    expected_digests.push((shown, value.map_err(|_| malformed())?));
                 }
             }
         }
-        Ok(Self(promised))
+        Ok(Self(expected_digests))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -207,16 +207,16 @@ impl Digester {
 mod tests {
     use super::*;
 
-    fn promised(values: &[&str]) -> Result<Promised, Problem> {
+    fn expected_digests(values: &[&str]) -> Result<ExpectedDigests, Problem> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(REPR_DIGEST, value.parse().unwrap());
         }
-        Promised::of(&headers)
+        ExpectedDigests::of(&headers)
     }
 
-    fn digests(of: &'static str, promised: &Promised) -> Digests {
-        let mut hashers = promised.hashers();
+    fn digests(of: &'static str, expected_digests: &ExpectedDigests) -> Digests {
+        let mut hashers = expected_digests.hashers();
         hashers.update(&[Bytes::from(of)]);
         hashers.finish()
     }
@@ -229,16 +229,23 @@ mod tests {
     #[test]
     fn digests_of_the_rfc_are_checked() {
         for values in [&[SHA_256][..], &[SHA_512], &[SHA_256, SHA_512]] {
-            let promised = promised(values).unwrap();
-            promised.check(&[&digests(BODY, &promised)]).unwrap();
-            let problem = promised.check(&[&digests("x", &promised)]).unwrap_err();
+            let expected_digests = expected_digests(values).unwrap();
+            expected_digests
+                .check(&[&digests(BODY, &expected_digests)])
+                .unwrap();
+            let problem = expected_digests
+                .check(&[&digests("x", &expected_digests)])
+                .unwrap_err();
             assert_eq!(problem.kind(), ProblemKind::DigestMismatch);
-            let (x, body) = (digests("x", &promised), digests(BODY, &promised));
-            promised.check(&[&x, &body]).unwrap();
+            let (x, body) = (
+                digests("x", &expected_digests),
+                digests(BODY, &expected_digests),
+            );
+            expected_digests.check(&[&x, &body]).unwrap();
         }
         let both = format!("md5=:AA==:, {SHA_256};p=1, {SHA_512}");
-        assert_eq!(promised(&[&both]).unwrap().0.len(), 2);
-        assert!(promised(&["md5=:AA==:"]).unwrap().is_empty());
+        assert_eq!(expected_digests(&[&both]).unwrap().0.len(), 2);
+        assert!(expected_digests(&["md5=:AA==:"]).unwrap().is_empty());
     }
 
     #[test]
@@ -251,13 +258,13 @@ mod tests {
             "sha-512=:AA==:",
             "",
         ] {
-            assert!(promised(&[bad]).is_err(), "{bad}");
+            assert!(expected_digests(&[bad]).is_err(), "{bad}");
         }
     }
 
     #[tokio::test]
     async fn a_digester_sees_every_byte_once() {
-        let mut digester = Digester::new(Promised::default().hashers());
+        let mut digester = Digester::new(ExpectedDigests::default().hashers());
         let bytes: Bytes = (0..3 * BATCH_BYTES).map(|n| n as u8).collect();
         for piece in [
             &bytes[..5],

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::digests::{Digester, Digests, Promised};
+use super::digests::{Digester, Digests, ExpectedDigests};
 use crate::files::{Condition, ContentType, FileName, NewFile, Publication, Upload};
 use crate::http::{Problem, ProblemKind};
 use crate::timestamp::Timestamp;
@@ -29,10 +29,14 @@ pub(super) struct Received {
 
 impl Receiver {
     /// Receives at most `bytes_max` bytes.
-    pub(super) fn new(upload: Box<dyn Upload>, promised: &Promised, bytes_max: u64) -> Self {
+    pub(super) fn new(
+        upload: Box<dyn Upload>,
+        expected_digests: &ExpectedDigests,
+        bytes_max: u64,
+    ) -> Self {
         Self {
             upload,
-            digester: Digester::new(promised.hashers()),
+            digester: Digester::new(expected_digests.hashers()),
             pieces: Vec::new(),
             waiting_bytes: 0,
             size_bytes: 0,
@@ -64,7 +68,7 @@ impl Receiver {
         if let Err(problem) = self.hand_over().await {
             return Err((self, problem));
         }
-        let hashers = Promised::default().hashers();
+        let hashers = ExpectedDigests::default().hashers();
         let digester = std::mem::replace(&mut self.digester, Digester::new(hashers));
         match digester.finish().await {
             Ok(digests) => Ok(Received {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use http_body::Body as _;
 
-use super::digests::{Digester, Digests, Promised};
+use super::digests::{Digester, Digests, ExpectedDigests};
 use super::form::{FormEvent, FormParser};
 use super::form_head::{self, PartHead};
 use super::receive::{Received, Receiver, too_large};
@@ -39,7 +39,7 @@ pub(super) async fn upload(
     let device = device_id(&id)?;
     let (head, body) = request.into_parts();
     let kind = BodyKind::of(&head.headers)?;
-    let promised = Promised::of(&head.headers)?;
+    let expected_digests = ExpectedDigests::of(&head.headers)?;
     let condition = conditional::of_change(&head.headers)?;
     let bytes_max = routes.limits.upload_bytes_max;
     let around_bytes_max = match kind {
@@ -60,18 +60,18 @@ pub(super) async fn upload(
         }
     }
     let upload = routes.store.begin(&device).await?;
-    let mut receiver = Receiver::new(upload, &promised, bytes_max);
+    let mut receiver = Receiver::new(upload, &expected_digests, bytes_max);
     let mut body = Chunks::new(body, routes.limits.body_idle);
     let received = match kind {
         BodyKind::File(content_type) => receive_file(&mut body, &mut receiver)
             .await
-            .and_then(|()| Described::of_body(content_type, &head.headers)),
+            .and_then(|()| FileMetadata::of_body(content_type, &head.headers)),
         BodyKind::Form(boundary) => {
-            receive_form(&mut body, &mut receiver, &boundary, &promised).await
+            receive_form(&mut body, &mut receiver, &boundary, &expected_digests).await
         }
     };
-    let described = match received {
-        Ok(described) => described,
+    let metadata = match received {
+        Ok(metadata) => metadata,
         Err(problem) => {
             receiver.abort().await;
             return Err(problem);
@@ -84,12 +84,12 @@ pub(super) async fn upload(
             return Err(problem);
         }
     };
-    if let Err(problem) = described.check(&promised, &received) {
+    if let Err(problem) = metadata.check(&expected_digests, &received) {
         received.abort().await;
         return Err(problem);
     }
     let published = received
-        .publish(described.content_type, described.name, condition)
+        .publish(metadata.content_type, metadata.name, condition)
         .await?;
     match published {
         Publication::Stored(info) => Ok(stored(&device, &info)),
@@ -159,14 +159,14 @@ impl BodyKind {
 }
 
 /// What a request says of the file that it brings.
-struct Described {
+struct FileMetadata {
     content_type: ContentType,
     name: Option<FileName>,
     /// Of the whole form, where digests were promised.
     around: Option<Digests>,
 }
 
-impl Described {
+impl FileMetadata {
     /// A body that is the file may be named by a header.
     fn of_body(content_type: ContentType, headers: &HeaderMap) -> Result<Self, Problem> {
         let unreadable = || {
@@ -192,10 +192,14 @@ impl Described {
 
     /// A digest of a form may be meant of the form, as RFC 9530 has it, or of the file, which is what people can calculate.
     /// Either proves that the file is whole.
-    fn check(&self, promised: &Promised, received: &Received) -> Result<(), Problem> {
+    fn check(
+        &self,
+        expected_digests: &ExpectedDigests,
+        received: &Received,
+    ) -> Result<(), Problem> {
         match &self.around {
-            Some(around) => promised.check(&[&received.digests, around]),
-            None => promised.check(&[&received.digests]),
+            Some(around) => expected_digests.check(&[&received.digests, around]),
+            None => expected_digests.check(&[&received.digests]),
         }
     }
 }
@@ -211,13 +215,14 @@ async fn receive_form(
     body: &mut Chunks,
     receiver: &mut Receiver,
     boundary: &str,
-    promised: &Promised,
-) -> Result<Described, Problem> {
+    expected_digests: &ExpectedDigests,
+) -> Result<FileMetadata, Problem> {
     let unreadable = |why: String| Problem::new(ProblemKind::UnreadableBody, why);
     let mut parser = FormParser::new(boundary);
-    let mut whole = (!promised.is_empty()).then(|| Digester::new(promised.hashers()));
+    let mut whole =
+        (!expected_digests.is_empty()).then(|| Digester::new(expected_digests.hashers()));
     let mut received_bytes = 0;
-    let mut described = None;
+    let mut metadata = None;
     let mut is_file = false;
     let mut is_unchosen = false;
     while let Some(piece) = body.next().await? {
@@ -232,14 +237,14 @@ async fn receive_form(
         {
             match event {
                 FormEvent::Part(head) if head.field.as_deref() == Some(FIELD) => {
-                    if described.is_some() {
+                    if metadata.is_some() {
                         return Err(unreadable(format!(
                             "the form has the field {FIELD} twice; a device has one file"
                         )));
                     }
                     is_file = true;
                     is_unchosen = head.file_name.as_deref() == Some("");
-                    described = Some(describe(head)?);
+                    metadata = Some(describe(head)?);
                 }
                 FormEvent::Data(data) if is_file => receiver.push(data).await?,
                 // Other fields are ignored: forms in the field have some.
@@ -261,7 +266,7 @@ async fn receive_form(
             "the form ends before its last boundary; nothing was stored".to_owned(),
         ));
     }
-    let Some(mut described) = described else {
+    let Some(mut metadata) = metadata else {
         return Err(unreadable(format!(
             "the form has no field {FIELD}; send it as curl -F '{FIELD}=@photo.png' does"
         )));
@@ -272,13 +277,13 @@ async fn receive_form(
         )));
     }
     if let Some(whole) = whole {
-        described.around = Some(whole.finish().await?);
+        metadata.around = Some(whole.finish().await?);
     }
-    Ok(described)
+    Ok(metadata)
 }
 
 /// What a part says of the file in it.
-fn describe(head: PartHead) -> Result<Described, Problem> {
+fn describe(head: PartHead) -> Result<FileMetadata, Problem> {
     let unreadable = |why: String| Problem::new(ProblemKind::UnreadableBody, why);
     if let Some(encoding) = head.transfer_encoding
         && !matches!(encoding.as_str(), "binary" | "8bit" | "7bit")
@@ -298,7 +303,7 @@ fn describe(head: PartHead) -> Result<Described, Problem> {
         })?,
     };
     let name = file_name(head.file_name.as_deref())?;
-    Ok(Described {
+    Ok(FileMetadata {
         content_type,
         name,
         around: None,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::digests::{Digester, Promised};
+use super::digests::{Digester, ExpectedDigests};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{ContentStream, DeviceId, Digest, FileInfo};
 
@@ -23,7 +23,7 @@ pub(super) async fn checked(
         content,
         device: info.device.clone(),
         digest: info.file.digest,
-        digester: Some(Digester::new(Promised::default().hashers())),
+        digester: Some(Digester::new(ExpectedDigests::default().hashers())),
         left_bytes: info.file.size_bytes,
     };
     let mut head = Vec::new();

@@ -29,7 +29,7 @@ const REGION_OF_OTHERS: &str = "us-east-1";
 
 /// What a URL says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct BucketUrl {
     pub(super) bucket: String,
     pub(super) prefix: String,
     region: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Place {
 /// How to get to a bucket.
 #[derive(Debug)]
 pub(super) struct Access {
-    pub(super) place: Place,
+    pub(super) place: BucketUrl,
     pub(super) region: String,
     pub(super) endpoint: Option<String>,
     pub(super) credentials: Arc<Credentials>,
@@ -50,7 +50,7 @@ impl Access {
     /// From what a URL says and what the machine is set up with.
     pub(super) fn of(
         url: &BackendUrl,
-        place: Place,
+        place: BucketUrl,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, StoreError> {
         let settings = settings(place.region.clone(), place.endpoint.is_some())?;
@@ -128,7 +128,7 @@ pub(super) fn connect(
     url: &BackendUrl,
     credentials: Option<SharedCredentialsProvider>,
 ) -> Result<S3Client, StoreError> {
-    let access = Access::of(url, Place::of(url)?, credentials)?;
+    let access = Access::of(url, BucketUrl::of(url)?, credentials)?;
     Ok(S3Client::new(
         access.bucket(SILENCE_MAX)?,
         access.bucket(JOINING_SILENCE_MAX)?,
@@ -157,7 +157,7 @@ fn retries() -> RetryConfig {
     }
 }
 
-impl Place {
+impl BucketUrl {
     pub(super) fn of(url: &BackendUrl) -> Result<Self, StoreError> {
         let example =
             "write s3://bucket/prefix, with ?region=… and &endpoint=… where they are needed";
@@ -242,8 +242,8 @@ fn unsupported(message: String) -> StoreError {
 mod tests {
     use super::*;
 
-    fn place(url: &str) -> Result<Place, StoreError> {
-        Place::of(&url.parse().unwrap())
+    fn place(url: &str) -> Result<BucketUrl, StoreError> {
+        BucketUrl::of(&url.parse().unwrap())
     }
 
     #[test]

@@ -16,7 +16,7 @@ use object_store::{CredentialProvider as _, HeaderValue};
 use url::Url;
 
 use self::listing::{Listing, decode_key, encode_key};
-use super::connect::{Access, Place};
+use super::connect::{Access, BucketUrl};
 use super::{index, key};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
@@ -86,7 +86,7 @@ impl OlderBucket {
     /// # Errors
     /// When the URL or the settings make no sense.
     pub fn open(url: &BackendUrl) -> Result<Self, StoreError> {
-        let access = Access::of(url, Place::of(url)?, None)?;
+        let access = Access::of(url, BucketUrl::of(url)?, None)?;
         let http = ReqwestConnector::default()
             .connect(&access.client_options())
             .map_err(|error| {
@@ -116,7 +116,7 @@ impl OlderBucket {
     /// # Errors
     /// When it is the same place, or its URL makes no sense.
     pub fn contains(&self, url: &BackendUrl) -> Result<Option<String>, StoreError> {
-        let other = Place::of(url)?;
+        let other = BucketUrl::of(url)?;
         let is_there = other.bucket == self.access.place.bucket
             && (other.endpoint.is_none() || other.endpoint == self.access.endpoint);
         if !is_there {

@@ -31,7 +31,7 @@ use tracing::warn;
 use self::findings::Findings;
 use self::link::Link;
 use self::meaning::{meaning, not_a_word, refuses_writes, too_late};
-use self::url::Address;
+use self::url::RedisUrl;
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
@@ -89,7 +89,7 @@ impl RedisGreeting {
     /// # Errors
     /// [`StoreErrorKind::Unsupported`] when the URL has a mistake in it.
     pub fn new(url: &BackendUrl) -> Result<Self, StoreError> {
-        let address = Address::parse(url)?;
+        let address = RedisUrl::parse(url)?;
         let bell = Arc::new(Notify::new());
         Ok(Self {
             link: Arc::new(Link::new(address.client, Arc::clone(&bell))),

@@ -23,12 +23,12 @@ const PREFIX_BYTES_MAX: usize = 200;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A server, how to speak to it, and the key of the greeting there.
-pub(super) struct Address {
+pub(super) struct RedisUrl {
     pub(super) client: Client,
     pub(super) key: String,
 }
 
-impl Address {
+impl RedisUrl {
     /// Reads `redis://user:password@host:port/database?prefix=…&ca=…`; `rediss:` means TLS. Nothing is connected to yet.
     ///
     /// # Errors
@@ -132,8 +132,8 @@ fn login(url: &Url) -> Result<RedisConnectionInfo, &'static str> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Address, StoreError> {
-        Address::parse(&text.parse().unwrap())
+    fn parse(text: &str) -> Result<RedisUrl, StoreError> {
+        RedisUrl::parse(&text.parse().unwrap())
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::url::{Credentials, DynamoOptions, Location};
+pub use self::url::{Credentials, DynamoOptions, DynamoUrl};
 pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
 pub use opening::WhenAway;
 pub use recount::{Pass, Progress, RecountReport, recount};
@@ -77,7 +77,7 @@ impl DynamoStore {
     /// # Errors
     /// When DynamoDB cannot be reached or refuses.
     pub async fn create_tables(
-        location: &Location,
+        location: &DynamoUrl,
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>, StoreError> {
         let tables = Tables::connect(location, credentials).await;

@@ -14,7 +14,7 @@ use super::table::items::{Item, aggregate_key, get_text};
 use super::table::key_schema::Shape;
 use super::table::keys;
 use super::table::scan::{Attributes, SEGMENTS, Segment};
-use super::url::{Credentials, Location};
+use super::url::{Credentials, DynamoUrl};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{SensorId, Temperature, Timestamp};
@@ -55,7 +55,7 @@ impl OlderLayout {
 #[derive(Debug)]
 pub struct OlderTable {
     tables: Tables,
-    location: Location,
+    location: DynamoUrl,
     name: String,
     layout: OlderLayout,
 }
@@ -102,7 +102,7 @@ impl OlderTable {
         url: &BackendUrl,
         credentials: Option<&Credentials>,
     ) -> Result<Self, StoreError> {
-        let location = Location::parse_table(url)?;
+        let location = DynamoUrl::parse_table(url)?;
         let name = location.prefix.clone();
         let tables = Tables::connect(&location, credentials).await;
         let Some(shape) = Shape::of(&tables.reader, &name).await? else {
@@ -137,7 +137,7 @@ impl OlderTable {
         url: &BackendUrl,
         credentials: Option<&Credentials>,
     ) -> Result<Option<Self>, StoreError> {
-        let location = Location::parse(url)?;
+        let location = DynamoUrl::parse(url)?;
         let tables = Tables::connect(&location, credentials).await;
         let (name, aggregation) = (location.readings_table(), location.aggregation_table());
         let shape = Shape::of(&tables.reader, &name).await?;
@@ -193,7 +193,7 @@ impl OlderTable {
         if url.scheme() != "dynamodb" {
             return Ok(false);
         }
-        let store = Location::parse(url)?;
+        let store = DynamoUrl::parse(url)?;
         let may_be = |one: &Option<String>, other: &Option<String>| {
             one.is_none() || other.is_none() || one == other
         };

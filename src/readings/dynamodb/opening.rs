@@ -17,7 +17,7 @@ use super::replica::lease::Slot;
 use super::replica::status::{Phase, Standing};
 use super::table::client::{is_away, no_answer};
 use super::table::connection::Connection;
-use super::url::{DynamoOptions, Location};
+use super::url::{DynamoOptions, DynamoUrl};
 use super::write::writer::{Surroundings, Writer};
 use super::{DynamoStore, ORDERS_MAX};
 use crate::backend_url::BackendUrl;
@@ -49,7 +49,7 @@ impl DynamoStore {
         options: DynamoOptions,
         when_away: WhenAway,
     ) -> Result<Self, StoreError> {
-        let location = Location::parse(url)?;
+        let location = DynamoUrl::parse(url)?;
         let (store, runtime) = on_own_threads(async {
             match when_away {
                 WhenAway::Fail => Self::open(&location, options).await,
@@ -65,7 +65,7 @@ impl DynamoStore {
     /// # Errors
     /// When DynamoDB cannot be reached in time; when a table is missing, or has readings that were never counted, or rights are
     /// missing: the message names it and what helps.
-    pub async fn open(location: &Location, options: DynamoOptions) -> Result<Self, StoreError> {
+    pub async fn open(location: &DynamoUrl, options: DynamoOptions) -> Result<Self, StoreError> {
         let deadline = Instant::now() + OPEN_PATIENCE;
         let connecting = Connection::open(location, options.credentials.as_ref());
         let connection = timeout_at(deadline, connecting).await;
@@ -94,7 +94,7 @@ impl DynamoStore {
     ///
     /// # Errors
     /// When DynamoDB has answered, and has something against it.
-    pub async fn start(location: &Location, options: DynamoOptions) -> Result<Self, StoreError> {
+    pub async fn start(location: &DynamoUrl, options: DynamoOptions) -> Result<Self, StoreError> {
         let connecting = Connection::open(location, options.credentials.as_ref());
         let connection = timeout(OPEN_PATIENCE, connecting).await;
         let connection = Arc::new(connection.unwrap_or_else(|_| Err(no_answer()))?);

@@ -10,7 +10,7 @@ use crate::error::{StoreError, StoreErrorKind};
 
 /// Names of tables, and how to reach them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
+pub struct DynamoUrl {
     /// What the names of both tables begin with.
     pub prefix: String,
     /// The region; the standard chain's when there is none.
@@ -67,7 +67,7 @@ impl Default for DynamoOptions {
     }
 }
 
-impl Location {
+impl DynamoUrl {
     /// Reads the part of the URL after the scheme.
     ///
     /// # Errors
@@ -153,8 +153,8 @@ impl Location {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Location, StoreError> {
-        Location::parse(&text.parse().unwrap())
+    fn parse(text: &str) -> Result<DynamoUrl, StoreError> {
+        DynamoUrl::parse(&text.parse().unwrap())
     }
 
     #[test]

@@ -6,9 +6,9 @@ use super::database::{self, FILE_NAME};
 use super::schema;
 use super::verify::{self, VerifyReport};
 use crate::error::StoreError;
-use crate::storage::sqlite::{Moment, Sort};
+use crate::storage::sqlite::{DatabaseKind, DatabaseSnapshot};
 
-const SORT: Sort = Sort {
+const KIND: DatabaseKind = DatabaseKind {
     file_name: FILE_NAME,
     application_id: schema::APPLICATION_ID,
     version_max: schema::VERSION,
@@ -18,8 +18,8 @@ const SORT: Sort = Sort {
 ///
 /// # Errors
 /// When it cannot be read, is not ours, or was written by a newer version.
-pub(crate) fn moment(directory: &Path) -> Result<Option<Moment>, StoreError> {
-    Moment::of(directory, SORT)
+pub(crate) fn moment(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
+    DatabaseSnapshot::of(directory, KIND)
 }
 
 /// Does with a copy that nobody else knows of what [`super::verify()`] does with a data directory, and changes nothing.
@@ -31,7 +31,7 @@ pub(crate) fn check_copy(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, StoreError> {
     let opened = database::open_reader(path).and_then(|connection| {
-        if !SORT.check(&connection)? {
+        if !KIND.check(&connection)? {
             return Err(database::damaged("there is nothing in it"));
         }
         schema::check_reader(&connection)?;

@@ -14,8 +14,8 @@ use crate::http::extract::RawQuery;
 use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind, body};
 use crate::readings::ingest::{
-    BatchParser, BodyError, BodyErrorKind, Decoder, Encoding, Format, OverBudget, Parsed, Place,
-    Rejection,
+    BatchParser, BodyError, BodyErrorKind, Decoder, Encoding, Format, OverBudget, Parsed,
+    PositionKind, Rejection,
 };
 use crate::readings::{Outcome, RecordMode};
 
@@ -163,7 +163,7 @@ fn summary(outcome: &Outcome, parsed: &Parsed) -> Vec<u8> {
     if parsed.rejected > 0 {
         out.push(b',');
         wire::write_list(&mut out, "errors", &parsed.rejections, |out, rejection| {
-            write_rejection(out, parsed.place, rejection);
+            write_rejection(out, parsed.position_kind, rejection);
         });
     }
     out.push(b'}');
@@ -177,7 +177,7 @@ fn rejected_batch(parsed: &Parsed) -> Problem {
         if at > 0 {
             errors.push(b',');
         }
-        write_rejection(&mut errors, parsed.place, rejection);
+        write_rejection(&mut errors, parsed.position_kind, rejection);
     }
     errors.push(b']');
     let more = if parsed.rejected > parsed.rejections.len() as u64 {
@@ -212,7 +212,7 @@ fn failed_batch(error: StoreError, parsed: &Parsed) -> Problem {
             field: None,
             reason: "is not known to be stored".to_owned(),
         };
-        write_rejection(&mut errors, parsed.place, &rejection);
+        write_rejection(&mut errors, parsed.position_kind, &rejection);
     }
     errors.push(b']');
     let count = unstored.len().to_string().into_bytes();
@@ -222,9 +222,9 @@ fn failed_batch(error: StoreError, parsed: &Parsed) -> Problem {
 }
 
 /// `{"line":3,"field":"temperature","reason":"…"}`
-fn write_rejection(out: &mut Vec<u8>, place: Place, rejection: &Rejection) {
+fn write_rejection(out: &mut Vec<u8>, position_kind: PositionKind, rejection: &Rejection) {
     out.push(b'{');
-    wire::write_key(out, place_name(place));
+    wire::write_key(out, position_name(position_kind));
     write_integer(out, rejection.position);
     if let Some(field) = rejection.field {
         out.push(b',');
@@ -237,10 +237,10 @@ fn write_rejection(out: &mut Vec<u8>, place: Place, rejection: &Rejection) {
     out.push(b'}');
 }
 
-fn place_name(place: Place) -> &'static str {
-    match place {
-        Place::Index => "index",
-        Place::Line => "line",
+fn position_name(position_kind: PositionKind) -> &'static str {
+    match position_kind {
+        PositionKind::Index => "index",
+        PositionKind::Line => "line",
     }
 }
 
@@ -254,7 +254,7 @@ fn unreadable(error: &BodyError) -> Problem {
             return Problem::new(ProblemKind::UnsupportedMediaType, detail);
         }
     };
-    let Some((place, position)) = error.position else {
+    let Some((position_kind, position)) = error.position else {
         return Problem::new(kind, format!("{}; nothing was stored", error.reason));
     };
     let rejection = Rejection {
@@ -263,12 +263,14 @@ fn unreadable(error: &BodyError) -> Problem {
         reason: error.reason.clone(),
     };
     let mut errors = vec![b'['];
-    write_rejection(&mut errors, place, &rejection);
+    write_rejection(&mut errors, position_kind, &rejection);
     errors.push(b']');
-    let (place, reason) = (place_name(place), &error.reason);
+    let (position_kind, reason) = (position_name(position_kind), &error.reason);
     let detail = match error.field {
-        Some(field) => format!("at {place} {position}, {field} {reason}; nothing was stored"),
-        None => format!("what is at {place} {position} {reason}; nothing was stored"),
+        Some(field) => {
+            format!("at {position_kind} {position}, {field} {reason}; nothing was stored")
+        }
+        None => format!("what is at {position_kind} {position} {reason}; nothing was stored"),
     };
     Problem::new(kind, detail).with_member("errors", errors)
 }

@@ -1,7 +1,7 @@
 //! A whole body of readings, fed piece by piece.
 
 use super::ItemError;
-use super::collector::{Gathering, Parsed, Place};
+use super::collector::{Gathering, Parsed, PositionKind};
 use super::csv::Csv;
 use super::json::JsonArray;
 use super::ndjson::Ndjson;
@@ -41,7 +41,7 @@ pub struct BodyError {
     /// What a client can do about it.
     pub kind: BodyErrorKind,
     /// Where it is wrong, and what that counts.
-    pub position: Option<(Place, u64)>,
+    pub position: Option<(PositionKind, u64)>,
     /// The field that is wrong.
     pub field: Option<&'static str>,
     /// What is wrong: a sentence, or with a position words that follow the name of the field or item.
@@ -75,14 +75,14 @@ impl BodyError {
     }
 
     /// An item that spoils the whole body.
-    pub(super) fn at(place: Place, position: u64, error: &ItemError) -> Self {
+    pub(super) fn at(position_kind: PositionKind, position: u64, error: &ItemError) -> Self {
         Self {
             kind: if error.is_syntax() {
                 BodyErrorKind::Unreadable
             } else {
                 BodyErrorKind::Invalid
             },
-            position: Some((place, position)),
+            position: Some((position_kind, position)),
             field: error.field(),
             reason: error.reason().to_owned(),
         }
@@ -120,15 +120,15 @@ impl BatchParser {
     /// A parser of at most `bytes_max` bytes. With [`RecordMode::AllOrNothing`] the batch is empty as soon as one item is
     /// rejected.
     pub fn new(format: Format, mode: RecordMode, bytes_max: usize) -> Self {
-        let (input, place) = match format {
-            Format::JsonArray => (Input::JsonArray(JsonArray::default()), Place::Index),
-            Format::Ndjson => (Input::Ndjson(Ndjson::default()), Place::Line),
-            Format::Csv => (Input::Csv(Csv::default()), Place::Line),
-            Format::Undeclared => (Input::Undeclared { line_ends: 0 }, Place::Index),
+        let (input, position_kind) = match format {
+            Format::JsonArray => (Input::JsonArray(JsonArray::default()), PositionKind::Index),
+            Format::Ndjson => (Input::Ndjson(Ndjson::default()), PositionKind::Line),
+            Format::Csv => (Input::Csv(Csv::default()), PositionKind::Line),
+            Format::Undeclared => (Input::Undeclared { line_ends: 0 }, PositionKind::Index),
         };
         Self {
             input,
-            gathering: Gathering::new(mode, place),
+            gathering: Gathering::new(mode, position_kind),
             bytes: 0,
             bytes_max,
             mark: Some(0),

@@ -8,7 +8,7 @@ const REJECTIONS_MAX: usize = 100;
 
 /// What a position in a body counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PositionKind {
     /// Items of an array, from 0.
     Index,
     /// Lines, from 1.
@@ -18,7 +18,7 @@ pub enum Place {
 /// An item that is no reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Where it stood, counted as [`Parsed::place`] says.
+    /// Where it stood, counted as [`Parsed::position_kind`] says.
     pub position: u64,
     /// The field that is wrong, `None` for the whole item.
     pub field: Option<&'static str>,
@@ -36,7 +36,7 @@ pub struct Parsed {
     /// The first of them.
     pub rejections: Vec<Rejection>,
     /// What positions count.
-    pub place: Place,
+    pub position_kind: PositionKind,
     runs: Vec<Run>,
 }
 
@@ -79,7 +79,7 @@ struct Run {
 pub(super) struct Gathering {
     builder: BatchBuilder,
     mode: RecordMode,
-    place: Place,
+    position_kind: PositionKind,
     rejected: u64,
     rejections: Vec<Rejection>,
     runs: Vec<Run>,
@@ -88,11 +88,11 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    pub(super) fn new(mode: RecordMode, place: Place) -> Self {
+    pub(super) fn new(mode: RecordMode, position_kind: PositionKind) -> Self {
         Self {
             builder: BatchBuilder::new(),
             mode,
-            place,
+            position_kind,
             rejected: 0,
             rejections: Vec::new(),
             runs: Vec::new(),
@@ -102,7 +102,7 @@ impl Gathering {
 
     /// From now on positions are lines. Nothing may have been taken before.
     pub(super) fn count_lines(&mut self) {
-        self.place = Place::Line;
+        self.position_kind = PositionKind::Line;
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -162,7 +162,7 @@ impl Gathering {
             batch: self.builder.build(),
             rejected: self.rejected,
             rejections: self.rejections,
-            place: self.place,
+            position_kind: self.position_kind,
             runs: self.runs,
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::body::BodyError;
-use super::collector::{Gathering, Place};
+use super::collector::{Gathering, PositionKind};
 use super::item::echo;
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::ndjson::unreadable;
@@ -152,7 +152,7 @@ impl Rows {
         if self.columns.is_some() {
             gathering.reject(number, error);
         } else {
-            self.failed = Some(BodyError::at(Place::Line, number, error));
+            self.failed = Some(BodyError::at(PositionKind::Line, number, error));
         }
     }
 
@@ -195,7 +195,7 @@ impl Rows {
             Err(reason) => {
                 let reason = format!("{} {reason}: {HEADER_NEEDED}", echo(row));
                 self.failed = Some(BodyError::at(
-                    Place::Line,
+                    PositionKind::Line,
                     number,
                     &ItemError::whole(reason),
                 ));

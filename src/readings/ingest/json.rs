@@ -5,7 +5,7 @@ use std::str;
 use memchr::memchr2;
 
 use super::body::BodyError;
-use super::collector::{Gathering, Place};
+use super::collector::{Gathering, PositionKind};
 use super::lines::ITEM_BYTES_MAX;
 use super::{Item, ItemError};
 
@@ -165,11 +165,13 @@ impl JsonArray {
         }
         let Ok(text) = str::from_utf8(item) else {
             let error = ItemError::unreadable("is not UTF-8");
-            return Err(BodyError::at(Place::Index, position, &error));
+            return Err(BodyError::at(PositionKind::Index, position, &error));
         };
         match Item::from_json(text.trim_ascii()) {
             // What is no JSON is no array, and where its items end is not known.
-            Err(error) if error.is_syntax() => Err(BodyError::at(Place::Index, position, &error)),
+            Err(error) if error.is_syntax() => {
+                Err(BodyError::at(PositionKind::Index, position, &error))
+            }
             item => {
                 gathering.take(position, item);
                 Ok(())

@@ -16,7 +16,7 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-pub use self::collector::{Parsed, Place, Rejection};
+pub use self::collector::{Parsed, PositionKind, Rejection};
 pub use arguments::Arguments;
 pub use body::{BatchParser, BodyError, BodyErrorKind, Format};
 pub use budget::{ByteBudget, ByteShare, OverBudget};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, MAIN_DB};
 
-use super::migrations::{self, SORT};
+use super::migrations::{self, KIND};
 use super::{FILE_NAME, configure};
 use crate::error::StoreError;
 use crate::storage::sqlite::{self, checksums};
@@ -60,7 +60,7 @@ pub(crate) fn check(
     problem: &mut dyn FnMut(String),
     progress: &mut dyn FnMut(u64),
 ) -> Result<Rows, StoreError> {
-    if !SORT.check(connection)? {
+    if !KIND.check(connection)? {
         return Err(sqlite::damaged(FILE_NAME, "there is nothing in it"));
     }
     let version = migrations::seen(connection)?.len();

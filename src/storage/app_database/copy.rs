@@ -4,17 +4,17 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::migrations::SORT;
+use super::migrations::KIND;
 use super::{FILE_NAME, configure};
 use crate::error::StoreError;
-use crate::storage::sqlite::{self, Moment};
+use crate::storage::sqlite::{self, DatabaseSnapshot};
 
 /// The database of a data directory as it is now; `None` when there is none.
 ///
 /// # Errors
 /// When it cannot be read, is not ours, or was written by a newer version.
-pub(crate) fn moment(directory: &Path) -> Result<Option<Moment>, StoreError> {
-    Moment::of(directory, SORT)
+pub(crate) fn moment(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
+    DatabaseSnapshot::of(directory, KIND)
 }
 
 /// Opens a copy that nobody else knows of, to read and to change.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::FILE_NAME;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::sqlite::{self, Sort};
+use crate::storage::sqlite::{self, DatabaseKind};
 
 /// Marks the file as ours for `file(1)` and for us: "FSTS".
 const APPLICATION_ID: i32 = 0x4653_5453;
@@ -20,7 +20,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// What a file has to be for this program to read it.
-pub(super) const SORT: Sort = Sort {
+pub(super) const KIND: DatabaseKind = DatabaseKind {
     file_name: FILE_NAME,
     application_id: APPLICATION_ID,
     version_max: MIGRATIONS.len() as i32,
@@ -29,7 +29,7 @@ pub(super) const SORT: Sort = Sort {
 /// Runs the changes that this file has not seen, each in a transaction with its number.
 pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
     let failed = |error| sqlite::failed(FILE_NAME, "bring station.db up to date", error);
-    let seen = match SORT.check(connection)? {
+    let seen = match KIND.check(connection)? {
         false => 0,
         true => seen(connection)?.len(),
     };
@@ -49,7 +49,7 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
 
 /// Refuses a database that has to be brought up to date, and may not be.
 pub(super) fn check_up_to_date(connection: &Connection) -> Result<(), StoreError> {
-    let seen = match SORT.check(connection)? {
+    let seen = match KIND.check(connection)? {
         false => 0,
         true => seen(connection)?.len(),
     };
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::error::StoreErrorKind;
-    use crate::storage::app_database::StationDatabase;
+    use crate::storage::app_database::AppDatabase;
     use crate::storage::data_directory::DataDirectory;
 
     #[tokio::test]
@@ -141,7 +141,7 @@ mod tests {
             .unwrap();
         older.close().unwrap();
         let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
-        let database = StationDatabase::open(held).unwrap();
+        let database = AppDatabase::open(held).unwrap();
         let keys = |sql: &'static str, what: &'static str| {
             database.read("look for a text", move |transaction| {
                 let mut statement = transaction.prepare(sql)?;
@@ -210,7 +210,7 @@ mod tests {
         // As it is in a backup of that time.
         assert!(!checked(&path));
         let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
-        StationDatabase::open(held).unwrap().close().await;
+        AppDatabase::open(held).unwrap().close().await;
         assert!(checked(&path));
     }
 
@@ -223,7 +223,7 @@ mod tests {
             .pragma_update(None, "user_version", 7)
             .unwrap();
         let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
-        let error = StationDatabase::open(Arc::clone(&held)).unwrap_err();
+        let error = AppDatabase::open(Arc::clone(&held)).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
         let connection = Connection::open(&path).unwrap();
         connection
@@ -232,7 +232,7 @@ mod tests {
         connection
             .pragma_update(None, "user_version", 1_000_000)
             .unwrap();
-        let error = StationDatabase::open(held).unwrap_err();
+        let error = AppDatabase::open(held).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
         assert!(error.message().contains("1000000"), "{error}");
     }

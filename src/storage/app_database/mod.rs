@@ -32,7 +32,7 @@ const WAL_PAGES: i32 = 1_000;
 
 /// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
 #[derive(Debug)]
-pub struct StationDatabase {
+pub struct AppDatabase {
     /// Before the writer, so that they are dropped first: the last connection to close moves the write-ahead log into the
     /// file, which one that only reads cannot.
     readers: Arc<ReaderPool>,
@@ -47,7 +47,7 @@ pub struct StationDatabase {
     directory: Arc<DataDirectory>,
 }
 
-impl StationDatabase {
+impl AppDatabase {
     /// Opens the database, creating it if it is missing, and brings its tables up to date.
     ///
     /// # Errors
@@ -380,8 +380,8 @@ mod tests {
 
     use super::*;
 
-    fn open(directory: &Path) -> Arc<StationDatabase> {
-        StationDatabase::open(Arc::new(DataDirectory::open(directory).unwrap())).unwrap()
+    fn open(directory: &Path) -> Arc<AppDatabase> {
+        AppDatabase::open(Arc::new(DataDirectory::open(directory).unwrap())).unwrap()
     }
 
     #[tokio::test]
@@ -395,7 +395,7 @@ mod tests {
             })
             .await;
         assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unsupported);
-        let words = |database: Arc<StationDatabase>| async move {
+        let words = |database: Arc<AppDatabase>| async move {
             database
                 .read("read the words", |transaction| {
                     let mut statement = transaction.prepare("SELECT word FROM greeting")?;

@@ -53,8 +53,8 @@ fn checksum<'a>(values: impl Iterator<Item = ValueRef<'a>>) -> u64 {
     hasher.digest()
 }
 
-fn put(hasher: &mut Xxh3, sort: u8, bytes: &[u8]) {
-    hasher.update(&[sort]);
+fn put(hasher: &mut Xxh3, kind: u8, bytes: &[u8]) {
+    hasher.update(&[kind]);
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
 }

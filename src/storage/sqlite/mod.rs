@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{ErrorCode, ffi};
 
 pub(crate) use self::readers::{Reader, ReaderPool, stopped, while_waited_for};
-pub(crate) use self::snapshot::{Moment, Sort};
+pub(crate) use self::snapshot::{DatabaseKind, DatabaseSnapshot};
 pub(crate) use self::untouched::{can_open_untouched, open_untouched};
 
 use crate::error::{StoreError, StoreErrorKind};

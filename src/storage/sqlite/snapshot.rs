@@ -24,7 +24,7 @@ const STEPS_PER_FLUSH: u32 = 16;
 
 /// Which of our databases a file has to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sort {
+pub(crate) struct DatabaseKind {
     /// Its name in a data directory.
     pub(crate) file_name: &'static str,
     /// The mark in its header.
@@ -33,7 +33,7 @@ pub(crate) struct Sort {
     pub(crate) version_max: i32,
 }
 
-impl Sort {
+impl DatabaseKind {
     /// Whether there is something in the file yet; a server makes it empty first, and the tables in a transaction.
     ///
     /// # Errors
@@ -63,21 +63,21 @@ impl Sort {
 
 /// A read transaction: what was committed before it began, whatever is written meanwhile.
 #[derive(Debug)]
-pub(crate) struct Moment {
-    sort: Sort,
+pub(crate) struct DatabaseSnapshot {
+    kind: DatabaseKind,
     connection: Connection,
     /// Where no lock of SQLite's keeps servers from writing.
     _held: Option<DataDirectory>,
 }
 
-impl Moment {
+impl DatabaseSnapshot {
     /// Begins to read the database of a data directory. Takes no lock that a server would notice. `None` when there is no such
     /// file, or nothing in it yet.
     ///
     /// # Errors
     /// When it cannot be read, is not ours, or was written by a newer version.
-    pub(crate) fn of(directory: &Path, sort: Sort) -> Result<Option<Self>, StoreError> {
-        let path = directory.join(sort.file_name);
+    pub(crate) fn of(directory: &Path, kind: DatabaseKind) -> Result<Option<Self>, StoreError> {
+        let path = directory.join(kind.file_name);
         match path.symlink_metadata() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -89,7 +89,7 @@ impl Moment {
             Ok(connection) => (connection, None),
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    return Err(failed(sort.file_name, "read it", error));
+                    return Err(failed(kind.file_name, "read it", error));
                 }
                 // Where no server has made them, the files beside the database cannot be made on a full disk, or on one that
                 // cannot be written to. It can be read without them as long as no server begins to write.
@@ -102,9 +102,9 @@ impl Moment {
                 _ => return Err(unreadable(&path, error)),
             },
         };
-        let has_tables = sort.check(&connection)?;
+        let has_tables = kind.check(&connection)?;
         Ok(has_tables.then_some(Self {
-            sort,
+            kind,
             connection,
             _held: held,
         }))
@@ -197,7 +197,7 @@ impl Moment {
     }
 
     const fn name(&self) -> &'static str {
-        self.sort.file_name
+        self.kind.file_name
     }
 
     fn failed(&self, error: rusqlite::Error) -> StoreError {

@@ -60,7 +60,7 @@ async fn list(State(routes): State<Arc<TodoRoutes>>, query: RawQuery) -> Result<
     ])?;
     let page = Page::from_query(&query)?;
     let filter = filter(&query)?;
-    let after = page.start(wire::TODOS, |place| wire::read_place(place, &filter))?;
+    let after = page.start(wire::TODOS, |cursor| wire::read_cursor(cursor, &filter))?;
     let found = routes
         .store
         .list(&filter, after.as_ref(), page.limit)

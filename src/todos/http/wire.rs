@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::http::json::write_string;
 use crate::http::page;
 use crate::timestamp::Timestamp;
-use crate::todos::{Filter, Place, Status, Title, Todo, TodoPage};
+use crate::todos::{Cursor, Filter, Status, Title, Todo, TodoPage};
 
 /// Keeps the cursors of this list apart from those of others.
 pub(super) const TODOS: char = 't';
@@ -31,7 +31,7 @@ pub(super) fn list(found: &TodoPage, filter: &Filter) -> Vec<u8> {
     match found.items.last().filter(|_| found.more) {
         Some(last) => write_string(
             &mut out,
-            &page::cursor(TODOS, &write_place(&last.place(), filter)),
+            &page::cursor(TODOS, &write_cursor(&last.cursor(), filter)),
         ),
         None => out.extend_from_slice(b"null"),
     }
@@ -67,20 +67,20 @@ fn write_time(out: &mut Vec<u8>, time: Timestamp) {
 }
 
 /// A place in the list that a filter makes.
-fn write_place(place: &Place, filter: &Filter) -> String {
+fn write_cursor(cursor: &Cursor, filter: &Filter) -> String {
     let micros = |time: Timestamp| time.micros().to_string();
     format!(
         "{:016x} {} {} {} {}",
         list_name(filter),
-        place.deadline.map_or_else(String::new, micros),
-        micros(place.created_at),
-        place.id,
-        place.title,
+        cursor.deadline.map_or_else(String::new, micros),
+        micros(cursor.created_at),
+        cursor.id,
+        cursor.title,
     )
 }
 
 /// The place; `None` when it is not one of this list.
-pub(super) fn read_place(text: &str, filter: &Filter) -> Option<Place> {
+pub(super) fn read_cursor(text: &str, filter: &Filter) -> Option<Cursor> {
     let mut parts = text.splitn(5, ' ');
     let mut part = || parts.next();
     if part()? != format!("{:016x}", list_name(filter)) {
@@ -91,7 +91,7 @@ pub(super) fn read_place(text: &str, filter: &Filter) -> Option<Place> {
         "" => None,
         number => Some(micros(number)?),
     };
-    Some(Place {
+    Some(Cursor {
         deadline,
         created_at: micros(part()?)?,
         id: part()?.parse().ok()?,
@@ -125,18 +125,18 @@ mod tests {
             ..Filter::default()
         };
         for deadline in [None, Timestamp::from_micros(-5)] {
-            let place = Place {
+            let cursor = Cursor {
                 deadline,
                 created_at: Timestamp::from_micros(7).unwrap(),
                 title: "buy milk  now é".to_owned(),
                 id: TodoId::make(Timestamp::now()).unwrap(),
             };
-            let text = write_place(&place, &all);
-            assert_eq!(read_place(&text, &all), Some(place));
-            assert_eq!(read_place(&text, &open), None);
+            let text = write_cursor(&cursor, &all);
+            assert_eq!(read_cursor(&text, &all), Some(cursor));
+            assert_eq!(read_cursor(&text, &open), None);
             for end in 0..text.len() - 20 {
                 if text.is_char_boundary(end) {
-                    assert_eq!(read_place(&text[..end], &all), None);
+                    assert_eq!(read_cursor(&text[..end], &all), None);
                 }
             }
         }

@@ -19,7 +19,7 @@ use super::failure::{Cause, Failure};
 use super::pool::{Lease, Pool};
 use super::rest::Rest;
 use super::session::Session;
-use super::{Target, migrations};
+use super::{PostgresUrl, migrations};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::todos::row::PAGE_BYTES_MAX;
 use crate::trouble::Trouble;
@@ -36,7 +36,7 @@ const MIGRATION_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// PostgreSQL as statements see it: a pool, tables that are up to date, and a limit of time.
 pub(super) struct Database {
-    target: Target,
+    target: PostgresUrl,
     pool: Pool,
     is_migrated: AtomicBool,
     migrating: Mutex<()>,
@@ -54,12 +54,12 @@ pub(super) struct Statement<'a> {
     pub(super) sql: &'static str,
     pub(super) values: &'a (dyn Fn(&mut PgArguments) -> Result<(), BoxDynError> + Send + Sync),
     /// What it shows when it goes well.
-    pub(super) sort: Sort,
+    pub(super) kind: StatementKind,
 }
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum StatementKind {
     /// It reads, so sending it again does no harm.
     Read,
     /// It asks whether writes would be taken.
@@ -82,7 +82,7 @@ impl Database {
     ///
     /// # Errors
     /// When PostgreSQL does not let us in, or its tables cannot be brought up to date.
-    pub(super) fn open(target: Target) -> Result<Arc<Self>, StoreError> {
+    pub(super) fn open(target: PostgresUrl) -> Result<Arc<Self>, StoreError> {
         let database = Arc::new(Self {
             pool: Pool::new(Session::new(&target), target.connections_max),
             target,
@@ -149,12 +149,12 @@ impl Database {
         match result {
             Ok(rows) => {
                 // What a question is answered decides whether it went well.
-                if statement.sort != Sort::Question {
-                    self.went_well(statement.sort);
+                if statement.kind != StatementKind::Question {
+                    self.went_well(statement.kind);
                 }
                 Ok(rows)
             }
-            Err(failure) => Err(self.failed(statement.sort, failure)),
+            Err(failure) => Err(self.failed(statement.kind, failure)),
         }
     }
 
@@ -176,16 +176,18 @@ impl Database {
         };
         match timeout(OPERATION_TIME_MAX, begun).await {
             Ok(Ok(lease)) => Ok(Work { lease, what }),
-            Ok(Err(failure)) => Err(self.failed(Sort::Write, failure)),
-            Err(_) => Err(self.failed(Sort::Write, Failure::timed_out(what))),
+            Ok(Err(failure)) => Err(self.failed(StatementKind::Write, failure)),
+            Err(_) => Err(self.failed(StatementKind::Write, Failure::timed_out(what))),
         }
     }
 
     /// Something is wrong that no statement says.
-    pub(super) fn failed(&self, sort: Sort, failure: Failure) -> StoreError {
+    pub(super) fn failed(&self, kind: StatementKind, failure: Failure) -> StoreError {
         if failure.cause != Cause::Closed {
             self.trouble.failed(&failure.for_log());
-            if sort != Sort::Read && !failure.may_pass() || failure.cause == Cause::ReadOnly {
+            if kind != StatementKind::Read && !failure.may_pass()
+                || failure.cause == Cause::ReadOnly
+            {
                 *self.writes_fail.lock() = Some(failure.cause);
             }
         }
@@ -193,12 +195,12 @@ impl Database {
     }
 
     /// What writes fail of is not over because a read went well; and a question does not know whether there is room.
-    pub(super) fn went_well(&self, sort: Sort) {
+    pub(super) fn went_well(&self, kind: StatementKind) {
         let mut writes_fail = self.writes_fail.lock();
-        let shows = match (sort, *writes_fail) {
-            (_, None) | (Sort::Write | Sort::RepeatableWrite, _) => true,
-            (Sort::Read, Some(_)) => false,
-            (Sort::Question, Some(cause)) => cause != Cause::Full,
+        let shows = match (kind, *writes_fail) {
+            (_, None) | (StatementKind::Write | StatementKind::RepeatableWrite, _) => true,
+            (StatementKind::Read, Some(_)) => false,
+            (StatementKind::Question, Some(cause)) => cause != Cause::Full,
         };
         if shows {
             *writes_fail = None;
@@ -248,7 +250,7 @@ impl Database {
                 self.pool.forget();
             }
             // The connection may have died before the statement was sent. Another one tells.
-            if !(cause == Cause::Away && is_reused && statement.sort != Sort::Write) {
+            if !(cause == Cause::Away && is_reused && statement.kind != StatementKind::Write) {
                 return Err(failed(error));
             }
         }

@@ -37,7 +37,7 @@ const WHAT: &str = "look at the tables in PostgreSQL";
 
 /// Where the tables are or are to be, and what this user may do there.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct TargetSchema {
     pub(super) schema: String,
     pub(super) database: String,
     /// Whether the schema is there.
@@ -76,7 +76,7 @@ pub(super) struct Relation {
 pub(super) async fn look(
     connection: &mut PgConnection,
     schema: Option<&str>,
-) -> Result<Place, Failure> {
+) -> Result<TargetSchema, Failure> {
     let failed = |error| Failure::of(WHAT, error);
     let mut values = PgArguments::default();
     let added = values.add(schema).map_err(Error::Encode);
@@ -84,13 +84,13 @@ pub(super) async fn look(
     let sql = include_str!("../sql/postgres/place.sql").to_owned();
     let found = rows(connection, sql, values).await.map_err(failed)?;
     let row = found.first().ok_or_else(|| failed(Error::RowNotFound))?;
-    let mut place = place(row, schema).map_err(failed)??;
+    let mut schema_target = schema_target(row, schema).map_err(failed)??;
     let names: Vec<&str> = [TABLE, LIST].into_iter().chain(OTHERS).collect();
-    let relations = relations(connection, &place.schema, &names)
+    let relations = relations(connection, &schema_target.schema, &names)
         .await
         .map_err(failed)?;
-    place.judge(&relations)?;
-    Ok(place)
+    schema_target.judge(&relations)?;
+    Ok(schema_target)
 }
 
 /// What has one of these names in a schema.
@@ -120,7 +120,10 @@ fn relation(row: &PgRow) -> Result<Relation, Error> {
     })
 }
 
-fn place(row: &PgRow, schema: Option<&str>) -> Result<Result<Place, Failure>, Error> {
+fn schema_target(
+    row: &PgRow,
+    schema: Option<&str>,
+) -> Result<Result<TargetSchema, Failure>, Error> {
     let name: Option<String> = row.try_get(0)?;
     let user: String = row.try_get(5)?;
     let Some(name) = name.or_else(|| schema.map(str::to_owned)) else {
@@ -130,7 +133,7 @@ fn place(row: &PgRow, schema: Option<&str>) -> Result<Result<Place, Failure>, Er
             row.try_get::<String, _>(6)?
         ))));
     };
-    Ok(Ok(Place {
+    Ok(Ok(TargetSchema {
         schema: name,
         exists: row.try_get(1)?,
         may_use: row.try_get(2)?,
@@ -192,7 +195,7 @@ impl Relation {
     }
 }
 
-impl Place {
+impl TargetSchema {
     /// The schema and the database, in words.
     pub(super) fn shown(&self) -> String {
         format!(

@@ -15,7 +15,7 @@ use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr};
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
 use super::failure::{Cause, Failure};
-use super::inspection::{self, Place};
+use super::inspection::{self, TargetSchema};
 use super::session::quoted;
 
 /// How long to wait for another replica that is changing the tables, and for the change itself.
@@ -60,32 +60,37 @@ fn all() -> [Migration; 2] {
 pub(super) async fn run(
     connection: &mut PgConnection,
     schema: Option<&str>,
-) -> Result<Place, Failure> {
+) -> Result<TargetSchema, Failure> {
     let failed = |error| Failure::of(WHAT, error);
     let mut transaction = connection.begin().await.map_err(failed)?;
-    let place = inspection::look(&mut transaction, schema).await?;
-    if is_up_to_date(&mut transaction, &place).await? {
+    let schema_target = inspection::look(&mut transaction, schema).await?;
+    if is_up_to_date(&mut transaction, &schema_target).await? {
         transaction.rollback().await.map_err(failed)?;
-        return Ok(place);
+        return Ok(schema_target);
     }
     raw_sql(NO_LIMITS)
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
-    lock(&mut transaction, &place).await.map_err(failed)?;
+    lock(&mut transaction, &schema_target)
+        .await
+        .map_err(failed)?;
     // Another replica may have been faster.
-    let place = inspection::look(&mut transaction, schema).await?;
-    place.check_rights()?;
-    change(&mut transaction, &place).await?;
+    let schema_target = inspection::look(&mut transaction, schema).await?;
+    schema_target.check_rights()?;
+    change(&mut transaction, &schema_target).await?;
     transaction.commit().await.map_err(failed)?;
-    Ok(place)
+    Ok(schema_target)
 }
 
-async fn is_up_to_date(connection: &mut PgConnection, place: &Place) -> Result<bool, Failure> {
-    if !place.has_tables {
+async fn is_up_to_date(
+    connection: &mut PgConnection,
+    schema_target: &TargetSchema,
+) -> Result<bool, Failure> {
+    if !schema_target.has_tables {
         return Ok(false);
     }
-    let seen = seen(connection, place).await?;
+    let seen = seen(connection, schema_target).await?;
     Ok(all()
         .iter()
         .all(|change| seen.contains_key(&change.version)))
@@ -94,12 +99,12 @@ async fn is_up_to_date(connection: &mut PgConnection, place: &Place) -> Result<b
 /// The changes that were made, each with its checksum.
 async fn seen(
     connection: &mut PgConnection,
-    place: &Place,
+    schema_target: &TargetSchema,
 ) -> Result<HashMap<i64, Vec<u8>>, Failure> {
     let failed = |error| Failure::of(WHAT, error);
     let sql = format!(
         "SELECT version, checksum, success FROM {}.fieldstation_migrations",
-        quoted(&place.schema)
+        quoted(&schema_target.schema)
     );
     let rows = rows(connection, sql, PgArguments::default()).await;
     let mut seen: HashMap<i64, Vec<u8>> = HashMap::new();
@@ -111,7 +116,7 @@ async fn seen(
                 format!(
                     "fieldstation_migrations in {} says that change {version} was not completed: restore a backup of the \
                      tables, or ask whoever edited them",
-                    place.shown()
+                    schema_target.shown()
                 ),
             ));
         }
@@ -136,19 +141,22 @@ async fn seen(
 }
 
 /// Waits for other replicas. The lock ends with the transaction, whatever becomes of it, and is the one that older versions take.
-async fn lock(connection: &mut PgConnection, place: &Place) -> Result<(), Error> {
+async fn lock(connection: &mut PgConnection, schema_target: &TargetSchema) -> Result<(), Error> {
     let mut checksum = flate2::Crc::new();
-    checksum.update(place.database.as_bytes());
+    checksum.update(schema_target.database.as_bytes());
     let key = 0x3d32_ad9e_i64 * i64::from(checksum.sum());
     let sql = format!("SELECT pg_advisory_xact_lock({key})");
     raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
 }
 
-async fn change(connection: &mut PgConnection, place: &Place) -> Result<(), Failure> {
+async fn change(
+    connection: &mut PgConnection,
+    schema_target: &TargetSchema,
+) -> Result<(), Failure> {
     let failed = |error| Failure::of(WHAT, error);
-    let schema = quoted(&place.schema);
-    if !place.exists {
+    let schema = quoted(&schema_target.schema);
+    if !schema_target.exists {
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
         raw_sql(AssertSqlSafe(sql))
             .execute(&mut *connection)
@@ -167,7 +175,7 @@ async fn change(connection: &mut PgConnection, place: &Place) -> Result<(), Fail
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    let seen = seen(connection, place).await?;
+    let seen = seen(connection, schema_target).await?;
     for change in all() {
         if seen.contains_key(&change.version) {
             continue;

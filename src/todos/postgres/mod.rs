@@ -19,15 +19,16 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::PgRow;
 
-pub(super) use self::url::Target;
+pub(super) use self::url::PostgresUrl;
 use super::row::{Found, Row, Span, deadline_number, moment, page};
 use super::{
-    Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
+    Change, Cursor, Filter, Outcome, Precondition, Status, Todo, TodoId, TodoPage, TodoStore,
+    folded,
 };
 use crate::error::{StoreError, StoreErrorKind};
 use crate::timestamp::Timestamp;
 use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
-use database::{Database, Rows, Sort, Statement};
+use database::{Database, Rows, Statement, StatementKind};
 use failure::{Cause, Failure};
 pub(super) use source::PostgresSource;
 
@@ -44,7 +45,7 @@ impl PostgresTodos {
     ///
     /// # Errors
     /// When PostgreSQL does not let us in, or its tables cannot be brought up to date.
-    pub(super) fn open(target: Target) -> Result<Self, StoreError> {
+    pub(super) fn open(target: PostgresUrl) -> Result<Self, StoreError> {
         let database = Database::open(target)?;
         Ok(Self { database })
     }
@@ -72,7 +73,7 @@ impl PostgresTodos {
                 what,
                 sql: include_str!("../sql/postgres/version.sql"),
                 values: &|values| values.add(id.to_string()),
-                sort: Sort::Read,
+                kind: StatementKind::Read,
             })
             .await?;
         let Some(row) = rows.rows.first() else {
@@ -104,7 +105,7 @@ impl TodoStore for PostgresTodos {
                     values.add(todo.created_at.micros())?;
                     values.add(todo.updated_at.micros())
                 },
-                sort: Sort::RepeatableWrite,
+                kind: StatementKind::RepeatableWrite,
             })
             .await
             .map(drop)
@@ -115,7 +116,7 @@ impl TodoStore for PostgresTodos {
             what: "read a todo",
             sql: include_str!("../sql/postgres/get.sql"),
             values: &|values| values.add(id.to_string()),
-            sort: Sort::Read,
+            kind: StatementKind::Read,
         };
         Ok(self.todos(statement).await?.todos.pop())
     }
@@ -123,7 +124,7 @@ impl TodoStore for PostgresTodos {
     async fn list(
         &self,
         filter: &Filter,
-        after: Option<&Place>,
+        after: Option<&Cursor>,
         limit: usize,
     ) -> Result<TodoPage, StoreError> {
         let span = Span::new(filter, after);
@@ -152,7 +153,7 @@ impl TodoStore for PostgresTodos {
                 }
                 Ok(())
             },
-            sort: Sort::Read,
+            kind: StatementKind::Read,
         };
         Ok(page(self.todos(statement).await?, limit))
     }
@@ -181,7 +182,7 @@ impl TodoStore for PostgresTodos {
                 values.add(change.status.map(Status::as_str))?;
                 values.add(now.micros())
             },
-            sort: Sort::Write,
+            kind: StatementKind::Write,
         };
         match self.todos(statement).await?.todos.pop() {
             Some(todo) => Ok(Outcome::Done(todo)),
@@ -204,7 +205,7 @@ impl TodoStore for PostgresTodos {
                     values.add(id.to_string())?;
                     values.add(&versions)
                 },
-                sort: Sort::Write,
+                kind: StatementKind::Write,
             })
             .await?;
         match removed.rows.is_empty() {
@@ -249,7 +250,7 @@ impl TodoStore for PostgresTodos {
                 what,
                 sql: include_str!("../sql/postgres/state.sql"),
                 values: &|_| Ok(()),
-                sort: Sort::Question,
+                kind: StatementKind::Question,
             })
             .await?;
         let state = rows.rows.first().map(state).transpose();
@@ -260,13 +261,13 @@ impl TodoStore for PostgresTodos {
         };
         match wrong {
             None => {
-                self.database.went_well(Sort::Question);
+                self.database.went_well(StatementKind::Question);
                 Ok(())
             }
             Some(failure) => {
                 // The next connection may lead to the one that takes writes.
                 self.database.forget();
-                Err(self.database.failed(Sort::Question, failure))
+                Err(self.database.failed(StatementKind::Question, failure))
             }
         }
     }

@@ -7,7 +7,7 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgRow};
 
-use super::database::{Sort, Statement, Work};
+use super::database::{Statement, StatementKind, Work};
 use super::failure::Failure;
 use super::{PostgresTodos, columns, damaged};
 use crate::error::StoreError;
@@ -27,7 +27,7 @@ impl PostgresTodos {
                 what,
                 sql: include_str!("../sql/postgres/id_of.sql"),
                 values: &|values| values.add(number),
-                sort: Sort::Read,
+                kind: StatementKind::Read,
             })
             .await?;
         let id: Option<String> = self.first(what, &found.rows)?;
@@ -46,7 +46,7 @@ impl PostgresTodos {
                 what,
                 sql: include_str!("../sql/postgres/number_of.sql"),
                 values: &|values| values.add(id.to_string()),
-                sort: Sort::Read,
+                kind: StatementKind::Read,
             })
             .await?;
         self.first(what, &found.rows)
@@ -60,7 +60,7 @@ impl PostgresTodos {
                 what,
                 sql: include_str!("../sql/postgres/count.sql"),
                 values: &|_| Ok(()),
-                sort: Sort::Read,
+                kind: StatementKind::Read,
             })
             .await?;
         let count: Option<i64> = self.first(what, &found.rows)?;
@@ -82,7 +82,7 @@ impl PostgresTodos {
                     values.add(from)?;
                     values.add(limit as i64 + 1)
                 },
-                sort: Sort::Read,
+                kind: StatementKind::Read,
             })
             .await?;
         let mut items = numbered(what, &found.rows)?;
@@ -103,7 +103,7 @@ impl PostgresTodos {
                     what,
                     sql: include_str!("../sql/postgres/find.sql"),
                     values: &|values| values.add(&ids),
-                    sort: Sort::Read,
+                    kind: StatementKind::Read,
                 })
                 .await?;
             let some = numbered(what, &rows.rows)?;

@@ -10,7 +10,7 @@ use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::sql_str::{AssertSqlSafe, SqlStr};
 use sqlx_postgres::{PgConnectOptions, PgConnection};
 
-use super::Target;
+use super::PostgresUrl;
 use super::failure::PoolerInBetween;
 use super::url::EXTRA_FLOAT_DIGITS;
 
@@ -30,7 +30,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(target: &Target) -> Self {
+    pub(super) fn new(target: &PostgresUrl) -> Self {
         Self {
             options: target.options.clone(),
             is_pooled: target.is_pooled,

@@ -13,7 +13,7 @@ use super::inspection::{Relation, relations};
 use super::migrations::rows;
 use super::moving::numbered;
 use super::session::{Session, quoted};
-use super::{BACKEND, Target};
+use super::{BACKEND, PostgresUrl};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::todos::moving::{NumberedPage, OlderRow, PAGE_ROWS, SourcePage, SourceRows, TodoSource};
 
@@ -48,7 +48,7 @@ enum Deadlines {
 
 impl PostgresSource {
     /// Finds the table: in the schema of the target, or where a server would, or the only one there is.
-    pub(in crate::todos) async fn open(target: &Target) -> Result<Self, StoreError> {
+    pub(in crate::todos) async fn open(target: &PostgresUrl) -> Result<Self, StoreError> {
         let session = Session::new(target);
         let connected = session.connect().await;
         let mut connection =

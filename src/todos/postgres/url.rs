@@ -23,7 +23,7 @@ const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host, applicati
 const SCHEMA_BYTES_MAX: usize = 63;
 
 /// A database, and how to get to it.
-pub(in crate::todos) struct Target {
+pub(in crate::todos) struct PostgresUrl {
     pub(super) options: PgConnectOptions,
     /// How many connections may be open at a time.
     pub(super) connections_max: usize,
@@ -33,10 +33,10 @@ pub(in crate::todos) struct Target {
     pub(super) is_pooled: bool,
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for PostgresUrl {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target")
+        f.debug_struct("PostgresUrl")
             .field("host", &self.host())
             .field("port", &self.options.get_port())
             .field("database", &self.options.get_database())
@@ -44,7 +44,7 @@ impl fmt::Debug for Target {
     }
 }
 
-impl Target {
+impl PostgresUrl {
     /// The database of a URL: `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=FILE`.
     ///
     /// # Errors
@@ -281,8 +281,8 @@ fn wrong(what: impl fmt::Display) -> StoreError {
 mod tests {
     use super::*;
 
-    fn target(text: &str) -> Result<Target, StoreError> {
-        Target::from_url(&text.parse().unwrap())
+    fn target(text: &str) -> Result<PostgresUrl, StoreError> {
+        PostgresUrl::from_url(&text.parse().unwrap())
     }
 
     #[test]

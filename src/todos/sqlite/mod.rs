@@ -13,22 +13,23 @@ pub(crate) use self::check::check_rows;
 use self::search::Search;
 use super::row::{Found, PAGE_BYTES_MAX, Row, Span, deadline_number, moment, page};
 use super::{
-    Change, Filter, Outcome, Place, Precondition, Status, Todo, TodoId, TodoPage, TodoStore, folded,
+    Change, Cursor, Filter, Outcome, Precondition, Status, Todo, TodoId, TodoPage, TodoStore,
+    folded,
 };
 use crate::error::StoreError;
-use crate::storage::app_database::{FILE_NAME, StationDatabase, WorkError};
+use crate::storage::app_database::{AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 
 /// The embedded backend.
 pub(super) struct SqliteTodos {
-    station: Arc<StationDatabase>,
+    app_database: Arc<AppDatabase>,
 }
 
 impl SqliteTodos {
-    pub(super) fn new(station: Arc<StationDatabase>) -> Self {
-        Self { station }
+    pub(super) fn new(app_database: Arc<AppDatabase>) -> Self {
+        Self { app_database }
     }
 }
 
@@ -53,7 +54,7 @@ impl TodoStore for SqliteTodos {
                 ])?;
             Ok(())
         };
-        self.station.write("add a todo", work).await
+        self.app_database.write("add a todo", work).await
     }
 
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError> {
@@ -63,13 +64,13 @@ impl TodoStore for SqliteTodos {
                 .todos
                 .pop())
         };
-        self.station.read("read a todo", work).await
+        self.app_database.read("read a todo", work).await
     }
 
     async fn list(
         &self,
         filter: &Filter,
-        after: Option<&Place>,
+        after: Option<&Cursor>,
         limit: usize,
     ) -> Result<TodoPage, StoreError> {
         let span = Span::new(filter, after);
@@ -87,7 +88,7 @@ impl TodoStore for SqliteTodos {
                 return Ok(page(search.run(transaction)?, limit));
             }
             let (id, wanted) = (span.after_id.to_string(), wanted as i64);
-            let mut values = place(&span, &id);
+            let mut values = cursor(&span, &id);
             values.push(&wanted);
             let sql = match &status {
                 Some(status) => {
@@ -98,7 +99,7 @@ impl TodoStore for SqliteTodos {
             };
             Ok(page(todos(transaction, sql, values.as_slice())?, limit))
         };
-        self.station.read("list todos", work).await
+        self.app_database.read("list todos", work).await
     }
 
     async fn change(
@@ -129,7 +130,7 @@ impl TodoStore for SqliteTodos {
                 None => untouched(transaction, id),
             }
         };
-        self.station.write("change a todo", work).await
+        self.app_database.write("change a todo", work).await
     }
 
     async fn remove(
@@ -147,39 +148,39 @@ impl TodoStore for SqliteTodos {
                 _ => Ok(Outcome::Done(())),
             }
         };
-        self.station.remove("remove a todo", work).await
+        self.app_database.remove("remove a todo", work).await
     }
 
     async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
         let work = move |transaction: &Transaction<'_>| moving::id_of(transaction, number);
-        self.station.read("look for a number", work).await
+        self.app_database.read("look for a number", work).await
     }
 
     async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError> {
         let work = move |transaction: &Transaction<'_>| moving::number_of(transaction, id);
-        self.station.read("look for a number", work).await
+        self.app_database.read("look for a number", work).await
     }
 
     async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError> {
         let work = move |transaction: &Transaction<'_>| moving::by_number(transaction, from, limit);
-        self.station.read("list todos", work).await
+        self.app_database.read("list todos", work).await
     }
 
     async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
         let ids = ids.to_vec();
         let work = move |transaction: &Transaction<'_>| moving::find(transaction, &ids);
-        self.station.read("read todos", work).await
+        self.app_database.read("read todos", work).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
         let work = |transaction: &Transaction<'_>| moving::count(transaction);
-        self.station.read("count todos", work).await
+        self.app_database.read("count todos", work).await
     }
 
     async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
         let arrivals = arrivals.clone();
         let work = move |transaction: &Transaction<'_>| moving::take_over(transaction, &arrivals);
-        self.station.write("take todos over", work).await
+        self.app_database.write("take todos over", work).await
     }
 
     fn backend(&self) -> &'static str {
@@ -187,11 +188,11 @@ impl TodoStore for SqliteTodos {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.station.ready()
+        self.app_database.ready()
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.station.close().await;
+        self.app_database.close().await;
         Ok(())
     }
 }
@@ -213,7 +214,7 @@ fn todos(
 }
 
 /// Where in the list: the values of the first five parameters of each statement that lists.
-fn place<'a>(span: &'a Span, id: &'a dyn ToSql) -> Vec<&'a dyn ToSql> {
+fn cursor<'a>(span: &'a Span, id: &'a dyn ToSql) -> Vec<&'a dyn ToSql> {
     vec![
         &span.after_deadline,
         &span.after_created_at,

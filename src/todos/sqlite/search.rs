@@ -4,7 +4,7 @@
 
 use rusqlite::{ToSql, Transaction, params};
 
-use super::{Gathering, place, todos};
+use super::{Gathering, cursor, todos};
 use crate::storage::app_database::WorkError;
 use crate::todos::row::{Found, Span};
 
@@ -78,7 +78,7 @@ impl Search<'_> {
         let list = format!("[{}]", list.join(","));
         let id = self.span.after_id.to_string();
         let wanted = self.wanted as i64;
-        let mut values = place(self.span, &id);
+        let mut values = cursor(self.span, &id);
         values.extend([&wanted as &dyn ToSql, &self.status, &self.text, &list]);
         let sql = include_str!("../sql/sqlite/list_of_candidates.sql");
         todos(transaction, sql, values.as_slice())
@@ -91,7 +91,7 @@ impl Search<'_> {
         steps_max: usize,
     ) -> Result<Option<Found>, WorkError> {
         let id = self.span.after_id.to_string();
-        let mut values = place(self.span, &id);
+        let mut values = cursor(self.span, &id);
         values.push(&self.text);
         let sql = match &self.status {
             Some(status) => {
@@ -120,7 +120,7 @@ impl Search<'_> {
     /// Walks through the keys of the list, and looks up those that may have the text. `keys` are in order.
     fn met(&self, transaction: &Transaction<'_>, keys: &[i64]) -> Result<Found, WorkError> {
         let id = self.span.after_id.to_string();
-        let mut values = place(self.span, &id);
+        let mut values = cursor(self.span, &id);
         let sql = match &self.status {
             Some(status) => {
                 values.push(status);
@@ -195,7 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::storage::app_database::StationDatabase;
+    use crate::storage::app_database::AppDatabase;
     use crate::storage::data_directory::DataDirectory;
     use crate::timestamp::Timestamp;
     use crate::todos::sqlite::SqliteTodos;
@@ -261,8 +261,8 @@ mod tests {
         ) {
             let directory = tempfile::tempdir().unwrap();
             let data = Arc::new(DataDirectory::open(directory.path()).unwrap());
-            let station = StationDatabase::open(data).unwrap();
-            let store = SqliteTodos::new(Arc::clone(&station));
+            let app_database = AppDatabase::open(data).unwrap();
+            let store = SqliteTodos::new(Arc::clone(&app_database));
             let runtime = tokio::runtime::Runtime::new().unwrap();
             let mut all: Vec<Todo> = texts
                 .iter()
@@ -295,11 +295,11 @@ mod tests {
                     let status = status.map(Status::as_str);
                     Search { span: &span, status, text: &text, wanted }.run_within(transaction, &bounds)
                 };
-                let found = runtime.block_on(station.read("search", search)).unwrap();
+                let found = runtime.block_on(app_database.read("search", search)).unwrap();
                 let found: Vec<&Todo> = found.todos.iter().collect();
                 prop_assert_eq!(&found, &expected);
             }
-            runtime.block_on(station.close());
+            runtime.block_on(app_database.close());
         }
     }
 }

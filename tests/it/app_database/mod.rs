@@ -16,7 +16,7 @@ use fieldstation::files::{
 };
 use fieldstation::greeting::sqlite::SqliteGreeting;
 use fieldstation::greeting::{GreetingStore, Word};
-use fieldstation::storage::app_database::StationDatabase;
+use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use fieldstation::timestamp::Timestamp;
 use fieldstation::todos::moving::{Arrival, Arrivals, Numbered};
@@ -33,19 +33,19 @@ struct Stores {
     todos: Arc<dyn TodoStore>,
     files: FolderStore,
     greeting: SqliteGreeting,
-    station: Arc<StationDatabase>,
+    app_database: Arc<AppDatabase>,
 }
 
 impl Stores {
     fn open(data: &Path) -> Result<Self, StoreError> {
         let directory = Arc::new(DataDirectory::open(data)?);
-        let station = StationDatabase::open(Arc::clone(&directory))?;
+        let app_database = AppDatabase::open(Arc::clone(&directory))?;
         let url = "sqlite:".parse().unwrap();
         Ok(Self {
-            todos: todos::open(Some(&url), data, || Ok(Arc::clone(&station)))?,
-            files: FolderStore::open(directory, Arc::clone(&station))?,
-            greeting: SqliteGreeting::new(Arc::clone(&station)),
-            station,
+            todos: todos::open(Some(&url), data, || Ok(Arc::clone(&app_database)))?,
+            files: FolderStore::open(directory, Arc::clone(&app_database))?,
+            greeting: SqliteGreeting::new(Arc::clone(&app_database)),
+            app_database,
         })
     }
 
@@ -70,7 +70,7 @@ impl Stores {
     }
 
     async fn close(self) {
-        self.station.close().await;
+        self.app_database.close().await;
     }
 }
 
@@ -177,7 +177,7 @@ async fn all(store: &dyn TodoStore, filter: &Filter) -> Result<Vec<Todo>, StoreE
     let mut todos: Vec<Todo> = Vec::new();
     // Damage may lead in a circle; a client would give up too.
     for _ in 0..100 {
-        let after = todos.last().map(Todo::place);
+        let after = todos.last().map(Todo::cursor);
         let page = store.list(filter, after.as_ref(), 40).await?;
         todos.extend(page.items);
         if !page.more {

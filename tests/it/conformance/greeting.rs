@@ -47,12 +47,12 @@ type Store = Arc<dyn GreetingStore>;
 /// The data directory is held by one process, so two replicas share what it opened.
 fn sqlite_stores(directory: &std::path::Path) -> (Store, Store) {
     use fieldstation::greeting::sqlite::SqliteGreeting;
-    use fieldstation::storage::app_database::StationDatabase;
+    use fieldstation::storage::app_database::AppDatabase;
     use fieldstation::storage::data_directory::DataDirectory;
 
     let directory = Arc::new(DataDirectory::open(directory).unwrap());
-    let station = StationDatabase::open(directory).unwrap();
-    let store = || Arc::new(SqliteGreeting::new(Arc::clone(&station)));
+    let app_database = AppDatabase::open(directory).unwrap();
+    let store = || Arc::new(SqliteGreeting::new(Arc::clone(&app_database)));
     (store(), store())
 }
 

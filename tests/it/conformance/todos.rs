@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fieldstation::error::StoreErrorKind;
 use fieldstation::timestamp::Timestamp;
 use fieldstation::todos::{
-    Change, Description, Filter, Outcome, Place, Precondition, Status, Title, Todo, TodoId,
+    Change, Cursor, Description, Filter, Outcome, Precondition, Status, Title, Todo, TodoId,
     TodoStore, folded,
 };
 use futures_util::future::join_all;
@@ -83,11 +83,11 @@ suite![
 fn embedded() -> (Arc<dyn TodoStore>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let url = "sqlite:".parse().unwrap();
-    let station = || {
+    let app_database = || {
         let held = fieldstation::storage::data_directory::DataDirectory::open(directory.path())?;
-        fieldstation::storage::app_database::StationDatabase::open(Arc::new(held))
+        fieldstation::storage::app_database::AppDatabase::open(Arc::new(held))
     };
-    let store = fieldstation::todos::open(Some(&url), directory.path(), station).unwrap();
+    let store = fieldstation::todos::open(Some(&url), directory.path(), app_database).unwrap();
     (store, directory)
 }
 
@@ -134,12 +134,12 @@ async fn add(store: &dyn TodoStore, todos: &[Todo]) {
 /// All titles of a list, a page at a time.
 async fn titles(store: &dyn TodoStore, filter: &Filter, limit: usize) -> Vec<String> {
     let mut titles = Vec::new();
-    let mut after: Option<Place> = None;
+    let mut after: Option<Cursor> = None;
     loop {
         let page = store.list(filter, after.as_ref(), limit).await.unwrap();
         assert!(page.items.len() <= limit);
         assert_eq!(page.more, page.items.len() == limit && page.more);
-        after = page.items.last().map(Todo::place);
+        after = page.items.last().map(Todo::cursor);
         titles.extend(page.items.iter().map(|todo| todo.title.as_str().to_owned()));
         if !page.more {
             return titles;
@@ -394,7 +394,7 @@ async fn a_page_goes_on_where_the_last_one_ended(store: &dyn TodoStore) {
     // What was seen goes, and something new comes before it.
     done(store.remove(last.id, &Precondition::Any).await.unwrap());
     add(store, &[due("new", 0, "2026-11-30T00:00")]).await;
-    let second = store.list(&all, Some(&last.place()), 3).await.unwrap();
+    let second = store.list(&all, Some(&last.cursor()), 3).await.unwrap();
     let titles: Vec<_> = second
         .items
         .iter()
@@ -605,7 +605,7 @@ async fn long_descriptions_make_short_pages(store: &dyn TodoStore) {
             .map(|todo| todo.description.as_str().len())
             .sum();
         assert!((1..=1_200_000).contains(&bytes), "{bytes}");
-        after = page.items.last().map(Todo::place);
+        after = page.items.last().map(Todo::cursor);
         found.extend(page.items.iter().map(|todo| todo.title.as_str().to_owned()));
         pages += 1;
         if !page.more {

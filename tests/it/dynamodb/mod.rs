@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use fieldstation::readings::ReadingStore;
 use fieldstation::readings::dynamodb::{
-    Credentials, DynamoOptions, DynamoStore, Location, RecountReport, recount,
+    Credentials, DynamoOptions, DynamoStore, DynamoUrl, RecountReport, recount,
 };
 
 use crate::support::{Client, DynamoKind, DynamoServer};
@@ -51,8 +51,8 @@ impl Backend {
     }
 }
 
-pub fn location(url: &str) -> Location {
-    Location::parse(&url.parse().unwrap()).unwrap()
+pub fn location(url: &str) -> DynamoUrl {
+    DynamoUrl::parse(&url.parse().unwrap()).unwrap()
 }
 
 pub fn credentials() -> Credentials {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fieldstation::files::FileStore;
 use fieldstation::files::folder::FolderStore;
-use fieldstation::storage::app_database::StationDatabase;
+use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ pub trait FileBackend {
 
 pub struct FolderBackend {
     directory: TempDir,
-    station: Arc<StationDatabase>,
+    app_database: Arc<AppDatabase>,
     store: Arc<FolderStore>,
 }
 
@@ -37,17 +37,17 @@ impl FolderBackend {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDirectory::open(&directory.path().join("data")).unwrap();
         let data = Arc::new(data);
-        let station = StationDatabase::open(Arc::clone(&data)).unwrap();
-        let store = FolderStore::open(Arc::clone(&data), Arc::clone(&station)).unwrap();
+        let app_database = AppDatabase::open(Arc::clone(&data)).unwrap();
+        let store = FolderStore::open(Arc::clone(&data), Arc::clone(&app_database)).unwrap();
         Self {
             directory,
-            station,
+            app_database,
             store: Arc::new(store),
         }
     }
 
     pub async fn close(&self) {
-        self.station.close().await;
+        self.app_database.close().await;
     }
 
     fn names(&self, below: &str) -> Vec<String> {

@@ -30,7 +30,7 @@ use self::progress::Meter;
 use self::respell::respell;
 use super::table::client::Tables;
 use super::table::setup;
-use super::url::{Credentials, Location};
+use super::url::{Credentials, DynamoUrl};
 use crate::error::StoreError;
 use crate::readings::Stats;
 
@@ -65,7 +65,7 @@ pub struct RecountReport {
 /// When DynamoDB cannot be reached or refuses, or something has written to the table meanwhile. The aggregates stay closed then: run
 /// it again.
 pub async fn recount(
-    location: &Location,
+    location: &DynamoUrl,
     credentials: Option<&Credentials>,
     check: bool,
     progress: Progress<'_>,

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
-use super::super::url::{Credentials, Location};
+use super::super::url::{Credentials, DynamoUrl};
 use super::denial::denial;
 use super::items::Item;
 use crate::error::{StoreError, StoreErrorKind};
@@ -60,7 +60,7 @@ pub(crate) struct RangePage {
 
 impl Tables {
     /// A client for a location, with credentials from the standard chain. Asks nothing yet.
-    pub(crate) async fn connect(location: &Location, credentials: Option<&Credentials>) -> Self {
+    pub(crate) async fn connect(location: &DynamoUrl, credentials: Option<&Credentials>) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(
                 TimeoutConfig::builder()

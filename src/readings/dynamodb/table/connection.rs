@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::super::url::{Credentials, Location};
+use super::super::url::{Credentials, DynamoUrl};
 use super::client::Tables;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -17,7 +17,7 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(3);
 /// The way to the tables.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) location: Location,
+    pub(crate) location: DynamoUrl,
     credentials: Option<Credentials>,
     tables: RwLock<Tables>,
     renewed: Mutex<Instant>,
@@ -29,7 +29,7 @@ impl Connection {
     /// # Errors
     /// When there is no region.
     pub(crate) async fn open(
-        location: &Location,
+        location: &DynamoUrl,
         credentials: Option<&Credentials>,
     ) -> Result<Self, StoreError> {
         let tables = Tables::connect(location, credentials).await;

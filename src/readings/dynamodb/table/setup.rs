@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
 
-use super::super::url::Location;
+use super::super::url::DynamoUrl;
 use super::client::{Tables, internal, read_error};
 use super::items::{aggregate_key, get_text, number, text};
 use super::key_schema::Shape;
@@ -30,7 +30,7 @@ fn schema(tables: &Tables) -> [(&str, [&'static str; 2]); 2] {
 ///
 /// # Errors
 /// The message names the table, and the command that makes it or what else is to be done.
-pub(crate) async fn check(tables: &Tables, location: &Location) -> Result<(), StoreError> {
+pub(crate) async fn check(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     for (name, keys) in schema(tables) {
         let Some(shape) = Shape::of(&tables.reader, name).await? else {
             return Err(StoreError::new(
@@ -49,7 +49,7 @@ pub(crate) async fn check(tables: &Tables, location: &Location) -> Result<(), St
 
 fn check_shape(
     tables: &Tables,
-    location: &Location,
+    location: &DynamoUrl,
     name: &str,
     keys: [&str; 2],
     shape: &Shape,
@@ -69,10 +69,10 @@ fn check_shape(
 }
 
 /// What there is to do about an aggregation table of an older program.
-fn in_the_way(location: &Location) -> String {
+fn in_the_way(location: &DynamoUrl) -> String {
     let url = url_of(location);
     let aggregation = location.aggregation_table();
-    let older = Location {
+    let older = DynamoUrl {
         prefix: location.readings_table(),
         ..location.clone()
     };
@@ -88,7 +88,7 @@ fn in_the_way(location: &Location) -> String {
 }
 
 /// How the location is written on a command line.
-pub(crate) fn url_of(location: &Location) -> String {
+pub(crate) fn url_of(location: &DynamoUrl) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in [
         ("region", &location.region),
@@ -109,7 +109,7 @@ pub(crate) fn url_of(location: &Location) -> String {
 /// Also when there is one already that is of another shape; nothing is made then.
 pub(crate) async fn create(
     tables: &Tables,
-    location: &Location,
+    location: &DynamoUrl,
 ) -> Result<Vec<String>, StoreError> {
     let mut missing = Vec::new();
     for (name, keys) in schema(tables) {
@@ -234,7 +234,7 @@ pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), Store
 ///
 /// # Errors
 /// When there are readings without aggregates, or a recount did not end; the message names the command that helps.
-pub(crate) async fn begin(tables: &Tables, location: &Location) -> Result<(), StoreError> {
+pub(crate) async fn begin(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     let key = aggregate_key(keys::TOTAL, keys::STATE);
     if let Some(item) = tables.get(&tables.aggregation, key.clone()).await? {
         return State::from_item(&item).check();

@@ -64,12 +64,12 @@ mod tests {
     use crate::readings::dynamodb::write::changes::changes;
     use crate::readings::dynamodb::write::plan::{Plan, plan};
     use crate::readings::dynamodb::write::transaction::Author;
-    use crate::readings::dynamodb::{Credentials, Location};
+    use crate::readings::dynamodb::{Credentials, DynamoUrl};
     use crate::readings::{Point, Temperature, Timestamp};
 
     async fn tables() -> Tables {
         let url = "dynamodb://test?region=eu-west-1&endpoint=http://127.0.0.1:1";
-        let location = Location::parse(&url.parse().unwrap()).unwrap();
+        let location = DynamoUrl::parse(&url.parse().unwrap()).unwrap();
         let credentials = Credentials {
             access_key: "test".to_owned(),
             secret: "test".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fieldstation::storage::app_database::StationDatabase;
+use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use serde_json::{Value, json};
 
@@ -288,15 +288,15 @@ async fn a_long_list_takes_the_memory_of_a_page() {
          SELECT printf('00000000-0000-7000-8000-%012d', n), 'a', '', printf('%.*c', 5000, 'd'), '', 9223372036854775807,
              'pending', 0, 0
          FROM numbers";
-    let station = StationDatabase::open(Arc::new(DataDirectory::open(&data).unwrap())).unwrap();
-    station
+    let app_database = AppDatabase::open(Arc::new(DataDirectory::open(&data).unwrap())).unwrap();
+    app_database
         .write("add todos", |transaction| {
             Ok(transaction.execute(sql, [TODOS])?)
         })
         .await
         .unwrap();
-    station.close().await;
-    drop(station);
+    app_database.close().await;
+    drop(app_database);
     let server = Server::try_in(&directory, &[]).unwrap();
     let client = server.client();
     client.get("/api/todos?limit=1").await.with_status(200);
