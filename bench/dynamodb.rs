@@ -39,6 +39,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use self::dynamo::DynamoServer;
+use self::emulator::ENVIRONMENT;
 use self::wire::{CountingProxy, Counts};
 use crate::control::Control;
 use crate::load::{self, Work, Worker};
@@ -47,8 +48,6 @@ use crate::report::Rounds;
 use crate::rounds::{acknowledged, measure, recorders};
 use crate::scenarios::Run;
 use crate::server::Server;
-
-pub(crate) use self::emulator::ENVIRONMENT;
 
 const SENSORS: usize = 1_000;
 
@@ -80,7 +79,8 @@ impl Run {
         ensure!(made.status.success(), "the tables cannot be made");
         let wire = CountingProxy::start(dynamo.address());
         let url = dynamo.url_through(wire.address());
-        let server = Server::on_dynamodb(&self.data(&format!("dynamodb-{name}")), &url)?;
+        let server =
+            Server::on_dynamodb(&self.data(&format!("dynamodb-{name}")), &url, &ENVIRONMENT)?;
         Ok(Remote {
             server,
             wire,

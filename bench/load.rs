@@ -8,9 +8,9 @@ use fieldstation::readings::Stats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::add_todo::AddTodo;
 use crate::fleet::ReadingsRequest;
 use crate::report::Latencies;
-use crate::todos::AddTodo;
 
 /// An answer that takes longer than this is a failure of the run.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);

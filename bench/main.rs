@@ -1,5 +1,6 @@
 //! `cargo bench --bench server`: measures the server beside a floor that stores nothing. README.md here explains the figures.
 
+mod add_todo;
 mod control;
 mod disk;
 #[cfg(feature = "cloud")]

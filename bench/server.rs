@@ -44,13 +44,13 @@ impl Server {
         Self::start(command)
     }
 
-    /// The product with readings on DynamoDB.
+    /// The product with readings on DynamoDB; the variables name its credentials.
     #[cfg(feature = "cloud")]
-    pub(crate) fn on_dynamodb(data: &Path, url: &str) -> Result<Self> {
+    pub(crate) fn on_dynamodb(data: &Path, url: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fieldstation"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
         command.args(["--readings", url]).arg("--data").arg(data);
-        command.envs(crate::dynamodb::ENVIRONMENT);
+        command.envs(variables.iter().copied());
         Self::start(command)
     }
 
