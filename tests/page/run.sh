@@ -21,7 +21,7 @@ fi
 
 data=$(mktemp -d)
 touch "$data/log"
-"$binary" serve --data "$data/station" --listen "${FIELDSTATION_PAGE_LISTEN:-127.0.0.1:0}" --log-format json 2>"$data/log" &
+"$binary" serve --data "$data/server" --listen "${FIELDSTATION_PAGE_LISTEN:-127.0.0.1:0}" --log-format json 2>"$data/log" &
 server=$!
 trap 'kill "$server"; wait "$server" || true; rm -rf "$data"' EXIT
 for _ in $(seq 200); do
