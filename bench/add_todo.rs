@@ -13,14 +13,14 @@ const WORDS: [&str; 8] = [
 const STATUSES: [&str; 3] = ["completed", "completed", "pending"];
 pub(crate) const DIGITS: usize = 8;
 
-/// Adds a todo, every time another one.
+/// Adds todos, each with a title of its own.
 #[derive(Clone)]
 pub(crate) struct AddTodo {
     request: Vec<u8>,
-    /// Where the number in the title is.
+    /// The offset of the number in the title.
     number_at: usize,
     number: u64,
-    /// Connections count in turn.
+    /// The distance between two numbers of one connection: connections take numbers in turn.
     step: u64,
 }
 
@@ -47,7 +47,7 @@ impl AddTodo {
         }
     }
 
-    /// The next request.
+    /// Returns the bytes of the next request.
     pub(crate) fn fill(&mut self) -> &[u8] {
         let digits = format!("{:0width$}", self.number, width = DIGITS);
         self.request[self.number_at..self.number_at + DIGITS].copy_from_slice(digits.as_bytes());

@@ -1,4 +1,4 @@
-//! The few requests beside the load: is it up, and has it counted right?
+//! The few requests beside the load: is the server ready, and are its counts right?
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Asks a server, a connection for each request.
+/// Sends requests to a server, each over a connection of its own.
 pub(crate) struct Control {
     address: SocketAddr,
 }
@@ -20,7 +20,7 @@ impl Control {
         Self { address }
     }
 
-    /// The JSON that a path answers with.
+    /// Requests a path and parses the JSON answer.
     pub(crate) fn get(&mut self, path: &str) -> Result<Value> {
         let body = self.text(path)?;
         serde_json::from_str(&body).with_context(|| format!("GET {path} is not JSON: {body}"))
@@ -48,8 +48,8 @@ impl Control {
         }
     }
 
-    /// Fails unless the server's statistics are exactly those of the readings that it has acknowledged, and the counts of
-    /// its sensors add up to theirs.
+    /// Fails unless the statistics of the server equal those of the acknowledged readings, and the counts of its
+    /// sensors add up to the same number.
     pub(crate) fn verify(&mut self, acknowledged: &Stats) -> Result<()> {
         self.verify_stats("/api/stats", acknowledged)?;
         let count = self.count()?;
@@ -80,7 +80,7 @@ impl Control {
         Ok(())
     }
 
-    /// How many readings all sensors have.
+    /// Counts the readings of all sensors.
     fn count(&mut self) -> Result<u64> {
         let mut count = 0;
         let mut path = "/api/sensors?limit=1000".to_owned();
@@ -101,7 +101,7 @@ impl Control {
     }
 }
 
-/// Each number as its text: the JSON parser's own way to a double may be off by its last bit.
+/// Parses numbers from their text: the JSON parser's own conversion may be off in the last bit.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Statistics<'a> {

@@ -1,4 +1,4 @@
-//! The disk below the server: how fast it makes things durable, and how much of it a folder takes.
+//! The disk below the server: how fast it makes writes durable, and how many bytes a folder takes.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,19 +10,19 @@ use anyhow::Result;
 use crate::report::Latencies;
 
 const BLOCK_BYTES: usize = 4096;
-/// Large enough that a round rarely writes the same block twice.
+/// Large enough that a round rarely writes a block twice.
 const PREALLOCATED_BYTES: u64 = 32 << 20;
 
-/// How the file is written to.
+/// How the file is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Syncs {
-    /// Its blocks were written before: only data goes to the disk.
+    /// The blocks exist already: only data goes to the disk.
     Preallocated,
-    /// Each write makes it longer: its size goes to the disk too.
+    /// Each write extends the file: its size goes to the disk too.
     Appending,
 }
 
-/// Writes 4 KiB and calls fdatasync, over and over, as fast as one thread can. The floor of one durable write at a time.
+/// Writes 4 KiB and calls fdatasync, as often as one thread can: the floor of one durable write at a time.
 pub(crate) fn measure_syncs(
     directory: &Path,
     syncs: Syncs,
@@ -71,12 +71,12 @@ fn sync_repeatedly(
     Ok(latencies)
 }
 
-/// What everything below a folder takes: of each file its length or its blocks, whichever is more.
+/// The bytes of everything below a folder: for each file its length or its blocks, whichever is more.
 pub(crate) fn used_bytes(directory: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // A server's reserve holds room for a full disk, whatever is stored.
+        // The reserve of a server is room for a full disk, not stored data.
         if entry.file_name() == "reserve" {
             continue;
         }

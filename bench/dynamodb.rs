@@ -1,4 +1,4 @@
-//! Readings on DynamoDB, on an emulator: what the server spends on a reading, and how many requests go over the wire for it.
+//! Readings on DynamoDB, on an emulator: CPU per reading, and requests over the wire.
 
 #[allow(
     clippy::unwrap_used,
@@ -51,7 +51,7 @@ use crate::server::Server;
 
 const SENSORS: usize = 1_000;
 
-/// The server on tables of its own, and what counts its requests.
+/// A server on tables of its own, and the proxy that counts its requests.
 struct Remote {
     server: Server,
     wire: CountingProxy,
@@ -103,7 +103,7 @@ impl Run {
         let embedded = Server::product(&self.data(&format!("embedded-{name}")))?;
         let mut workers = recorders(SENSORS, connections, rows)?;
         let mut embedded_workers = workers.clone();
-        // Until every sensor is known, as in a fleet that has been running for a while.
+        // Until the server knows every sensor, as in a fleet that has run for a while.
         load::run(remote.address, &mut workers, self.round()).await?;
         let (mut rounds, mut embedded_rounds) = (Rounds::default(), Rounds::default());
         let (mut counts, mut readings) = (Counts::default(), 0);
@@ -137,7 +137,7 @@ impl Run {
         Ok(())
     }
 
-    /// How many readings a request carried, and which requests those were.
+    /// Reports the readings per request, and the requests by kind.
     fn requests(&mut self, heading: &str, readings: u64, counts: &Counts) {
         let transactions = counts.transactions() as f64;
         let each = readings as f64 / counts.requests() as f64;

@@ -1,4 +1,4 @@
-//! Device files, up and down, beside a floor that throws away what it gets and sends what it has in memory.
+//! Device files, up and down, beside a floor that discards uploads and sends downloads from memory.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -21,12 +21,12 @@ const MEBIBYTE: u64 = 1 << 20;
 const CONNECTIONS: usize = 4;
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Where the devices are.
+/// The URL paths of the devices.
 const PRODUCT: &str = "/api/devices";
 const IN_MEMORY: &str = PRODUCT;
 const ON_DISK: &str = "/disk";
 
-/// What is done with a file.
+/// The operation on a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Up,
@@ -34,14 +34,14 @@ enum Direction {
     Text,
 }
 
-/// What a round showed.
+/// The result of one round.
 struct Transfer {
     mebibytes_per_second: f64,
     server_cpu_millis_per_mebibyte: f64,
 }
 
 impl Run {
-    /// Uploads and downloads of 64 MiB, durable where they are written.
+    /// Uploads and downloads of 64 MiB; uploads are durable.
     pub(crate) async fn files(&mut self) -> Result<()> {
         self.report.heading(
             NAME,
@@ -97,7 +97,7 @@ impl Run {
         Ok(())
     }
 
-    /// What something makes with nothing else going on.
+    /// Reports the rate of an operation that runs alone.
     fn alone(&mut self, what: &str, measure: impl Fn() -> Result<f64>) -> Result<()> {
         let rates: Vec<f64> = (0..self.options.rounds)
             .map(|_| measure())
@@ -107,7 +107,7 @@ impl Run {
     }
 }
 
-/// A server that takes its turns, and what they showed.
+/// A server, and the results of its rounds.
 struct Load<'a> {
     label: &'static str,
     server: &'a Server,
@@ -135,7 +135,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// What the disk allows: a file of the same size, written in pieces of the same size.
+/// The rate that the disk allows: a file of the same size, written in pieces of the same size.
 fn write_and_flush(directory: &Path) -> Result<f64> {
     let path = directory.join("written");
     let buffer = vec![0x5a; BUFFER_BYTES];
@@ -150,7 +150,7 @@ fn write_and_flush(directory: &Path) -> Result<f64> {
     Ok((FILE_BYTES / MEBIBYTE) as f64 / elapsed.as_secs_f64())
 }
 
-/// What the digest allows.
+/// The rate that the digest allows.
 fn hash() -> f64 {
     let buffer = vec![0x5a; BUFFER_BYTES];
     let begin = Instant::now();
@@ -162,7 +162,7 @@ fn hash() -> f64 {
     (FILE_BYTES / MEBIBYTE) as f64 / begin.elapsed().as_secs_f64()
 }
 
-/// All connections at once, each with a device of its own, until the time is over.
+/// Runs all connections at once, each with a device of its own, until the time is over.
 async fn round(
     server: &Server,
     path: &'static str,
@@ -228,7 +228,7 @@ async fn download(stream: &mut TcpStream, path: &str, buffer: &mut [u8]) -> Resu
     read_answer(stream, buffer).await
 }
 
-/// Reads an answer to its end; says how long its body is.
+/// Reads an answer to its end and returns the length of its body.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<u64> {
     let mut length = 0;
     let head_end = loop {

@@ -1,13 +1,13 @@
-//! The readings that are sent: many sensors at 1 Hz, each a random walk, written into ready-made request bytes.
+//! The readings to send: many sensors at 1 Hz, each a random walk, written into prepared request bytes.
 
 use anyhow::{Context, Result};
 use fieldstation::readings::{Stats, Temperature, Timestamp};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const FIRST_SECOND: i64 = 1_767_225_600;
-/// 10.00 to 39.99 degrees in hundredths, so that every temperature is five characters.
+/// 10.00 to 39.99 degrees in hundredths, so that every temperature has five characters.
 const HUNDREDTHS: std::ops::RangeInclusive<i32> = 1_000..=3_999;
-/// The largest step from one second to the next, in hundredths: 21 values, 4.4 bits of news a reading.
+/// The largest step per second, in hundredths: 21 values, 4.4 bits of information per reading.
 const STEP_MAX: i32 = 10;
 
 const SENSOR: &str = "sensor-000000";
@@ -15,22 +15,22 @@ const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
 const TIMESTAMP_WITH_MILLISECONDS: &str = "2026-01-01T00:00:00.000Z";
 const TEMPERATURE: &str = "20.00";
 
-/// Some sensors that are read every second, or every few, in turn.
+/// Sensors that report in turn, every second or every few seconds.
 #[derive(Clone)]
 pub(crate) struct Fleet {
     sensors: Vec<Sensor>,
     next: usize,
     second: i64,
-    /// From one reading of a sensor to its next.
+    /// The time between two readings of one sensor.
     step_seconds: i64,
     scatter: Option<Scatter>,
-    /// Whether each sensor is read at a millisecond of its own; all at the start of a second otherwise.
+    /// Whether each sensor reports at a millisecond of its own. Otherwise all report at the start of a second.
     out_of_step: bool,
     timestamp: Vec<u8>,
     random: u64,
 }
 
-/// An order of readings in which hardly two that follow one another are near: a large step from one to the next, around.
+/// An order in which two consecutive readings are rarely close in time: each step is large and wraps around.
 #[derive(Clone)]
 struct Scatter {
     next: usize,
@@ -38,7 +38,7 @@ struct Scatter {
     count: usize,
 }
 
-/// Neither two nor five nor any other likely divisor of a count divides it.
+/// A prime, so that no likely count is divisible by it.
 const SCATTER_STEP: usize = 1_000_003;
 
 #[derive(Clone)]
@@ -48,7 +48,7 @@ struct Sensor {
 }
 
 impl Fleet {
-    /// `count` sensors from number `first` on.
+    /// `count` sensors, beginning with number `first`.
     pub(crate) fn new(first: usize, count: usize) -> Result<Self> {
         let sensors = (first..first + count)
             .map(|number| {
@@ -74,7 +74,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// The same, each sensor at a millisecond of its own.
+    /// The same sensors, each at a millisecond of its own.
     pub(crate) fn out_of_step(mut self) -> Self {
         self.out_of_step = true;
         let seconds = TIMESTAMP.len() - 1;
@@ -84,19 +84,19 @@ impl Fleet {
         self
     }
 
-    /// Goes on at so many seconds after the first one; the temperatures go on as they were.
+    /// Continues so many seconds after the start; the temperatures continue where they were.
     pub(crate) fn start_at(&mut self, seconds: i64) -> Result<()> {
         self.second = FIRST_SECOND + seconds;
         self.write_timestamp()
     }
 
-    /// A reading only every so many seconds.
+    /// Reports only every so many seconds.
     pub(crate) fn every(mut self, seconds: i64) -> Self {
         self.step_seconds = seconds;
         self
     }
 
-    /// Every reading of `seconds` seconds once, without any order; this is part `part` of `parts`.
+    /// Sends every reading of `seconds` seconds once, in scattered order; this is part `part` of `parts`.
     pub(crate) fn scattered(mut self, seconds: usize, part: usize, parts: usize) -> Self {
         self.scatter = Some(Scatter {
             next: part,
@@ -119,7 +119,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// The next reading: its moment in microseconds, and its temperature.
+    /// The next reading: its timestamp in microseconds, and its temperature.
     pub(crate) fn next_reading(&mut self) -> Result<(i64, i32)> {
         let milliseconds = self.milliseconds();
         let at = self.second * 1_000_000 + milliseconds * 1_000;
@@ -128,7 +128,7 @@ impl Fleet {
         Ok((at, hundredths))
     }
 
-    /// How far within the second the sensor whose turn it is is read.
+    /// The offset of the current sensor within the second.
     fn milliseconds(&self) -> i64 {
         match self.out_of_step {
             true => (self.next * 7 % 1_000) as i64,
@@ -136,7 +136,7 @@ impl Fleet {
         }
     }
 
-    /// Reads the sensor whose turn it is.
+    /// Takes a reading of the current sensor.
     fn measure(&mut self) -> i32 {
         let step = self.step();
         let sensor = &mut self.sensors[self.next];
@@ -147,7 +147,7 @@ impl Fleet {
         sensor.hundredths
     }
 
-    /// Goes on to the next sensor.
+    /// Moves on to the next sensor.
     fn pass(&mut self) -> Result<()> {
         self.next += 1;
         if self.next == self.sensors.len() {
@@ -158,7 +158,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Xorshift: cheap, and the same in every run.
+    /// Xorshift: cheap, and equal in every run.
     fn step(&mut self) -> i32 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -166,7 +166,7 @@ impl Fleet {
         (self.random % (2 * STEP_MAX as u64 + 1)) as i32 - STEP_MAX
     }
 
-    /// Writes the next reading over the three fields of `row`; returns its temperature.
+    /// Writes the next reading into the three fields of `row`, and returns its temperature.
     fn write_next(&mut self, row: &mut [u8], at: &Fields) -> Result<i32> {
         if let Some(scatter) = &mut self.scatter {
             let reading = (scatter.next % scatter.count) * SCATTER_STEP % scatter.count;
@@ -199,7 +199,7 @@ impl Fleet {
     }
 }
 
-/// Where the fields of a row are.
+/// The offsets of the fields in a row.
 #[derive(Clone)]
 struct Fields {
     sensor: usize,
@@ -207,7 +207,7 @@ struct Fields {
     temperature: usize,
 }
 
-/// A request with readings: bytes that are sent again and again, with the next readings written over the last ones.
+/// A request with readings: its bytes are sent again and again, each time with new readings in them.
 #[derive(Clone)]
 pub(crate) struct ReadingsRequest {
     fleet: Fleet,
@@ -215,19 +215,19 @@ pub(crate) struct ReadingsRequest {
     body_at: usize,
     row_bytes: usize,
     fields: Fields,
-    /// Of the readings in `bytes`, not acknowledged yet.
+    /// The totals of the readings in `bytes`, which are not acknowledged yet.
     pending: Stats,
-    /// Whether all of them are there already.
+    /// Whether the store holds all of them already.
     again: bool,
 }
 
 impl ReadingsRequest {
-    /// `PUT /api/temperature`, one reading a request.
+    /// `PUT /api/temperature`, one reading per request.
     pub(crate) fn put(fleet: Fleet) -> Result<Self> {
         Self::new(fleet, "PUT /api/temperature", "application/json", 1)
     }
 
-    /// `POST /api/readings` with lines of JSON.
+    /// `POST /api/readings` with NDJSON lines.
     pub(crate) fn batch(fleet: Fleet, rows: usize) -> Result<Self> {
         Self::new(fleet, "POST /api/readings", "application/x-ndjson", rows)
     }
@@ -261,27 +261,27 @@ impl ReadingsRequest {
         })
     }
 
-    /// Goes on with another fleet.
+    /// Continues with another fleet.
     pub(crate) fn set_fleet(&mut self, fleet: Fleet) {
         self.fleet = fleet;
     }
 
-    /// The fleet as it is now.
+    /// The fleet in its current state.
     pub(crate) fn fleet(&mut self) -> &mut Fleet {
         &mut self.fleet
     }
 
-    /// From now on all readings are ones that are stored already.
+    /// From now on, the store holds all readings already.
     pub(crate) fn send_again(&mut self) {
         self.again = true;
     }
 
-    /// What an answer says became of them.
+    /// The outcome that the answer has to report.
     pub(crate) fn expected(&self) -> &'static str {
         if self.again { "unchanged" } else { "recorded" }
     }
 
-    /// How many readings a request holds.
+    /// The number of readings per request.
     pub(crate) fn rows(&self) -> usize {
         (self.bytes.len() - self.body_at) / self.row_bytes
     }
@@ -297,7 +297,7 @@ impl ReadingsRequest {
         Ok(&self.bytes)
     }
 
-    /// The new readings of the request that was filled last.
+    /// The totals of the new readings in the last request.
     pub(crate) fn pending(&self) -> Stats {
         if self.again {
             Stats::EMPTY

@@ -1,5 +1,5 @@
-//! The floor: the product's HTTP stack with handlers that read the body, parse nothing and store nothing, and answer the
-//! same bytes. No middleware and no time-outs either: whatever the product needs more than this is its own doing.
+//! The floor: the product's HTTP stack with handlers that read the body, parse and store nothing, and answer the same
+//! bytes. It has no middleware and no time-outs: everything beyond its cost is the cost of the product.
 
 use std::io::Write;
 
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 
 use crate::floor_files;
 
-/// The argument that makes the benchmark this server.
+/// The argument that turns the benchmark into this server.
 pub(crate) const ARGUMENT: &str = "--floor-server";
 
-/// Serves until it is killed, after a log line like the product's.
+/// Serves until it is killed. First it logs a line like the product's.
 pub(crate) fn serve() -> Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -44,7 +44,7 @@ async fn accept() -> Result<()> {
         stream.set_nodelay(true)?;
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
-            // An error is a client that went away.
+            // An error means that the client has disconnected.
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -60,7 +60,7 @@ async fn temperature(body: Bytes) -> impl IntoResponse {
     answer("{\"message\":\"Temperature reading recorded successfully\"}").await
 }
 
-/// Whatever the body holds, the answer is the one to 10,000 new readings.
+/// The answer to 10,000 new readings, whatever the body holds.
 async fn readings(body: Bytes) -> impl IntoResponse {
     drop(body);
     answer("{\"recorded\":10000,\"unchanged\":0,\"replaced\":0,\"rejected\":0}").await

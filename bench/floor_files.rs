@@ -1,5 +1,5 @@
-//! The floor's files: thrown away as they come and sent from memory, or plainly written and read. No digest, no name, no
-//! list, no condition.
+//! The floor for files: uploads are discarded and downloads come from memory; or plain writes and reads. No digest, name,
+//! list or condition.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,10 +15,10 @@ use axum::routing::{get, put};
 use futures_util::{StreamExt, stream};
 use tokio::task::{JoinError, spawn_blocking};
 
-/// What the benchmark sends.
+/// The size of the file that the benchmark sends.
 pub(crate) const FILE_BYTES: u64 = 64 << 20;
 
-/// As much as the product hands to the disk at a time.
+/// The size of the pieces that the product hands to the disk.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 const STORED: &str = "{\"message\":\"File uploaded for Device ID - 0\"}";
@@ -48,7 +48,7 @@ async fn text() -> Response {
     from_memory(FILE_BYTES.div_ceil(3) * 4)
 }
 
-/// The same piece over and over.
+/// The same piece again and again.
 fn from_memory(length: u64) -> Response {
     let piece = Bytes::from(vec![0x5a; PIECE_BYTES as usize]);
     let pieces = (0..length.div_ceil(PIECE_BYTES)).map(move |number| {
@@ -62,7 +62,7 @@ fn with_length(length: u64, body: Body) -> Response {
     ([(CONTENT_LENGTH, HeaderValue::from(length))], body).into_response()
 }
 
-/// Where a file is: in the folder that the process was started in.
+/// The path of a file: in the working directory of the process.
 fn path(id: u32) -> String {
     format!("floor-{id}")
 }

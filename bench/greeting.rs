@@ -66,7 +66,7 @@ impl Run {
         Ok(())
     }
 
-    /// The front page, of nothing and of many readings.
+    /// The front page, empty and with many readings.
     async fn page(&mut self, server: &Server) -> Result<()> {
         let fill = self.options.fill;
         for (name, readings) in [("page, empty", 0), ("page", fill)] {
@@ -93,7 +93,7 @@ impl Run {
     }
 }
 
-/// A Redis that writes every change to its disk before it answers; killed when this is dropped.
+/// A Redis that writes every change to its disk before it answers. Dropping this value kills the process.
 struct Redis {
     child: Child,
     address: SocketAddr,
@@ -101,7 +101,7 @@ struct Redis {
 
 impl Redis {
     fn start(directory: &Path) -> Result<Self> {
-        // Free now, most likely still free in a moment.
+        // The port is free now, and most likely still free in a moment.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let directory = directory.join("redis");
         std::fs::create_dir(&directory)?;
@@ -134,7 +134,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // Both fail when it has ended already, and then there is nothing to do.
+        // Both fail when the process has ended already; then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! History that is sent while the fleet is live: what a reading costs in several orders, and what single devices notice.
+//! History that arrives while the fleet is live: the cost of a reading in several orders, and the latency for single devices.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use crate::scenarios::{BATCH_ROWS, Run};
 use crate::server::Server;
 
 const SENSORS: usize = 1_000;
-/// Each order is measured in so many parts, of `--fill` readings each: a cost that grows shows.
+/// Each order is measured in so many parts of `--fill` readings, so that a growing cost shows.
 const PARTS: usize = 3;
-/// Where history is sent the newest day first, a part of it is so many days.
+/// With the newest day first, each part has so many days.
 const DAYS_A_PART: usize = 4;
-/// Seconds after the beginning of history at which the fleet is now.
+/// The current time of the fleet, in seconds after the start of history.
 const NOW: i64 = 100_000_000;
-/// Clients that send batches of single old readings without any order.
+/// The number of clients that send batches of scattered old readings.
 const SCATTERING_CLIENTS: usize = 4;
-/// Beside them, so many devices send their readings one by one, 200 a second in all.
+/// Beside them, so many devices send single readings, 200 a second in all.
 const DEVICES: usize = 16;
 const DEVICE_PACE: Duration = Duration::from_millis(80);
 const NO_LIMIT: Duration = Duration::from_secs(3600);
 
-/// In what order history is sent.
+/// The order of the history.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// Before anything else: the floor.
+    /// In order, before any newer reading exists: the floor.
     First,
     OldestFirst,
     NewestDayFirst,
@@ -57,7 +57,7 @@ impl Run {
         self.scattered().await
     }
 
-    /// Sends history in an order; in order it is sent again afterwards.
+    /// Sends history in an order. History in order is sent a second time afterwards.
     async fn history(&mut self, order: Order) -> Result<()> {
         let name = format!("late-{}", order as u8);
         let data = self.data(&name);
@@ -109,11 +109,11 @@ impl Run {
         Ok(())
     }
 
-    /// Devices' readings one by one, beside batches of single old readings all over the past.
+    /// Single readings of devices, beside batches of old readings scattered over the past.
     async fn scattered(&mut self) -> Result<()> {
         let data = self.data("late-scattered");
         let server = Server::product(&data)?;
-        // History has every second second; the others are what comes late.
+        // The history holds every second second; the late readings fill the others.
         let fleet = Fleet::new(0, SENSORS)?.every(2);
         let history = ReadingsRequest::batch(fleet.clone(), self.batch_rows())?;
         let mut workers = vec![Worker::unpaced(Work::Record(history))];
@@ -138,7 +138,7 @@ impl Run {
             let batches = ReadingsRequest::batch(fleet, self.batch_rows())?;
             let mut worker = Worker::unpaced(Work::Record(batches));
             worker.measured = false;
-            // Each reading is new only once.
+            // A reading is new only once.
             let readings = PARTS * seconds * SENSORS / SCATTERING_CLIENTS;
             worker.requests_max = Some((readings / self.batch_rows()) as u64);
             workers.push(worker);
@@ -159,7 +159,7 @@ impl Run {
         Ok(())
     }
 
-    /// One reading of each sensor, newer than all of history.
+    /// Sends one reading per sensor, newer than all of history.
     async fn newer_readings(&self, server: &Server) -> Result<Stats> {
         let mut fleet = Fleet::new(0, SENSORS)?;
         fleet.start_at(NOW)?;
@@ -170,7 +170,7 @@ impl Run {
         Ok(acknowledged(&workers))
     }
 
-    /// Sends so many seconds; returns the server's CPU time a reading, in microseconds.
+    /// Sends so many seconds, and returns the server's CPU time per reading in microseconds.
     async fn send(
         &self,
         server: &Server,
@@ -192,7 +192,7 @@ impl Run {
         self.report.value("late", &what, cpu_micros, "µs");
     }
 
-    /// How many seconds a part takes: whole batches in each of its days.
+    /// The seconds of a part: each of its days has whole batches.
     fn part_seconds(&self) -> usize {
         let batch_seconds = self.batch_rows() / SENSORS;
         let seconds = usize::try_from(self.options.fill).unwrap_or(usize::MAX) / SENSORS;
@@ -201,7 +201,7 @@ impl Run {
     }
 
     fn batch_rows(&self) -> usize {
-        // A short trial has few batches; a day has to be a whole number of them.
+        // A short trial has few batches, and a day must have a whole number of them.
         if self.options.fill < (BATCH_ROWS * DAYS_A_PART) as u64 {
             SENSORS
         } else {

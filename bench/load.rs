@@ -1,4 +1,4 @@
-//! The client: raw HTTP/1.1 over TCP on one thread, so that it takes little of the CPU that it shares with the server.
+//! The client: raw HTTP/1.1 over TCP on one thread, so that it takes little CPU from the server on the same cores.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::add_todo::AddTodo;
 use crate::fleet::ReadingsRequest;
 use crate::report::Latencies;
 
-/// An answer that takes longer than this is a failure of the run.
+/// The longest wait for an answer. A slower answer fails the run.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What a connection sends.
+/// The requests of a connection.
 #[derive(Clone)]
 pub(crate) enum Work {
-    /// Readings, every one of them new, or every one stored already.
+    /// Readings: either all new, or all stored already.
     Record(ReadingsRequest),
-    /// Todos, every one of them new.
+    /// New todos.
     Add(AddTodo),
     /// The same request every time.
     Get(Vec<u8>),
@@ -32,7 +32,7 @@ impl Work {
         Self::Get(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes())
     }
 
-    /// What is counted: readings where there are some, requests otherwise.
+    /// The number of counted items: readings where the request has some, otherwise requests.
     fn items_per_request(&self) -> u64 {
         match self {
             Self::Record(request) => request.rows() as u64,
@@ -41,22 +41,22 @@ impl Work {
     }
 }
 
-/// One connection's work, which goes on from round to round where it stopped.
+/// The work of one connection. Each round continues where the previous one stopped.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) work: Work,
-    /// How much later each request is due than the one before; as soon as the last was answered when `None`.
+    /// The time between two due requests. `None` sends the next request as soon as the answer has come.
     pub(crate) pace: Option<Duration>,
-    /// After how many requests a round is over for it, if that comes before the end of the time.
+    /// The number of requests after which the worker ends its round early.
     pub(crate) requests_max: Option<u64>,
-    /// Whether its latencies are asked for; the others are background.
+    /// Whether the latencies are reported. The others are background load.
     pub(crate) measured: bool,
-    /// Of the readings that the server has acknowledged.
+    /// The totals of the acknowledged readings.
     pub(crate) acknowledged: Stats,
 }
 
 impl Worker {
-    /// As fast as the server answers.
+    /// Sends as fast as the server answers.
     pub(crate) fn unpaced(work: Work) -> Self {
         Self {
             work,
@@ -68,7 +68,7 @@ impl Worker {
     }
 }
 
-/// What the connections did in a round.
+/// The result of all connections in a round.
 #[derive(Default)]
 pub(crate) struct Load {
     pub(crate) requests: u64,
@@ -78,8 +78,8 @@ pub(crate) struct Load {
     pub(crate) elapsed: Duration,
 }
 
-/// Runs every worker on a connection of its own. Each finishes the request it is in when the time is over, so that what was
-/// sent is what was acknowledged.
+/// Runs every worker on a connection of its own. At the end of the time each worker finishes its current request, so the
+/// server has acknowledged everything that was sent.
 pub(crate) async fn run(
     address: SocketAddr,
     workers: &mut Vec<Worker>,
@@ -98,7 +98,7 @@ pub(crate) async fn run(
         .zip(streams)
         .enumerate()
         .map(|(index, (worker, stream))| {
-            // Paced connections take turns, instead of all at once.
+            // Paced connections start one after the other.
             let offset = worker.pace.unwrap_or_default() * index as u32 / count;
             tokio::spawn(run_worker(worker, stream, begin + offset, begin + duration))
         })
@@ -128,8 +128,8 @@ async fn run_worker(
     let mut buffer = vec![0; 64 * 1024];
     let mut due = begin;
     loop {
-        // A request that is due while the one before still waits counts from when it was due: a stall must not hide the
-        // requests that it keeps from being sent. Waking up late, on the other hand, is our own doing.
+        // A request that is due while the previous one still waits counts from its due time: a stall must not hide the
+        // requests that it delays. A late wake-up of this client does not count.
         let late = Instant::now() > due;
         if worker.pace.is_some() && !late {
             tokio::time::sleep_until(due.into()).await;
@@ -161,7 +161,7 @@ async fn run_worker(
     }
 }
 
-/// Sends a request and reads its answer, of which the first `length` bytes of `buffer` are the beginning.
+/// Sends a request and reads the answer; the first `length` bytes of `buffer` hold its beginning.
 async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> Result<usize> {
     stream.write_all(request).await?;
     let mut length = 0;
@@ -186,7 +186,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> 
     let total = head_length + content_length(head).context("an answer without its length")?;
     let mut received = length;
     while received < total {
-        // The end of a long answer is only counted.
+        // The rest of a long answer is only counted.
         let free = if length < buffer.len() {
             length
         } else {
@@ -213,7 +213,7 @@ fn content_length(head: &[u8]) -> Option<usize> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// A batch answers what became of its readings: the same for all of them.
+/// Checks the answer to a batch: all its readings must have the same outcome.
 fn check_outcome(answer: &[u8], request: &ReadingsRequest) -> Result<()> {
     let rows = request.rows();
     if rows == 1 {

@@ -55,36 +55,36 @@ use scenarios::Run;
 #[derive(Parser)]
 #[command(name = "cargo bench --bench server --")]
 pub(crate) struct Options {
-    /// How long a round takes.
+    /// The length of a round.
     #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
     seconds: f64,
-    /// How many rounds each server gets, in turn; figures are medians.
+    /// The number of rounds per server, in turn; figures are medians.
     #[arg(long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Only these scenarios; may be given more than once.
+    /// Runs only these scenarios; may be given more than once.
     #[arg(long, value_enum, value_name = "SCENARIO")]
     only: Vec<Scenario>,
-    /// How many readings are stored before reads are measured; a tenth of it for todos; each part of late readings.
+    /// The number of readings stored before reads are measured (todos: a tenth of it), and of each part of `late`.
     #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
     fill: u64,
-    /// How many readings of 1,000 sensors are stored before windows are measured; larger fleets get no more, and 10 a sensor.
+    /// The number of readings of 1,000 sensors stored before windows are measured. Larger fleets get 10 per sensor, and no more than this.
     #[arg(long, default_value_t = 17_000_000, value_name = "NUMBER")]
     window_readings: u64,
-    /// How many sensors the fleets have whose starts are timed; may be given more than once.
+    /// The number of sensors in the fleets whose starts are timed; may be given more than once.
     #[arg(long, default_values_t = [1_000, 100_000, 1_000_000], value_name = "NUMBER")]
     fleet: Vec<usize>,
-    /// Where the data goes, on the disk that is to be measured; the build's own folder by default.
+    /// The directory of the data, on the disk to measure; by default below the build's directory.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// Writes all figures to this file too.
+    /// Also writes all figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Given by `cargo bench`; means nothing.
+    /// Given by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What can be measured.
+/// The scenarios.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Scenario {
     /// Single readings over 64 connections.
@@ -93,31 +93,31 @@ pub(crate) enum Scenario {
     /// Single readings over one connection, beside fdatasync.
     #[value(name = "put-1")]
     Put1,
-    /// Batches, 1,000 sensors.
+    /// Batches with 1,000 sensors.
     #[value(name = "batch-1k")]
     Batch1k,
-    /// Batches, 100,000 sensors.
+    /// Batches with 100,000 sensors.
     #[value(name = "batch-100k")]
     Batch100k,
     /// Single readings at a steady rate beside batches.
     Steady,
-    /// History beside live readings, in several orders, and what single devices notice of it.
+    /// History beside live readings, in several orders, and the latency for single devices.
     Late,
     /// Statistics and series of stored readings, and a start with them.
     Read,
-    /// Statistics of a window over all sensors, of 1,000, 100,000 and a million.
+    /// Statistics of a window over all sensors: 1,000, 100,000 and a million.
     Windows,
-    /// Files up and down.
+    /// File uploads and downloads.
     Files,
-    /// The word of the greeting in SQLite and in Redis, and the front page.
+    /// The greeting in SQLite and in Redis, and the front page.
     Greeting,
-    /// Starts in an empty folder.
+    /// Starts in an empty directory.
     Start,
-    /// Starts and stops of fleets of different sizes.
+    /// Starts and stops with fleets of different sizes.
     Restart,
     /// Todos, in SQLite and in a PostgreSQL of its own.
     Todos,
-    /// Readings on DynamoDB, on an emulator: requests and CPU a reading, beside the embedded store.
+    /// Readings on DynamoDB, on an emulator: requests and CPU per reading, beside the embedded store.
     #[cfg(feature = "cloud")]
     Dynamodb,
 }
@@ -145,7 +145,7 @@ fn main() -> Result<()> {
         directory: directory.path().to_owned(),
         report: Report::default(),
     };
-    // One thread: the client is to cost little, and to be the same in every run.
+    // One thread: the client should cost little, and behave the same in every run.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -1,4 +1,4 @@
-//! What Linux says of a process: CPU time, memory, bytes written.
+//! Figures from Linux about a process: CPU time, memory, bytes written.
 
 use std::fs;
 use std::process::Command;
@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// What a process has used since it started.
+/// What a process has used since its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
-    /// User and system time of all its threads, those that have ended too. Exact to a tick, mostly 10 ms.
+    /// User and system time of all threads, including ended ones. Exact to a tick, usually 10 ms.
     pub(crate) cpu: Duration,
-    /// Bytes it caused to be written to disk.
+    /// Bytes that the process caused to be written to disk.
     pub(crate) written_bytes: u64,
 }
 
 impl Usage {
-    /// Of a process that runs, or has ended and was not waited for.
+    /// Reads the figures of a running process, or of an ended process that nobody has waited for.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let stat = read(pid, "stat")?;
-        // The name, in parentheses, may hold anything; the fields after it are plain. The first of them is number 3.
+        // The name, in parentheses, may contain anything. The fields after it are plain, beginning with number 3.
         let fields: Vec<&str> = after_name(&stat)?.split_whitespace().collect();
         let ticks = |number: usize| -> Result<u64> {
             let field = fields.get(number - 3).context("a short /proc stat")?;
             Ok(field.parse()?)
         };
         let total = ticks(14)? + ticks(15)?;
-        // Gone once the process has ended, unlike the times.
+        // Unlike the times, this figure is gone once the process has ended.
         let io = read(pid, "io").unwrap_or_default();
         Ok(Self {
             cpu: Duration::from_secs_f64(total as f64 / ticks_per_second()),
@@ -36,14 +36,14 @@ impl Usage {
     }
 }
 
-/// Resident memory in bytes: the most it ever was, and now.
+/// Resident memory in bytes: the peak and the current value.
 pub(crate) fn resident_bytes(pid: u32) -> Result<(u64, u64)> {
     let status = read(pid, "status")?;
     let kibibytes = |name| number_after(&status, name).context("a /proc status without memory");
     Ok((kibibytes("VmHWM:")? * 1024, kibibytes("VmRSS:")? * 1024))
 }
 
-/// Whether the process has ended and nobody has waited for it yet: its times are final then.
+/// Whether the process has ended and nobody has waited for it yet. Its times are final then.
 pub(crate) fn has_ended(pid: u32) -> Result<bool> {
     Ok(after_name(&read(pid, "stat")?)?.starts_with(['Z', 'X']))
 }

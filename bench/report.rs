@@ -1,4 +1,4 @@
-//! Figures, how they are put together over rounds, and how they are shown.
+//! Figures, their summary over rounds, and their presentation.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// How long each of many requests took.
+/// The durations of many requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
 
@@ -25,12 +25,12 @@ impl Latencies {
         self.0.len()
     }
 
-    /// How many a second, when each begins as the one before ends.
+    /// The rate per second, when each request begins at the end of the previous one.
     pub(crate) fn rate(&self) -> f64 {
         self.len() as f64 / self.0.iter().sum::<Duration>().as_secs_f64()
     }
 
-    /// The latency that so many (0 to 1) are not above, in milliseconds; 0 when there is none.
+    /// The latency quantile (0 to 1) in milliseconds; 0 without any latency.
     pub(crate) fn quantiles_ms<const N: usize>(mut self, of: [f64; N]) -> [f64; N] {
         self.0.sort_unstable();
         of.map(|fraction| {
@@ -41,7 +41,7 @@ impl Latencies {
     }
 }
 
-/// What a round of load on one server showed. An item is a request, or a reading where requests carry many.
+/// The result of a round of load on one server. An item is a request, or a reading where requests carry many.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     pub(crate) items: u64,
@@ -51,11 +51,11 @@ pub(crate) struct Figures {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
-    /// What the server caused to be written to disk.
+    /// The bytes that the server caused to be written to disk.
     pub(crate) written_bytes: f64,
 }
 
-/// The middle of an odd number of values, the mean of the two in the middle of an even one.
+/// The median: the middle value, or the mean of the two middle values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -67,7 +67,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// All rounds of one scenario on one server.
+/// All rounds of a scenario on one server.
 #[derive(Default)]
 pub(crate) struct Rounds(Vec<Figures>);
 
@@ -92,7 +92,7 @@ impl Rounds {
         self.median(|round| round.p99_ms)
     }
 
-    /// How far the rounds lie apart, as a part of their median: what a difference has to exceed to mean something.
+    /// Half the distance between the best and the worst round, relative to the median. A smaller difference means nothing.
     fn spread(&self) -> f64 {
         let rates = self.0.iter().map(|round| round.items_per_second);
         let highest = rates.clone().fold(f64::MIN, f64::max);
@@ -127,7 +127,7 @@ impl Rounds {
     }
 }
 
-/// Everything measured, printed as it comes and kept for the file.
+/// Everything measured: printed at once, and kept for the file.
 #[derive(Default)]
 pub(crate) struct Report {
     scenarios: Vec<Value>,
@@ -135,12 +135,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins a scenario: what it is, then the names of the columns.
+    /// Begins a scenario: its description, then the names of the columns.
     pub(crate) fn heading(&self, name: &str, what: &str) {
         println!("\n== {name}: {what}");
     }
 
-    /// The rounds of a scenario, beside the floor's when there is one.
+    /// Reports the rounds of a scenario, beside the floor's when there are some.
     pub(crate) fn rounds(
         &mut self,
         name: &str,
@@ -170,7 +170,7 @@ impl Report {
         self.scenarios.push(value);
     }
 
-    /// A single figure, after the scenario that it belongs to.
+    /// Reports a single figure after its scenario.
     pub(crate) fn value(&mut self, scenario: &str, name: &str, value: f64, unit: &str) {
         println!("   {name:<58} {value:>12.3} {unit}");
         self.values

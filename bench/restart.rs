@@ -1,4 +1,4 @@
-//! Starts and stops of fleets of different sizes.
+//! Starts and stops with fleets of different sizes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use crate::report::median;
 use crate::scenarios::Run;
 use crate::server::Server;
 
-/// How many readings each sensor has.
+/// The number of readings per sensor.
 const READINGS_PER_SENSOR: u64 = 10;
-/// How often each start is timed.
+/// The number of timed starts.
 const STARTS: usize = 3;
-/// Until the server has nothing to do after the last batch.
+/// The time until the server is idle after the last batch.
 const IDLE: Duration = Duration::from_secs(2);
 impl Run {
     pub(crate) async fn restart(&mut self) -> Result<()> {
@@ -93,14 +93,14 @@ impl Run {
     }
 }
 
-/// How long a stop takes, in milliseconds.
+/// The duration of a stop, in milliseconds.
 fn stop(server: Server) -> Result<f64> {
     let begin = Instant::now();
     server.stop()?;
     Ok(begin.elapsed().as_secs_f64() * 1e3)
 }
 
-/// A large fleet's data is not to lie beside that of the next.
+/// The data of a large fleet is removed before the next fleet.
 fn remove(data: &Path) -> Result<()> {
     Ok(std::fs::remove_dir_all(data)?)
 }

@@ -1,4 +1,4 @@
-//! Rounds of load: who sends, and what one round on one server shows.
+//! Rounds of load: the senders, and the result of one round on one server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::proc::Usage;
 use crate::report::Figures;
 use crate::server::Server;
 
-/// Splits sensors among connections, each a gateway with sensors of its own, so that every sensor's readings arrive in order.
+/// Splits sensors among connections. Each connection is a gateway with sensors of its own, so the readings of a sensor arrive in order.
 pub(crate) fn recorders(sensors: usize, connections: usize, rows: usize) -> Result<Vec<Worker>> {
     (0..connections)
         .map(|index| {
@@ -27,7 +27,7 @@ pub(crate) fn recorders(sensors: usize, connections: usize, rows: usize) -> Resu
         .collect()
 }
 
-/// Everything that the server has acknowledged to these.
+/// The totals of everything that the server has acknowledged to these workers.
 pub(crate) fn acknowledged(workers: &[Worker]) -> Stats {
     workers.iter().fold(Stats::EMPTY, |mut all, worker| {
         all.merge(&worker.acknowledged);
@@ -35,7 +35,7 @@ pub(crate) fn acknowledged(workers: &[Worker]) -> Stats {
     })
 }
 
-/// One round of load on one server. What the server does afterwards because of it counts as its CPU time too.
+/// Runs one round of load on one server. CPU that the server uses afterwards because of the load counts too.
 pub(crate) async fn measure(
     server: &Server,
     workers: &mut Vec<Worker>,
@@ -61,7 +61,7 @@ pub(crate) async fn measure(
     })
 }
 
-/// What the server has used once it has come to rest, or after a few seconds.
+/// What the server has used once it is idle, or after a few seconds.
 async fn settled(server: &Server) -> Result<Usage> {
     const LOOK_EVERY: Duration = Duration::from_millis(100);
     const LOOKS_MAX: usize = 50;

@@ -1,4 +1,4 @@
-//! What is measured, one function each.
+//! The scenarios, one function each.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ use crate::{Options, Scenario};
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 const WARM_UP: Duration = Duration::from_millis(300);
-/// How often a start is timed.
+/// The number of timed starts.
 const STARTS: usize = 5;
-/// Long enough that a server which has nothing to do has stopped doing it.
+/// Long enough for an idle server to finish its background work.
 const IDLE: Duration = Duration::from_secs(2);
 pub(crate) const BATCH_ROWS: usize = 10_000;
 const BATCH_CONNECTIONS: usize = 4;
 
-/// A run: its options, a folder on the disk that is measured, and what came out so far.
+/// A run: its options, a directory on the measured disk, and the results so far.
 pub(crate) struct Run {
     pub(crate) options: Options,
     pub(crate) directory: PathBuf,
@@ -122,7 +122,7 @@ impl Run {
         self.finish_recording(name, product, &data, &workers)
     }
 
-    /// Reports rounds of syncs; returns how many a second there were.
+    /// Reports rounds of flushes, and returns their rate per second.
     fn syncs(&mut self, scenario: &str, what: &str, rounds: &[Latencies]) -> f64 {
         let rate = median(rounds.iter().map(Latencies::rate));
         self.report.value(scenario, what, rate, "/s");
@@ -156,7 +156,7 @@ impl Run {
         self.finish_recording(name, product, &data, &workers)
     }
 
-    /// What single devices notice while others send a lot, well below what the server can take.
+    /// The latency for single devices while others send a lot, well below the capacity of the server.
     async fn steady(&mut self) -> Result<()> {
         let name = "steady";
         self.report.heading(
@@ -199,7 +199,7 @@ impl Run {
         self.finish_recording(name, product, &data, &workers)
     }
 
-    /// Reads, with `--fill` readings stored.
+    /// Reads with `--fill` stored readings.
     async fn read(&mut self) -> Result<()> {
         let name = "read";
         let fill = self.options.fill;
@@ -220,7 +220,7 @@ impl Run {
         self.report
             .rounds("stats", "requests", &rounds, Some(&floor_rounds));
 
-        // One sensor's day, in batches as large as a day allows: the first sensor that the others are not.
+        // A day of one sensor, in batches as large as a day allows. The other scenarios do not use this sensor.
         stored.merge(&self.fill(&product, 0, 1, 86_400).await?);
         self.report.heading(
             "series",
@@ -238,7 +238,7 @@ impl Run {
         self.starts(name, "with these readings", |_| data.clone())
     }
 
-    /// Records `count` readings of the sensors from `first` on; returns them all together.
+    /// Records `count` readings of the sensors from `first` on, and returns their totals.
     pub(crate) async fn fill(
         &self,
         server: &Server,
@@ -250,7 +250,7 @@ impl Run {
         self.fill_from(server, fleet, count).await
     }
 
-    /// Records the next `count` readings of a fleet, or a few more; returns them all together.
+    /// Records the next `count` readings of a fleet, or a few more, and returns their totals.
     pub(crate) async fn fill_from(
         &self,
         server: &Server,
@@ -296,7 +296,7 @@ impl Run {
         Ok(())
     }
 
-    /// Rounds on the product and on the floor in turn, so that whatever else the machine does meets both.
+    /// Runs rounds on the product and on the floor in turn, so that other load on the machine affects both.
     pub(crate) async fn alternate(
         &self,
         product: &Server,
@@ -314,7 +314,7 @@ impl Run {
         Ok((rounds, floor_rounds))
     }
 
-    /// Fails unless exactly what was acknowledged is there; then stops the server. Returns the CPU time of its whole life.
+    /// Fails unless the server holds exactly the acknowledged readings. Then stops the server and returns its total CPU time.
     pub(crate) fn finish(
         &mut self,
         name: &str,
@@ -343,7 +343,7 @@ impl Run {
         Ok(used.cpu)
     }
 
-    /// [`Run::finish`] of a server that did nothing but take readings in.
+    /// [`Run::finish`] for a server that has only recorded readings.
     fn finish_recording(
         &mut self,
         name: &str,

@@ -20,23 +20,23 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const READY_DEADLINE: Duration = Duration::from_secs(300);
 const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
-/// A server that runs, and is killed when this is dropped.
+/// A running server. Dropping this value kills the process.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// Before the process was made.
+    /// Taken before the process was created.
     began: Instant,
-    /// From then to its first answer.
+    /// The time from then to the first answer.
     pub(crate) started_in: Duration,
 }
 
 impl Server {
-    /// The product on a data directory.
+    /// Starts the product on a data directory.
     pub(crate) fn product(data: &Path) -> Result<Self> {
         Self::product_with(data, &[])
     }
 
-    /// The product on a data directory, with settings.
+    /// Starts the product on a data directory, with settings.
     pub(crate) fn product_with(data: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fieldstation"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
@@ -44,7 +44,7 @@ impl Server {
         Self::start(command)
     }
 
-    /// The product with readings on DynamoDB; the variables name its credentials.
+    /// Starts the product with readings on DynamoDB. The variables hold its credentials.
     #[cfg(feature = "cloud")]
     pub(crate) fn on_dynamodb(data: &Path, url: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fieldstation"));
@@ -54,14 +54,14 @@ impl Server {
         Self::start(command)
     }
 
-    /// The same stack, which stores nothing: this program again.
+    /// Starts the floor: the same HTTP stack, which stores nothing. It is this program again.
     pub(crate) fn floor() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(floor::ARGUMENT);
         Self::start(command)
     }
 
-    /// The same in a folder, where it may keep files.
+    /// Starts the floor in a directory where it may store files.
     pub(crate) fn floor_in(directory: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(floor::ARGUMENT).current_dir(directory);
@@ -83,7 +83,7 @@ impl Server {
         if let Some(stderr) = child.stderr.take() {
             drain(stderr, sender);
         }
-        // From here on dropping it kills the process.
+        // From here on, dropping the value kills the process.
         let mut server = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -101,12 +101,12 @@ impl Server {
         Usage::of(self.child.id())
     }
 
-    /// Resident memory in bytes: the most it ever was, and now.
+    /// Resident memory in bytes: the peak and the current value.
     pub(crate) fn resident_bytes(&self) -> Result<(u64, u64)> {
         proc::resident_bytes(self.child.id())
     }
 
-    /// Waits until it is ready; how long that took from before the process was made, in milliseconds.
+    /// Waits until the server is ready, and returns the milliseconds since before the process was created.
     pub(crate) fn ready_in(&self) -> Result<f64> {
         let mut control = Control::new(self.address);
         while control.get("/readyz").is_err() {
@@ -119,7 +119,7 @@ impl Server {
         Ok(self.began.elapsed().as_secs_f64() * 1e3)
     }
 
-    /// SIGTERM, as an operator would; returns what the process used in all, the work of stopping included.
+    /// Sends SIGTERM, as an operator would, and returns the total use of the process, the stop included.
     pub(crate) fn stop(mut self) -> Result<Usage> {
         let pid = self.child.id();
         let sent = Command::new("kill")
@@ -141,13 +141,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail when it has ended already, and then there is nothing to do.
+        // Both fail when the process has ended already; then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads a pipe to its end, so that the server never waits for us. Lines go to `sender` as long as somebody is interested.
+/// Reads a pipe to its end, so that the server never waits for this program. Lines go to `sender` while a receiver listens.
 fn drain(pipe: impl Read + Send + 'static, sender: SyncSender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -158,7 +158,7 @@ fn drain(pipe: impl Read + Send + 'static, sender: SyncSender<String>) {
     });
 }
 
-/// The first line that tells where the server listens.
+/// Finds the first log line with the listen address.
 fn wait_for_address(lines: &Receiver<String>) -> Result<SocketAddr> {
     let begin = Instant::now();
     let mut seen = VecDeque::new();
@@ -183,7 +183,7 @@ fn wait_for_address(lines: &Receiver<String>) -> Result<SocketAddr> {
     }
 }
 
-/// The field `address` of a log line, at the top or below `fields`.
+/// The field `address` of a log line, at the top level or below `fields`.
 fn address_in(line: &Value) -> Option<SocketAddr> {
     let text = line
         .get("address")

@@ -1,4 +1,4 @@
-//! Todos, on each backend: adding them, and lists of very many.
+//! Todos on each backend: adding todos, and lists of very many.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::server::Server;
 
 const CONNECTIONS: usize = 16;
 impl Run {
-    /// Both backends, one after the other.
+    /// Runs both backends, one after the other.
     pub(crate) async fn todos(&mut self) -> Result<()> {
         let data = self.directory.join("todos-sqlite");
         let server = Server::product_with(&data, &["--todos", "sqlite:"])?;
@@ -22,7 +22,7 @@ impl Run {
         #[cfg(feature = "cloud")]
         {
             let database = crate::postgres::Database::new();
-            // The tests, which share it, do without.
+            // The tests share this file and need no such setting.
             database.sql_elsewhere("ALTER SYSTEM SET fsync = on");
             database.sql_elsewhere("SELECT pg_reload_conf()");
             let data = self.directory.join("todos-postgres");
@@ -106,7 +106,7 @@ impl Run {
     }
 }
 
-/// How many todos there are, a page at a time.
+/// Counts the todos, a page at a time.
 fn count_all(server: &Server) -> Result<u64> {
     let mut control = Control::new(server.address);
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Windows over all sensors, few and many of them.
+//! Windows over all sensors, with few and with many sensors.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,19 +14,19 @@ use crate::report::median;
 use crate::scenarios::Run;
 use crate::server::Server;
 
-/// How often a window is asked for.
+/// The number of requests per window.
 const LOOKS: usize = 3;
 
-/// How many readings each sensor of a large fleet gets.
+/// The number of readings per sensor of a large fleet.
 const FEW_READINGS: u64 = 10;
 
-/// Up to how many sensors a window is asked for that needs each of them: of more it takes longer than an answer may.
+/// The largest fleet whose every sensor is asked: with more sensors, the answer exceeds its time limit.
 const SENSORS_ASKED_MAX: u64 = 100_000;
 
 const SECOND: i64 = 1_000_000;
 
 impl Run {
-    /// A thousand sensors with a long history, and many with a short one.
+    /// A thousand sensors with a long history, and many sensors with a short one.
     pub(crate) async fn windows(&mut self) -> Result<()> {
         let readings = self.options.window_readings;
         self.windows_of(1_000, readings).await?;
@@ -50,7 +50,7 @@ impl Run {
         let server = Server::product(&data)?;
         let fleet = Fleet::new(0, usize::try_from(sensors)?)?.out_of_step();
         let stored = self.fill_from(&server, fleet.clone(), readings).await?;
-        // The middle of what is stored, from second to second, and half a second later.
+        // The middle half of the stored time, from second to second, and half a second later.
         let seconds = i64::try_from(readings / sensors)?;
         let from = (FIRST_SECOND + seconds / 4) * SECOND;
         let to = (FIRST_SECOND + seconds - seconds / 4) * SECOND;
@@ -101,7 +101,7 @@ impl Run {
     }
 }
 
-/// Statistics of what a fleet sends, within a window.
+/// The statistics of the readings that a fleet sends within a window.
 fn expected(mut fleet: Fleet, readings: u64, from: i64, to: i64) -> Result<Stats> {
     let mut stats = Stats::EMPTY;
     for _ in 0..readings {
@@ -114,7 +114,7 @@ fn expected(mut fleet: Fleet, readings: u64, from: i64, to: i64) -> Result<Stats
     Ok(stats)
 }
 
-/// What the rows of totals hold.
+/// The bytes in the rows of period totals.
 fn totals_bytes(data: &Path) -> Result<f64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = Connection::open_with_flags(data.join("readings.db"), flags)?;
