@@ -22,7 +22,7 @@ impl Run {
         #[cfg(feature = "cloud")]
         {
             let database = crate::postgres::Database::new();
-            // The tests share this file and need no such setting.
+            // The tests use the same module, and switch fsync off.
             database.sql_elsewhere("ALTER SYSTEM SET fsync = on");
             database.sql_elsewhere("SELECT pg_reload_conf()");
             let data = self.directory.join("todos-postgres");
