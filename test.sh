@@ -113,7 +113,7 @@ python_program() {
     echo "$package" >"$folder/package"
 }
 
-# Files on S3 are tested on two servers that speak its API, each stricter than the other one somewhere: docs/test-servers.md.
+# Files on S3 are tested on two servers that speak its API, each stricter than the other one somewhere: docs/contributing/test-servers.md.
 command -v moto_server >/dev/null || python_program moto moto_server 'moto[s3,server]==5.2.1'
 command -v ministack >/dev/null || python_program ministack ministack 'ministack==1.5.33'
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)

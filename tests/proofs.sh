@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What docs/reliability.md says of kills, power cuts, flipped bits and full disks, tried as often as you like.
+# What docs/explanation/reliability.md says of kills, power cuts, flipped bits and full disks, tried as often as you like.
 #
 #   tests/proofs.sh [KILLS] [POWER_CUTS] [BIT_FLIPS] [FULL_DISKS] [FILE_LIMITS]     20, 20, 20, 20 and 2 unless you say otherwise
 #

@@ -1,4 +1,4 @@
-//! The kinds of problem that a client can meet. docs/errors.md says of each what to do.
+//! The kinds of problem that a client can meet. docs/reference/errors.md says of each what to do.
 
 use axum::http::StatusCode;
 
@@ -96,7 +96,7 @@ impl ProblemKind {
         Self::Internal,
     ];
 
-    /// The last part of the problem's `type`; its heading in docs/errors.md.
+    /// The last part of the problem's `type`; its heading in docs/reference/errors.md.
     pub const fn slug(self) -> &'static str {
         self.facts().0
     }
@@ -228,10 +228,13 @@ mod tests {
 
     #[test]
     fn each_kind_is_documented_with_its_status() {
-        let page = include_str!("../../docs/errors.md");
+        let page = include_str!("../../docs/reference/errors.md");
         for kind in ProblemKind::ALL {
             let heading = format!("## {}\n\n{}", kind.slug(), kind.status().as_u16());
-            assert!(page.contains(&heading), "docs/errors.md lacks:\n{heading}");
+            assert!(
+                page.contains(&heading),
+                "docs/reference/errors.md lacks:\n{heading}"
+            );
         }
         let headings = page.matches("\n## ").count();
         assert_eq!(headings, ProblemKind::ALL.len());

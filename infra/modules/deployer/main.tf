@@ -7,7 +7,7 @@ data "aws_region" "current" {}
 locals {
   issuer = "token.actions.githubusercontent.com"
 
-  # The same documents as docs/deploy.md gives to people.
+  # The same documents as docs/how-to/grant-the-right-to-deploy.md gives to people.
   policies = {
     for name in ["network", "stores", "service", "watch"] : name => templatefile("${path.module}/../../policies/${name}.json", {
       account     = data.aws_caller_identity.current.account_id

@@ -1,4 +1,4 @@
-# The greeting. Its engine copies to its replica after it has answered, and to a snapshot once a day: docs/deploy.md says what
+# The greeting. Its engine copies to its replica after it has answered, and to a snapshot once a day: docs/how-to/restore-on-aws.md says what
 # that means.
 
 resource "aws_elasticache_subnet_group" "this" {

@@ -201,7 +201,7 @@ async fn replicas_that_write_are_no_false_alarm_and_hide_no_true_one() {
     }
 }
 
-/// The table in docs/operations.md.
+/// The table in docs/reference/dynamodb.md.
 #[tokio::test]
 async fn what_shows_of_another_programs_writes_is_as_documented() {
     let dynamo = tables(DynamoKind::Dynoxide).await;

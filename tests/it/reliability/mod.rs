@@ -1,6 +1,6 @@
-//! Each backend with each fault, as clients and operators see it: docs/reliability.md holds what is measured here.
+//! Each backend with each fault, as clients and operators see it: docs/explanation/reliability.md holds what is measured here.
 //!
-//! `FIELDSTATION_RELIABILITY_TABLE=docs/reliability.md cargo nextest run reliability` makes the table anew.
+//! `FIELDSTATION_RELIABILITY_TABLE=docs/explanation/reliability.md cargo nextest run reliability` makes the table anew.
 
 mod cell;
 mod history;

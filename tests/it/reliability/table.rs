@@ -1,4 +1,4 @@
-//! The table of docs/reliability.md: made of what was measured, and complete.
+//! The table of docs/explanation/reliability.md: made of what was measured, and complete.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cell::{LOG_LINES_MAX, Measured, Seen};
 
-const PAGE: &str = "docs/reliability.md";
+const PAGE: &str = "docs/explanation/reliability.md";
 
 /// Times are said as the next of these, so that the page does not change from run to run.
 const SECONDS: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0];
@@ -16,7 +16,8 @@ const SECONDS: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0];
 pub fn assert_complete(store: &str, measured: &[Measured]) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let page = fs::read_to_string(page).unwrap();
-    let (_, rows, _) = split(&page, store).expect("docs/reliability.md has no table of this store");
+    let (_, rows, _) =
+        split(&page, store).expect("docs/explanation/reliability.md has no table of this store");
     let names: Vec<_> = rows
         .lines()
         .filter_map(|row| row.strip_prefix("| ")?.split(" | ").next())

@@ -1,7 +1,7 @@
 //! A server with the S3 API, for one test, in memory and temporary files.
 //!
 //! There are two kinds. moto and ministack both have conditional writes (`If-Match`, `If-None-Match`), listings that begin after
-//! a key, and uploads in parts; docs/test-servers.md says what they disagree on. Neither checks signatures unless told to.
+//! a key, and uploads in parts; docs/contributing/test-servers.md says what they disagree on. Neither checks signatures unless told to.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

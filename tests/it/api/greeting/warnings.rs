@@ -159,7 +159,7 @@ async fn a_user_without_rights_is_denied_at_once_and_named_once_until_it_has_the
         "{}",
         server.log()
     );
-    // As few as docs/operations.md names; INFO and CONFIG are not among them.
+    // As few as docs/how-to/keep-the-greeting-in-redis.md names; INFO and CONFIG are not among them.
     redis.command(&["ACL", "SETUSER", "ann", "+hset", "+hincrby", "+eval"]);
     until("readiness", async || {
         client.get("/readyz").await.status == 200
