@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -28,7 +28,7 @@ run "policies_name_what_they_allow" {
     ]))
     error_message = "A policy allows actions by a pattern."
   }
-  # The first two know of no resources, the third is limited to the cluster by a condition.
+  # The first two actions support no resource-level permissions; a condition limits the third to the cluster.
   assert {
     condition = alltrue(flatten([
       for policy in concat([aws_iam_role_policy.pipeline], values(aws_iam_role_policy.build)) : [
@@ -36,7 +36,7 @@ run "policies_name_what_they_allow" {
         !contains(flatten([statement.Resource]), "*") || contains(["TaskDefinitions", "RegistryLogin"], statement.Sid) || (statement.Sid == "Tasks" && can(statement.Condition.ArnEquals["ecs:cluster"]))
       ]
     ]))
-    error_message = "A policy allows something on every resource."
+    error_message = "A policy allows an action on every resource."
   }
   assert {
     condition = alltrue([
@@ -68,11 +68,11 @@ run "somebody_agrees_before_production" {
 
   assert {
     condition     = [for stage in aws_codepipeline.this.stage : stage.name] == ["Source", "Build", "Approval", "Deploy"]
-    error_message = "Nobody is asked before the deployment."
+    error_message = "No approval is asked for before the deployment."
   }
   assert {
     condition     = aws_codepipeline.this.stage[3].on_failure[0].result == "ROLLBACK"
-    error_message = "A deployment that fails stays."
+    error_message = "A failed deployment is not rolled back."
   }
 }
 

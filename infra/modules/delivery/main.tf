@@ -13,19 +13,19 @@ locals {
   codecommit_arn = "arn:aws:codecommit:${local.region}:${local.account}:${var.source_code.repository}"
   service_arn    = "arn:aws:ecs:${local.region}:${local.account}:service/${var.name}/${var.name}"
 
-  # AWS's own, which has Docker and the command line.
+  # AWS's own image, which has Docker and the AWS command line.
   build_image = var.architecture == "ARM64" ? "aws/codebuild/amazonlinux-aarch64-standard:3.0" : "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 
-  # What CodeBuild does, each with its buildspec in infra/buildspecs. The tests run on Debian, where test.sh can install the
-  # databases that it takes; the version is that of rust-toolchain.toml.
+  # The CodeBuild projects, each with its buildspec in infra/buildspecs. The tests run on Debian, where test.sh can install the
+  # databases it needs. The Rust version is the one in rust-toolchain.toml.
   builds = {
     test   = { privileged = false, image = "public.ecr.aws/docker/library/rust:1.95.0-bookworm", description = "Every test of the project" }
     image  = { privileged = true, image = local.build_image, description = "Builds the image and pushes it" }
-    verify = { privileged = false, image = local.build_image, description = "Uses every route of what was deployed" }
+    verify = { privileged = false, image = local.build_image, description = "Uses every route of the deployed server" }
   }
 }
 
-# --- What is handed from one stage to the next
+# --- The artifacts that stages pass on
 
 resource "aws_s3_bucket" "artifacts" {
   bucket        = "${var.name}-delivery-${local.account}"
@@ -90,7 +90,7 @@ resource "aws_codebuild_project" "this" {
     type = "CODEPIPELINE"
   }
 
-  # What Docker and cargo have made stays on the machine for the next build, when that comes soon.
+  # The machine keeps Docker layers and cargo's output for the next build, if that follows soon.
   cache {
     type  = "LOCAL"
     modes = each.value.privileged ? ["LOCAL_DOCKER_LAYER_CACHE"] : ["LOCAL_CUSTOM_CACHE"]
@@ -101,7 +101,7 @@ resource "aws_codebuild_project" "this" {
     image           = each.value.image
     compute_type    = each.key == "verify" ? "BUILD_GENERAL1_SMALL" : "BUILD_GENERAL1_LARGE"
     privileged_mode = each.value.privileged
-    # Only AWS's own images are pulled with its own credentials.
+    # CodeBuild's own credentials can pull only AWS's images.
     image_pull_credentials_type = startswith(each.value.image, "aws/") ? "CODEBUILD" : "SERVICE_ROLE"
 
     environment_variable {
@@ -206,7 +206,7 @@ resource "aws_codepipeline" "this" {
   stage {
     name = "Deploy"
 
-    # When the deployment or the test of it fails, the image before comes back.
+    # When the deployment or its test fails, the previous image is deployed again.
     on_failure {
       result = "ROLLBACK"
     }
@@ -239,7 +239,7 @@ resource "aws_codepipeline" "this" {
   }
 }
 
-# CodeCommit tells EventBridge of a push, which starts the pipeline; a connection to GitHub needs no such help.
+# CodeCommit reports a push to EventBridge, which starts the pipeline. A connection to GitHub starts it directly.
 resource "aws_cloudwatch_event_rule" "push" {
   count = local.is_github ? 0 : 1
 

@@ -70,7 +70,7 @@ data "aws_iam_policy_document" "pipeline" {
   statement {
     sid     = "TaskDefinitions"
     actions = ["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"]
-    # These actions know of no resources; what a new definition may run as is limited by what may be passed to it below.
+    # These actions support no resource-level permissions. The PassRole statement below limits the roles of a new task definition.
     resources = ["*"]
   }
   statement {
@@ -119,7 +119,7 @@ data "aws_iam_policy_document" "build" {
     resources = ["${aws_cloudwatch_log_group.builds.arn}:*"]
   }
 
-  # Only the build of the image may push, and nothing of what others have pushed can be replaced.
+  # Only the build of the image may push, and no pushed image can be replaced.
   dynamic "statement" {
     for_each = each.key == "image" ? [1] : []
 
@@ -144,7 +144,7 @@ data "aws_iam_policy_document" "build" {
     content {
       sid     = "RegistryLogin"
       actions = ["ecr:GetAuthorizationToken"]
-      # One token for all repositories; the action knows of no resources.
+      # One token for all repositories; the action supports no resource-level permissions.
       resources = ["*"]
     }
   }

@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "environment" {
-  description = "The environment, for the name of the log group and the question before a deployment."
+  description = "The environment, used in the name of the log group and in the approval of a deployment."
   type        = string
 }
 
@@ -22,36 +22,36 @@ variable "source_code" {
 
   validation {
     condition     = contains(["github", "codecommit"], var.source_code.kind)
-    error_message = "The source is github or codecommit."
+    error_message = "The source must be github or codecommit."
   }
   validation {
     condition     = var.source_code.kind != "github" || (var.source_code.connection_arn != null && can(regex("^[^/]+/[^/]+$", var.source_code.repository)))
-    error_message = "GitHub takes a repository as OWNER/NAME and the ARN of a connection."
+    error_message = "A source on GitHub needs a repository as OWNER/NAME, and the ARN of a connection."
   }
 }
 
 variable "service_url" {
-  description = "Where the deployed server is tested."
+  description = "The URL at which the deployed server is tested."
   type        = string
 
   validation {
     condition     = can(regex("^https?://", var.service_url))
-    error_message = "The URL begins with http:// or https://"
+    error_message = "The URL must begin with http:// or https://"
   }
 }
 
 variable "approval" {
-  description = "Whether somebody has to agree before a deployment."
+  description = "Whether a person has to approve a deployment."
   type        = bool
 }
 
 variable "architecture" {
-  description = "What the tasks run on, and so what builds the image: ARM64 or X86_64."
+  description = "The processor architecture of the tasks, and of the machine that builds the image: ARM64 or X86_64."
   type        = string
   default     = "ARM64"
 
   validation {
     condition     = contains(["ARM64", "X86_64"], var.architecture)
-    error_message = "The architecture is ARM64 or X86_64."
+    error_message = "The architecture must be ARM64 or X86_64."
   }
 }

@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -20,14 +20,14 @@ run "only_one_repository_and_environment_may_deploy" {
   }
   assert {
     condition     = jsondecode(aws_iam_role.github.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
-    error_message = "A token that was made for somebody else is taken."
+    error_message = "A token for another audience is accepted."
   }
 }
 
 run "policies_name_what_they_allow" {
   command = apply
 
-  # Reading may be allowed by a pattern, and nothing else.
+  # Only read actions may be allowed by a pattern.
   assert {
     condition = alltrue(flatten([
       for policy in aws_iam_policy.deploy : [
@@ -38,19 +38,19 @@ run "policies_name_what_they_allow" {
     ]))
     error_message = "A policy allows changes by a pattern."
   }
-  # Lists cannot be narrowed, task definitions have no name yet when they are made, and a random password is of no resource.
+  # List actions cannot be narrowed, a task definition has no name before its creation, and a random password has no resource.
   assert {
     condition = alltrue(flatten([
       for policy in aws_iam_policy.deploy : [
         for statement in jsondecode(policy.policy).Statement : !contains(flatten([statement.Resource]), "*") || contains(["Look", "TaskDefinitionsHaveNoNamesHere", "DrawAPassword"], statement.Sid)
       ]
     ]))
-    error_message = "A policy allows something on every resource."
+    error_message = "A policy allows an action on every resource."
   }
-  # What IAM takes, which counts without white space.
+  # The limit of IAM, which does not count white space.
   assert {
     condition     = alltrue([for policy in aws_iam_policy.deploy : length(replace(policy.policy, "/\\s/", "")) <= 6144])
-    error_message = "A policy is longer than IAM takes."
+    error_message = "A policy exceeds IAM's length limit."
   }
 }
 

@@ -1,5 +1,5 @@
-# Who deploys an environment from GitHub Actions: a role that only jobs of one repository and one GitHub environment can assume,
-# for an hour, with no key stored anywhere.
+# The role that deploys an environment from GitHub Actions. Only jobs of one repository and one GitHub environment can assume it,
+# for an hour at a time, without a stored key.
 
 data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
@@ -7,7 +7,7 @@ data "aws_region" "current" {}
 locals {
   issuer = "token.actions.githubusercontent.com"
 
-  # The same documents as docs/how-to/grant-the-right-to-deploy.md gives to people.
+  # The same policy documents as in docs/how-to/grant-the-right-to-deploy.md gives to people.
   policies = {
     for name in ["network", "stores", "service", "watch"] : name => templatefile("${path.module}/../../policies/${name}.json", {
       account     = data.aws_caller_identity.current.account_id
@@ -38,7 +38,7 @@ data "aws_iam_policy_document" "assume" {
       variable = "${local.issuer}:aud"
       values   = ["sts.amazonaws.com"]
     }
-    # The environment is where GitHub asks for the approval, so nothing gets past it.
+    # GitHub asks for approval per environment, so the trust names the environment.
     condition {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"

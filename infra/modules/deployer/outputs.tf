@@ -1,4 +1,4 @@
 output "role_arn" {
-  description = "What a workflow assumes."
+  description = "The role that a workflow assumes."
   value       = aws_iam_role.github.arn
 }

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Begins the names of everything in the environment."
+  description = "Prefix of all resource names in the environment."
   type        = string
 }
 
@@ -14,12 +14,12 @@ variable "repository" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", var.repository))
-    error_message = "The repository is written OWNER/NAME; a pattern would let others in."
+    error_message = "The repository must have the form OWNER/NAME; a pattern would admit other repositories."
   }
 }
 
 variable "provider_exists" {
-  description = "Whether the account has GitHub's identity provider already: there can be one only."
+  description = "Whether the account already has GitHub's identity provider: an account can have only one."
   type        = bool
   default     = false
 }

@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -25,11 +25,11 @@ run "nothing_reaches_the_machines" {
   }
   assert {
     condition     = alltrue([for host in aws_instance.host : host.metadata_options[0].http_tokens == "required" && host.root_block_device[0].encrypted])
-    error_message = "A machine answers old requests for its credentials, or has a disk in the clear."
+    error_message = "A machine answers version 1 metadata requests, or has an unencrypted disk."
   }
   assert {
     condition     = aws_iam_role_policy_attachment.session_manager.policy_arn == "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
-    error_message = "Session Manager has no way in."
+    error_message = "Session Manager cannot connect."
   }
 }
 
@@ -58,7 +58,7 @@ run "no_hosts_by_default" {
   }
   assert {
     condition     = length(aws_instance.host) == 0
-    error_message = "There are machines that nobody asked for."
+    error_message = "There are machines that were not requested."
   }
 }
 

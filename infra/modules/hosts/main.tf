@@ -1,10 +1,10 @@
-# A fleet to try the service with: machines of different systems, each sending readings as a device does. They are in a network
-# of their own, since a fleet is somewhere else; nothing reaches them, and Session Manager opens a shell.
+# A test fleet: machines with different operating systems, each sending readings like a device. They have a network
+# of their own, as a real fleet has. No inbound connection reaches them; Session Manager opens a shell.
 
 data "aws_region" "current" {}
 
 locals {
-  # What AWS and the makers of the systems publish as their newest image.
+  # The newest images, as AWS and the vendors publish them.
   published = {
     amazon-linux = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
     ubuntu       = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
@@ -91,7 +91,7 @@ resource "aws_route_table_association" "this" {
 
 resource "aws_security_group" "host" {
   name        = "${var.name}-hosts"
-  description = "Machines that nothing reaches"
+  description = "Machines without inbound connections"
   vpc_id      = aws_vpc.this.id
 }
 
@@ -107,12 +107,12 @@ resource "aws_vpc_security_group_egress_rule" "out" {
   to_port           = tonumber(each.key)
 }
 
-# For whoever cannot go without; none by default.
+# Optional inbound rules; none by default.
 resource "aws_vpc_security_group_ingress_rule" "in" {
   for_each = { for pair in setproduct(var.ingress.cidrs, var.ingress.ports) : "${pair[1]} from ${pair[0]}" => { cidr = pair[0], port = pair[1] } }
 
   security_group_id = aws_security_group.host.id
-  description       = "Asked for in the variable ingress"
+  description       = "Allowed by the variable ingress"
   cidr_ipv4         = each.value.cidr
   ip_protocol       = "tcp"
   from_port         = each.value.port
@@ -134,7 +134,7 @@ data "aws_iam_policy_document" "assume" {
 
 resource "aws_iam_role" "host" {
   name               = "${var.name}-host"
-  description        = "Lets Session Manager in"
+  description        = "Allows Session Manager"
   assume_role_policy = data.aws_iam_policy_document.assume.json
 }
 
@@ -180,7 +180,7 @@ resource "aws_instance" "host" {
   volume_tags = { Name = "${var.name}-${each.key}" }
 
   lifecycle {
-    # A newer image is no reason to replace a machine; terraform apply -replace does it.
+    # A newer image does not replace a machine; terraform apply -replace does.
     ignore_changes = [ami]
   }
 

@@ -1,10 +1,10 @@
-# A network of its own: public subnets for the load balancer, private ones for the stores, and the tasks in the private ones
-# where something leads out of them.
+# The network: public subnets for the load balancer, private subnets for the stores. Tasks run in the private subnets
+# if these have a route to the internet, otherwise in the public ones.
 
 data "aws_availability_zones" "available" {
   state = "available"
 
-  # Not the local zones, which few services know.
+  # Without local zones, which few services support.
   filter {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]
@@ -16,7 +16,7 @@ data "aws_region" "current" {}
 locals {
   zones = slice(data.aws_availability_zones.available.names, 0, var.zone_count)
 
-  # By zone, so that one that goes does not move the others.
+  # Keyed by zone, so that removing one zone does not move the other subnets.
   public  = { for index, zone in local.zones : zone => cidrsubnet(var.cidr, 4, index) }
   private = { for index, zone in local.zones : zone => cidrsubnet(var.cidr, 4, index + 8) }
 
@@ -31,7 +31,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# AWS makes this group with everything allowed inside of it; without rules nothing can be put in it by mistake.
+# AWS creates this group with all traffic allowed inside it. Without rules, nothing works in it by mistake.
 resource "aws_default_security_group" "closed" {
   vpc_id  = aws_vpc.this.id
   ingress = []
@@ -84,7 +84,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# --- The way out of the private subnets
+# --- Routes from the private subnets to the internet
 
 resource "aws_eip" "nat" {
   for_each = toset(local.nat_zones)
@@ -128,7 +128,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# What the server sends most of goes to these two, past any NAT and without a charge.
+# Most of the server's traffic goes to S3 and DynamoDB: through these endpoints it bypasses NAT and costs nothing.
 resource "aws_vpc_endpoint" "gateway" {
   for_each = toset(["s3", "dynamodb"])
 

@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -11,7 +11,7 @@ variables {
 }
 
 run "only_80_and_443_are_open_and_only_on_the_load_balancer" {
-  # Applied, since groups have no ids before.
+  # Applied, because security groups get their ids only then.
   command = apply
 
   assert {
@@ -25,27 +25,27 @@ run "only_80_and_443_are_open_and_only_on_the_load_balancer" {
       for rule in concat([aws_vpc_security_group_ingress_rule.service_from_load_balancer], values(aws_vpc_security_group_ingress_rule.store_from_service)) :
       rule.cidr_ipv4 == null && rule.cidr_ipv6 == null && rule.prefix_list_id == null && rule.from_port == rule.to_port
     ])
-    error_message = "Something other than the load balancer is open to addresses instead of a security group."
+    error_message = "A group other than the load balancer's admits addresses instead of a security group."
   }
   assert {
     condition     = aws_vpc_security_group_ingress_rule.service_from_load_balancer.referenced_security_group_id == aws_security_group.load_balancer.id
-    error_message = "The service is reached by something other than the load balancer."
+    error_message = "A group other than the load balancer's reaches the service."
   }
   assert {
     condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.store_from_service : rule.referenced_security_group_id == aws_security_group.service.id])
-    error_message = "A store is reached by something other than the service."
+    error_message = "A group other than the service's reaches a store."
   }
   assert {
     condition     = length(aws_default_security_group.closed.ingress) == 0 && length(aws_default_security_group.closed.egress) == 0
-    error_message = "The default security group lets something through."
+    error_message = "The default security group has rules."
   }
   assert {
     condition     = alltrue([for rule in aws_vpc_security_group_egress_rule.service_to_store : rule.cidr_ipv4 == null])
-    error_message = "The service may reach more than its stores inside the network."
+    error_message = "The service can reach more than its stores inside the network."
   }
   assert {
     condition     = alltrue([for subnet in merge(aws_subnet.public, aws_subnet.private) : !coalesce(subnet.map_public_ip_on_launch, false)])
-    error_message = "A subnet hands out public addresses on its own."
+    error_message = "A subnet assigns public addresses automatically."
   }
 }
 
@@ -54,7 +54,7 @@ run "without_nat_tasks_are_in_public_subnets_and_nothing_leads_out_of_the_privat
 
   assert {
     condition     = length(aws_nat_gateway.this) == 0 && length(aws_route.nat) == 0 && output.tasks_need_public_addresses
-    error_message = "There is a NAT gateway, or tasks would have no way out."
+    error_message = "There is a NAT gateway, or tasks have no route to the internet."
   }
   assert {
     condition     = toset(keys(aws_vpc_endpoint.gateway)) == toset(["s3", "dynamodb"])

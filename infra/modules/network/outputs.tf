@@ -4,27 +4,27 @@ output "vpc_id" {
 }
 
 output "public_subnet_ids" {
-  description = "Subnets that the internet reaches, one per zone."
+  description = "Public subnets, one per zone."
   value       = [for zone in local.zones : aws_subnet.public[zone].id]
 }
 
 output "private_subnet_ids" {
-  description = "Subnets that the internet does not reach, one per zone."
+  description = "Private subnets, one per zone."
   value       = [for zone in local.zones : aws_subnet.private[zone].id]
 }
 
 output "task_subnet_ids" {
-  description = "Where tasks belong: private subnets when something leads out of them, public ones otherwise."
+  description = "The subnets for tasks: the private ones if they have a route to the internet, otherwise the public ones."
   value       = [for zone in local.zones : var.nat == "none" ? aws_subnet.public[zone].id : aws_subnet.private[zone].id]
 }
 
 output "tasks_need_public_addresses" {
-  description = "Whether a task without a public address could not reach AWS."
+  description = "Whether a task needs a public address to reach AWS."
   value       = var.nat == "none"
 }
 
 output "security_group_ids" {
-  description = "The links of the chain: load_balancer, service, database, cache."
+  description = "The security groups: load_balancer, service, database, cache."
   value = {
     load_balancer = aws_security_group.load_balancer.id
     service       = aws_security_group.service.id
@@ -32,7 +32,7 @@ output "security_group_ids" {
     cache         = aws_security_group.cache.id
   }
 
-  # Rules first: a task that starts before them cannot pull its image.
+  # The rules come first: a task that starts before them cannot pull its image.
   depends_on = [
     aws_vpc_security_group_ingress_rule.load_balancer,
     aws_vpc_security_group_egress_rule.load_balancer_to_service,

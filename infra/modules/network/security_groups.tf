@@ -1,8 +1,8 @@
-# A chain: the world → load balancer → service → database and cache. Each link names the one before it, and nothing is wider.
+# A chain: internet → load balancer → service → database and cache. Each group admits only the group before it.
 
 resource "aws_security_group" "load_balancer" {
   name        = "${var.name}-load-balancer"
-  description = "What the world reaches"
+  description = "The load balancer, reached by clients"
   vpc_id      = aws_vpc.this.id
 }
 
@@ -60,7 +60,7 @@ resource "aws_vpc_security_group_ingress_rule" "service_from_load_balancer" {
   to_port                      = var.service_port
 }
 
-# AWS has no fixed addresses for its services: DynamoDB, S3, the registry, secrets and logs.
+# AWS's services (DynamoDB, S3, registry, secrets, logs) have no fixed addresses.
 resource "aws_vpc_security_group_egress_rule" "service_to_aws" {
   security_group_id = aws_security_group.service.id
   description       = "The services of AWS, over TLS"

@@ -1,31 +1,31 @@
 variable "name" {
-  description = "Begins the names of everything."
+  description = "Prefix of all resource names."
   type        = string
 }
 
 variable "cidr" {
-  description = "Addresses of the network, as a block of /16 to /24."
+  description = "The address block of the network, /16 to /24."
   type        = string
   default     = "10.0.0.0/16"
 
   validation {
     condition     = can(cidrnetmask(var.cidr)) && try(cidrhost(var.cidr, 0) == split("/", var.cidr)[0], false)
-    error_message = "The network is a block such as 10.0.0.0/16, with its first address."
+    error_message = "The network must be a block such as 10.0.0.0/16, written with its first address."
   }
   validation {
     condition     = try(tonumber(split("/", var.cidr)[1]) >= 16 && tonumber(split("/", var.cidr)[1]) <= 24, false)
-    error_message = "The network is between /16 and /24: AWS takes none that is larger, and a smaller one has no room for its subnets."
+    error_message = "The network must be between /16 and /24: AWS accepts no larger block, and a smaller one has no room for the subnets."
   }
 }
 
 variable "zone_count" {
-  description = "Over how many availability zones to spread: 2 or 3. One would go down with its zone, and a load balancer refuses it."
+  description = "The number of availability zones: 2 or 3. A load balancer refuses a single zone."
   type        = number
   default     = 2
 
   validation {
     condition     = contains([2, 3], var.zone_count)
-    error_message = "Spread over 2 or 3 availability zones."
+    error_message = "The number of availability zones must be 2 or 3."
   }
 }
 
@@ -40,7 +40,7 @@ variable "nat" {
 
   validation {
     condition     = contains(["none", "one", "per_zone"], var.nat)
-    error_message = "NAT is none, one or per_zone."
+    error_message = "NAT must be none, one or per_zone."
   }
 }
 
@@ -50,7 +50,7 @@ variable "service_port" {
 }
 
 variable "ingress_cidrs" {
-  description = "Who may reach the load balancer: blocks of addresses."
+  description = "The address blocks that may reach the load balancer."
   type        = list(string)
   default     = ["0.0.0.0/0"]
 

@@ -1,4 +1,4 @@
-# Images of the server. A tag never moves, so what was tested under it is what runs.
+# The server's images. Tags are immutable, so the tested image is the deployed image.
 resource "aws_ecr_repository" "server" {
   name                 = var.name
   image_tag_mutability = "IMMUTABLE"
@@ -20,13 +20,13 @@ resource "aws_ecr_lifecycle_policy" "server" {
     rules = [
       {
         rulePriority = 1
-        description  = "What no tag leads to any more goes after a week"
+        description  = "Untagged images are removed after a week"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
-        description  = "As many images stay as one may want to go back to"
+        description  = "Keeps enough images for a roll-back"
         selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.images_kept }
         action       = { type = "expire" }
       },

@@ -1,5 +1,5 @@
 output "repository_url" {
-  description = "Where to push images to: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME."
+  description = "The address to push images to: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME."
   value       = aws_ecr_repository.server.repository_url
 }
 

@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"

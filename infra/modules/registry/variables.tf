@@ -4,13 +4,13 @@ variable "name" {
 }
 
 variable "images_kept" {
-  description = "How many images stay: as far back as a roll-back may go."
+  description = "The number of images to keep: a roll-back can go back that far."
   type        = number
   default     = 30
 
   validation {
     condition     = var.images_kept >= 2 && floor(var.images_kept) == var.images_kept
-    error_message = "Keep at least two images, the one that runs and the one before."
+    error_message = "Keep at least two images: the running one and the previous one."
   }
 }
 

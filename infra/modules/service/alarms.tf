@@ -1,6 +1,6 @@
-# What wakes somebody up, and what turns a deployment back.
+# The alarms: some notify people, some roll a deployment back.
 
-# Not under AWS's own key for SNS, which CloudWatch may not use, so that no alarm would arrive; messages hold names and figures.
+# Not encrypted with AWS's own SNS key: CloudWatch may not use that key, so no alarm would arrive. Messages contain names and figures only.
 resource "aws_sns_topic" "alarms" {
   name = "${var.name}-alarms"
 }
@@ -17,11 +17,11 @@ locals {
   balancer = { LoadBalancer = aws_lb.this.arn_suffix }
   service  = { ClusterName = aws_ecs_cluster.this.name, ServiceName = var.name }
 
-  # These are looked at while a deployment bakes, and bring the old tasks back. They look at the load balancer and so do not
-  # wait for the service, which waits for them.
+  # These alarms are watched during the bake time, and bring the old tasks back. They watch the load balancer, so they do not
+  # depend on the service, which depends on them.
   deployment_alarms = {
     server-errors = {
-      description = "The server answers with errors of its own"
+      description = "The server answers with 5xx errors"
       namespace   = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", dimensions = local.balancer
       statistic   = "Sum", threshold = 5, comparison = "GreaterThanThreshold", periods = 1
     }
@@ -33,14 +33,14 @@ locals {
   }
 
   operation_alarms = merge({
-    # Not for deployments: a large file that comes in slowly counts, too.
+    # Not for deployments: a slow upload of a large file counts too.
     slow = {
       description = "One request in a hundred takes longer than five seconds"
       namespace   = "AWS/ApplicationELB", metric = "TargetResponseTime", dimensions = local.balancer
       statistic   = "p99", threshold = 5, comparison = "GreaterThanThreshold", periods = 10
     }
     cpu = {
-      description = "The tasks are busy, and no more may come"
+      description = "The tasks are busy, and their number is at its limit"
       namespace   = "AWS/ECS", metric = "CPUUtilization", dimensions = local.service
       statistic   = "Average", threshold = 85, comparison = "GreaterThanThreshold", periods = 10
     }
@@ -54,7 +54,7 @@ locals {
       namespace   = "AWS/RDS", metric = "CPUUtilization", dimensions = var.database_identifier
       statistic   = "Average", threshold = 85, comparison = "GreaterThanThreshold", periods = 10
     }
-    # Aurora has no disk to fill.
+    # Aurora's storage grows by itself.
     }, contains(keys(var.database_identifier), "DBInstanceIdentifier") ? {
     database-disk = {
       description = "Less than 2 GB are left on the disk of the database"
@@ -89,7 +89,7 @@ resource "aws_cloudwatch_metric_alarm" "deployment" {
   comparison_operator = each.value.comparison
   evaluation_periods  = each.value.periods
   period              = 60
-  # Nobody asking is no reason to be alarmed.
+  # A time without requests raises no alarm.
   treat_missing_data = "notBreaching"
   alarm_actions      = [aws_sns_topic.alarms.arn]
   ok_actions         = [aws_sns_topic.alarms.arn]
@@ -114,10 +114,10 @@ resource "aws_cloudwatch_metric_alarm" "operation" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# One group has no targets most of the time, so neither has an alarm of its own: this looks at both.
+# Most of the time one group has no targets, so this alarm watches both groups together.
 resource "aws_cloudwatch_metric_alarm" "too_few_tasks" {
   alarm_name          = "${var.name}-too-few-tasks"
-  alarm_description   = "Fewer healthy tasks than there should be at least"
+  alarm_description   = "Fewer healthy tasks than the smallest number"
   threshold           = var.tasks_min
   comparison_operator = "LessThanThreshold"
   evaluation_periods  = 5
@@ -149,7 +149,7 @@ resource "aws_cloudwatch_metric_alarm" "too_few_tasks" {
 }
 
 locals {
-  # Title, and what is drawn: namespace, metric, dimension pairs, statistic.
+  # Title, then the metrics: namespace, metric, dimension pairs, statistic.
   graphs = [
     ["Requests", "Sum", [["AWS/ApplicationELB", "RequestCount", "LoadBalancer", aws_lb.this.arn_suffix]]],
     ["Errors", "Sum", [for metric in ["HTTPCode_Target_4XX_Count", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"] :

@@ -17,7 +17,7 @@ resource "aws_lb" "this" {
   enable_deletion_protection = var.protect
 }
 
-# Two groups that take turns: one has the tasks that serve, the other those that are to.
+# Two target groups that take turns: one has the serving tasks, the other the next tasks.
 resource "aws_lb_target_group" "server" {
   for_each = toset(["blue", "green"])
 
@@ -29,7 +29,7 @@ resource "aws_lb_target_group" "server" {
   deregistration_delay          = var.deregistration_seconds
   load_balancing_algorithm_type = "least_outstanding_requests"
 
-  # Quick to trust a new task. Slow to give up an old one: a store that fails over is no reason to replace every task.
+  # A new task is healthy quickly. An old one becomes unhealthy slowly, so that the fail-over of a store does not replace every task.
   health_check {
     path                = "/readyz"
     matcher             = "200"
@@ -89,7 +89,7 @@ resource "aws_lb_listener" "https" {
   }
 }
 
-# The rule that a deployment turns from one group to the other.
+# The rule that a deployment switches from one target group to the other.
 resource "aws_lb_listener_rule" "production" {
   listener_arn = local.has_domain ? aws_lb_listener.https[0].arn : aws_lb_listener.http.arn
   priority     = 1
@@ -116,7 +116,7 @@ resource "aws_lb_listener_rule" "production" {
   }
 
   lifecycle {
-    # ECS turns it.
+    # ECS changes it.
     ignore_changes = [action]
   }
 }

@@ -1,8 +1,8 @@
 output "url" {
-  description = "Where the server is reached."
+  description = "The URL of the server."
   value       = local.has_domain ? "https://${local.domain}" : "http://${aws_lb.this.dns_name}"
 
-  # Before there is somebody who answers, the URL is of no use.
+  # The URL is useful only once the service answers.
   depends_on = [aws_ecs_service.server, aws_route53_record.server]
 }
 

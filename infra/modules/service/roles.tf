@@ -1,5 +1,5 @@
-# Three roles, each with what it needs and no more: the server's own, the one that starts its tasks, and the one that moves
-# requests from one group of tasks to the other.
+# Three roles, each with only the rights it needs: the server's role, the role that starts tasks, and the role that moves
+# requests between target groups.
 
 data "aws_caller_identity" "current" {}
 
@@ -11,7 +11,7 @@ data "aws_iam_policy_document" "assumed_by_tasks" {
       type        = "Service"
       identifiers = ["ecs-tasks.amazonaws.com"]
     }
-    # Not for somebody else's tasks.
+    # Only for tasks of this account.
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
@@ -20,7 +20,7 @@ data "aws_iam_policy_document" "assumed_by_tasks" {
   }
 }
 
-# --- What the server may do
+# --- The server's rights
 
 data "aws_iam_policy_document" "task" {
   statement {
@@ -61,7 +61,7 @@ data "aws_iam_policy_document" "task" {
         "ssmmessages:OpenControlChannel",
         "ssmmessages:OpenDataChannel",
       ]
-      # These actions know of no resources.
+      # These actions support no resource-level permissions.
       resources = ["*"]
     }
   }
@@ -80,7 +80,7 @@ data "aws_iam_policy_document" "task" {
     content {
       sid     = "ExecLogGroups"
       actions = ["logs:DescribeLogGroups"]
-      # The agent lists the groups to find its own; the action takes no narrower resource.
+      # The agent lists all log groups to find its own; the action accepts no narrower resource.
       resources = ["*"]
     }
   }
@@ -88,7 +88,7 @@ data "aws_iam_policy_document" "task" {
 
 resource "aws_iam_role" "task" {
   name               = "${var.name}-task"
-  description        = "What the server may do"
+  description        = "The server's rights"
   assume_role_policy = data.aws_iam_policy_document.assumed_by_tasks.json
 }
 
@@ -98,7 +98,7 @@ resource "aws_iam_role_policy" "task" {
   policy = data.aws_iam_policy_document.task.json
 }
 
-# --- What starting a task takes
+# --- The rights to start a task
 
 data "aws_iam_policy_document" "execution" {
   statement {
@@ -109,7 +109,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid     = "RegistryLogin"
     actions = ["ecr:GetAuthorizationToken"]
-    # One token for all repositories; the action knows of no resources.
+    # One token for all repositories; the action supports no resource-level permissions.
     resources = ["*"]
   }
   statement {
@@ -126,7 +126,7 @@ data "aws_iam_policy_document" "execution" {
 
 resource "aws_iam_role" "execution" {
   name               = "${var.name}-execution"
-  description        = "What starting a task of the server takes"
+  description        = "The rights to start a task of the server"
   assume_role_policy = data.aws_iam_policy_document.assumed_by_tasks.json
 }
 
@@ -156,11 +156,11 @@ data "aws_iam_policy_document" "assumed_by_ecs" {
 
 resource "aws_iam_role" "traffic" {
   name               = "${var.name}-traffic"
-  description        = "Lets ECS turn the load balancer from the old tasks to the new ones"
+  description        = "Allows ECS to switch the load balancer from the old tasks to the new ones"
   assume_role_policy = data.aws_iam_policy_document.assumed_by_ecs.json
 }
 
-# AWS's own policy for this, which it keeps up to date.
+# AWS's managed policy for this purpose.
 resource "aws_iam_role_policy_attachment" "traffic" {
   role       = aws_iam_role.traffic.name
   policy_arn = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"

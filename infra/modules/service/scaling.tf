@@ -1,4 +1,4 @@
-# As many tasks as the load asks for.
+# The number of tasks follows the load.
 
 resource "aws_appautoscaling_target" "tasks" {
   service_namespace  = "ecs"

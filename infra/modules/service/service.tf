@@ -1,4 +1,4 @@
-# The server itself: tasks on Fargate, in as many zones as there are subnets, replaced blue by green.
+# The server: tasks on Fargate, one zone per subnet, with blue/green deployments.
 
 data "aws_region" "current" {}
 
@@ -15,7 +15,7 @@ resource "aws_ecs_cluster" "this" {
     value = var.container_insights ? "enabled" : "disabled"
   }
 
-  # What was done in a shell of sorts on a task stays on record.
+  # Commands run with ECS Exec are logged.
   configuration {
     execute_command_configuration {
       logging = "OVERRIDE"
@@ -35,7 +35,7 @@ resource "aws_ecs_cluster_capacity_providers" "this" {
 locals {
   container = "server"
 
-  # What the agent of ECS Exec has to write to, since the root file system is read-only.
+  # Directories for the ECS Exec agent, because the root file system is read-only.
   exec_volumes = var.execute_command ? { exec-state = "/var/lib/amazon", exec-log = "/var/log/amazon" } : {}
 
   settings = {
@@ -46,7 +46,7 @@ locals {
     FIELDSTATION_LOG           = var.log_filter
     FIELDSTATION_LOG_FORMAT    = "json"
     FIELDSTATION_DRAIN_SECONDS = tostring(var.drain_seconds)
-    # Longer than the load balancer keeps an idle connection: it must never send a request on one that is just being closed.
+    # Longer than the load balancer's idle time-out, so that the load balancer never sends a request on a connection that the server is closing.
     FIELDSTATION_HEADER_TIMEOUT_SECONDS = tostring(local.idle_timeout_seconds + 15)
   }
 
@@ -67,7 +67,7 @@ locals {
     secrets      = [{ name = "FIELDSTATION_TODOS", valueFrom = var.todos_url_secret_arn }]
     mountPoints  = [for name, path in local.exec_volumes : { sourceVolume = name, containerPath = path, readOnly = false }]
 
-    # As patient as the load balancer: a database that fails over is back within that time.
+    # The same time as in the load balancer: a database fail-over ends within that time.
     healthCheck = {
       command     = ["CMD", "/fieldstation", "healthcheck", "--url", "http://127.0.0.1:${var.port}"]
       interval    = 15
@@ -84,7 +84,7 @@ locals {
         awslogs-group         = aws_cloudwatch_log_group.server.name
         awslogs-region        = data.aws_region.current.region
         awslogs-stream-prefix = "server"
-        # A task must not wait for its logs.
+        # Logging must not block a task.
         mode            = "non-blocking"
         max-buffer-size = "4m"
       }
@@ -119,7 +119,7 @@ resource "aws_ecs_task_definition" "server" {
   lifecycle {
     precondition {
       condition     = var.stop_seconds > var.drain_seconds && var.deregistration_seconds > var.drain_seconds
-      error_message = "Tasks are stopped or forgotten by the load balancer before they have drained: stop_seconds and deregistration_seconds must be longer than drain_seconds."
+      error_message = "stop_seconds and deregistration_seconds must be longer than drain_seconds; otherwise tasks end before they have drained."
     }
   }
 }
@@ -153,8 +153,8 @@ resource "aws_ecs_service" "server" {
     }
   }
 
-  # The new tasks come beside the old ones; requests move over when all of them are healthy. The old ones stay for the bake
-  # time, in which an alarm brings the requests back to them.
+  # New tasks start beside the old ones, and requests move to them when all are healthy. The old tasks stay for the bake
+  # time. An alarm during that time moves the requests back.
   deployment_configuration {
     strategy             = "BLUE_GREEN"
     bake_time_in_minutes = tostring(var.bake_minutes)
@@ -169,7 +169,7 @@ resource "aws_ecs_service" "server" {
     alarm_names = [for alarm in aws_cloudwatch_metric_alarm.deployment : alarm.alarm_name]
   }
 
-  # When tasks fail their health checks, their replacements come first.
+  # Replacements start before tasks with failed health checks stop.
   deployment_maximum_percent         = 200
   deployment_minimum_healthy_percent = 100
   health_check_grace_period_seconds  = 30

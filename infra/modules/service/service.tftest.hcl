@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -36,11 +36,11 @@ run "the_container_is_locked_down" {
   }
   assert {
     condition     = [for secret in local.definition.secrets : secret.name] == ["FIELDSTATION_TODOS"] && !contains([for setting in local.definition.environment : setting.name], "FIELDSTATION_TODOS")
-    error_message = "The database's password is in the clear in the task definition."
+    error_message = "The task definition contains the database password."
   }
   assert {
     condition     = local.definition.healthCheck.command[0] == "CMD"
-    error_message = "The health check wants a shell, which the image does not have."
+    error_message = "The health check needs a shell, and the image has none."
   }
   assert {
     condition     = local.definition.stopTimeout > var.drain_seconds && alltrue([for group in aws_lb_target_group.server : tonumber(group.deregistration_delay) > var.drain_seconds])
@@ -52,7 +52,7 @@ run "the_container_is_locked_down" {
   }
   assert {
     condition     = length(aws_ecs_task_definition.server.volume) == 0 && !aws_ecs_service.server.enable_execute_command
-    error_message = "Commands can be run in tasks without being asked for."
+    error_message = "ECS Exec is enabled by default."
   }
   assert {
     condition     = one(aws_ecs_task_definition.server.runtime_platform).cpu_architecture == "ARM64"
@@ -71,14 +71,14 @@ run "policies_name_what_they_allow" {
     ]))
     error_message = "A policy allows actions by a pattern."
   }
-  # These actions know of no resources.
+  # These actions support no resource-level permissions.
   assert {
     condition = alltrue(flatten([
       for policy in [aws_iam_role_policy.task.policy, aws_iam_role_policy.execution.policy] : [
         for statement in jsondecode(policy).Statement : contains(flatten([statement.Resource]), "*") ? contains(["RegistryLogin", "Exec", "ExecLogGroups"], statement.Sid) : true
       ]
     ]))
-    error_message = "A policy allows something on every resource."
+    error_message = "A policy allows an action on every resource."
   }
   assert {
     condition = alltrue(flatten([
@@ -98,14 +98,14 @@ run "commands_in_tasks_when_asked_for" {
   }
   assert {
     condition     = aws_ecs_service.server.enable_execute_command && toset([for point in local.definition.mountPoints : point.containerPath]) == toset(["/var/lib/amazon", "/var/log/amazon"])
-    error_message = "The agent of ECS Exec has nowhere to write to."
+    error_message = "The ECS Exec agent has no writable directory."
   }
   assert {
     condition = alltrue([
       for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
       !contains(flatten([statement.Resource]), "*") || contains(["Exec", "ExecLogGroups"], statement.Sid)
     ])
-    error_message = "More than the agent's own actions is allowed on every resource."
+    error_message = "Actions other than the agent's are allowed on every resource."
   }
 }
 
@@ -114,15 +114,15 @@ run "deployments_are_blue_and_green_and_turn_back" {
 
   assert {
     condition     = aws_ecs_service.server.deployment_configuration[0].strategy == "BLUE_GREEN" && aws_ecs_service.server.alarms[0].rollback && aws_ecs_service.server.alarms[0].enable && aws_ecs_service.server.deployment_circuit_breaker[0].rollback
-    error_message = "A deployment that goes wrong does not turn back."
+    error_message = "A failed deployment is not rolled back."
   }
   assert {
     condition     = length(aws_ecs_service.server.alarms[0].alarm_names) == 2
-    error_message = "No alarm looks at deployments."
+    error_message = "No alarm watches deployments."
   }
   assert {
     condition     = aws_ecs_service.server.deployment_minimum_healthy_percent == 100 && aws_ecs_service.server.deployment_maximum_percent == 200
-    error_message = "Old tasks go before new ones are healthy."
+    error_message = "Old tasks stop before new ones are healthy."
   }
   assert {
     condition     = length(one(aws_ecs_service.server.network_configuration).subnets) >= 2 && aws_ecs_service.server.desired_count >= 2
@@ -151,19 +151,19 @@ run "with_a_domain_everything_goes_to_https" {
   }
   assert {
     condition     = aws_lb_listener.http.default_action[0].type == "redirect" && aws_lb_listener.http.default_action[0].redirect[0].protocol == "HTTPS" && aws_lb_listener.http.default_action[0].redirect[0].status_code == "HTTP_301"
-    error_message = "Plain HTTP is answered."
+    error_message = "Plain HTTP is not redirected."
   }
   assert {
     condition     = aws_lb_listener_rule.production.listener_arn == aws_lb_listener.https[0].arn
-    error_message = "The server is reached by plain HTTP."
+    error_message = "The URL of the server is plain HTTP."
   }
   assert {
     condition     = strcontains(aws_lb_listener.https[0].ssl_policy, "TLS13-1-2")
-    error_message = "The load balancer speaks an old TLS."
+    error_message = "The load balancer accepts an old version of TLS."
   }
   assert {
     condition     = output.url == "https://telemetry.example.test" && aws_route53_record.server[0].name == "telemetry.example.test"
-    error_message = "The name leads elsewhere."
+    error_message = "The domain name points elsewhere."
   }
 }
 

@@ -1,34 +1,34 @@
 variable "name" {
-  description = "Begins the names of everything. Load balancers take 32 characters, of which the colours take 6."
+  description = "Prefix of all resource names. A load balancer's name has at most 32 characters, and the colours of a deployment need 6 of them."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.name))
-    error_message = "A name has 3 to 26 small letters, digits and hyphens, and begins with a letter."
+    error_message = "The name must have 3 to 26 lower-case letters, digits and hyphens, and begin with a letter."
   }
 }
 
 variable "environment" {
-  description = "The environment, for the name of the log group."
+  description = "The environment, used in the name of the log group."
   type        = string
 }
 
 variable "image" {
-  description = "What to run, by digest: REPOSITORY@sha256:… A tag could come to mean another image between two tasks."
+  description = "The image to run, by digest: REPOSITORY@sha256:… A tag could change between the start of two tasks."
   type        = string
 
   validation {
     condition     = can(regex("^[^@\\s]+@[^@\\s]+$", var.image))
-    error_message = "The image is named by its digest: REPOSITORY@sha256:…"
+    error_message = "The image must be named by its digest: REPOSITORY@sha256:…"
   }
 }
 
 variable "repository_arn" {
-  description = "The registry that the image comes from."
+  description = "The registry of the image."
   type        = string
 }
 
-# --- Where it runs
+# --- The place of the tasks
 
 variable "vpc_id" {
   description = "The network."
@@ -36,7 +36,7 @@ variable "vpc_id" {
 }
 
 variable "public_subnet_ids" {
-  description = "Where the load balancer is: two or more zones."
+  description = "The subnets of the load balancer, in two or more zones."
   type        = list(string)
 
   validation {
@@ -46,17 +46,17 @@ variable "public_subnet_ids" {
 }
 
 variable "task_subnet_ids" {
-  description = "Where the tasks are: two or more zones."
+  description = "The subnets of the tasks, in two or more zones."
   type        = list(string)
 
   validation {
     condition     = length(var.task_subnet_ids) >= 2
-    error_message = "Tasks are spread over two zones or more."
+    error_message = "Tasks need subnets in two zones or more."
   }
 }
 
 variable "public_addresses" {
-  description = "Whether tasks get public addresses, which they need where no NAT leads out. Their security group keeps others out."
+  description = "Whether tasks get public addresses, which they need without NAT. Their security group admits only the load balancer."
   type        = bool
 }
 
@@ -66,17 +66,17 @@ variable "security_group_ids" {
 }
 
 variable "domain" {
-  description = "The name that the server is reached by, and the Route 53 zone it is in. Without it there is plain HTTP on the load balancer's own name."
+  description = "The domain name of the server, and its Route 53 zone. Without a domain, the load balancer's own name serves plain HTTP."
   type        = object({ name = string, zone = string })
   default     = null
 
   validation {
     condition     = var.domain == null || try(var.domain.name == var.domain.zone || endswith(var.domain.name, ".${var.domain.zone}"), false)
-    error_message = "The name of the server is the zone or a name in it, such as telemetry.example.com in example.com."
+    error_message = "The domain name must be the zone itself or a name in it, such as telemetry.example.com in example.com."
   }
 }
 
-# --- What it stores to
+# --- The stores
 
 variable "readings_url" {
   description = "FIELDSTATION_READINGS."
@@ -94,7 +94,7 @@ variable "greeting_url" {
 
   validation {
     condition     = startswith(var.greeting_url, "rediss://")
-    error_message = "The greeting is reached over TLS: rediss://"
+    error_message = "The URL of the greeting must use TLS: rediss://"
   }
 }
 
@@ -104,7 +104,7 @@ variable "todos_url_secret_arn" {
 }
 
 variable "todos_url_version" {
-  description = "Another number makes new tasks, which a new value in the secret takes: tasks read it when they start."
+  description = "Change this number to start new tasks after a change of the secret: tasks read the secret at their start."
   type        = number
   default     = 1
 }
@@ -134,7 +134,7 @@ variable "cache_node_ids" {
   type        = list(string)
 }
 
-# --- How it runs
+# --- The tasks
 
 variable "port" {
   description = "The port that the server listens on."
@@ -143,92 +143,92 @@ variable "port" {
 }
 
 variable "architecture" {
-  description = "ARM64, which costs a fifth less, or X86_64."
+  description = "ARM64 (a fifth cheaper) or X86_64."
   type        = string
   default     = "ARM64"
 
   validation {
     condition     = contains(["ARM64", "X86_64"], var.architecture)
-    error_message = "The architecture is ARM64 or X86_64."
+    error_message = "The architecture must be ARM64 or X86_64."
   }
 }
 
 variable "cpu" {
-  description = "Of a task, in thousandths of a processor and a bit: 256, 512, 1024, 2048, 4096."
+  description = "The CPU units of a task (1024 are one processor): 256, 512, 1024, 2048 or 4096."
   type        = number
   default     = 256
 }
 
 variable "memory_mib" {
-  description = "Of a task, in MiB: 2 to 8 times the cpu."
+  description = "The memory of a task in MiB: 2 to 8 times the CPU units."
   type        = number
   default     = 512
 
   validation {
     condition     = var.memory_mib >= 2 * var.cpu && var.memory_mib <= 8 * var.cpu
-    error_message = "Fargate gives a task 2 to 8 MiB of memory for each unit of cpu."
+    error_message = "The memory must be 2 to 8 MiB per CPU unit."
   }
 }
 
 variable "tasks_min" {
-  description = "How many tasks there are at least."
+  description = "The smallest number of tasks."
   type        = number
   default     = 2
 
   validation {
     condition     = var.tasks_min >= 1
-    error_message = "There is at least one task."
+    error_message = "The smallest number of tasks must be 1 or more."
   }
 }
 
 variable "tasks_max" {
-  description = "How many tasks there are at most."
+  description = "The largest number of tasks."
   type        = number
   default     = 6
 
   validation {
     condition     = var.tasks_max >= var.tasks_min
-    error_message = "There cannot be fewer tasks at most than at least."
+    error_message = "The largest number of tasks must not be below the smallest."
   }
 }
 
 variable "spot" {
-  description = "Whether tasks run on spare capacity: about a third of the price, and AWS may take it back with two minutes' notice."
+  description = "Whether tasks run on spare capacity (Fargate Spot): about a third of the price, and AWS may stop a task with two minutes' notice."
   type        = bool
   default     = false
 }
 
 variable "drain_seconds" {
-  description = "How long requests under way may take to end when a task stops."
+  description = "The seconds that running requests have to finish when a task stops."
   type        = number
   default     = 20
 }
 
 variable "deregistration_seconds" {
-  description = "For how long the load balancer lets requests end on a task that is to stop. Longer than drain_seconds."
+  description = "The seconds that the load balancer waits for requests on a stopping task. Longer than drain_seconds."
   type        = number
   default     = 30
 }
 
 variable "stop_seconds" {
-  description = "After how long a task that was told to stop is killed: longer than drain_seconds, and 120 at most."
+  description = "The seconds until a stopping task is killed: longer than drain_seconds, and at most 120."
   type        = number
   default     = 45
 
   validation {
     condition     = var.stop_seconds <= 120
-    error_message = "Fargate waits for 120 seconds at most."
+    error_message = "stop_seconds must be at most 120, the limit of Fargate."
   }
 }
 
 variable "bake_minutes" {
-  description = "For how long the old tasks stay after a deployment, ready to take over again."
+  description = "The minutes for which the old tasks stay after a deployment, ready to take over again."
   type        = number
   default     = 5
 
   validation {
     condition     = var.bake_minutes >= 2 && var.bake_minutes <= 1440
-    error_message = "A deployment bakes for 2 to 1440 minutes: in less than two no alarm can tell that something is wrong."
+    error_message = "The bake time must be 2 to 1440 minutes: alarms need at least two minutes."
   }
 }
 
@@ -239,25 +239,25 @@ variable "execute_command" {
 }
 
 variable "container_insights" {
-  description = "Whether CloudWatch measures each task, which costs some dollars a month."
+  description = "Whether CloudWatch measures each task, for some dollars a month."
   type        = bool
   default     = false
 }
 
 variable "log_days" {
-  description = "For how many days logs are kept."
+  description = "The number of days for which logs are kept."
   type        = number
   default     = 30
 }
 
 variable "log_filter" {
-  description = "FIELDSTATION_LOG: what is logged."
+  description = "FIELDSTATION_LOG: the log filter."
   type        = string
   default     = "info"
 }
 
 variable "alarm_emails" {
-  description = "Who is told of alarms; each address has to confirm that once."
+  description = "The e-mail addresses that get alarms; each address has to confirm once."
   type        = list(string)
   default     = []
 }

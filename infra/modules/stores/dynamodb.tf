@@ -1,4 +1,4 @@
-# Readings, and the statistics that are kept with them. The names are those that `dynamodb://PREFIX` stands for.
+# Readings and their statistics. The table names follow from the URL `dynamodb://PREFIX`.
 
 locals {
   tables = {
@@ -24,7 +24,7 @@ resource "aws_dynamodb_table" "this" {
     type = "S"
   }
 
-  # To any second of the last 35 days.
+  # Restores to any second of the last 35 days.
   point_in_time_recovery {
     enabled = true
   }

@@ -3,7 +3,7 @@
 data "aws_caller_identity" "current" {}
 
 resource "aws_s3_bucket" "files" {
-  # Names of buckets are shared by everybody; the account makes it ours.
+  # Bucket names are global; the account number makes this one unique.
   bucket        = "${var.name}-files-${data.aws_caller_identity.current.account_id}"
   force_destroy = var.allow_removal
 }
@@ -46,7 +46,7 @@ resource "aws_s3_bucket_versioning" "files" {
 resource "aws_s3_bucket_lifecycle_configuration" "files" {
   bucket = aws_s3_bucket.files.id
 
-  # What a cut upload has left is invisible and paid for.
+  # Parts of unfinished uploads are invisible, and cost money.
   rule {
     id     = "abort-uploads-left-behind"
     status = "Enabled"

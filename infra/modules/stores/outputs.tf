@@ -9,13 +9,13 @@ output "files_url" {
 }
 
 output "greeting_url" {
-  description = "FIELDSTATION_GREETING: TLS, its certificate from an authority that everybody trusts. Without a password; the security group keeps others out."
+  description = "FIELDSTATION_GREETING: with TLS and a publicly trusted certificate. There is no password; the security group keeps other clients out."
   value       = "rediss://${aws_elasticache_replication_group.this.primary_endpoint_address}:6379"
 }
 
 output "todos_url_secret_arn" {
   description = "The secret whose whole value is FIELDSTATION_TODOS."
-  # With its value: a task that starts before it would fail.
+  # The secret with its value: a task that starts without the value would fail.
   value = aws_secretsmanager_secret_version.todos_url.arn
 }
 
@@ -35,7 +35,7 @@ output "bucket_arn" {
 }
 
 output "database_identifier" {
-  description = "The database, for alarms: how CloudWatch names what it measures of it."
+  description = "The database, for alarms: the dimension of its CloudWatch metrics."
   value       = local.aurora ? { DBClusterIdentifier = var.name } : { DBInstanceIdentifier = var.name }
 }
 

@@ -1,7 +1,7 @@
-# Todos: a PostgreSQL instance, or an Aurora cluster that follows the load, by choice.
+# Todos: either a PostgreSQL instance, or an Aurora cluster that scales with the load.
 #
-# The password comes in an ephemeral variable and goes into write-only arguments, so that neither a plan nor the state has it.
-# Who may read the secret may read the todos, and nobody else.
+# The password comes in an ephemeral variable and goes into write-only arguments, so neither plan nor state contains it.
+# Only a principal that may read the secret can read the todos.
 
 locals {
   aurora   = var.database.kind == "aurora"
@@ -16,7 +16,7 @@ resource "aws_db_subnet_group" "this" {
   subnet_ids = var.private_subnet_ids
 }
 
-# Distinct for each database there ever was: a final snapshot stays, and its name with it.
+# Unique for each database ever created: a final snapshot stays, and keeps its name.
 resource "random_id" "final_snapshot" {
   byte_length = 4
 }
@@ -121,7 +121,7 @@ resource "aws_rds_cluster" "this" {
 }
 
 resource "aws_rds_cluster_instance" "this" {
-  # The second is the one that takes over, in another zone.
+  # The second instance, in another zone, takes over from the first.
   count = local.aurora ? (var.database.multi_az ? 2 : 1) : 0
 
   identifier           = "${var.name}-${count.index + 1}"
@@ -138,9 +138,9 @@ locals {
   database_address = local.aurora ? one(aws_rds_cluster.this[*].endpoint) : one(aws_db_instance.this[*].address)
 }
 
-# The whole URL, since that is what the server takes.
+# The whole URL, because the server's setting is a URL.
 resource "aws_secretsmanager_secret" "todos_url" {
-  # A secret that waits for its removal keeps its name, so each has one of its own.
+  # A deleted secret keeps its name for some days, so each secret has a unique name.
   name_prefix = "${var.name}/todos-url-"
   description = "FIELDSTATION_TODOS of ${var.name}: the database with its password"
 

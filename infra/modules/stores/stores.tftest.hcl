@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -35,7 +35,7 @@ run "nothing_is_public_and_everything_is_encrypted" {
   }
   assert {
     condition     = aws_db_instance.this[0].vpc_security_group_ids == toset(["sg-database"]) && aws_elasticache_replication_group.this.security_group_ids == toset(["sg-cache"])
-    error_message = "A store is in another security group than its own."
+    error_message = "A store is not in its own security group."
   }
   assert {
     condition     = aws_db_instance.this[0].storage_encrypted
@@ -43,7 +43,7 @@ run "nothing_is_public_and_everything_is_encrypted" {
   }
   assert {
     condition     = one(aws_db_parameter_group.tls[0].parameter).name == "rds.force_ssl" && one(aws_db_parameter_group.tls[0].parameter).value == "1"
-    error_message = "The database takes connections without TLS."
+    error_message = "The database accepts connections without TLS."
   }
   assert {
     condition     = aws_elasticache_replication_group.this.transit_encryption_enabled && aws_elasticache_replication_group.this.transit_encryption_mode == "required" && tobool(aws_elasticache_replication_group.this.at_rest_encryption_enabled)
@@ -64,11 +64,11 @@ run "what_is_stored_can_be_brought_back_and_is_protected" {
 
   assert {
     condition     = alltrue([for table in aws_dynamodb_table.this : table.point_in_time_recovery[0].enabled && table.deletion_protection_enabled])
-    error_message = "A table cannot be brought back, or could be deleted."
+    error_message = "A table has no point-in-time recovery, or could be deleted."
   }
   assert {
     condition     = toset([for table in aws_dynamodb_table.this : table.name]) == toset(["fieldstation-prod-temperature-readings", "fieldstation-prod-temperature-readings-aggregation"])
-    error_message = "The tables have other names than the server looks for."
+    error_message = "The table names differ from the names that the server uses."
   }
   assert {
     condition     = aws_db_instance.this[0].backup_retention_period >= 1 && aws_db_instance.this[0].deletion_protection && !aws_db_instance.this[0].skip_final_snapshot
@@ -80,7 +80,7 @@ run "what_is_stored_can_be_brought_back_and_is_protected" {
   }
   assert {
     condition     = anytrue([for rule in aws_s3_bucket_lifecycle_configuration.files.rule : length(rule.abort_incomplete_multipart_upload) > 0])
-    error_message = "Uploads left behind stay for ever."
+    error_message = "Unfinished uploads are never removed."
   }
 }
 
@@ -92,7 +92,7 @@ run "protection_is_lifted_when_asked_for" {
   }
   assert {
     condition     = !aws_db_instance.this[0].deletion_protection && aws_s3_bucket.files.force_destroy && alltrue([for table in aws_dynamodb_table.this : !table.deletion_protection_enabled])
-    error_message = "Something stays protected."
+    error_message = "A resource stays protected."
   }
 }
 
@@ -108,15 +108,15 @@ run "the_bucket_refuses_what_is_not_tls" {
   }
   assert {
     condition     = alltrue([for statement in jsondecode(aws_s3_bucket_policy.files.policy).Statement : statement.Effect == "Deny"])
-    error_message = "The bucket's policy lets somebody in."
+    error_message = "The bucket's policy grants access."
   }
   assert {
     condition     = aws_db_instance.this[0].password == null && aws_db_instance.this[0].password_wo == null && aws_secretsmanager_secret_version.todos_url.secret_string_wo == null
-    error_message = "The state has the password."
+    error_message = "The state contains the password."
   }
   assert {
     condition     = startswith(output.greeting_url, "rediss://")
-    error_message = "The greeting goes over the network in the clear."
+    error_message = "The greeting crosses the network without TLS."
   }
 }
 
@@ -128,7 +128,7 @@ run "aurora_is_as_safe" {
   }
   assert {
     condition     = length(aws_db_instance.this) == 0 && length(aws_rds_cluster_instance.this) == 2
-    error_message = "Aurora is not what was made, or has nothing that takes over."
+    error_message = "No Aurora cluster was created, or it has no second instance."
   }
   assert {
     condition     = aws_rds_cluster.this[0].storage_encrypted && aws_rds_cluster.this[0].deletion_protection && aws_rds_cluster.this[0].backup_retention_period >= 1 && alltrue([for instance in aws_rds_cluster_instance.this : !instance.publicly_accessible])

@@ -1,5 +1,5 @@
-# The greeting. Its engine copies to its replica after it has answered, and to a snapshot once a day: docs/how-to/restore-on-aws.md says what
-# that means.
+# The greeting. Valkey copies each change to its replica after answering, and writes a snapshot once a day: docs/how-to/restore-on-aws.md says what
+# this means.
 
 resource "aws_elasticache_subnet_group" "this" {
   name       = var.name

@@ -1,15 +1,15 @@
 variable "name" {
-  description = "Begins the names of everything, and is the prefix of the tables."
+  description = "Prefix of all resource names and of the DynamoDB tables."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
-    error_message = "A name has 3 to 32 small letters, digits and hyphens, and begins with a letter: databases and buckets take nothing else."
+    error_message = "The name must have 3 to 32 lower-case letters, digits and hyphens, and begin with a letter: databases and buckets accept no other names."
   }
 }
 
 variable "private_subnet_ids" {
-  description = "Subnets that the internet does not reach, in two or more zones."
+  description = "Private subnets, in two or more zones."
   type        = list(string)
 
   validation {
@@ -24,24 +24,24 @@ variable "security_group_ids" {
 }
 
 variable "protect" {
-  description = "Whether what is stored is protected against being deleted: databases refuse it, and leave a snapshot."
+  description = "Whether stored data is protected against deletion: the databases refuse deletion, and leave a final snapshot."
   type        = bool
 }
 
 variable "allow_removal" {
-  description = "Lifts the protection, and lets a bucket be destroyed with files in it."
+  description = "Lifts the protection, and allows destroying a bucket with files in it."
   type        = bool
   default     = false
 }
 
 variable "old_files_kept_days" {
-  description = "For how many days a file that was replaced or deleted can be brought back."
+  description = "The number of days for which a replaced or deleted file can be restored."
   type        = number
   default     = 30
 
   validation {
     condition     = var.old_files_kept_days >= 1
-    error_message = "Keep old files for at least a day."
+    error_message = "Keep old versions of files for at least one day."
   }
 }
 
@@ -63,20 +63,20 @@ variable "database" {
 
   validation {
     condition     = contains(["rds", "aurora"], var.database.kind)
-    error_message = "The kind of database is rds or aurora."
+    error_message = "The kind of database must be rds or aurora."
   }
   validation {
     condition     = var.database.backup_days >= 1 && var.database.backup_days <= 35
-    error_message = "Backups are kept for 1 to 35 days; without them there would be no going back."
+    error_message = "Backups must be kept for 1 to 35 days."
   }
   validation {
     condition     = var.database.aurora_capacity_max >= 1 && var.database.aurora_capacity_max <= 128
-    error_message = "Aurora scales up to 1 to 128 units."
+    error_message = "The largest capacity of Aurora must be 1 to 128 units."
   }
 }
 
 variable "database_password" {
-  description = "The database's password: 24 or more letters and digits, which are safe in a URL. Kept in no plan and no state. Without it, AWS's provider refuses the version below."
+  description = "The database password: 24 or more letters and digits, which are safe in a URL. Neither plan nor state contains it. Without it, AWS's provider refuses the version below."
   type        = string
   default     = null
   sensitive   = true
@@ -84,18 +84,18 @@ variable "database_password" {
 
   validation {
     condition     = var.database_password == null || can(regex("^[A-Za-z0-9]{24,100}$", var.database_password))
-    error_message = "The password of the database has 24 to 100 letters and digits, and nothing else."
+    error_message = "The database password must have 24 to 100 letters and digits, and no other characters."
   }
 }
 
 variable "database_password_version" {
-  description = "Raise it to have a new password set: a password that is kept nowhere cannot be compared."
+  description = "Raise this number to set a new password: Terraform stores no password, so it cannot compare passwords."
   type        = number
   default     = 1
 }
 
 variable "cache" {
-  description = "Valkey: its nodes (the second takes over from the first, in another zone) and for how many days snapshots stay."
+  description = "Valkey: the number of nodes (the second node, in another zone, takes over from the first), and the number of days for which snapshots are kept."
   type = object({
     node_type     = optional(string, "cache.t4g.micro")
     nodes         = optional(number, 1)
@@ -105,7 +105,7 @@ variable "cache" {
 
   validation {
     condition     = var.cache.nodes >= 1 && var.cache.nodes <= 6
-    error_message = "The cache has 1 to 6 nodes."
+    error_message = "The cache must have 1 to 6 nodes."
   }
 }
 

@@ -1,6 +1,6 @@
 environment = "dev"
 region      = "us-east-1"
 
-# One of these, or both:
+# Set one of these, or both:
 # source_code       = { kind = "github", repository = "OWNER/NAME", connection_arn = "arn:aws:codeconnections:…" }
 # github_repository = "OWNER/NAME"

@@ -1,4 +1,4 @@
-# Optional: a pipeline in AWS, and the role that GitHub Actions deploy with.
+# Optional: a pipeline in AWS, and the role with which GitHub Actions deploys.
 
 module "delivery" {
   source = "../../modules/delivery"
@@ -12,7 +12,7 @@ module "delivery" {
   service_url  = coalesce(var.service_url, try("http://${data.aws_lb.server[0].dns_name}", null))
 }
 
-# Where the server stack has no domain, its load balancer's name is its URL.
+# Without a domain in the server stack, the load balancer's name is the URL.
 data "aws_lb" "server" {
   count = var.source_code != null && var.service_url == null ? 1 : 0
 

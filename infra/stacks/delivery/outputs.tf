@@ -4,6 +4,6 @@ output "pipeline_name" {
 }
 
 output "github_role_arn" {
-  description = "What a workflow assumes: the variable AWS_ROLE_ARN of the repository's environment of the same name."
+  description = "The role that a workflow assumes: the variable AWS_ROLE_ARN in the repository's environment of the same name."
   value       = one(module.deployer[*].role_arn)
 }

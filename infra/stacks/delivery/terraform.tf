@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The rest is in environments/ENVIRONMENT.s3.tfbackend and on the command line.
+  # The other settings are in environments/ENVIRONMENT.s3.tfbackend and on the command line.
   backend "s3" {}
 }
 

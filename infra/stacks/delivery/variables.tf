@@ -4,7 +4,7 @@ variable "environment" {
 
   validation {
     condition     = contains(["dev", "staging", "prod"], var.environment)
-    error_message = "The environment is dev, staging or prod."
+    error_message = "The environment must be dev, staging or prod."
   }
 }
 
@@ -14,18 +14,18 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "The region is written as in us-east-1."
+    error_message = "The region must have a form like us-east-1."
   }
 }
 
 variable "tags" {
-  description = "Tags of everything, besides those that say where it comes from."
+  description = "Extra tags for all resources."
   type        = map(string)
   default     = {}
 }
 
 variable "source_code" {
-  description = "Where a push comes from; modules/delivery explains the fields. Without it there is no pipeline."
+  description = "The source of the pipeline; modules/delivery explains the fields. Without a source there is no pipeline."
   type = object({
     kind           = string
     repository     = string
@@ -36,25 +36,25 @@ variable "source_code" {
 }
 
 variable "architecture" {
-  description = "What the tasks run on: ARM64 or X86_64. The same as in the other stacks."
+  description = "The processor architecture of the tasks: ARM64 or X86_64. The same as in the other stacks."
   type        = string
   default     = "ARM64"
 }
 
 variable "service_url" {
-  description = "Where the server is reached, when it has a domain."
+  description = "The URL of the server, if it has a domain."
   type        = string
   default     = null
 }
 
 variable "github_repository" {
-  description = "OWNER/NAME of the repository whose workflows may deploy this environment without a stored key. Without it, none may."
+  description = "OWNER/NAME of the repository whose workflows may deploy this environment without a stored key. Without a value, no workflow may."
   type        = string
   default     = null
 }
 
 variable "github_provider_exists" {
-  description = "Whether the account has GitHub's identity provider already: there can be one only."
+  description = "Whether the account already has GitHub's identity provider: an account can have only one."
   type        = bool
   default     = false
 }

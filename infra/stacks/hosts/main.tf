@@ -1,4 +1,4 @@
-# Optional: machines that send readings, as a fleet would.
+# Optional: machines that send readings like a fleet.
 
 module "hosts" {
   source = "../../modules/hosts"
@@ -10,7 +10,7 @@ module "hosts" {
   service_url = coalesce(var.service_url, try("http://${data.aws_lb.server[0].dns_name}", null))
 }
 
-# Where the server stack has no domain, its load balancer's name is its URL.
+# Without a domain in the server stack, the load balancer's name is the URL.
 data "aws_lb" "server" {
   count = var.service_url == null ? 1 : 0
 

@@ -4,7 +4,7 @@ variable "environment" {
 
   validation {
     condition     = contains(["dev", "staging", "prod"], var.environment)
-    error_message = "The environment is dev, staging or prod."
+    error_message = "The environment must be dev, staging or prod."
   }
 }
 
@@ -14,12 +14,12 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "The region is written as in us-east-1."
+    error_message = "The region must have a form like us-east-1."
   }
 }
 
 variable "tags" {
-  description = "Tags of everything, besides those that say where it comes from."
+  description = "Extra tags for all resources."
   type        = map(string)
   default     = {}
 }
@@ -35,13 +35,13 @@ variable "hosts" {
 }
 
 variable "network_cidr" {
-  description = "Addresses of the machines' own network."
+  description = "The address block of the machines' network."
   type        = string
   default     = "10.1.0.0/16"
 }
 
 variable "ingress" {
-  description = "Who may connect to the machines, and on which ports: nobody by default."
+  description = "The address blocks that may connect to the machines, by port. None by default."
   type = object({
     cidrs = optional(list(string))
     ports = optional(list(number))
@@ -50,7 +50,7 @@ variable "ingress" {
 }
 
 variable "service_url" {
-  description = "Where the server is reached, when it has a domain."
+  description = "The URL of the server, if it has a domain."
   type        = string
   default     = null
 }

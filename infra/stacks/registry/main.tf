@@ -1,4 +1,4 @@
-# Images, before there is anything that runs them.
+# The registry for images. It comes before the server.
 
 module "registry" {
   source = "../../modules/registry"

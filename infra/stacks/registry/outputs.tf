@@ -1,5 +1,5 @@
 output "repository_url" {
-  description = "Where to push images to."
+  description = "The address to push images to."
   value       = module.registry.repository_url
 }
 

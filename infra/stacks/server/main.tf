@@ -25,7 +25,7 @@ module "stores" {
   cache                     = var.cache
 }
 
-# Made by the registry stack, before there could be an image.
+# Created by the registry stack, before the first image.
 data "aws_ecr_repository" "server" {
   name = local.name
 }
@@ -82,6 +82,6 @@ locals {
   port    = 5000
   protect = var.environment == "prod"
 
-  # By digest, whoever names it.
+  # By digest in every case.
   image = coalesce(var.image, try("${data.aws_ecr_repository.server.repository_url}@${data.aws_ecr_image.pushed_last[0].image_digest}", null))
 }

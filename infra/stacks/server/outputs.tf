@@ -1,5 +1,5 @@
 output "url" {
-  description = "Where the server is reached."
+  description = "The URL of the server."
   value       = module.service.url
 }
 
@@ -14,7 +14,7 @@ output "service_name" {
 }
 
 output "log_group_name" {
-  description = "Where the logs are: `aws logs tail NAME --follow`."
+  description = "The log group: `aws logs tail NAME --follow` shows it."
   value       = module.service.log_group_name
 }
 
@@ -24,11 +24,11 @@ output "dashboard_name" {
 }
 
 output "readings_url" {
-  description = "The tables, as the server's commands for DynamoDB take them."
+  description = "The URL of the tables, for the server's DynamoDB commands."
   value       = module.stores.readings_url
 }
 
 output "files_url" {
-  description = "Where the files are."
+  description = "The bucket of the files."
   value       = module.stores.files_url
 }

@@ -1,7 +1,7 @@
 environment = "prod"
 region      = "us-east-1"
 
-# Three zones, and nothing that goes down with one of them.
+# Three zones, and the outage of one zone stops nothing.
 zone_count         = 3
 nat                = "per_zone"
 tasks              = { cpu = 1024, memory_mib = 2048, min = 3, max = 12 }

@@ -1,4 +1,4 @@
-# Made for a stand-in of the provider that answers without an account. AWS's own would make things for real, so it gets no credentials.
+# Runs on a mock of the provider, without an account. AWS's own provider would create real resources, so it gets no credentials.
 provider "aws" {
   region     = "us-east-1"
   access_key = "none"
@@ -17,11 +17,11 @@ run "the_parts_fit_together" {
 
   assert {
     condition     = output.readings_url == "dynamodb://fieldstation-prod?region=us-east-1"
-    error_message = "The server would look for other tables."
+    error_message = "The server's table names differ."
   }
   assert {
     condition     = startswith(output.url, "http://")
-    error_message = "There is no URL."
+    error_message = "The output has no URL."
   }
 }
 

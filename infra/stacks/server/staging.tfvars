@@ -1,7 +1,7 @@
 environment = "staging"
 region      = "us-east-1"
 
-# As production in everything that a deployment could break, and small.
+# Like production in everything that a deployment could break, but small.
 nat             = "one"
 tasks           = { min = 2, max = 4, spot = true }
 bake_minutes    = 3

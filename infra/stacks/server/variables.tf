@@ -4,7 +4,7 @@ variable "environment" {
 
   validation {
     condition     = contains(["dev", "staging", "prod"], var.environment)
-    error_message = "The environment is dev, staging or prod."
+    error_message = "The environment must be dev, staging or prod."
   }
 }
 
@@ -14,24 +14,24 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "The region is written as in us-east-1."
+    error_message = "The region must have a form like us-east-1."
   }
 }
 
 variable "tags" {
-  description = "Tags of everything, besides those that say where it comes from."
+  description = "Extra tags for all resources."
   type        = map(string)
   default     = {}
 }
 
 variable "image" {
-  description = "What to run: REPOSITORY@sha256:… Without it, the image that was pushed last."
+  description = "The image to run: REPOSITORY@sha256:… Without a value, the image pushed last."
   type        = string
   default     = null
 
   validation {
     condition     = var.image == null || can(regex("^[^@\\s]+@sha256:[0-9a-f]{64}$", var.image))
-    error_message = "The image is named by its digest: REPOSITORY@sha256:… with 64 hexadecimal digits."
+    error_message = "The image must be named by its digest: REPOSITORY@sha256:… with 64 hexadecimal digits."
   }
 }
 
@@ -53,7 +53,7 @@ variable "database_password_version" {
 }
 
 variable "allow_removal" {
-  description = "Lifts the protection of what is stored; bootstrap.sh sets it when it destroys."
+  description = "Lifts the protection of stored data; bootstrap.sh sets this before it destroys."
   type        = bool
   default     = false
 }
@@ -61,31 +61,31 @@ variable "allow_removal" {
 # --- The network
 
 variable "network_cidr" {
-  description = "Addresses of the network."
+  description = "The address block of the network."
   type        = string
   default     = "10.0.0.0/16"
 }
 
 variable "zone_count" {
-  description = "Over how many availability zones: 2 or 3."
+  description = "The number of availability zones: 2 or 3."
   type        = number
   default     = 2
 }
 
 variable "nat" {
-  description = "How tasks reach out: none, one or per_zone; modules/network says what each costs."
+  description = "The NAT gateways for tasks: none, one or per_zone; modules/network states their cost."
   type        = string
   default     = "none"
 }
 
 variable "ingress_cidrs" {
-  description = "Who may reach the load balancer."
+  description = "The address blocks that may reach the load balancer."
   type        = list(string)
   default     = ["0.0.0.0/0"]
 }
 
 variable "domain" {
-  description = "The name of the server and its Route 53 zone, for HTTPS."
+  description = "The domain name of the server and its Route 53 zone, for HTTPS."
   type        = object({ name = string, zone = string })
   default     = null
 }
@@ -118,7 +118,7 @@ variable "cache" {
 # --- The tasks
 
 variable "architecture" {
-  description = "What the tasks run on: ARM64 or X86_64. The same as in the registry stack."
+  description = "The processor architecture of the tasks: ARM64 or X86_64. The same as in the registry stack."
   type        = string
   default     = "ARM64"
 }
@@ -136,7 +136,7 @@ variable "tasks" {
 }
 
 variable "bake_minutes" {
-  description = "For how long the old tasks stay after a deployment, ready to take over again."
+  description = "The minutes for which the old tasks stay after a deployment, ready to take over again."
   type        = number
   default     = 5
 }
@@ -154,13 +154,13 @@ variable "container_insights" {
 }
 
 variable "log_days" {
-  description = "For how many days logs are kept."
+  description = "The number of days for which logs are kept."
   type        = number
   default     = 30
 }
 
 variable "alarm_emails" {
-  description = "Who is told of alarms."
+  description = "The e-mail addresses that get alarms."
   type        = list(string)
   default     = []
 }
