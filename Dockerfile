@@ -3,8 +3,8 @@
 #   docker build -t fieldstation .
 #   docker run --read-only -p 5000:5000 -v fieldstation:/data fieldstation
 #
-# For another architecture than the builder's: docker buildx build --platform linux/arm64 . The compiler then runs on the
-# builder and emits the other's code; nothing is emulated.
+# For another architecture: docker buildx build --platform linux/arm64 . The compiler then runs on the builder and
+# cross-compiles; nothing is emulated.
 
 # The same version as in rust-toolchain.toml.
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
@@ -18,7 +18,7 @@ ARG PROFILE=dist
 WORKDIR /build
 SHELL ["/bin/bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c"]
 
-# What tells the steps below which machine to build for. A cross compiler comes only where one is needed.
+# Tells the steps below the target machine. A cross compiler is installed only if one is needed.
 # hadolint ignore=DL3008
 RUN host="$(rustc -vV | sed -n 's/^host: //p')"; \
     case "${TARGETARCH:-}" in \
@@ -42,8 +42,8 @@ RUN host="$(rustc -vV | sed -n 's/^host: //p')"; \
         } >>/build-target; \
     fi
 
-# The dependencies, as a layer of their own that stays until Cargo.toml or Cargo.lock changes: built for an empty program,
-# whose own artefacts are removed again, lest cargo think that the real one is built already.
+# The dependencies are a layer of their own, reused until Cargo.toml or Cargo.lock changes. An empty program is built with them.
+# Its own artefacts are removed afterwards, because cargo would take them for the real program.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 RUN . /build-target; \
@@ -55,7 +55,7 @@ RUN . /build-target; \
     find target -name '*fieldstation*' -prune -exec rm -rf {} +
 
 COPY . .
-# An empty directory that the user of the image may write to: where a volume comes.
+# An empty directory, writable for the image's user: the mount point of a volume.
 RUN . /build-target; \
     cargo build --locked --profile "$PROFILE"; \
     mkdir -p /image/data /image/etc/ssl/certs; \
@@ -68,14 +68,14 @@ COPY --from=build /image/etc /etc
 COPY --from=build --chown=10001:10001 /image/data /data
 COPY --from=build /image/fieldstation /fieldstation
 
-# A container is reached from outside; who reaches it is for the network around it to say.
+# Listens on all addresses of the container; the network around the container decides who reaches it.
 ENV FIELDSTATION_LISTEN=0.0.0.0:5000 \
     FIELDSTATION_DATA=/data \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 USER 10001:10001
 VOLUME /data
 EXPOSE 5000
-# ECS does not look at this; its task definition repeats it.
+# ECS ignores this health check; the task definition repeats it.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/fieldstation", "healthcheck"]
 ENTRYPOINT ["/fieldstation"]
 CMD ["serve"]

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# From nothing to a running server on AWS, and back.
+# Creates, tests and destroys an environment on AWS.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 Usage: ./bootstrap.sh -a create|test|destroy [-e dev|staging|prod] [-i DEVICE_ID] [-f FILE] [-u URL] [-y] [-h]
 
-  -a create    create the state bucket, apply the stacks, build and push the image, wait until it is healthy, test it, print its URL
-  -a test      upload FILE under DEVICE_ID, compare what comes back, and use every route of the server
-  -a destroy   remove everything of the environment again, after asking
+  -a create    create the state bucket, apply the stacks, build and push the image, wait until the server is healthy, test it, print its URL
+  -a test      upload FILE under DEVICE_ID, compare the download, and use every route of the server
+  -a destroy   remove the whole environment, after asking
 
   -e ENV       the environment: dev (the default), staging or prod
   -i ID        the device id that the test uploads under (default: bootstrap-probe)
@@ -18,15 +18,15 @@ Usage: ./bootstrap.sh -a create|test|destroy [-e dev|staging|prod] [-i DEVICE_ID
   -h           this text
 
 Variables:
-  STACKS       which stacks to create, in order (default: "registry server"; optional ones: delivery, hosts), or to destroy
-               (default: all that there are)
+  STACKS       the stacks to create, in this order (default: "registry server"; optional: delivery, hosts), or to destroy
+               (default: all existing ones)
   IMAGE        create: deploy this image, REPOSITORY@sha256:…, instead of building one
 
-`create` and `destroy` may be run again after a failure at any step; what is done already is left as it is. They need
-credentials for AWS as its command line takes them, and Docker for building the image. Terraform and the AWS command line run
-from containers where they are not installed.
+`create` and `destroy` may be repeated after a failure at any step: completed steps are not repeated. Both need AWS credentials
+in any form that the AWS command line accepts, and Docker for building the image. Terraform and the AWS command line run in
+containers if they are not installed.
 
-Exit codes: 0 done; 1 something failed, or a test did; 2 bad usage, or something that is needed is missing.
+Exit codes: 0 done; 1 a step or a test failed; 2 wrong usage, or a required program or credential is missing.
 END
 }
 

@@ -4,17 +4,17 @@
 #   ./test.sh                 all of them
 #   ./test.sh late_reading    arguments go to the test runner: here, the tests with that in their name
 #
-# Needs a clone and Rust. What else the tests need (a C compiler, PostgreSQL, PgBouncer, Redis, Python, Java, npm) it installs with
-# apt where there is apt and the right to use it. Runs as any user, root too; nothing else is written outside target/ and temporary
-# directories. Servers under test listen on the loopback interface only, but for DynamoDB Local, which cannot be told to. The exit code is
-# 0 when everything passed.
+# Needs a clone and Rust. The tests also need a C compiler, PostgreSQL, PgBouncer, Redis, Python, Java and npm: the script installs missing
+# ones with apt if apt exists and the user may use it. Runs as any user, also as root. Apart from these packages it writes only below target/ and
+# in temporary directories. Servers under test listen on the loopback interface only, except DynamoDB Local, which has no such setting.
+# The exit code is 0 when everything passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
 
-# Packages of the system: by apt where there is apt and the right to use it, by the reader otherwise.
+# Installs system packages with apt. Fails where apt or the right to use it is missing; then the caller's message says what to install.
 install_package() {
     local as_root=()
     if [ "$(id -u)" -ne 0 ]; then
@@ -23,12 +23,12 @@ install_package() {
     fi
     command -v apt-get >/dev/null || return 1
     say "Installing $* with apt-get"
-    # The lists may be stale or absent on a bare machine, so a first failure is only a reason to fetch them.
+    # On a bare machine the package lists may be stale or missing, so after a first failure they are fetched.
     "${as_root[@]}" apt-get install -y "$@" ||
         { "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install -y "$@"; }
 }
 
-# The tests start their own; the service that the package brings is kept from starting where systemd would start it.
+# The tests start their own Redis. Where systemd would start the package's service, the service is masked first.
 install_redis() {
     local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
@@ -44,7 +44,7 @@ install_redis() {
 }
 
 if ! command -v cargo >/dev/null; then
-    # rustup's own place, which a shell that was open before the installation does not know yet.
+    # The directory of rustup: a shell opened before the installation of Rust does not have it in PATH yet.
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     command -v cargo >/dev/null || fail "cargo is missing; install Rust (https://rustup.rs) and run this again"
 fi
@@ -52,7 +52,7 @@ fi
 if ! command -v cc >/dev/null; then
     install_package build-essential || fail "a C compiler is missing; install one (Debian: apt-get install build-essential)"
 fi
-# The tests start a cluster of their own; the package is kept from making and starting one.
+# The tests start their own PostgreSQL cluster, so the package must not create one.
 install_postgresql() {
     local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
@@ -64,7 +64,7 @@ install_postgresql() {
     install_package postgresql
 }
 
-# Todos are also tested behind PgBouncer. The tests start their own; its service is kept from starting where systemd would start it.
+# Todos are also tested behind PgBouncer. The tests start their own. Where systemd would start the package's service, the service is masked first.
 install_pgbouncer() {
     local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
@@ -79,8 +79,7 @@ install_pgbouncer() {
     return "$installed"
 }
 
-# Todos are tested on a real PostgreSQL and the greeting on a real Redis (or Valkey), also with TLS, for which openssl makes the
-# certificates.
+# Todos are tested on a real PostgreSQL, and the greeting on a real Redis (or Valkey). openssl creates the certificates for the tests with TLS.
 if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
     install_postgresql || fail "PostgreSQL is missing; install it (Debian: apt-get install postgresql)"
 fi
@@ -93,17 +92,17 @@ fi
 if ! command -v openssl >/dev/null; then
     install_package openssl || fail "openssl is missing; install it (Debian: apt-get install openssl)"
 fi
-# A program of a Python package, in an environment of its own: its folder under target/tools, the program, the package.
+# python_program FOLDER PROGRAM PACKAGE: installs a Python package into a virtual environment below target/tools.
 python_program() {
     local folder program=$2 package=$3
     mkdir -p target/tools
-    # Its programs begin with the name of this folder, which may be kept for other clones by a link.
+    # Installed programs contain the path of this folder, so the path is resolved: target/tools may be a link.
     folder=$(readlink -f target/tools)/$1
     if [ "$(cat "$folder/package" 2>/dev/null)" = "$package" ] &&
         [ -x "$(sed -n '1s/^#!//p' "$folder/bin/$program" 2>/dev/null)" ]; then
         return
     fi
-    # Debian has the module for environments in a package of its own.
+    # On Debian, the module venv is a separate package.
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         install_package python3-venv || fail "python3 with its module venv is missing; install it (Debian: apt-get install python3-venv)"
     fi
@@ -113,7 +112,7 @@ python_program() {
     echo "$package" >"$folder/package"
 }
 
-# Files on S3 are tested on two servers that speak its API, each stricter than the other one somewhere: docs/contributing/test-servers.md.
+# Files on S3 are tested on two servers with the S3 API. Each is stricter than the other in some respect: docs/contributing/test-servers.md.
 command -v moto_server >/dev/null || python_program moto moto_server 'moto[s3,server]==5.2.1'
 command -v ministack >/dev/null || python_program ministack ministack 'ministack==1.5.33'
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -121,13 +120,13 @@ rust_found=$(rustc --version) ||
     fail "the toolchain of rust-toolchain.toml cannot be used; try: rustup toolchain install"
 say "Testing with $rust_found (Rust $rust_wanted or later is needed)"
 
-# A server with the DynamoDB API, for the tests of readings there. It is built from its sources, once: about two minutes.
+# Installs dynoxide, a server with the DynamoDB API. It is built from source once, in about two minutes.
 dynamodb_emulator() {
     local version=3.0.0 tools=$PWD/target/tools
     PATH="$tools/bin:$PATH"
     if [ ! -x "$tools/bin/dynoxide" ] || [ "$(cat "$tools/dynoxide.version" 2>/dev/null)" != "$version" ]; then
         say "Installing dynoxide $version, a DynamoDB emulator"
-        # Only what the tests use of it, and quickly built rather than small: half the time.
+        # Only the features that the tests use, and settings for a quick build: half the time.
         CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=2 \
             cargo install --quiet --locked --force --no-default-features --features native-sqlite,http-server \
             --root "$tools" --target-dir "$tools/build" "dynoxide-rs@$version" ||
@@ -138,7 +137,7 @@ dynamodb_emulator() {
 }
 dynamodb_emulator
 
-# Amazon's own, which takes seconds to start: the tests share one. It is a folder inside a package of npm, and runs on Java.
+# Starts DynamoDB Local, Amazon's own emulator. It needs seconds to start, so all tests share one. It comes in an npm package and runs on Java.
 dynamodb_local() {
     local version=2.9.30 folder=$PWD/target/tools/dynamodb-local
     if ! command -v java >/dev/null; then
@@ -151,7 +150,7 @@ dynamodb_local() {
         say "Installing DynamoDB Local (once)"
         rm -rf "$folder"
         mkdir -p "$folder"
-        # Only the package itself, not what it depends on.
+        # Only the package itself, without its dependencies.
         npm pack --silent --pack-destination "$folder" "amplify-dynamodb-simulator@$version" >/dev/null ||
             fail "DynamoDB Local cannot be installed; try: npm pack amplify-dynamodb-simulator@$version"
         tar -xzf "$folder"/*.tgz -C "$folder" --strip-components 1 package/emulator
@@ -161,7 +160,7 @@ dynamodb_local() {
     local emulator=$folder/emulator port
     for _ in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
-        # It ends by itself when the port is somebody else's.
+        # DynamoDB Local exits when another process has the port.
         java "-Djava.library.path=$emulator/DynamoDBLocal_lib" -jar "$emulator/DynamoDBLocal.jar" \
             -inMemory -sharedDb -disableTelemetry -port "$port" >target/tools/dynamodb-local.log 2>&1 &
         dynamodb_local_pid=$!

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What docs/explanation/reliability.md says of kills, power cuts, flipped bits and full disks, tried as often as you like.
+# Repeats the tests of kills, power cuts, flipped bits and full disks as often as you like; docs/explanation/reliability.md has results.
 #
 #   tests/proofs.sh [KILLS] [POWER_CUTS] [BIT_FLIPS] [FULL_DISKS] [FILE_LIMITS]     20, 20, 20, 20 and 2 unless you say otherwise
 #
-# A thousand kills take a quarter of an hour, as do a thousand power cuts. Needs what ./test.sh needs to build. Prints what was
-# counted, and ends with another exit code than 0 when something was lost. The whole output is in target/proofs/.
+# A thousand kills take a quarter of an hour, and so do a thousand power cuts. Needs the same programs as ./test.sh. Prints the
+# counts. The exit code is not 0 when anything was lost. target/proofs/ has the whole output.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ file_limits=${5:-2}
 logs=target/proofs
 mkdir -p "$logs"
 
-# proof NAME PATTERN TEST …: runs tests, and prints the lines of theirs that count something.
+# proof NAME PATTERN TEST …: runs tests, and prints the output lines that match the pattern.
 proof() {
     local name=$1 pattern=$2 log=$logs/$1.log
     shift 2

@@ -1,4 +1,4 @@
-//! A body in any format, compressed or not: in pieces it gives what it gives in one, and it takes no more than it may.
+//! A body in any format, compressed or not: reading it in pieces gives the same result as reading it whole, within the limits.
 #![no_main]
 
 use fieldstation::readings::RecordMode;

@@ -1,5 +1,5 @@
-//! What a sealed chunk holds: any bytes decode to points in order or to nothing, points read back as they were, and a part
-//! of a chunk is what the whole has there.
+//! The data of a sealed chunk: any bytes decode to ordered points or are refused, points read back unchanged, and a decoded
+//! part equals the same part of the whole.
 #![no_main]
 
 use fieldstation::readings::embedded::fuzzing::{decode_run, decode_within, encode_run};

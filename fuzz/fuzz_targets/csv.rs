@@ -1,4 +1,4 @@
-//! Comma-separated values: fields that are quoted read back as they were, and arbitrary bodies keep their counts.
+//! Comma-separated values: quoted fields read back unchanged, and every row of an arbitrary body is counted.
 #![no_main]
 
 use fieldstation::readings::ingest::{BatchParser, Format, Item, Parsed};

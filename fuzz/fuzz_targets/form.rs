@@ -1,5 +1,5 @@
-//! Forms with a file: the parts do not depend on how the body is cut, no part holds its own end, and a form that is written
-//! with the data of another one reads back.
+//! Multipart forms: the parts do not depend on how the body is cut, no part contains its own boundary, and a form written from
+//! parsed data reads back.
 #![no_main]
 
 use fieldstation::files::http::fuzzing::{boundary, parts};

@@ -1,4 +1,4 @@
-//! One reading in separate fields, as CSV and forms send it: the same as in JSON where JSON can say it.
+//! One reading in separate fields, as in CSV and forms: the same result as from JSON, where JSON can express it.
 #![no_main]
 
 use fieldstation::readings::ingest::Item;

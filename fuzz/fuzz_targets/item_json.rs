@@ -1,4 +1,4 @@
-//! One reading in JSON: the fast path for plain text gives what the general path gives, and nothing but JSON is taken.
+//! One reading in JSON: the fast path for plain text gives the same result as the general path, and only JSON is accepted.
 #![no_main]
 
 use fieldstation::readings::ingest::Item;

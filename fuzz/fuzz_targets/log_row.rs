@@ -1,5 +1,5 @@
-//! A row of the ingest log: any bytes with a right checksum decode or are refused, what was decoded reads back as it was, and
-//! a row in another's place is refused.
+//! A row of the ingest log: any bytes with a valid checksum decode or are refused, decoded rows read back unchanged, and a row
+//! in the place of another row is refused.
 #![no_main]
 
 use fieldstation::readings::embedded::fuzzing::{

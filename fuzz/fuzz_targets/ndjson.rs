@@ -1,4 +1,4 @@
-//! Lines of JSON: as many readings and rejections as lines that are not blank, and each what its line alone gives.
+//! Lines of JSON: each line that is not blank gives one reading or one rejection, the same as the line alone.
 #![no_main]
 
 use fieldstation::readings::ingest::{BatchParser, Format, Item};

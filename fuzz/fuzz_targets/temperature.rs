@@ -1,4 +1,4 @@
-//! A temperature is read exactly: beside an oracle that moves the decimal point in the text, and back through its own text.
+//! A temperature is parsed exactly: it equals an oracle that moves the decimal point in the text, and reads back from its own text.
 #![no_main]
 
 use fieldstation::readings::{Temperature, TemperatureError};

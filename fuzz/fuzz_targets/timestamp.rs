@@ -1,5 +1,5 @@
-//! A time reads back from its own text, which sorts as the times do, and means the same without what may be left out and in its other
-//! spellings.
+//! A timestamp reads back from its own text, the texts sort as the timestamps do, and optional parts and other spellings give
+//! the same timestamp.
 #![no_main]
 
 use fieldstation::readings::{Timestamp, TimestampError};

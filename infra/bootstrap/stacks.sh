@@ -1,26 +1,26 @@
 # shellcheck shell=bash
-# Creating and destroying an environment. Every step looks at what is there before it does something, so that it can be
-# repeated. Sourced by bootstrap.sh.
+# Creates and destroys an environment. Every step checks the current state before it acts, so it can be repeated. Sourced by
+# bootstrap.sh.
 
 # shellcheck disable=SC2154  # root, environment, account, assume_yes and the functions come from bootstrap.sh and tools.sh
 
 region() { sed -n 's/^region *= *"\(.*\)"$/\1/p' "$root/infra/environments/$environment.s3.tfbackend"; }
 state_bucket() { printf 'fieldstation-terraform-%s-%s' "$account" "$(region)"; }
 
-# --- The bucket of the state, which Terraform cannot make for itself
+# --- The bucket of the state, which Terraform cannot create for itself
 
 create_state_bucket() {
     local bucket
     bucket=$(state_bucket)
     say "The bucket of the state: $bucket"
     if ! aws_cli s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null 2>&1; then
-        # In us-east-1, naming the region is an error.
+        # In us-east-1, AWS rejects a request that names the region.
         local location=()
         [ "$(region)" = us-east-1 ] || location=(--create-bucket-configuration "LocationConstraint=$(region)")
         aws_cli s3api create-bucket --bucket "$bucket" "${location[@]}" >/dev/null
         aws_cli s3api wait bucket-exists --bucket "$bucket"
     fi
-    # Also when it was there: a run before may have been cut off between the two.
+    # Also for an existing bucket: an earlier run may have been cut off in between.
     aws_cli s3api put-public-access-block --bucket "$bucket" --public-access-block-configuration \
         BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
     aws_cli s3api put-bucket-versioning --bucket "$bucket" --versioning-configuration Status=Enabled
@@ -48,7 +48,7 @@ apply() {
     terraform_in "$stack" apply -input=false -no-color -auto-approve "-var-file=$environment.tfvars" "$@" >&2
 }
 
-# Where nothing was created yet, there is nothing to compare with.
+# Before the first creation there is nothing to compare with.
 plan() {
     local stack=$1 options=()
     if ! aws_cli s3api head-object --bucket "$(state_bucket)" --key "$(state_key "$stack")" >/dev/null 2>&1; then
@@ -60,7 +60,7 @@ plan() {
         TF_VAR_database_password=$(database_password) || fail "the secret $(database_password_secret) cannot be read"
         export TF_VAR_database_password
     fi
-    # The image is the one that runs: what a build will put in its place is in the commit, not in the plan.
+    # The plan uses the running image: the next image depends on the commit, not on the plan.
     if [ "$stack" = server ]; then options=("-var=image=$(running_image)"); fi
     terraform_in "$stack" plan -input=false -no-color -lock=false "-var-file=$environment.tfvars" "${options[@]}"
 }
@@ -77,8 +77,8 @@ running_image() {
 
 output() { terraform_in "$1" output -raw -no-color "$2"; }
 
-# The database's password lives in a secret of its own, made before the database: a run that is cut off between the two finds
-# it again. Terraform gets it in an ephemeral variable, which is in no state and no plan.
+# The database password is in a secret of its own, created before the database, so a run after an interruption finds it
+# again. Terraform gets the password in an ephemeral variable, which neither state nor plan contains.
 database_password_secret() { printf 'fieldstation-%s/database-password' "$environment"; }
 
 database_password() {
@@ -92,7 +92,7 @@ export_database_password() {
         say "A password for the database, in the secret $secret"
         password=$(aws_cli secretsmanager get-random-password --exclude-punctuation --password-length 40 \
             --query RandomPassword --output text)
-        # From standard input, since a list of processes shows arguments.
+        # On standard input, because a list of processes shows arguments.
         printf '{"Name":"%s","SecretString":"%s"}' "$secret" "$password" |
             aws_cli secretsmanager create-secret --cli-input-json file:///dev/stdin >/dev/null
     fi
@@ -101,7 +101,7 @@ export_database_password() {
 
 # --- The image
 
-# What the image is built from, as a tag: the commit, and what differs from it.
+# The tag of the image: the commit, and a hash of local changes.
 image_tag() {
     local commit changes
     commit=$(git -C "$root" rev-parse --short=12 HEAD)
@@ -115,7 +115,7 @@ image_digest() {
         --output text 2>/dev/null
 }
 
-# Leaves REPOSITORY@sha256:… in $image: a tag may be forgotten, a digest is what was tested.
+# Sets $image to REPOSITORY@sha256:…, because a digest always names the tested image.
 build_and_push() {
     local repository=$1 platform=$2 tag digest name
     name=${repository#*/}
@@ -195,13 +195,13 @@ destroy() {
         initialize "$stack"
         options=("-var-file=$environment.tfvars")
         case $stack in
-            # Protection against deletion, and buckets that must be empty, hold until they are lifted: a change of its own.
+            # Deletion protection and non-empty buckets block the removal until a separate change lifts them.
             server | registry)
                 options+=("-var=allow_removal=true")
-                # Any image will do, and there may be none left.
+                # Any image works here, and the registry may have none left.
                 if [ "$stack" = server ]; then
                     options+=("-var=image=none@sha256:$(printf '0%.0s' {1..64})")
-                    # It is wanted and not used. A run before may have removed the secret already.
+                    # The variable is required but unused. An earlier run may have removed the secret already.
                     TF_VAR_database_password=$(database_password || printf 'x%.0s' {1..40})
                     export TF_VAR_database_password
                 fi
@@ -219,7 +219,7 @@ destroy() {
     say "$environment is gone; the bucket $(state_bucket) stays, with the old versions of its state, for 90 days"
 }
 
-# Applies only to what carries protection; the rest is about to go anyway.
+# Applies only to protected resources; everything else is removed anyway.
 lift_protection() {
     local stack=$1 targets address
     shift

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Single steps of bootstrap.sh, for pipelines.
 #
-#   infra/bootstrap/step.sh running-image ENVIRONMENT    the image that runs, REPOSITORY@sha256:…, or nothing
-#   infra/bootstrap/step.sh plan ENVIRONMENT             what `create` would change, and changes nothing
+#   infra/bootstrap/step.sh running-image ENVIRONMENT    the running image, REPOSITORY@sha256:…, or nothing
+#   infra/bootstrap/step.sh plan ENVIRONMENT             shows what `create` would change
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck disable=SC2034  # the parts below use it

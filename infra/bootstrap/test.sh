@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The functional test: every route of a server that is running somewhere. Sourced by bootstrap.sh.
+# The functional test: uses every route of a running server. Sourced by bootstrap.sh.
 #
-# It uses sensors, a todo and a greeting of its own, and puts back or removes what can be: the readings of its sensor stay,
-# since readings are never deleted, and so does the file under the device id, which is what was asked for.
+# The test uses its own sensors, todo and greeting, and removes or restores what it can. The readings of its sensor stay,
+# because readings are never deleted. The file under the device id stays too, as requested.
 
 checks_passed=0
 checks_failed=0
@@ -19,7 +19,7 @@ failed() {
     printf '      %s\n' "${@:2}"
 }
 
-# request METHOD PATH [CURL OPTION...]: leaves the answer in $status, $work/body and $work/head; status 000 when there is none.
+# request METHOD PATH [CURL OPTION...]: puts the answer into $status, $work/body and $work/head; status 000 means no answer.
 request() {
     local method=$1 path=$2
     shift 2
@@ -30,14 +30,14 @@ request() {
     status=${status:-000}
 }
 
-# The first characters of the answer, on one line and printable, for messages.
+# The beginning of the answer for messages: one line, printable characters.
 answered() {
     local text
     text=$(head -c 300 "$work/body" | tr -c '[:print:]' ' ')
     printf '%s %s%s' "$status" "$text" "$(head -c 200 "$work/curl")"
 }
 
-# expect NAME STATUS METHOD PATH [CURL OPTION...]: a request whose status is known.
+# expect NAME STATUS METHOD PATH [CURL OPTION...]: checks the status of a request.
 expect() {
     local name=$1 wanted=$2
     shift 2
@@ -50,7 +50,7 @@ expect() {
     fi
 }
 
-# answers NAME BODY METHOD PATH [CURL OPTION...]: a request whose whole answer is known, with status 200.
+# answers NAME BODY METHOD PATH [CURL OPTION...]: checks for status 200 and exactly this body.
 answers() {
     local name=$1 wanted=$2
     shift 2
@@ -62,7 +62,7 @@ answers() {
     fi
 }
 
-# holds NAME TEXT: the answer has this text in it.
+# holds NAME TEXT: checks that the answer contains this text.
 holds() {
     if grep --quiet --fixed-strings -- "$2" "$work/body"; then
         passed "$1"
@@ -79,7 +79,7 @@ same_file() {
     fi
 }
 
-# A text as it may stand in a path: byte by byte, whatever the locale.
+# Percent-encodes a text for a path, byte by byte, in any locale.
 percent_encoded() {
     local LC_ALL=C text=$1 out='' at character
     for ((at = 0; at < ${#text}; at++)); do
@@ -92,13 +92,13 @@ percent_encoded() {
     printf '%s' "$out"
 }
 
-# A text as it stands in JSON, between its quotes.
+# Escapes a text for a JSON string.
 in_json() {
     local text=${1//\\/\\\\}
     printf '%s' "${text//\"/\\\"}"
 }
 
-# field NAME: the text of a field of the JSON in the answer, without a JSON parser; only for ids, which hold no quotes.
+# field NAME: prints a text field of the JSON answer, without a JSON parser. Only for ids, which contain no quotes.
 field() { sed -n "s/.*\"$1\":\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p" "$work/body" | head -n 1; }
 
 test_server() {
@@ -165,7 +165,7 @@ test_readings() {
     expect "an unknown sensor is 404" 404 GET "/api/sensors/$sensor-that-is-not-there"
 }
 
-# What is recorded while somebody listens. curl ends at its time limit, and is meant to.
+# Events during a recording. curl is meant to end at its time limit.
 test_events() {
     local sensor=$1 listener
     request GET /api/events --max-time 1
@@ -217,7 +217,7 @@ test_files() {
     expect "what was deleted is 404" 404 GET "/api/devices/$raw_in_path"
 }
 
-# The list may have pages; a device is on one of them.
+# The list may have several pages; the device is on one of them.
 find_device() {
     local pages=0 cursor
     while ! grep --quiet --fixed-strings -- "\"$1\"" "$work/body"; do
@@ -266,14 +266,14 @@ test_greeting() {
     fi
 }
 
-# run_tests URL DEVICE_ID FILE: 0 when everything held.
+# run_tests URL DEVICE_ID FILE: returns 0 when every check passed.
 run_tests() {
     set +e # A check that fails is counted, and the others go on.
     url=${1%/}
     local device=$2 file=$3 unique
     unique=$(date +%s)-$$-$RANDOM
     work=$(mktemp -d)
-    # shellcheck disable=SC2064  # the directory of now
+    # shellcheck disable=SC2064  # expands to the current directory
     trap "rm -rf '$work'" EXIT
     if [ -z "$file" ]; then
         file=$work/probe

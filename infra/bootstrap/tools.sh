@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The programs that bootstrap.sh needs, and what runs them where they are not installed. Sourced by bootstrap.sh.
+# The programs that bootstrap.sh needs, and containers for those that are not installed. Sourced by bootstrap.sh.
 
 # shellcheck disable=SC2034,SC2154  # bootstrap.sh and stacks.sh share root, account and the functions
 
@@ -7,7 +7,7 @@
 terraform_image=hashicorp/terraform:1.11.4
 aws_image=amazon/aws-cli:2.31.0
 
-# need_tools WHAT...: everything that is missing, at once, before anything is touched.
+# need_tools NAME...: reports all missing programs at once, before any change.
 need_tools() {
     local missing=() what
     for what in "$@"; do
@@ -17,7 +17,7 @@ need_tools() {
                     missing+=("$what: install it, or Docker, from which it is run then") ;;
             docker)
                 docker_answers || missing+=("Docker: install it and start its service; it builds the image") ;;
-            # Pointless to ask for them without the program that does.
+            # Credentials cannot be checked without this program.
             credentials) ;;
             *) command -v "$what" >/dev/null || missing+=("$what: install it") ;;
         esac
@@ -38,8 +38,8 @@ need_tools() {
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
-# in_container IMAGE ARGUMENT...: with the repository at its own path, and with the caller's credentials. Names of variables
-# alone pass their values on without showing them in the list of processes.
+# in_container IMAGE ARGUMENT...: runs with the repository at its own path and with the caller's credentials. Variables are passed by
+# name only, so that a list of processes does not show their values.
 in_container() {
     local image=$1 variable options=()
     shift

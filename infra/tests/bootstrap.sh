@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests of bootstrap.sh without an AWS account: programs that only write down how they were called stand in for terraform, aws and
-# docker, and a server for the service, when FIELDSTATION names its binary.
+# Tests bootstrap.sh without an AWS account. Fakes of terraform, aws and docker only record their calls. If FIELDSTATION names
+# the server's binary, that server plays the deployed service.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
@@ -19,7 +19,7 @@ not_ok() {
     sed 's/^/      /' "$work/out" "$work/err" | tail -n 20
 }
 
-# The programs that every machine has, and nothing else.
+# Only the programs that every machine has.
 mkdir "$work/basics" "$work/fakes"
 for program in base64 bash cat cmp curl cut date dirname env git grep gzip head id mktemp printf rm sed sleep tail tr wc; do
     ln -s "$(command -v "$program")" "$work/basics/$program"
@@ -34,7 +34,7 @@ fake() {
 make_fakes() {
     fake terraform '
 case "$*" in
-    # The provider wants the password of every plan, even where it does not write it.
+    # The provider needs the password for every plan, even where the plan does not write it.
     *stacks/server\ apply*|*stacks/server\ plan*|*stacks/server\ destroy*)
         case ${TF_VAR_database_password:-none} in ????????????????????????*) ;; *) exit 9 ;; esac ;;
 esac
@@ -69,7 +69,7 @@ case "$*" in
 esac'
 }
 
-# run PATH ARGUMENT...: leaves out, err, calls and $code.
+# run PATH ARGUMENT...: runs bootstrap.sh; writes the files out, err and calls, and sets $code.
 script=bootstrap.sh
 run() {
     local path=$1
@@ -79,7 +79,7 @@ run() {
     code=$?
 }
 
-# expect NAME CODE TEXT: the exit code, and what standard error says.
+# expect NAME CODE TEXT: checks the exit code and the text on standard error.
 expect() {
     if [ "$code" = "$2" ] && grep --quiet --fixed-strings -- "$3" "$work/err" "$work/out"; then ok "$1"; else not_ok "$1 (exit code $code, wanted $2 and: $3)"; fi
 }
@@ -90,7 +90,7 @@ nothing_was_called() {
     else ok "$1"; fi
 }
 
-# called_in_order NAME PATTERN...: calls that match, each after the one before.
+# called_in_order NAME PATTERN...: checks that matching calls came in this order.
 called_in_order() {
     local name=$1 line=0 at pattern
     shift
@@ -136,7 +136,7 @@ expect "there is help" 0 "Usage:"
 run "$basics" -a test -u http://127.0.0.1:1
 expect "a server that is not there fails the test" 1 "nothing answers"
 
-# --- What is missing is said before anything is touched
+# --- Missing programs are reported before any change
 run "$basics" -a create
 expect "everything that is missing is named: terraform" 2 "terraform: install it"
 expect "everything that is missing is named: aws" 2 "aws: install it"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Stops a server under load, and counts what became of each request: answered, refused (nothing was sent; a load balancer asks
-# another server), or dropped (taken and never answered). Fails when one was dropped, or when no load was there.
+# Stops a server under load, and counts the outcome of each request: answered, refused (nothing was sent; a load balancer asks
+# another server), or dropped (accepted and never answered). Fails when a request was dropped, or when there was no load.
 #
-#   infra/tests/drain.sh target/release/fieldstation                  # starts one of its own
+#   infra/tests/drain.sh target/release/fieldstation                  # starts its own server
 #   infra/tests/drain.sh http://127.0.0.1:5000 kill -TERM 1234
 #   infra/tests/drain.sh http://127.0.0.1:5000 podman stop --time 30 server
 set -euo pipefail
@@ -38,7 +38,7 @@ case $server in
         ;;
 esac
 
-# Each request on a connection of its own: the hard case, since some are always just being made.
+# Each request has a connection of its own: the hard case, because some connections are always being opened.
 worker() {
     local number=$1 at=0
     while [ ! -e "$work/stop" ] && [ "$at" -lt 100000 ]; do
@@ -56,7 +56,7 @@ sleep 3
 before=$(cat "$work"/[0-9]* | wc -l)
 "$@" >/dev/null
 for _ in {1..300}; do
-    # Until nobody answers any more, and a moment longer.
+    # Until no server answers any more, and a moment longer.
     curl --silent --max-time 1 --output /dev/null "$url/livez" || break
     sleep 0.1
 done
@@ -80,5 +80,5 @@ if [ -n "$process" ]; then
     process=
     [ "$code" -eq 0 ] || { printf 'the server ended with code %d\n' "$code"; exit 1; }
 fi
-# Fewer would be no load.
+# Fewer requests would be no load.
 [ "$dropped" -eq 0 ] && [ "$before" -ge 50 ]

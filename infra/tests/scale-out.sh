@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One server on all four stores that scale out, each a process on this machine: DynamoDB by dynoxide, S3 by moto, PostgreSQL, Redis
-# (or Valkey); test.sh installs what is missing. Then every route is tested, and that nothing of it is kept by the server itself: a
-# second server sees it all.
+# (or Valkey); test.sh installs missing programs. Tests every route, and that the server itself keeps no data: a second server sees
+# everything.
 #
 #   infra/tests/scale-out.sh target/release/fieldstation
 set -euo pipefail
@@ -21,7 +21,7 @@ missing() {
     printf 'scale-out.sh: %s is missing; ./test.sh installs it, and so does: %s\n' "$1" "$2" >&2
     exit 2
 }
-# wait_for NAME COMMAND...: until it succeeds, for a minute.
+# wait_for NAME COMMAND...: repeats the command until it succeeds, for at most a minute.
 wait_for() {
     local name=$1
     shift
@@ -79,7 +79,7 @@ wait_for Redis bash -c "exec 3<>/dev/tcp/127.0.0.1/$redis_port"
 "$binary" dynamodb create-tables --readings "$FIELDSTATION_READINGS"
 curl --silent --fail --output /dev/null --request PUT "$endpoint/fieldstation" --header 'Authorization: AWS4-HMAC-SHA256 Credential=fieldstation/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0'
 
-# start NAME: a server with an empty data directory; leaves $url.
+# start NAME: starts a server with an empty data directory, and sets $url.
 start() {
     "$binary" serve --listen 127.0.0.1:0 --data "$work/$1" --log-format text >"$work/$1.log" 2>&1 &
     processes+=($!)
@@ -98,7 +98,7 @@ head -c 20000000 /dev/urandom >"$work/file"
 curl --silent --fail --request POST --header 'Content-Type: text/plain' --data-binary Replicas --output /dev/null "$url/hello"
 stats=$(curl --silent --fail "$url/api/stats")
 
-# Nothing is in the data directory, and another server says the same.
+# The data directory is empty, and another server gives the same answers.
 start replica
 [ "$(curl --silent --fail "$url/hello")" = Replicas ]
 [ "$(curl --silent --fail "$url/api/stats")" = "$stats" ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether what deploys the server agrees with the server: names of settings, ports, commands, times.
+# Checks that image, compose files and Terraform agree with the server: names of settings, ports, commands, times.
 #
 #   infra/tests/settings.sh target/release/fieldstation
 set -euo pipefail
@@ -22,7 +22,7 @@ deployed=(Dockerfile compose.yaml compose.embedded.yaml infra/modules/service/se
 while read -r name; do
     check "a setting of the server" "$name" "$(grep --only-matching --max-count 1 "$name" <<<"$help" | head -n 1)"
 done < <(grep --only-matching --no-filename 'FIELDSTATION_[A-Z_]*' "${deployed[@]}" | sort -u)
-# All four stores, or one of them would be lost with its task.
+# All four stores: a store in the task itself would be lost with the task.
 for store in READINGS FILES TODOS GREETING; do
     for file in compose.yaml infra/modules/service/service.tf; do
         check "$file sets" "FIELDSTATION_$store" "$(grep --only-matching "FIELDSTATION_$store" "$file" | head -n 1)"

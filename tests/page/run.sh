@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Starts a server with some readings, and looks at its pages: see check.mjs, to which all arguments go. To take the picture
-# of the README again (FIELDSTATION_TEST_DATA names the file of a real machine's readings):
+# Starts a server with some readings, and checks its pages with check.mjs, which gets all arguments. To take the picture of
+# the README again (FIELDSTATION_TEST_DATA names a file with the readings of a real machine):
 #
 #   FIELDSTATION_TEST_DATA=machine_temperature_system_failure.csv tests/page/run.sh --picture docs/front-page.png
 #
-# Takes the binary that FIELDSTATION_BINARY names, or target/debug/fieldstation. What npm installs is kept in
-# FIELDSTATION_PAGE_CACHE, or node_modules here.
+# FIELDSTATION_BINARY names the binary (default: target/debug/fieldstation). FIELDSTATION_PAGE_CACHE names the directory for
+# npm's packages (default: node_modules here).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 binary=${FIELDSTATION_BINARY:-$here/../../target/debug/fieldstation}
@@ -32,13 +32,13 @@ done
 [ -n "$address" ] || { cat "$data/log" >&2; exit 1; }
 
 url=http://$address
-node "$tools/check.mjs" "$url" # Empty first: that is what everybody sees on the first day.
+node "$tools/check.mjs" "$url" # First without readings, as on the first day.
 if [ -n "${FIELDSTATION_TEST_DATA:-}" ]; then
     "$binary" import "$FIELDSTATION_TEST_DATA" --sensor-id boiler-1 --url "$url" >/dev/null
 fi
 "$binary" simulate --sensors 12 --rate 24 --duration "$simulated" --seed 9 --prefix hall- --url "$url" >/dev/null
 node "$tools/check.mjs" "$url" "$@"
-# A word and a name that are made to break it.
+# A greeting and a sensor id that try to break the page.
 "$binary" simulate --sensors 1 --rate 5 --duration 1s --seed 1 --prefix '<b>&"long"-' --url "$url" >/dev/null
 curl -fsS "$url/hello" --data-binary "$(printf 'W%.0s' $(seq 200))" >/dev/null
 node "$tools/check.mjs" "$url" --lines
