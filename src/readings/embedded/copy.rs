@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::database::{self, FILE_NAME};
-use super::schema;
+use super::format::file::{FILE_NAME, damaged};
 use super::verify::{self, VerifyReport};
+use super::{database, schema};
 use crate::error::StoreError;
 use crate::storage::sqlite::{DatabaseKind, DatabaseSnapshot};
 
@@ -32,7 +32,7 @@ pub(crate) fn check_copy(
 ) -> Result<VerifyReport, StoreError> {
     let opened = database::open_reader(path).and_then(|connection| {
         if !KIND.check(&connection)? {
-            return Err(database::damaged("there is nothing in it"));
+            return Err(damaged("there is nothing in it"));
         }
         schema::check_reader(&connection)?;
         Ok(connection)

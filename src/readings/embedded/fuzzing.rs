@@ -1,7 +1,7 @@
 //! The codecs as `fuzz/` sees them; exists only when it is what is built.
 
-use super::log::{self, Content};
-use super::{codec, run};
+use super::format::log_row::{self, Content};
+use super::format::{codec, run};
 use crate::readings::{Point, Temperature, Timestamp, Window};
 
 /// Encodes points in strictly ascending order of time, at least one.
@@ -24,10 +24,10 @@ pub type OwnedRun = (u32, Vec<Point>, Vec<(Timestamp, Temperature)>);
 
 struct Runs<'a>(&'a [OwnedRun]);
 
-impl log::Runs for Runs<'_> {
-    fn for_each(&self, visit: &mut dyn FnMut(log::Run<'_>)) {
+impl log_row::Runs for Runs<'_> {
+    fn for_each(&self, visit: &mut dyn FnMut(log_row::Run<'_>)) {
         for (sensor, points, replaced) in self.0 {
-            visit(log::Run {
+            visit(log_row::Run {
                 sensor: *sensor,
                 points,
                 replaced,
@@ -43,7 +43,7 @@ pub fn encode_row(sequence: u64, carried: bool, runs: &[OwnedRun]) -> Vec<u8> {
     } else {
         Content::New
     };
-    log::encode_row(sequence, content, &Runs(runs))
+    log_row::encode_row(sequence, content, &Runs(runs))
 }
 
 /// A row of the log: whether it is carried, its readings, and the index of each that replaces another temperature.
@@ -51,8 +51,8 @@ pub type Row = (bool, Vec<(u32, Point)>, Vec<(usize, Temperature)>);
 
 /// Decodes a row of the log; `None` for anything that is none.
 pub fn decode_row(sequence: u64, bytes: &[u8]) -> Option<Row> {
-    let mut row = log::Row::default();
-    log::decode_row(sequence, bytes, &mut row).ok()?;
+    let mut row = log_row::Row::default();
+    log_row::decode_row(sequence, bytes, &mut row).ok()?;
     Some((row.content == Content::Carried, row.readings, row.replaced))
 }
 

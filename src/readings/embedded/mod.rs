@@ -3,41 +3,24 @@
 //! A write goes through the queue to the committer, which answers once it is on disk and visible. A read takes a snapshot:
 //! the chunks as one read transaction sees them, and the tails that go with it.
 
-mod aside;
-mod cache;
-mod chunks;
-mod codec;
-mod committer;
 mod copy;
 mod database;
+mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod index;
-mod log;
-mod lookup;
-mod names;
-mod neighbours;
-mod opening;
 mod options;
-mod order;
-mod pending;
 mod periods;
 mod progress;
-mod queue;
-mod reads;
-mod recovery;
-mod replay;
-mod run;
+mod read;
 mod schema;
-mod sealing;
-mod slice;
-mod snapshot;
-mod survey;
-mod tail;
+mod seal;
+mod sensor;
+mod shared;
+mod start;
 mod upgrade;
 mod verify;
-mod window;
-mod writer;
+mod write;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -49,23 +32,25 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 pub(crate) use copy::{check_copy, moment};
-pub(crate) use database::FILE_NAME;
+pub(crate) use format::file::FILE_NAME;
 pub use options::EmbeddedOptions;
 pub(crate) use verify::verify_held;
 pub use verify::{VerifyReport, verify};
 
-use self::committer::{Committer, Shared};
-use self::queue::{Closed, Submission};
-use self::reads::{ExportCursor, series_of, visit_points};
-use self::snapshot::Snapshot;
-use self::tail::Tail;
+use self::read::export::ExportCursor;
+use self::read::series::series_of;
+use self::read::snapshot::Snapshot;
+use self::sensor::view::SensorView;
+use self::shared::Shared;
+use self::shared::queue::{Closed, Submission};
+use self::write::committer::Committer;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
 };
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::data_directory::DataDirectory;
-use crate::storage::sqlite::{Reader, ReaderPool, while_waited_for};
+use crate::storage::sqlite::{ReaderPool, while_waited_for};
 
 /// Readings in one SQLite file in the data directory.
 #[derive(Debug)]
@@ -125,7 +110,7 @@ impl EmbeddedStore {
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {
-                let opened = opening::open(held, &options, &committing);
+                let opened = self::start::opening::open(held, &options, &committing);
                 match opened {
                     Ok(writer) => {
                         committing.opening.succeeded();
@@ -170,21 +155,6 @@ impl EmbeddedStore {
     fn closed(&self) -> StoreError {
         self.shared.queue.closed().unwrap_or(Closed::Failed).error()
     }
-
-    fn snapshot_of(
-        reader: Reader,
-        shared: &Shared,
-        sensor: &SensorId,
-    ) -> Result<Snapshot<Option<SensorView>>, StoreError> {
-        Snapshot::take(reader, shared, |index| {
-            let (number, sensor) = index.find(sensor)?;
-            Some(SensorView {
-                number,
-                tail: sensor.tail.clone(),
-                summary: index.summary(number, sensor),
-            })
-        })
-    }
 }
 
 fn panicked() -> StoreError {
@@ -192,14 +162,6 @@ fn panicked() -> StoreError {
         StoreErrorKind::Internal,
         "the committer's thread has panicked",
     )
-}
-
-/// One sensor as a snapshot sees it.
-#[derive(Debug)]
-struct SensorView {
-    number: u32,
-    tail: Tail,
-    summary: SensorSummary,
 }
 
 #[async_trait]
@@ -228,7 +190,7 @@ impl ReadingStore for EmbeddedStore {
             _ => {
                 let (shared, selection) = (Arc::clone(&self.shared), selection.clone());
                 self.readers
-                    .read(move |reader| reads::stats(reader, &shared, &selection))
+                    .read(move |reader| self::read::selection::stats(reader, &shared, &selection))
                     .await
             }
         }
@@ -274,22 +236,19 @@ impl ReadingStore for EmbeddedStore {
         self.shared.opening.wait().await?;
         let (shared, sensor) = (Arc::clone(&self.shared), sensor.clone());
         let read = self.readers.read(move |reader| {
-            let snapshot = Self::snapshot_of(reader, &shared, &sensor)?;
+            let snapshot = Snapshot::take(reader, &shared, |index| {
+                let (number, sensor) = index.find(&sensor)?;
+                Some(SensorView::new(number, sensor, window.from))
+            })?;
             let Some(view) = &snapshot.seen else {
                 return Ok(None);
             };
             let mut items = Vec::with_capacity(limit.min(1024));
-            visit_points(
-                snapshot.connection()?,
-                view.number,
-                &view.tail,
-                window,
-                &mut |points| {
-                    let room = (limit + 1).saturating_sub(items.len());
-                    items.extend_from_slice(&points[..points.len().min(room)]);
-                    items.len() <= limit
-                },
-            )?;
+            view.visit_points(snapshot.connection()?, window, &mut |points| {
+                let room = (limit + 1).saturating_sub(items.len());
+                items.extend_from_slice(&points[..points.len().min(room)]);
+                items.len() <= limit
+            })?;
             let more = items.len() > limit;
             items.truncate(limit);
             Ok(Some(Page { items, more }))
@@ -306,24 +265,15 @@ impl ReadingStore for EmbeddedStore {
         self.shared.opening.wait().await?;
         let (shared, sensor) = (Arc::clone(&self.shared), sensor.clone());
         let read = self.readers.read(move |reader| {
-            let snapshot = Self::snapshot_of(reader, &shared, &sensor)?;
-            let Some(view) = &snapshot.seen else {
+            let snapshot = Snapshot::take(reader, &shared, |index| {
+                let (number, sensor) = index.find(&sensor)?;
+                let view = SensorView::new(number, sensor, window.from);
+                Some((view, (sensor.first, sensor.last)))
+            })?;
+            let Some((view, ends)) = &snapshot.seen else {
                 return Ok(None);
             };
-            let SensorView {
-                number,
-                tail,
-                summary,
-            } = view;
-            series_of(
-                snapshot.connection()?,
-                *number,
-                tail,
-                summary,
-                window,
-                points,
-            )
-            .map(Some)
+            series_of(snapshot.connection()?, view, *ends, window, points).map(Some)
         });
         read.await
     }

@@ -17,7 +17,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Says how many rows there are.
-    pub(super) fn expect(&self, rows: u64) {
+    pub(crate) fn expect(&self, rows: u64) {
         self.expected.store(rows, Ordering::Relaxed);
     }
 
@@ -25,7 +25,7 @@ impl Progress {
     ///
     /// # Errors
     /// When it is to stop.
-    pub(super) fn advance(&self) -> Result<(), StoreError> {
+    pub(crate) fn advance(&self) -> Result<(), StoreError> {
         let done = self.done.fetch_add(1, Ordering::Relaxed);
         match done.is_multiple_of(ROWS_PER_LOOK) {
             true => self.check(),
@@ -35,7 +35,7 @@ impl Progress {
 
     /// # Errors
     /// When it is to stop.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,
@@ -46,12 +46,12 @@ impl Progress {
     }
 
     /// Tells whoever reads to stop.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
     /// How many of a hundred parts are done.
-    pub(super) fn percent(&self) -> u64 {
+    pub(crate) fn percent(&self) -> u64 {
         let done = self.done.load(Ordering::Relaxed);
         let expected = self.expected.load(Ordering::Relaxed);
         (100 * done.min(expected))

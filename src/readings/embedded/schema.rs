@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::database::{FILE_NAME, Ledger, damaged, failed};
+use super::format::file::{FILE_NAME, damaged, failed};
+use super::format::ledger::Ledger;
 use super::upgrade;
 use crate::error::StoreError;
 use crate::storage::sqlite;
 
 /// Marks the file as ours for `file(1)` and for us: "FSTN".
-pub(super) const APPLICATION_ID: i32 = 0x4653_544e;
-pub(super) const VERSION: i32 = 2;
+pub(crate) const APPLICATION_ID: i32 = 0x4653_544e;
+pub(crate) const VERSION: i32 = 2;
 
 /// `sensors` and `log` belong to each commit, the other tables to sealing. The metadata of chunks is apart from their data,
 /// so that a sensor's chunks lie side by side, few bytes each, and a window is a short scan.
@@ -63,7 +64,7 @@ const TABLES: &str = "
 ";
 
 /// The text that creates one of the tables as they are now.
-pub(super) fn table(name: &str) -> Option<&'static str> {
+pub(crate) fn table(name: &str) -> Option<&'static str> {
     let begin = format!("CREATE TABLE {name} (");
     statements(TABLES).find(|sql| sql.starts_with(&begin))
 }
@@ -74,7 +75,7 @@ fn statements(tables: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 /// Makes the tables in a new file; in another one, checks them, and first brings those of an older version up to date.
-pub(super) fn create_or_check(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn create_or_check(connection: &Connection) -> Result<(), StoreError> {
     match marks(connection)? {
         (0, 0) => create(connection).map_err(|error| failed("create readings.db", error)),
         (APPLICATION_ID, upgrade::OLDEST_VERSION..VERSION) => {
@@ -87,7 +88,7 @@ pub(super) fn create_or_check(connection: &Connection) -> Result<(), StoreError>
 }
 
 /// Checks the tables of a file that is only read; those of an older version are read as they are.
-pub(super) fn check_reader(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn check_reader(connection: &Connection) -> Result<(), StoreError> {
     match marks(connection)? {
         (APPLICATION_ID, upgrade::OLDEST_VERSION) => upgrade::read_as_now(connection),
         (APPLICATION_ID, VERSION) => check(connection, TABLES),
@@ -113,7 +114,7 @@ fn marks(connection: &Connection) -> Result<(i32, i32), StoreError> {
 }
 
 /// The definitions of the tables are data on disk like any other. In which order they were made does not matter.
-pub(super) fn check(connection: &Connection, tables: &'static str) -> Result<(), StoreError> {
+pub(crate) fn check(connection: &Connection, tables: &'static str) -> Result<(), StoreError> {
     let read_failed = |error| failed("read the schema", error);
     let mut statement = connection
         .prepare("SELECT sql FROM main.sqlite_schema")

@@ -4,12 +4,12 @@
 
 use rusqlite::Connection;
 
-use super::database::{damaged, failed};
+use super::format::file::{damaged, failed};
 use super::schema;
 use crate::error::StoreError;
 
 /// The oldest version that can be moved.
-pub(super) const OLDEST_VERSION: i32 = 1;
+pub(crate) const OLDEST_VERSION: i32 = 1;
 
 /// The tables of version 1.
 const TABLES_1: &str = "
@@ -71,7 +71,7 @@ const CHANGED: &[Changed] = &[
 const NEW: &str = "periods";
 
 /// Moves a file of version 1 to the version of now, in one transaction.
-pub(super) fn run(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn run(connection: &Connection) -> Result<(), StoreError> {
     schema::check(connection, TABLES_1)?;
     tracing::info!("moving readings.db to schema version {}", schema::VERSION);
     let transaction = connection
@@ -100,7 +100,7 @@ pub(super) fn run(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Lets a connection that only reads see the tables of version 1 with the columns of now.
-pub(super) fn read_as_now(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn read_as_now(connection: &Connection) -> Result<(), StoreError> {
     schema::check(connection, TABLES_1)?;
     for Changed { table, rows } in CHANGED {
         connection

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::chunks;
-use super::database::{self, Ledger, failed};
+use super::database;
+use super::format::chunks;
+use super::format::file::{FILE_NAME, failed};
+use super::format::ledger::Ledger;
 use super::periods;
 use super::progress::Progress;
-use super::reads::visit_points;
-use super::recovery::{self, Recovered};
+use super::sensor::view::SensorView;
+use super::start::recovery::{self, Recovered};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Stats, Window};
 use crate::storage::data_directory::DataDirectory;
@@ -69,18 +71,14 @@ pub fn verify(
     directory: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, StoreError> {
-    let path = directory.join(database::FILE_NAME);
+    let path = directory.join(FILE_NAME);
     if !path.is_file() {
         return Err(StoreError::new(
             StoreErrorKind::Unavailable,
-            format!(
-                "there is no {} in {}",
-                database::FILE_NAME,
-                directory.display()
-            ),
+            format!("there is no {} in {}", FILE_NAME, directory.display()),
         ));
     }
-    let directory = DataDirectory::open_to_read(directory, &[database::FILE_NAME])?;
+    let directory = DataDirectory::open_to_read(directory, &[FILE_NAME])?;
     verify_held(&directory, progress)
 }
 
@@ -95,13 +93,13 @@ pub(crate) fn verify_held(
     let opened = if directory.is_read_only() {
         database::open_reader_of(directory)
     } else {
-        database::open_writer(&directory.join(database::FILE_NAME))
+        database::open_writer(&directory.join(FILE_NAME))
     };
     report(opened, progress)
 }
 
 /// What is found in a database; that it could not be opened for being damaged is such a finding.
-pub(super) fn report(
+pub(crate) fn report(
     opened: Result<Connection, StoreError>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, StoreError> {
@@ -191,18 +189,13 @@ fn recount(
     for (number, sensor) in recovered.index.ordered_after(None) {
         let id = recovered.index.id(number);
         let mut counted = Stats::EMPTY;
-        let visited = visit_points(
-            connection,
-            number,
-            &sensor.tail,
-            Window::ALL,
-            &mut |points| {
-                counted.extend(points.iter().map(|point| point.temperature));
-                pieces += 1;
-                progress(pieces);
-                true
-            },
-        );
+        let view = SensorView::new(number, sensor, None);
+        let visited = view.visit_points(connection, Window::ALL, &mut |points| {
+            counted.extend(points.iter().map(|point| point.temperature));
+            pieces += 1;
+            progress(pieces);
+            true
+        });
         match visited {
             Ok(()) if counted == sensor.stats => {}
             Ok(()) => report.problem(format!(
@@ -217,7 +210,10 @@ fn recount(
         && let Some(counted) = &recovered.ledger.counted
     {
         let index = &recovered.index;
-        let checked = periods::check(connection, counted, index, &mut |what| report.problem(what));
+        let (sensors, uncounted) = (index.sensors(), &index.uncounted);
+        let checked = periods::check(connection, counted, sensors, uncounted, &mut |what| {
+            report.problem(what);
+        });
         if let Err(error) = checked {
             report.problem(error.message());
         }
@@ -231,13 +227,13 @@ fn recount(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readings::embedded::codec;
+    use crate::readings::embedded::format::codec;
     use crate::readings::{Point, Temperature, Timestamp};
 
     #[test]
     fn what_a_newer_version_wrote_is_refused_and_no_damage() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(database::FILE_NAME);
+        let path = directory.path().join(FILE_NAME);
         let connection = database::open_writer(&path).unwrap();
         let point = Point {
             timestamp: Timestamp::from_micros(7).unwrap(),

@@ -2,7 +2,9 @@
 
 use super::level::{Level, Span};
 use super::total::{Bound, Sum, Total};
-use crate::readings::embedded::codec::{self, CodecError, Cursor, Scale, put_signed, put_unsigned};
+use crate::readings::embedded::format::codec::{
+    self, CodecError, Cursor, Scale, put_signed, put_unsigned,
+};
 use crate::readings::{Temperature, Timestamp};
 
 const FORMAT: u8 = 1;

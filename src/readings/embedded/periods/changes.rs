@@ -297,7 +297,7 @@ mod tests {
                 .collect();
             let mut sum = Sum::NONE;
             for change in &gathered.changes {
-                sum.change(change);
+                sum.merge(&change.sum());
             }
             prop_assert_eq!(sum.stats(), Some(expected));
         }

@@ -4,15 +4,14 @@ use rusqlite::Connection;
 
 use super::block::Block;
 use super::changes::{Change, Sorted, Uncounted};
-use super::counting::Counted;
-use super::fold::DayRows;
 use super::level::{Level, Span};
 use super::total::{Bound, Sum, Total};
 use super::{recount, rows};
 use crate::error::StoreError;
-use crate::readings::embedded::database::failed;
-use crate::readings::embedded::index::Index;
+use crate::readings::embedded::format::file::failed;
+use crate::readings::embedded::format::ledger::{Counted, DayRows};
 use crate::readings::embedded::progress::Progress;
+use crate::readings::embedded::sensor::Sensor;
 use crate::readings::{Timestamp, Window};
 
 /// The rows of days as they are on disk.
@@ -34,7 +33,8 @@ pub(crate) fn day_rows(connection: &Connection) -> Result<DayRows, StoreError> {
 pub(crate) fn check(
     connection: &Connection,
     counted: &Counted,
-    index: &Index,
+    sensors: &[Sensor],
+    uncounted: &Uncounted,
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
     if day_rows(connection)? != counted.days {
@@ -44,7 +44,7 @@ pub(crate) fn check(
     }
     let mut checker = Checker {
         connection,
-        uncounted: &index.uncounted,
+        uncounted,
         rows: 0,
         periods_left: 0,
         problem,
@@ -56,7 +56,7 @@ pub(crate) fn check(
     })?;
     recount::by_seconds(
         connection,
-        index,
+        sensors,
         &Progress::default(),
         &mut |_, _, sorted| checker.check(&sorted),
     )?;
@@ -144,12 +144,12 @@ impl Checker<'_> {
     fn is_right(&self, mut told: Total, level: Level, span: Span, changes: &[Change]) -> bool {
         let mut counted = Total::NONE;
         for change in changes {
-            counted.sum.change(change);
+            counted.sum.merge(&change.sum());
             counted.reach(level, span.from, change.first, change.last);
         }
         let uncounted = self.uncounted.within(span);
         for change in &uncounted.changes {
-            told.sum.change(change);
+            told.sum.merge(&change.sum());
             told.reach(level, span.from, change.first, change.last);
         }
         for (_, removed) in &uncounted.removed {

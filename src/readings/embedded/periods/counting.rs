@@ -6,14 +6,15 @@ use rusqlite::Connection;
 use tracing::{error, warn};
 
 use super::changes::Uncounted;
-use super::fold::{DayRows, Folder};
+use super::fold::Folder;
 use super::{check, recount};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::embedded::database::{Ledger, failed};
-use crate::readings::embedded::index::Index;
-use crate::readings::embedded::log::{Content, Row};
+use crate::readings::embedded::format::file::failed;
+use crate::readings::embedded::format::ledger::{Counted, Folding, Ledger};
+use crate::readings::embedded::format::log_row::{Content, Row};
 use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::progress::Progress;
+use crate::readings::embedded::sensor::Sensor;
 
 /// Up to how many sensors asking them all is quick, so that periods may be coarse.
 const SENSORS_FEW: usize = 16_384;
@@ -29,23 +30,6 @@ const CROWDED_TIME_FACTOR: u32 = 8;
 
 /// How much more may gather before all of it is folded at once, however long that takes.
 const OVERFULL_FACTOR: usize = 64;
-
-/// What of the log is in `periods`, as the ledger tells it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
-    /// All readings in log rows up to this one.
-    pub(crate) through: u64,
-    /// Of the rows after these, what is being folded.
-    pub(crate) folding: Option<Folding>,
-    pub(crate) days: DayRows,
-}
-
-/// Up to which row readings are being counted, and before which moment, the start of a second, those are that have been.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Folding {
-    pub(crate) mark: u64,
-    pub(crate) before: i64,
-}
 
 /// Counts what the log holds beyond what is in `periods`, at a start.
 pub(crate) struct Replay {
@@ -108,7 +92,8 @@ pub(crate) fn ensure(
     connection: &Connection,
     options: &EmbeddedOptions,
     ledger: &mut Ledger,
-    index: &mut Index,
+    sensors: &[Sensor],
+    uncounted: &mut Uncounted,
     last_sequence: u64,
     progress: &Progress,
 ) -> Result<(), StoreError> {
@@ -122,25 +107,30 @@ pub(crate) fn ensure(
             Err(error) => return Err(error),
         }
     }
-    index.uncounted = Uncounted::default();
+    *uncounted = Uncounted::default();
     ledger.counted = None;
     let begin_failed = |error| failed("count readings by periods", error);
     connection
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(begin_failed)?;
     let mut rebuilt = *ledger;
-    let counted = recount::rebuild(connection, index, readings_min(options, index), progress)
-        .and_then(|days| {
-            rebuilt.counted = Some(Counted {
-                through: last_sequence,
-                folding: None,
-                days,
-            });
-            rebuilt
-                .write(connection)
-                .and_then(|()| connection.execute_batch("COMMIT"))
-                .map_err(begin_failed)
+    let counted = recount::rebuild(
+        connection,
+        sensors,
+        readings_min(options, sensors.len()),
+        progress,
+    )
+    .and_then(|days| {
+        rebuilt.counted = Some(Counted {
+            through: last_sequence,
+            folding: None,
+            days,
         });
+        rebuilt
+            .write(connection)
+            .and_then(|()| connection.execute_batch("COMMIT"))
+            .map_err(begin_failed)
+    });
     match counted {
         Ok(()) => {
             *ledger = rebuilt;
@@ -161,8 +151,8 @@ pub(crate) fn ensure(
     }
 }
 
-fn readings_min(options: &EmbeddedOptions, index: &Index) -> u64 {
-    let few = index.len() <= SENSORS_FEW;
+fn readings_min(options: &EmbeddedOptions, sensors: usize) -> u64 {
+    let few = sensors <= SENSORS_FEW;
     let factor = if few { 1 } else { FLEET_FACTOR };
     (options.period_readings_min / factor).max(1) as u64
 }
@@ -187,20 +177,20 @@ impl Counting {
         &self,
         ledger: &Ledger,
         sealed: u64,
-        index: &Index,
+        uncounted: &Uncounted,
         options: &EmbeddedOptions,
     ) -> bool {
         ledger.counted.is_some_and(|counted| {
             self.mark.is_some()
                 || counted.through < sealed
-                || index.uncounted.len() >= options.uncounted_seconds_max
+                || uncounted.len() >= options.uncounted_seconds_max
         })
     }
 
     /// Whether so much has gathered in memory that what adds to it has to wait. Readings from all over the past do: each is in a
     /// second of its own.
-    pub(crate) fn is_crowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
-        index.uncounted.len() >= CROWDED_FACTOR * options.uncounted_seconds_max
+    pub(crate) fn is_crowded(&self, uncounted: &Uncounted, options: &EmbeddedOptions) -> bool {
+        uncounted.len() >= CROWDED_FACTOR * options.uncounted_seconds_max
     }
 
     /// Whether what is in memory is to be frozen, before it is folded.
@@ -218,14 +208,15 @@ impl Counting {
         &self,
         connection: &Connection,
         ledger: &mut Ledger,
-        index: &Index,
+        uncounted: &Uncounted,
+        sensors: usize,
         options: &EmbeddedOptions,
         time: Duration,
     ) -> Result<Option<i64>, StoreError> {
         let (Some(mark), Some(counted)) = (self.mark, &mut ledger.counted) else {
             return Ok(None);
         };
-        let gathered = index.uncounted.len() / options.uncounted_seconds_max.max(1);
+        let gathered = uncounted.len() / options.uncounted_seconds_max.max(1);
         let deadline = match gathered {
             crowded if crowded >= OVERFULL_FACTOR => None,
             crowded if crowded >= CROWDED_FACTOR => {
@@ -235,11 +226,11 @@ impl Counting {
         };
         let mut folder = Folder {
             connection,
-            readings_min: readings_min(options, index),
+            readings_min: readings_min(options, sensors),
             days: counted.days,
         };
         let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        match folder.fold(&index.uncounted.folding, is_over) {
+        match folder.fold(&uncounted.folding, is_over) {
             Ok(before) => {
                 counted.days = folder.days;
                 counted.folding = before.map(|before| Folding { mark, before });

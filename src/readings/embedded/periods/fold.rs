@@ -8,32 +8,13 @@ use super::level::{Level, Span};
 use super::rows;
 use super::total::Total;
 use crate::error::StoreError;
+use crate::readings::embedded::format::ledger::DayRows;
 
 /// About how many seconds are folded between looks at the clock.
 const CHANGES_PER_LOOK: usize = 512;
 
 /// What a row costs beside its periods, as so many of them.
 const ROW_OVERHEAD_PERIODS: u64 = 4;
-
-/// How many rows of days there are, and the wrapping sum of their checksums. The other rows are vouched for by the longer
-/// period that they divide.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DayRows {
-    pub(crate) rows: u64,
-    pub(crate) checksums: u64,
-}
-
-impl DayRows {
-    pub(crate) fn add(&mut self, checksum: u64) {
-        self.rows += 1;
-        self.checksums = self.checksums.wrapping_add(checksum);
-    }
-
-    fn remove(&mut self, checksum: u64) {
-        self.rows = self.rows.wrapping_sub(1);
-        self.checksums = self.checksums.wrapping_sub(checksum);
-    }
-}
 
 /// Folds within the transaction that is open.
 pub(crate) struct Folder<'a> {
@@ -105,7 +86,7 @@ impl Folder<'_> {
                 total.sum = finer.sum();
             } else {
                 for change in changes {
-                    total.sum.change(change);
+                    total.sum.merge(&change.sum());
                 }
                 if let Some(removed) = sorted.removed_in(span) {
                     total.sum.remove(removed);

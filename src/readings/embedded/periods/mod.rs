@@ -5,19 +5,16 @@
 //! is exact at any resolution. What has been logged since is in memory, by second, and is folded into `periods` by and by.
 
 mod block;
-mod changes;
+pub(crate) mod changes;
 mod check;
 mod counting;
 mod fold;
-mod level;
-mod plan;
-mod query;
+pub(crate) mod level;
+pub(crate) mod plan;
 mod recount;
 mod rows;
-mod total;
+pub(crate) mod total;
 
 pub(crate) use changes::Uncounted;
 pub(crate) use check::check;
-pub(crate) use counting::{Counted, Counting, Folding, Replay, ensure};
-pub(crate) use fold::DayRows;
-pub(crate) use query::stats;
+pub(crate) use counting::{Counting, Replay, ensure};

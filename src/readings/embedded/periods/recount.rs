@@ -7,13 +7,14 @@ use rusqlite::Connection;
 use tracing::info;
 
 use super::changes::{Changes, Sorted};
-use super::fold::{DayRows, Folder};
+use super::fold::Folder;
 use super::level::{Level, Span};
 use super::rows;
 use crate::error::StoreError;
-use crate::readings::embedded::index::Index;
+use crate::readings::embedded::format::ledger::DayRows;
 use crate::readings::embedded::progress::Progress;
-use crate::readings::embedded::window::{self, Flow, Piece};
+use crate::readings::embedded::sensor::Sensor;
+use crate::readings::embedded::sensor::window::{self, Flow, Piece};
 use crate::readings::{Timestamp, Window};
 
 /// How many seconds with readings are held in memory, about: 64 bytes each, and once more in the map that finds them.
@@ -25,7 +26,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Counts all readings into `periods`, in the place of what is there, within the transaction that is open.
 pub(crate) fn rebuild(
     connection: &Connection,
-    index: &Index,
+    sensors: &[Sensor],
     readings_min: u64,
     progress: &Progress,
 ) -> Result<DayRows, StoreError> {
@@ -37,7 +38,7 @@ pub(crate) fn rebuild(
         days: DayRows::default(),
     };
     let mut told = Instant::now();
-    by_seconds(connection, index, progress, &mut |part, parts, sorted| {
+    by_seconds(connection, sensors, progress, &mut |part, parts, sorted| {
         folder.fold(&sorted, || false)?;
         if told.elapsed() >= PROGRESS_INTERVAL {
             told = Instant::now();
@@ -55,14 +56,14 @@ pub(crate) fn rebuild(
 /// the part. All readings of a day are in one part.
 pub(crate) fn by_seconds(
     connection: &Connection,
-    index: &Index,
+    sensors: &[Sensor],
     progress: &Progress,
     visit: &mut dyn FnMut(usize, usize, Sorted) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let spans = parts(&days(connection, index)?);
+    let spans = parts(&days(connection, sensors)?);
     for (part, &span) in spans.iter().enumerate() {
         let mut changes = Changes::default();
-        for (number, sensor) in index.sensors().iter().enumerate() {
+        for (number, sensor) in sensors.iter().enumerate() {
             let readings = Span {
                 from: sensor.first.micros(),
                 to: sensor.last.micros() + 1,
@@ -92,10 +93,10 @@ pub(crate) fn by_seconds(
 }
 
 /// How many readings each day has.
-fn days(connection: &Connection, index: &Index) -> Result<BTreeMap<i64, u64>, StoreError> {
+fn days(connection: &Connection, sensors: &[Sensor]) -> Result<BTreeMap<i64, u64>, StoreError> {
     let day = |moment: Timestamp| Level::Day.period_start(moment.micros());
     let mut days = BTreeMap::new();
-    for (number, sensor) in index.sensors().iter().enumerate() {
+    for (number, sensor) in sensors.iter().enumerate() {
         window::visit(
             connection,
             number as u32,

@@ -10,7 +10,7 @@ use super::level::{Level, Span};
 use super::total::{Sum, Total};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::Timestamp;
-use crate::readings::embedded::database::{damaged, failed};
+use crate::readings::embedded::format::file::{damaged, failed};
 
 /// The block of a level that starts at a moment, and its row's checksum.
 pub(crate) fn load(

@@ -1,6 +1,5 @@
 //! The statistics of all readings of all sensors in one period, and what is known of where in it they are.
 
-use super::changes::Change;
 use super::level::{Level, Span};
 use crate::readings::Stats;
 
@@ -73,10 +72,6 @@ impl Sum {
         self.sum += other.sum;
         self.lowest.merge(other.lowest);
         self.highest.merge(other.highest);
-    }
-
-    pub(crate) fn change(&mut self, change: &Change) {
-        self.merge(&change.sum());
     }
 
     pub(crate) fn remove(&mut self, removed: Removed) {

@@ -1,0 +1,141 @@
+//! The ids of all sensors, by number, by id, and in order: a few bytes each beside the text.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::id_list::List;
+use super::order::Order;
+use crate::readings::SensorId;
+
+/// Ids, each with the number of its sensor: the first is 0.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    list: List,
+    lookup: Lookup,
+    order: Order,
+}
+
+/// Numbers by id.
+#[derive(Debug, Default)]
+struct Lookup {
+    numbers: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Lookup {
+    fn of(list: &List) -> Self {
+        let mut lookup = Self::default();
+        let hash = |number: &u32| lookup.hasher.hash_one(list.get(*number));
+        lookup.numbers.reserve(list.len(), hash);
+        for number in 0..list.len() as u32 {
+            lookup.numbers.insert_unique(hash(&number), number, hash);
+        }
+        lookup
+    }
+
+    fn add(&mut self, number: u32, list: &List) {
+        let hash = |number: &u32| self.hasher.hash_one(list.get(*number));
+        self.numbers.insert_unique(hash(&number), number, hash);
+    }
+
+    fn number(&self, id: &str, list: &List) -> Option<u32> {
+        let hash = self.hasher.hash_one(id);
+        let found = self.numbers.find(hash, |&number| list.get(number) == id);
+        found.copied()
+    }
+}
+
+impl Names {
+    /// Many ids at once, which are distinct; on two threads.
+    pub(crate) fn of(list: List) -> Self {
+        let (lookup, order) = std::thread::scope(|scope| {
+            let order = scope.spawn(|| Order::of(&list));
+            let lookup = Lookup::of(&list);
+            // A panic of the one is one of the other.
+            let order = order
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (lookup, order)
+        });
+        Self {
+            list,
+            lookup,
+            order,
+        }
+    }
+
+    /// The id with a number.
+    pub(crate) fn get(&self, number: u32) -> &str {
+        self.list.get(number)
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn id(&self, number: u32) -> SensorId {
+        SensorId::of_checked(self.list.get(number))
+    }
+
+    pub(crate) fn number(&self, id: &str) -> Option<u32> {
+        self.lookup.number(id, &self.list)
+    }
+
+    /// Adds an id that is not there yet; returns its number.
+    pub(crate) fn add(&mut self, id: &SensorId) -> u32 {
+        let number = self.list.push(id.as_str());
+        self.lookup.add(number, &self.list);
+        self.order.insert(number, &self.list);
+        number
+    }
+
+    /// Numbers in order of ids (as bytes), beginning after `after`.
+    pub(crate) fn ordered_after(&self, after: Option<&SensorId>) -> impl Iterator<Item = u32> {
+        self.order.after(after.map(SensorId::as_str), &self.list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ids() -> impl Strategy<Value = Vec<SensorId>> {
+        let text = "(sensor-)?[a-cé]{1,3}([0-9]{0,20})";
+        prop::collection::btree_set(text, 0..60)
+            .prop_map(|texts| {
+                texts
+                    .iter()
+                    .map(|text| SensorId::new(text).unwrap())
+                    .collect::<Vec<_>>()
+            })
+            .prop_shuffle()
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_found_by_number_by_id_and_in_order(ids in ids(), at_once in 0usize..60, after in "[a-s]{0,3}") {
+            let (first, rest) = ids.split_at(at_once.min(ids.len()));
+            let mut list = List::default();
+            for id in first {
+                list.push(id.as_str());
+            }
+            let mut names = Names::of(list);
+            for id in rest {
+                prop_assert_eq!(names.number(id.as_str()), None);
+                names.add(id);
+            }
+            let expected: BTreeMap<&str, u32> = ids.iter().map(SensorId::as_str).zip(0..).collect();
+            for (&id, &number) in &expected {
+                prop_assert_eq!(names.number(id), Some(number));
+                prop_assert_eq!(names.get(number), id);
+            }
+            prop_assert!(names.ordered_after(None).eq(expected.values().copied()));
+            if let Ok(after) = SensorId::new(&after) {
+                let expected = expected.iter().filter(|(id, _)| **id > after.as_str()).map(|(_, number)| *number);
+                prop_assert!(names.ordered_after(Some(&after)).eq(expected));
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Makes what was committed visible to readers.
+
+use super::writer::Writer;
+use crate::readings::Point;
+use crate::readings::embedded::index::Index;
+use crate::readings::embedded::seal::slice::Slice;
+use crate::readings::embedded::sensor::Sensor;
+
+impl Writer {
+    /// Applies a committed transaction to the index. Calls `moved` with the points of each sensor that have moved from its tail
+    /// into chunks, before the tail drops them.
+    pub(crate) fn publish(
+        &mut self,
+        slice: Option<&Slice>,
+        index: &mut Index,
+        mut moved: impl FnMut(u32, &[Point]),
+    ) {
+        let mut extremes_known = true;
+        if let Some(slice) = slice {
+            index.generation = slice.ledger.generation;
+            for (&number, &(count, sealed_last)) in &slice.dropped {
+                if let Some(sensor) = index.get_mut(number) {
+                    moved(number, &sensor.tail[..count]);
+                    sensor.drop_sealed(count, sealed_last);
+                    index.tail_points -= count;
+                }
+            }
+            if let Some(before) = slice.folded_before {
+                index.uncounted.folded_before(before);
+            }
+            self.committed(slice);
+        }
+        for id in &self.pending.new_sensors {
+            let slot = self.pending.slot_of(index.len() as u32);
+            if let Some(point) = slot.and_then(|slot| slot.points.first()) {
+                index.add(id, Sensor::new(*point));
+            }
+        }
+
+        let mut readings = 0;
+        let mut totals = index.totals;
+        let mut tail_points = index.tail_points;
+        let mut uncounted = std::mem::take(&mut index.uncounted);
+        for slot in self.pending.slots() {
+            let Some(sensor) = index.get_mut(slot.sensor) else {
+                continue;
+            };
+            let mut replaced = slot.replaced.iter().peekable();
+            for point in &slot.points {
+                match replaced.next_if(|(timestamp, _)| *timestamp == point.timestamp) {
+                    Some((_, old)) => {
+                        extremes_known &= totals.replace(*old, point.temperature);
+                        uncounted.fresh.replace(*point, *old);
+                    }
+                    None => {
+                        totals.add(point.temperature);
+                        uncounted.fresh.add(*point);
+                    }
+                }
+            }
+            match slot.stats {
+                Some(stats) => sensor.stats = stats,
+                None => sensor
+                    .stats
+                    .extend(slot.points.iter().map(|point| point.temperature)),
+            }
+            readings += slot.points.len();
+            tail_points -= sensor.tail.len();
+            sensor.put(&slot.points);
+            tail_points += sensor.tail.len();
+            self.sealer
+                .grown(slot.sensor, sensor.tail.len(), &self.options);
+        }
+        index.totals = totals;
+        if self.counts() {
+            index.uncounted = uncounted;
+        }
+        index.tail_points = tail_points;
+        if !extremes_known {
+            index.recount_extremes();
+        }
+        self.sealer.logged(readings);
+    }
+}
