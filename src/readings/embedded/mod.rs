@@ -34,7 +34,6 @@ mod slice;
 mod snapshot;
 mod survey;
 mod tail;
-mod upgrade;
 mod verify;
 mod window;
 mod writer;
@@ -48,7 +47,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::info;
 
-pub(crate) use copy::{check_copy, moment};
+pub(crate) use copy::{check_copy, snapshot};
 pub(crate) use database::FILE_NAME;
 pub use options::EmbeddedOptions;
 pub(crate) use verify::verify_held;

@@ -12,6 +12,7 @@ use super::options::EmbeddedOptions;
 use super::progress::Progress;
 use super::queue::Closed;
 use super::recovery::{self, Recovered};
+use super::schema::DATABASE;
 use super::writer::Writer;
 use super::{chunks, database};
 use crate::error::{StoreError, StoreErrorKind};
@@ -110,10 +111,9 @@ pub(super) fn open(
         shared.take(recovery::recover(&connection, progress)?);
         return Ok(None);
     }
-    let mut connection = directory.open_database(database::FILE_NAME, database::open_writer)?;
-    let folding = Folding::of(&mut connection, database::WAL_PAGES)
-        .map_err(|error| database::failed("set up readings.db", error))?;
-    directory.sync()?;
+    let mut connection = directory.open_writer(&DATABASE)?;
+    let folding = Folding::of(&mut connection, DATABASE.checkpoint_pages)
+        .map_err(|error| DATABASE.error("open readings.db", error))?;
     let mut recovered = recovery::recover(&connection, progress)?;
     recovered.count(&connection, options, progress)?;
     let last_data = chunks::last_data(&connection)?;

@@ -10,6 +10,7 @@ use super::periods;
 use super::progress::Progress;
 use super::reads::visit_points;
 use super::recovery::{self, Recovered};
+use super::schema::DATABASE;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Stats, Window};
 use crate::storage::data_directory::DataDirectory;
@@ -95,7 +96,7 @@ pub(crate) fn verify_held(
     let opened = if directory.is_read_only() {
         database::open_reader_of(directory)
     } else {
-        database::open_writer(&directory.join(database::FILE_NAME))
+        DATABASE.open_writer(&directory.join(database::FILE_NAME))
     };
     report(opened, progress)
 }
@@ -238,7 +239,7 @@ mod tests {
     fn what_a_newer_version_wrote_is_refused_and_no_damage() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(database::FILE_NAME);
-        let connection = database::open_writer(&path).unwrap();
+        let connection = DATABASE.open_writer(&path).unwrap();
         let point = Point {
             timestamp: Timestamp::from_micros(7).unwrap(),
             temperature: Temperature::from_micro_degrees(1).unwrap(),
