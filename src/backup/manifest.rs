@@ -11,10 +11,8 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Digest, folder};
 use crate::readings::embedded;
 use crate::storage::app_database;
+use crate::storage::backup_names::MANIFEST as FILE_NAME;
 use crate::storage::durable_file::{self, Content};
-
-/// The file's name in a backup. Without it a directory is none.
-pub(crate) const FILE_NAME: &str = "backup.json";
 
 /// The file with the manifest's own digest, in the manner of `sha256sum`.
 const DIGEST_FILE_NAME: &str = "backup.json.sha256";

@@ -15,9 +15,6 @@ use std::path::{Path, PathBuf};
 pub use restore::{Restored, restore};
 pub use take::{Taken, take};
 
-pub(crate) use manifest::FILE_NAME as MANIFEST;
-pub(crate) use staging::INSIDE as UNFINISHED;
-
 use crate::error::{StoreError, StoreErrorKind};
 use crate::verify::{self, Report, verify_copies};
 

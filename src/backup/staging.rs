@@ -11,13 +11,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::storage::backup_names::UNFINISHED;
 use crate::storage::durable_file::{self, sync_directory};
 
-/// The name of the directory inside.
-pub(crate) const INSIDE: &str = ".unfinished";
-
 const BESIDE_PREFIX: &str = ".fieldstation-";
-const BESIDE_SUFFIX: &str = ".unfinished";
+const BESIDE_SUFFIX: &str = UNFINISHED;
 
 /// What an empty file system may have in it.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -52,7 +50,7 @@ impl Staging {
         };
         let (path, lock) = if is_inside {
             refuse_unless_empty(target, &names(target).map_err(not_made)?)?;
-            let path = target.join(INSIDE);
+            let path = target.join(UNFINISHED);
             let lock = make(&path).map_err(not_made)?;
             (path, lock.ok_or_else(|| occupied(target))?)
         } else {
@@ -162,8 +160,8 @@ fn names(directory: &Path) -> io::Result<Vec<OsString>> {
 fn refuse_unless_empty(target: &Path, names: &[OsString]) -> Result<(), StoreError> {
     match names {
         [] => Ok(()),
-        [only] if only == INSIDE && remove_if_abandoned(&target.join(INSIDE)) => Ok(()),
-        names if names.iter().any(|name| name == INSIDE) => Err(StoreError::new(
+        [only] if only == UNFINISHED && remove_if_abandoned(&target.join(UNFINISHED)) => Ok(()),
+        names if names.iter().any(|name| name == UNFINISHED) => Err(StoreError::new(
             StoreErrorKind::Unavailable,
             format!(
                 "{} holds what a backup or restore that did not end, or is still running, has put there; empty it, or name \

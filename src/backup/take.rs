@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
 use super::staging::Staging;
 use super::{Progress, check_apart, check_copies, existing, resolve};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
 use crate::storage::app_database;
+use crate::storage::backup_names;
 use crate::storage::durable_file::{self, Content};
 use crate::timestamp::Timestamp;
 use crate::verify::Report;
@@ -44,8 +45,8 @@ pub fn take(
     let began = Timestamp::now();
     let (data, to) = (existing(data)?, resolve(to)?);
     check_apart(&data, &to)?;
-    let app_snapshot = app_database::moment(&data)?;
-    let readings_snapshot = embedded::moment(&data)?;
+    let app_snapshot = app_database::snapshot(&data)?;
+    let readings_snapshot = embedded::snapshot(&data)?;
     if app_snapshot.is_none() && readings_snapshot.is_none() {
         return Err(StoreError::new(
             StoreErrorKind::Unavailable,
@@ -98,7 +99,7 @@ pub fn take(
         .map(|readings| (readings.stats.count(), readings.sensors));
     let manifest = Manifest::new(began.to_string(), counted, files);
     manifest.write(directory)?;
-    staging.publish(Some(manifest::FILE_NAME))?;
+    staging.publish(Some(backup_names::MANIFEST))?;
     Ok(Taken {
         began,
         files: manifest.files.len() as u64,

@@ -90,7 +90,7 @@ pub(crate) fn check_rows(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "read the greeting", error);
+    let failed = |error| sqlite::query_error(FILE_NAME, "read the greeting", error);
     let sql = format!(
         "SELECT word FROM {}",
         app_database::sound_rows(connection, "greeting")?

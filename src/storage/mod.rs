@@ -1,7 +1,9 @@
 //! Everything embedded: the data directory, its disk, the app database, and what both SQLite databases share.
 
 pub mod app_database;
+pub(crate) mod backup_names;
 pub mod data_directory;
+pub(crate) mod database_snapshot;
 pub(crate) mod disk;
 pub(crate) mod durable_file;
 pub(crate) mod sqlite;

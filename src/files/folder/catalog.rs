@@ -239,7 +239,7 @@ pub(crate) fn check_rows(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "read the rows of files", error);
+    let failed = |error| sqlite::query_error(FILE_NAME, "read the rows of files", error);
     let files = app_database::sound_rows(connection, "files")?;
     let sql = format!(
         "SELECT blob, size_bytes, content_type, name, sha256, time_micros, device FROM {files}"

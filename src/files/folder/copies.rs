@@ -271,7 +271,7 @@ fn apply(copy: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
 }
 
 pub(super) fn failed(error: rusqlite::Error) -> StoreError {
-    sqlite::failed(app_database::FILE_NAME, "look up the files", error)
+    sqlite::query_error(app_database::FILE_NAME, "look up the files", error)
 }
 
 fn not_written(error: io::Error) -> StoreError {
@@ -325,7 +325,7 @@ mod tests {
         for (device, bytes) in [("a", &b"old"[..]), ("b", b"same"), ("c", b"short-lived")] {
             send(&store, device, bytes).await;
         }
-        let moment = app_database::moment(&data).unwrap().unwrap();
+        let moment = app_database::snapshot(&data).unwrap().unwrap();
         let path = copy.join(app_database::FILE_NAME);
         moment.copy(&path, &mut |_| {}).unwrap();
         let blob = |device: &str| -> String {
@@ -374,7 +374,7 @@ mod tests {
         let app_database = AppDatabase::open(Arc::clone(&directory)).unwrap();
         let store = FolderStore::open(Arc::clone(&directory), app_database).unwrap();
         send(&store, "a", b"lost").await;
-        let moment = app_database::moment(&data).unwrap().unwrap();
+        let moment = app_database::snapshot(&data).unwrap().unwrap();
         let path = copy.join(app_database::FILE_NAME);
         moment.copy(&path, &mut |_| {}).unwrap();
         for entry in fs::read_dir(data.join("files")).unwrap() {

@@ -18,7 +18,6 @@ mod seal;
 mod sensor;
 mod shared;
 mod start;
-mod upgrade;
 mod verify;
 mod write;
 
@@ -31,7 +30,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::info;
 
-pub(crate) use copy::{check_copy, moment};
+pub(crate) use copy::{check_copy, snapshot};
 pub(crate) use format::file::FILE_NAME;
 pub use options::EmbeddedOptions;
 pub(crate) use verify::verify_held;

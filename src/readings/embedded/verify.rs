@@ -10,6 +10,7 @@ use super::format::file::{FILE_NAME, failed};
 use super::format::ledger::Ledger;
 use super::periods;
 use super::progress::Progress;
+use super::schema::DATABASE;
 use super::sensor::view::SensorView;
 use super::start::recovery::{self, Recovered};
 use crate::error::{StoreError, StoreErrorKind};
@@ -93,7 +94,7 @@ pub(crate) fn verify_held(
     let opened = if directory.is_read_only() {
         database::open_reader_of(directory)
     } else {
-        database::open_writer(&directory.join(FILE_NAME))
+        DATABASE.open_writer(&directory.join(FILE_NAME))
     };
     report(opened, progress)
 }
@@ -234,7 +235,7 @@ mod tests {
     fn what_a_newer_version_wrote_is_refused_and_no_damage() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
-        let connection = database::open_writer(&path).unwrap();
+        let connection = DATABASE.open_writer(&path).unwrap();
         let point = Point {
             timestamp: Timestamp::from_micros(7).unwrap(),
             temperature: Temperature::from_micro_degrees(1).unwrap(),

@@ -5,10 +5,9 @@ use std::time::Duration;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, MAIN_DB};
 
-use super::migrations::{self, KIND};
-use super::{FILE_NAME, configure};
+use super::schema::{CHECKSUMS_SINCE, DATABASE, TODOS_SINCE};
 use crate::error::StoreError;
-use crate::storage::sqlite::{self, checksums};
+use crate::storage::sqlite::checksums;
 
 /// A table whose rows have checksums.
 struct Table {
@@ -37,10 +36,6 @@ const fn table(name: &'static str, what: &'static str, key: &'static str) -> Tab
 /// How many pages are copied at a time.
 const COPIED_PAGES: i32 = 1024;
 
-/// Since which schema version there are todos, and checksums.
-const TODOS_SINCE: usize = 2;
-const CHECKSUMS_SINCE: usize = 6;
-
 /// How many rows there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
@@ -60,11 +55,11 @@ pub(crate) fn check(
     problem: &mut dyn FnMut(String),
     progress: &mut dyn FnMut(u64),
 ) -> Result<Rows, StoreError> {
-    if !KIND.check(connection)? {
-        return Err(sqlite::damaged(FILE_NAME, "there is nothing in it"));
+    let version = DATABASE.version_of(connection)?;
+    if version == 0 {
+        return Err(DATABASE.damaged("there is nothing in it"));
     }
-    let version = migrations::seen(connection)?.len();
-    if let Err(error) = migrations::check_schema(connection) {
+    if let Err(error) = DATABASE.check_tables(connection) {
         problem(error.message().to_owned());
     }
     check_structure(connection, "100", problem);
@@ -109,10 +104,10 @@ pub(crate) fn check_files(connection: &Connection) -> Result<(), StoreError> {
     };
     check_structure(connection, "files", &mut problem);
     check_table(connection, &FILES, &mut problem, &mut |_| {})
-        .map_err(|error| sqlite::failed(FILE_NAME, "read files", error))?;
+        .map_err(|error| DATABASE.error("read files", error))?;
     match found {
         None => Ok(()),
-        Some(problem) => Err(sqlite::damaged(FILE_NAME, problem)),
+        Some(problem) => Err(DATABASE.damaged(problem)),
     }
 }
 
@@ -121,12 +116,10 @@ pub(crate) fn check_files(connection: &Connection) -> Result<(), StoreError> {
 /// # Errors
 /// When the file cannot be read.
 pub(crate) fn sound_rows(connection: &Connection, table: &str) -> Result<String, StoreError> {
-    Ok(
-        match migrations::seen(connection)?.len() >= CHECKSUMS_SINCE {
-            true => format!("(SELECT * FROM {table}_checked WHERE checksum = computed)"),
-            false => table.to_owned(),
-        },
-    )
+    Ok(match DATABASE.version_of(connection)? >= CHECKSUMS_SINCE {
+        true => format!("(SELECT * FROM {table}_checked WHERE checksum = computed)"),
+        false => table.to_owned(),
+    })
 }
 
 /// SQLite's own check of its pages, of its indexes and of the tables' constraints. `of` is a table, or how many problems are
@@ -214,11 +207,11 @@ fn check_texts(connection: &Connection, problem: &mut dyn FnMut(String)) {
 
 fn temporary_copy(connection: &Connection) -> rusqlite::Result<Connection> {
     let mut copy = Connection::open("")?;
-    configure(&copy)?;
+    checksums::register(&copy)?;
     Backup::new(connection, &mut copy)?.run_to_completion(COPIED_PAGES, Duration::ZERO, None)?;
     Ok(copy)
 }
 
 fn failed(what: &str, error: rusqlite::Error) -> String {
-    sqlite::failed(FILE_NAME, what, error).message().to_owned()
+    DATABASE.error(what, error).message().to_owned()
 }

@@ -2,29 +2,24 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::migrations::KIND;
-use super::{FILE_NAME, configure};
+use super::schema::DATABASE;
 use crate::error::StoreError;
-use crate::storage::sqlite::{self, DatabaseSnapshot};
+use crate::storage::database_snapshot::DatabaseSnapshot;
 
-/// The database of a data directory as it is now; `None` when there is none.
+/// A snapshot of the database of a data directory; `None` when there is no database.
 ///
 /// # Errors
 /// When it cannot be read, is not ours, or was written by a newer version.
-pub(crate) fn moment(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
-    DatabaseSnapshot::of(directory, KIND)
+pub(crate) fn snapshot(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
+    DatabaseSnapshot::of(directory, &DATABASE)
 }
 
-/// Opens a copy that nobody else knows of, to read and to change.
+/// Opens a copy that nobody else uses, to read and to change its rows.
 ///
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn open_copy(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "open a copy of station.db", error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    configure(&connection).map_err(failed)?;
-    Ok(connection)
+    DATABASE.open_as_it_is(path)
 }

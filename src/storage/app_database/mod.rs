@@ -2,13 +2,13 @@
 
 mod check;
 mod copy;
-mod migrations;
+mod schema;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 
@@ -20,15 +20,14 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::chain;
 
 pub(crate) use self::check::{check, check_files, sound_rows};
-pub(crate) use self::copy::{moment, open_copy};
+pub(crate) use self::copy::{open_copy, snapshot};
+
+use self::schema::DATABASE;
 
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "station.db";
 
 const READERS: u32 = 4;
-
-/// Pages in the write-ahead log before it is folded into the file.
-const WAL_PAGES: i32 = 1_000;
 
 /// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
 #[derive(Debug)]
@@ -54,19 +53,17 @@ impl AppDatabase {
     /// When it cannot be opened, is not ours, or was written by a newer version.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
         let mut writer = if directory.is_read_only() {
-            let connection = open_reader_of(&directory)?;
-            migrations::check_up_to_date(&connection)?;
+            let connection = directory.open_reader(&DATABASE)?;
+            DATABASE.check_up_to_date(&connection)?;
             connection
         } else {
-            let connection = directory.open_database(FILE_NAME, open_writer)?;
-            directory.sync()?;
-            connection
+            directory.open_writer(&DATABASE)?
         };
-        let folding = Folding::of(&mut writer, WAL_PAGES)
-            .map_err(|error| sqlite::failed(FILE_NAME, "open station.db", error))?;
+        let folding = Folding::of(&mut writer, DATABASE.checkpoint_pages)
+            .map_err(|error| DATABASE.error("open station.db", error))?;
         let read = Arc::clone(&directory);
         Ok(Arc::new(Self {
-            readers: ReaderPool::new(READERS, move || open_reader_of(&read)),
+            readers: ReaderPool::new(READERS, move || read.open_reader(&DATABASE)),
             writer: Mutex::new(writer),
             folding,
             writing: Arc::new(Semaphore::new(1)),
@@ -172,7 +169,7 @@ impl AppDatabase {
         W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     {
         let read = self.readers.read(move |reader| {
-            let failed = |error| sqlite::failed(FILE_NAME, what, error);
+            let failed = |error| DATABASE.error(what, error);
             let connection = reader.connection()?;
             let transaction = connection.unchecked_transaction().map_err(failed)?;
             work(&transaction).map_err(|error| error.into_store(failed))
@@ -239,7 +236,7 @@ impl AppDatabase {
     /// room, and is undone, is no such error.
     fn failed(&self, what: &str, error: rusqlite::Error, is_undone: bool) -> StoreError {
         let is_failure_of_disk = write_ahead_log::is_failure_of_disk(&error);
-        let mut error = sqlite::failed(FILE_NAME, what, error);
+        let mut error = DATABASE.error(what, error);
         if is_undone {
             error = self.directory.explain(error);
         }
@@ -305,73 +302,26 @@ fn broken() -> StoreError {
     )
 }
 
-/// What it recovers is durable when this returns, whatever became of the flushes of an earlier process.
-fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
-    write_ahead_log::write_again(FILE_NAME, path)?;
-    let mut connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(failed)?;
-    configure(&connection).map_err(failed)?;
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
-        // A commit is acknowledged once the write-ahead log is flushed: that is what FULL adds to WAL.
-        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
-        // The database folds the log, and hears of it when that fails.
-        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
-        .map_err(failed)?;
-    migrations::run(&mut connection)?;
-    Ok(connection)
-}
-
-/// Opens one more connection that only reads, while the database is where it was opened first.
-pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
-    let path = directory.join(FILE_NAME);
-    if directory.is_read_only() {
-        let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
-        let connection = sqlite::open_untouched(&path)?;
-        configure(&connection).map_err(failed)?;
-        return Ok(connection);
-    }
-    directory.check_database(FILE_NAME)?;
-    open_reader(&path)
-}
-
-/// Opens the database of a data directory that no server holds, to look at it: its tables stay as they are. What it recovers is
-/// durable before anything is done with it, as for a start.
+/// Opens the database of a data directory that no server holds, to look at it: its tables stay as they are. What SQLite recovers is
+/// durable before anything is done with it, as at the start of a server.
 ///
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreError> {
     if directory.is_read_only() {
-        return open_reader_of(directory);
+        return directory.open_reader(&DATABASE);
     }
     let path = directory.join(FILE_NAME);
-    write_ahead_log::write_again(FILE_NAME, &path)?;
-    open_copy(&path)
+    DATABASE.make_log_durable(&path)?;
+    DATABASE.open_as_it_is(&path)
 }
 
+/// Opens a connection that only reads, beside the server that writes to the file.
+///
+/// # Errors
+/// When it cannot be opened.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "open station.db", error);
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(failed)?;
-    configure(&connection).map_err(failed)?;
-    Ok(connection)
-}
-
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(64);
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    sqlite::checksums::register(connection)?;
-    connection.busy_timeout(sqlite::BUSY_TIMEOUT)
+    DATABASE.open_reader(path)
 }
 
 #[cfg(test)]

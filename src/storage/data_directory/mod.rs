@@ -13,10 +13,10 @@ use rusqlite::Connection;
 
 pub(crate) use self::lock::{LOCK_FILE, refuse_held};
 use self::presence::Presence;
+use super::backup_names;
 use super::disk::Disk;
 use super::durable_file::{self, sync_directory};
-use super::sqlite::{self, write_ahead_log};
-use crate::backup;
+use super::sqlite::{self, DatabaseDefinition, write_ahead_log};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// An open data directory. Another process that tries to open it is refused while this value lives, and no longer: the
@@ -152,21 +152,26 @@ impl DataDirectory {
             .map_err(|error| failed(&self.path, "cannot flush the data directory", error))
     }
 
-    /// Opens a database with `open`, and folds its write-ahead log into it. Both may take from the reserve if the disk is full. From
-    /// then on it is watched that its files stay where they are.
-    pub(crate) fn open_database(
+    /// Opens the connection that writes to a database, with an empty write-ahead log; creates the file if it is missing. Opening may take
+    /// from the reserve if the disk is full. From then on the presence of the files is watched.
+    ///
+    /// # Errors
+    /// Those of [`DatabaseDefinition::open_writer`]; when the disk is full or fails.
+    pub(crate) fn open_writer(
         &self,
-        name: &str,
-        mut open: impl FnMut(&Path) -> Result<Connection, StoreError>,
+        database: &DatabaseDefinition,
     ) -> Result<Connection, StoreError> {
+        let name = database.file_name;
         let path = self.join(name);
         let is_new = !fs::metadata(&path).is_ok_and(|found| found.len() > 0);
         let opened = self.disk.with_reserve(|| {
             let connection =
-                open(&path).map_err(|error| match sqlite::may_lack_room_to_open(&error) {
-                    true if self.disk.lacks_room() => self.disk.full().with_source(error),
-                    _ => error,
-                })?;
+                database.open_writer(&path).map_err(
+                    |error| match sqlite::may_lack_room_to_open(&error) {
+                        true if self.disk.lacks_room() => self.disk.full().with_source(error),
+                        _ => error,
+                    },
+                )?;
             match self.without_room(write_ahead_log::fold(name, &connection))? {
                 // Until then the first page of a new file need not be flushed, and without that one its log counts for nothing.
                 Some(error) if is_new => Err(error),
@@ -179,7 +184,25 @@ impl DataDirectory {
         if log.exists() {
             self.presence.expect(log).map_err(look_failed)?;
         }
+        self.sync()?;
         Ok(opened)
+    }
+
+    /// Opens one more connection that only reads a database, if the database is still where it was opened first. In a directory that is
+    /// only read, it makes and changes no file.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] when the database is not there; when it cannot be opened.
+    pub(crate) fn open_reader(
+        &self,
+        database: &DatabaseDefinition,
+    ) -> Result<Connection, StoreError> {
+        let path = self.join(database.file_name);
+        if self.is_read_only {
+            return database.open_untouched(&path);
+        }
+        self.check_database(database.file_name)?;
+        database.open_reader(&path)
     }
 
     /// Whether anything may be changed here.
@@ -222,7 +245,7 @@ impl DataDirectory {
     ///
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when it is not.
-    pub(crate) fn check_database(&self, name: &str) -> Result<(), StoreError> {
+    fn check_database(&self, name: &str) -> Result<(), StoreError> {
         self.confirm_files(name).map_err(|what| away(&what))
     }
 
@@ -338,9 +361,9 @@ fn away(what: &str) -> StoreError {
 /// A server that wrote to a backup would spoil it, and one that began with half of the data would seem to have lost the rest.
 fn refuse_others(path: &Path) -> Result<(), StoreError> {
     let has = |name: &str| path.join(name).symlink_metadata().is_ok();
-    let what = if has(backup::UNFINISHED) {
+    let what = if has(backup_names::UNFINISHED) {
         "is not complete: a backup or restore into it did not end, or is still running"
-    } else if has(backup::MANIFEST) {
+    } else if has(backup_names::MANIFEST) {
         "is a backup; `fieldstation restore` makes a data directory from it"
     } else {
         return Ok(());

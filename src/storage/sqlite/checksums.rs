@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::error::StoreErrorKind;
-    use crate::storage::sqlite::failed;
+    use crate::storage::sqlite::query_error;
 
     fn values() -> impl Strategy<Value = Value> {
         prop_oneof![
@@ -160,7 +160,7 @@ mod tests {
             "SELECT check_row(NULL, row_checksum('t', 1), 'the word', 'a')",
             "SELECT check_row('1', 1, 'the word', 'a')",
         ] {
-            let error = failed("some.db", "read a word", check(damaged).unwrap_err());
+            let error = query_error("some.db", "read a word", check(damaged).unwrap_err());
             assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
             let words = "some.db is damaged: the word `a` does not match its checksum";
             assert!(error.message().starts_with(words), "{error}");

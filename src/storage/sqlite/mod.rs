@@ -2,8 +2,9 @@
 //! taken, and the write-ahead log.
 
 pub(crate) mod checksums;
+mod definition;
+mod migrations;
 mod readers;
-mod snapshot;
 mod untouched;
 pub(crate) mod write_ahead_log;
 
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use rusqlite::{ErrorCode, ffi};
 
+pub(crate) use self::definition::DatabaseDefinition;
 pub(crate) use self::readers::{Reader, ReaderPool, stopped, while_waited_for};
-pub(crate) use self::snapshot::{DatabaseKind, DatabaseSnapshot};
 pub(crate) use self::untouched::{can_open_untouched, open_untouched};
 
 use crate::error::{StoreError, StoreErrorKind};
@@ -37,7 +38,7 @@ pub(crate) fn damaged(file: &str, what: impl AsRef<str>) -> StoreError {
 }
 
 /// It is not for this program to touch what a later one has written.
-pub(crate) fn newer(file: &str, version: i64, version_max: i32) -> StoreError {
+pub(crate) fn newer(file: &str, version: i64, version_max: usize) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
         format!(
@@ -48,7 +49,7 @@ pub(crate) fn newer(file: &str, version: i64, version_max: i32) -> StoreError {
 }
 
 /// An error of SQLite while doing something.
-pub(crate) fn failed(file: &str, what: &str, error: rusqlite::Error) -> StoreError {
+pub(crate) fn query_error(file: &str, what: &str, error: rusqlite::Error) -> StoreError {
     use rusqlite::Error::{
         FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
     };

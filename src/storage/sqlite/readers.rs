@@ -226,7 +226,7 @@ mod tests {
                 begun.send(()).unwrap();
                 connection
                     .query_row(LONG, [], |row| row.get(0))
-                    .map_err(|error| crate::storage::sqlite::failed("test.db", "count", error))
+                    .map_err(|error| crate::storage::sqlite::query_error("test.db", "count", error))
             };
             pool.read(work).await
         });

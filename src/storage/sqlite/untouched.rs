@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 use url::Url;
 
-use super::failed;
+use super::query_error;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// Whether a database that nobody has open can be read without making a file. It cannot if its write-ahead log holds something, and
@@ -52,7 +52,7 @@ pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(address.as_str(), flags)
-        .map_err(|error| failed(name, &format!("open {name}"), error))
+        .map_err(|error| query_error(name, &format!("open {name}"), error))
 }
 
 fn has_log(path: &Path) -> bool {

@@ -19,7 +19,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode};
 use tracing::{info, warn};
 
-use super::{BUSY_TIMEOUT, NO_MEMORY, failed};
+use super::{BUSY_TIMEOUT, NO_MEMORY, query_error};
 use crate::error::StoreError;
 use crate::storage::durable_file;
 
@@ -92,7 +92,7 @@ pub(crate) fn fold(file: &str, connection: &Connection) -> Result<(), StoreError
                 leave(connection);
             }
             let what = format!("fold the write-ahead log of {file} into it");
-            Err(failed(file, &what, error))
+            Err(query_error(file, &what, error))
         }
     }
 }

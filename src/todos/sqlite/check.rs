@@ -15,7 +15,7 @@ pub(crate) fn check_rows(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "read todos", error);
+    let failed = |error| sqlite::query_error(FILE_NAME, "read todos", error);
     let todos = app_database::sound_rows(connection, "todos")?;
     let sql = format!(
         "SELECT id, title, description, deadline, status, created_at, updated_at FROM {todos}"

@@ -23,7 +23,7 @@ pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
 
 /// An error of SQLite while doing something.
 pub(crate) fn failed(what: &str, error: rusqlite::Error) -> StoreError {
-    sqlite::failed(FILE_NAME, what, error)
+    sqlite::query_error(FILE_NAME, what, error)
 }
 
 /// Bytes that a codec does not read: damaged, or in a format that a later version has added.

@@ -8,7 +8,8 @@ use super::recovery::{self, Recovered};
 use crate::error::StoreError;
 use crate::readings::embedded::database;
 use crate::readings::embedded::format::chunks;
-use crate::readings::embedded::format::file::{FILE_NAME, failed};
+use crate::readings::embedded::format::file::failed;
+use crate::readings::embedded::schema::DATABASE;
 use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::shared::Shared;
 use crate::readings::embedded::write::writer::{Start, Writer};
@@ -28,8 +29,8 @@ pub(crate) fn open(
         publish(shared, recovery::recover(&connection, progress)?);
         return Ok(None);
     }
-    let mut connection = directory.open_database(FILE_NAME, database::open_writer)?;
-    let folding = Folding::of(&mut connection, database::WAL_PAGES)
+    let mut connection = directory.open_writer(&DATABASE)?;
+    let folding = Folding::of(&mut connection, DATABASE.checkpoint_pages)
         .map_err(|error| failed("set up readings.db", error))?;
     directory.sync()?;
     let mut recovered = recovery::recover(&connection, progress)?;

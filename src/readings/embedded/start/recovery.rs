@@ -206,12 +206,14 @@ impl Sealed {
 mod tests {
     use super::*;
     use crate::error::StoreErrorKind;
-    use crate::readings::embedded::database;
+    use crate::readings::embedded::schema::DATABASE;
 
     #[test]
     fn a_start_that_is_told_to_stop_does() {
         let directory = tempfile::tempdir().unwrap();
-        let connection = database::open_writer(&directory.path().join("readings.db")).unwrap();
+        let connection = DATABASE
+            .open_writer(&directory.path().join("readings.db"))
+            .unwrap();
         let checksum = sensor_rows::checksum(0, "boiler").cast_signed();
         connection
             .execute("INSERT INTO sensors VALUES (0, 'boiler', ?)", [checksum])

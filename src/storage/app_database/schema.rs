@@ -1,122 +1,38 @@
-//! The tables of `station.db`, and how they came to be what they are.
-
-use rusqlite::{Connection, TransactionBehavior};
+//! The tables of `station.db`, and the settings of its connections.
 
 use super::FILE_NAME;
-use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::sqlite::{self, DatabaseKind};
+use crate::storage::sqlite::DatabaseDefinition;
 
-/// Marks the file as ours for `file(1)` and for us: "FSTS".
-const APPLICATION_ID: i32 = 0x4653_5453;
+/// Since which schema version there are todos.
+pub(super) const TODOS_SINCE: usize = 2;
 
-/// The changes that make the tables, in order; the number of the last one that ran is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../../migrations/sqlite/0001-files.sql"),
-    include_str!("../../../migrations/sqlite/0002-todos.sql"),
-    include_str!("../../../migrations/sqlite/0003-greeting.sql"),
-    include_str!("../../../migrations/sqlite/0004-todo-search.sql"),
-    include_str!("../../../migrations/sqlite/0005-todo-numbers.sql"),
-    include_str!("../../../migrations/sqlite/0006-checksums.sql"),
-];
+/// Since which schema version rows have checksums.
+pub(super) const CHECKSUMS_SINCE: usize = 6;
 
-/// What a file has to be for this program to read it.
-pub(super) const KIND: DatabaseKind = DatabaseKind {
+pub(super) static DATABASE: DatabaseDefinition = DatabaseDefinition {
     file_name: FILE_NAME,
-    application_id: APPLICATION_ID,
-    version_max: MIGRATIONS.len() as i32,
+    // "FSTS".
+    application_id: 0x4653_5453,
+    migrations: &[
+        include_str!("../../../migrations/sqlite/0001-files.sql"),
+        include_str!("../../../migrations/sqlite/0002-todos.sql"),
+        include_str!("../../../migrations/sqlite/0003-greeting.sql"),
+        include_str!("../../../migrations/sqlite/0004-todo-search.sql"),
+        include_str!("../../../migrations/sqlite/0005-todo-numbers.sql"),
+        include_str!("../../../migrations/sqlite/0006-checksums.sql"),
+    ],
+    first_rows: |_| Ok(()),
+    pragmas: "PRAGMA foreign_keys = ON",
+    writer_pragmas: "",
+    prepared_statements_max: 64,
+    checkpoint_pages: 1_000,
 };
-
-/// Runs the changes that this file has not seen, each in a transaction with its number.
-pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "bring station.db up to date", error);
-    let seen = match KIND.check(connection)? {
-        false => 0,
-        true => seen(connection)?.len(),
-    };
-    for (number, change) in (seen + 1..).zip(MIGRATIONS.iter().skip(seen)) {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        transaction.execute_batch(change).map_err(failed)?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .and_then(|()| transaction.pragma_update(None, "user_version", number as i64))
-            .and_then(|()| transaction.commit())
-            .map_err(failed)?;
-    }
-    check_schema(connection)
-}
-
-/// Refuses a database that has to be brought up to date, and may not be.
-pub(super) fn check_up_to_date(connection: &Connection) -> Result<(), StoreError> {
-    let seen = match KIND.check(connection)? {
-        false => 0,
-        true => seen(connection)?.len(),
-    };
-    if seen == MIGRATIONS.len() {
-        return check_schema(connection);
-    }
-    Err(StoreError::new(
-        StoreErrorKind::Unavailable,
-        format!(
-            "{FILE_NAME} has schema version {seen}, and this program reads {}; it is brought up to date by a server that may write: \
-             start one without --read-only once, on a copy if need be",
-            MIGRATIONS.len()
-        ),
-    ))
-}
-
-/// The changes that a file of this sort has seen.
-pub(super) fn seen(connection: &Connection) -> Result<&'static [&'static str], StoreError> {
-    connection
-        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
-        .map_err(|error| sqlite::failed(FILE_NAME, "read station.db", error))
-        .map(|version| usize::try_from(version).ok())?
-        .and_then(|version| MIGRATIONS.get(..version))
-        .ok_or_else(|| sqlite::damaged(FILE_NAME, "its schema version is none"))
-}
-
-/// The definitions of the tables are data on disk like any other: they are what the changes make that the file has seen.
-pub(super) fn check_schema(connection: &Connection) -> Result<(), StoreError> {
-    let failed = |error| sqlite::failed(FILE_NAME, "read the schema", error);
-    let expected = made_by(seen(connection)?).map_err(failed)?;
-    if definitions(connection).map_err(failed)? == expected {
-        return Ok(());
-    }
-    Err(sqlite::damaged(
-        FILE_NAME,
-        "its tables are not the ones that this program makes",
-    ))
-}
-
-fn made_by(changes: &[&str]) -> rusqlite::Result<Vec<Definition>> {
-    let connection = Connection::open_in_memory()?;
-    sqlite::checksums::register(&connection)?;
-    for change in changes {
-        connection.execute_batch(change)?;
-    }
-    definitions(&connection)
-}
-
-/// Type, name, table and SQL.
-type Definition = (String, String, String, Option<String>);
-
-/// All of them but for what SQLite keeps for itself: how the tables below an index of texts are written is its own affair.
-fn definitions(connection: &Connection) -> rusqlite::Result<Vec<Definition>> {
-    connection
-        .prepare(
-            "SELECT type, name, tbl_name, CASE WHEN name NOT LIKE 'todos\\_trigrams\\_%' ESCAPE '\\' THEN sql END
-             FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\' ORDER BY type, name",
-        )?
-        .query_map([], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
-        .collect()
-}
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use rusqlite::Connection;
 
     use super::*;
     use crate::error::StoreErrorKind;
@@ -127,10 +43,13 @@ mod tests {
     async fn todos_that_an_older_version_wrote_are_found_by_their_texts_and_numbers() {
         let directory = tempfile::tempdir().unwrap();
         let older = Connection::open(directory.path().join(FILE_NAME)).unwrap();
-        for change in &MIGRATIONS[..3] {
+        for change in &DATABASE.migrations[..3] {
             older.execute_batch(change).unwrap();
         }
-        for (pragma, value) in [("application_id", APPLICATION_ID), ("user_version", 3)] {
+        for (pragma, value) in [
+            ("application_id", DATABASE.application_id),
+            ("user_version", 3),
+        ] {
             older.pragma_update(None, pragma, value).unwrap();
         }
         older
@@ -166,10 +85,13 @@ mod tests {
     async fn what_an_older_version_wrote_gets_checksums_and_is_as_it_was() {
         let directory = tempfile::tempdir().unwrap();
         let older = Connection::open(directory.path().join(FILE_NAME)).unwrap();
-        for change in &MIGRATIONS[..5] {
+        for change in &DATABASE.migrations[..5] {
             older.execute_batch(change).unwrap();
         }
-        for (pragma, value) in [("application_id", APPLICATION_ID), ("user_version", 5)] {
+        for (pragma, value) in [
+            ("application_id", DATABASE.application_id),
+            ("user_version", 5),
+        ] {
             older.pragma_update(None, pragma, value).unwrap();
         }
         older
@@ -227,7 +149,7 @@ mod tests {
         assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");
         let connection = Connection::open(&path).unwrap();
         connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
+            .pragma_update(None, "application_id", DATABASE.application_id)
             .unwrap();
         connection
             .pragma_update(None, "user_version", 1_000_000)

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{can_open_untouched, damaged, failed, newer, open_untouched};
+use super::data_directory::DataDirectory;
+use super::durable_file;
+use super::sqlite::{DatabaseDefinition, can_open_untouched, open_untouched};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::storage::data_directory::DataDirectory;
-use crate::storage::durable_file;
 
 /// How long to wait for a server that is just opening or closing the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,49 +22,10 @@ const PAGES_PER_STEP: i32 = 256;
 /// After how many steps the disk is told to begin. One large flush at the end would be felt by whoever commits beside it.
 const STEPS_PER_FLUSH: u32 = 16;
 
-/// Which of our databases a file has to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DatabaseKind {
-    /// Its name in a data directory.
-    pub(crate) file_name: &'static str,
-    /// The mark in its header.
-    pub(crate) application_id: i32,
-    /// The newest schema version that this program knows.
-    pub(crate) version_max: i32,
-}
-
-impl DatabaseKind {
-    /// Whether there is something in the file yet; a server makes it empty first, and the tables in a transaction.
-    ///
-    /// # Errors
-    /// When it is not of this sort, or newer than this program.
-    pub(crate) fn check(&self, connection: &Connection) -> Result<bool, StoreError> {
-        let name = self.file_name;
-        let number = |sql: &str| {
-            connection
-                .query_row(sql, [], |row| row.get::<_, i64>(0))
-                .map_err(|error| failed(name, &format!("read {name}"), error))
-        };
-        let application_id = number("PRAGMA application_id")?;
-        let version = number("PRAGMA user_version")?;
-        if application_id == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0
-        {
-            return Ok(false);
-        }
-        if application_id != i64::from(self.application_id) {
-            return Err(damaged(name, "it is not a Fieldstation database"));
-        }
-        if version > i64::from(self.version_max) {
-            return Err(newer(name, version, self.version_max));
-        }
-        Ok(true)
-    }
-}
-
 /// A read transaction: what was committed before it began, whatever is written meanwhile.
 #[derive(Debug)]
 pub(crate) struct DatabaseSnapshot {
-    kind: DatabaseKind,
+    database: &'static DatabaseDefinition,
     connection: Connection,
     /// Where no lock of SQLite's keeps servers from writing.
     _held: Option<DataDirectory>,
@@ -76,8 +37,11 @@ impl DatabaseSnapshot {
     ///
     /// # Errors
     /// When it cannot be read, is not ours, or was written by a newer version.
-    pub(crate) fn of(directory: &Path, kind: DatabaseKind) -> Result<Option<Self>, StoreError> {
-        let path = directory.join(kind.file_name);
+    pub(crate) fn of(
+        directory: &Path,
+        database: &'static DatabaseDefinition,
+    ) -> Result<Option<Self>, StoreError> {
+        let path = directory.join(database.file_name);
         match path.symlink_metadata() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -89,7 +53,7 @@ impl DatabaseSnapshot {
             Ok(connection) => (connection, None),
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    return Err(failed(kind.file_name, "read it", error));
+                    return Err(database.error("read it", error));
                 }
                 // Where no server has made them, the files beside the database cannot be made on a full disk, or on one that
                 // cannot be written to. It can be read without them as long as no server begins to write.
@@ -102,9 +66,9 @@ impl DatabaseSnapshot {
                 _ => return Err(unreadable(&path, error)),
             },
         };
-        let has_tables = kind.check(&connection)?;
+        let has_tables = database.version_of(&connection)? > 0;
         Ok(has_tables.then_some(Self {
-            kind,
+            database,
             connection,
             _held: held,
         }))
@@ -134,7 +98,8 @@ impl DatabaseSnapshot {
         target: &Path,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), StoreError> {
-        let name = self.name();
+        let database = self.database;
+        let name = database.file_name;
         let broken = |error| durable_file::failed(&format!("write a copy of {name}"), error);
         let file = File::options()
             .write(true)
@@ -153,7 +118,7 @@ impl DatabaseSnapshot {
         // The copy is marked to have a write-ahead log beside it, which even a reader would make.
         copy.pragma_update(None, "journal_mode", "DELETE")
             .and_then(|()| copy.close().map_err(|(_, error)| error))
-            .map_err(|error| failed(name, &format!("copy {name}"), error))?;
+            .map_err(|error| database.error(&format!("copy {name}"), error))?;
         file.sync_all().map_err(broken)
     }
 
@@ -197,11 +162,11 @@ impl DatabaseSnapshot {
     }
 
     const fn name(&self) -> &'static str {
-        self.kind.file_name
+        self.database.file_name
     }
 
     fn failed(&self, error: rusqlite::Error) -> StoreError {
-        failed(self.name(), &format!("copy {}", self.name()), error)
+        self.database.error(&format!("copy {}", self.name()), error)
     }
 }
 
