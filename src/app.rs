@@ -1,8 +1,7 @@
 //! The stores, opened from the configuration.
 
-use std::cell::OnceCell;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -56,14 +55,16 @@ macro_rules! check {
 }
 
 impl App {
-    /// Opens the stores. Blocks until they are recovered.
+    /// Opens the stores on the runtime of the caller, which has to run until [`App::close`] has returned. Returns when the stores are
+    /// recovered.
     ///
     /// # Errors
     /// When a store cannot be opened; the message says which and why.
-    pub fn open(config: &Config) -> Result<Self, StoreError> {
+    pub async fn open(config: &Config) -> Result<Self, StoreError> {
         let databases = [readings::embedded::FILE_NAME, app_database::FILE_NAME];
         let found = databases.map(|name| config.data.join(name).exists());
-        let embedded = Embedded::new(config);
+        let embedded = Arc::new(Embedded::new(config));
+        let of_readings = Arc::clone(&embedded);
         let options = EmbeddedOptions {
             sensors_max: usize::try_from(config.sensors_max).unwrap_or(usize::MAX),
             // More than exports can hold, so that other reads always get their turn.
@@ -72,11 +73,12 @@ impl App {
         };
         let readings = readings::start(
             &config.readings,
-            || embedded.directory(),
+            move || of_readings.directory(),
             options,
             // Before the request ends by itself, so that what was not stored can be named.
             config.request_timeout_seconds.duration().mul_f64(0.75),
-        )?;
+        )
+        .await?;
         let files = files::open(
             &config.files,
             || embedded.directory(),
@@ -91,8 +93,8 @@ impl App {
             files,
             todos,
             greeting,
-            app_database: embedded.app_database.into_inner(),
-            directory: embedded.directory.into_inner(),
+            app_database: embedded.app_database.get().cloned(),
+            directory: embedded.directory.get().cloned(),
         };
         if let (true, Some(_), Some(directory)) = (
             app.readings.backend() == "sqlite",
@@ -195,27 +197,28 @@ fn half(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
 }
 
 /// What the embedded backends share, opened when the first of them asks for it.
-struct Embedded<'a> {
-    config: &'a Config,
-    directory: OnceCell<Arc<DataDirectory>>,
-    app_database: OnceCell<Arc<AppDatabase>>,
+struct Embedded {
+    data: PathBuf,
+    read_only: bool,
+    directory: OnceLock<Arc<DataDirectory>>,
+    app_database: OnceLock<Arc<AppDatabase>>,
 }
 
-impl<'a> Embedded<'a> {
-    fn new(config: &'a Config) -> Self {
+impl Embedded {
+    fn new(config: &Config) -> Self {
         Self {
-            config,
-            directory: OnceCell::new(),
-            app_database: OnceCell::new(),
+            data: config.data.clone(),
+            read_only: config.read_only,
+            directory: OnceLock::new(),
+            app_database: OnceLock::new(),
         }
     }
 
     fn directory(&self) -> Result<Arc<DataDirectory>, StoreError> {
         opened(&self.directory, || {
-            let data = &self.config.data;
-            let opened = match self.config.read_only {
-                true => DataDirectory::open_read_only(data),
-                false => DataDirectory::open(data),
+            let opened = match self.read_only {
+                true => DataDirectory::open_read_only(&self.data),
+                false => DataDirectory::open(&self.data),
             };
             opened.map(Arc::new)
         })
@@ -227,7 +230,7 @@ impl<'a> Embedded<'a> {
 }
 
 fn opened<T>(
-    cell: &OnceCell<Arc<T>>,
+    cell: &OnceLock<Arc<T>>,
     open: impl FnOnce() -> Result<Arc<T>, StoreError>,
 ) -> Result<Arc<T>, StoreError> {
     if let Some(value) = cell.get() {

@@ -32,19 +32,12 @@ const LAST_WORK_PATIENCE: Duration = Duration::from_secs(2);
 /// Serves until it is told to stop, or until the store fails.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
     start_log(config)?;
-    let app = open_when_there_is_room(config).map_err(|error| {
-        let kind = match error.kind() {
-            StoreErrorKind::Unsupported => FailureKind::Configuration,
-            _ => FailureKind::Initialization,
-        };
-        Failure::new(kind, anyhow!(error))
-    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads that serve")
         .map_err(|error| Failure::new(FailureKind::Initialization, error))?;
-    let served = runtime.block_on(serve(config, app));
+    let served = runtime.block_on(serve(config));
     // Nothing that is still under way has been acknowledged.
     runtime.shutdown_timeout(LAST_WORK_PATIENCE);
     served
@@ -52,10 +45,10 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
 
 /// Opens the stores. On a disk so full that not even its reserve is enough, waits until there is room: the server then goes on by
 /// itself, whoever started it.
-fn open_when_there_is_room(config: &Config) -> Result<App, StoreError> {
+async fn open_when_there_is_room(config: &Config) -> Result<App, StoreError> {
     let mut told: Option<Instant> = None;
     loop {
-        match App::open(config) {
+        match App::open(config).await {
             Err(error) if error.kind() == StoreErrorKind::StorageFull => {
                 if told.is_none_or(|told| told.elapsed() >= REMINDER) {
                     told = Some(Instant::now());
@@ -64,14 +57,22 @@ fn open_when_there_is_room(config: &Config) -> Result<App, StoreError> {
                         "cannot start yet: there is no room on the disk"
                     );
                 }
-                std::thread::sleep(OPEN_AGAIN);
+                tokio::time::sleep(OPEN_AGAIN).await;
             }
             opened => return opened,
         }
     }
 }
 
-async fn serve(config: &Config, app: App) -> Result<(), Failure> {
+async fn serve(config: &Config) -> Result<(), Failure> {
+    // Until the stores are open, a signal ends the process at once.
+    let app = open_when_there_is_room(config).await.map_err(|error| {
+        let kind = match error.kind() {
+            StoreErrorKind::Unsupported => FailureKind::Configuration,
+            _ => FailureKind::Initialization,
+        };
+        Failure::new(kind, anyhow!(error))
+    })?;
     let initialization = |error| Failure::new(FailureKind::Initialization, error);
     let listener = TcpListener::bind(config.listen)
         .await

@@ -152,19 +152,19 @@ pub trait ReadingStore: Send + Sync {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Opens the backend that a URL's scheme picks. Blocks until it is ready. `directory` is called only for a backend that lives in
-/// the data directory, so that a URL with a mistake in it leaves no trace. `write_deadline` is for a backend that may have to wait
-/// for others: how long until a write is given up.
+/// Opens the backend that a URL's scheme picks, on the runtime of the caller, and returns when the backend is ready. `directory` is
+/// called only for a backend that lives in the data directory, so that a URL with a mistake in it leaves no trace; the call may
+/// block. `write_deadline` is for a backend that may have to wait for others: how long until a write is given up.
 ///
 /// # Errors
 /// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
-pub fn open(
+pub async fn open(
     url: &BackendUrl,
-    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError> + Send + 'static,
     options: embedded::EmbeddedOptions,
     write_deadline: Duration,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
-    open_when(url, directory, options, write_deadline, false)
+    open_when(url, directory, options, write_deadline, false).await
 }
 
 /// Opens a backend for a server, which does not need it at once: one that is away for the moment is no error, nor one that takes long to
@@ -172,18 +172,18 @@ pub fn open(
 ///
 /// # Errors
 /// As [`open`].
-pub fn start(
+pub async fn start(
     url: &BackendUrl,
-    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError> + Send + 'static,
     options: embedded::EmbeddedOptions,
     write_deadline: Duration,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
-    open_when(url, directory, options, write_deadline, true)
+    open_when(url, directory, options, write_deadline, true).await
 }
 
-fn open_when(
+async fn open_when(
     url: &BackendUrl,
-    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
+    directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError> + Send + 'static,
     options: embedded::EmbeddedOptions,
     write_deadline: Duration,
     may_be_away: bool,
@@ -194,7 +194,13 @@ fn open_when(
                 true => embedded::EmbeddedStore::start,
                 false => embedded::EmbeddedStore::open,
             };
-            Ok(Arc::new(open(directory()?, options)?))
+            // Opening waits for the disk.
+            let opened = tokio::task::spawn_blocking(move || open(directory()?, options)).await;
+            let opened = opened.unwrap_or_else(|error| {
+                let message = "the thread that opens the readings has stopped";
+                Err(StoreError::new(StoreErrorKind::Internal, message).with_source(error))
+            });
+            Ok(Arc::new(opened?))
         }
         ("sqlite", _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
@@ -203,7 +209,7 @@ fn open_when(
             ),
         )),
         ("dynamodb", _) => {
-            open_dynamodb(url, options.sensors_max as u64, write_deadline, may_be_away)
+            open_dynamodb(url, options.sensors_max as u64, write_deadline, may_be_away).await
         }
         (scheme, _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
@@ -215,7 +221,7 @@ fn open_when(
 }
 
 #[cfg(feature = "cloud")]
-fn open_dynamodb(
+async fn open_dynamodb(
     url: &BackendUrl,
     sensors_max: u64,
     write_deadline: Duration,
@@ -226,16 +232,16 @@ fn open_dynamodb(
         write_deadline,
         ..dynamodb::DynamoOptions::default()
     };
-    let when_away = match may_be_away {
-        true => dynamodb::WhenAway::Wait,
-        false => dynamodb::WhenAway::Fail,
+    let location = dynamodb::DynamoUrl::parse(url)?;
+    let store = match may_be_away {
+        true => dynamodb::DynamoStore::start(&location, options).await?,
+        false => dynamodb::DynamoStore::open(&location, options).await?,
     };
-    let store = dynamodb::DynamoStore::open_blocking(url, options, when_away)?;
     Ok(Arc::new(store))
 }
 
 #[cfg(not(feature = "cloud"))]
-fn open_dynamodb(
+async fn open_dynamodb(
     url: &BackendUrl,
     _sensors_max: u64,
     _write_deadline: Duration,

@@ -37,33 +37,41 @@ pub(super) fn run(
         let error = anyhow!("there is no directory {}", data.display());
         return Err(Failure::new(FailureKind::Initialization, error));
     }
+    // The stores are opened, read and closed on one runtime.
+    runtime::block_on(2, copy_stores(from, to, data, dry_run))
+}
+
+async fn copy_stores(
+    from: &BackendUrl,
+    to: &BackendUrl,
+    data: &Path,
+    dry_run: bool,
+) -> Result<(), Failure> {
     if matches!(from.scheme(), OLDER_TABLE | "dynamodb")
-        && let Some(done) = run_older(from, to, data, dry_run)
+        && let Some(done) = run_older(from, to, data, dry_run).await
     {
         return done;
     }
-    let source = Source::Store(open(from, data)?);
+    let source = Source::Store(open(from, data).await?);
     if dry_run {
-        return runtime::block_on(2, async { say(&source).await });
+        return say(&source).await;
     }
-    let target = open(to, data)?;
-    runtime::block_on(2, async {
-        let verdict = copy_all(&source, &*target).await;
-        target.close().await.map_err(failed)?;
-        source.close().await.map_err(failed)?;
-        verdict
-    })
+    let target = open(to, data).await?;
+    let verdict = copy_all(&source, &*target).await;
+    target.close().await.map_err(failed)?;
+    source.close().await.map_err(failed)?;
+    verdict
 }
 
 /// The same from a table of an older program; none when the source is no such table.
 #[cfg(feature = "cloud")]
-fn run_older(
+async fn run_older(
     from: &BackendUrl,
     to: &BackendUrl,
     data: &Path,
     dry_run: bool,
 ) -> Option<Result<(), Failure>> {
-    let table = match runtime::block_on(2, async { find_older(from).await }) {
+    let table = match find_older(from).await {
         Ok(table) => table?,
         Err(failure) => return Some(Err(failure)),
     };
@@ -81,22 +89,22 @@ fn run_older(
     }
     let target = match dry_run {
         true => None,
-        false => match open(to, data) {
+        false => match open(to, data).await {
             Ok(target) => Some(target),
             Err(failure) => return Some(Err(failure)),
         },
     };
-    Some(runtime::block_on(2, async {
-        let verdict = copy_older(&table, target.as_deref()).await;
-        if let Some(target) = target {
-            target.close().await.map_err(failed)?;
-        }
-        verdict
-    }))
+    let verdict = copy_older(&table, target.as_deref()).await;
+    if let Some(target) = target
+        && let Err(error) = target.close().await
+    {
+        return Some(Err(failed(error)));
+    }
+    Some(verdict)
 }
 
 #[cfg(not(feature = "cloud"))]
-fn run_older(
+async fn run_older(
     from: &BackendUrl,
     _to: &BackendUrl,
     _data: &Path,
@@ -159,10 +167,12 @@ async fn copy_older(
     }
 }
 
-fn open(url: &BackendUrl, data: &Path) -> Result<Arc<dyn ReadingStore>, Failure> {
-    let directory = || DataDirectory::open(data).map(Arc::new);
+async fn open(url: &BackendUrl, data: &Path) -> Result<Arc<dyn ReadingStore>, Failure> {
+    let data = data.to_owned();
+    let directory = move || DataDirectory::open(&data).map(Arc::new);
     let options = EmbeddedOptions::default();
-    readings::open(url, directory, options, WRITE_DEADLINE).map_err(|error| not_opened(url, error))
+    let opened = readings::open(url, directory, options, WRITE_DEADLINE).await;
+    opened.map_err(|error| not_opened(url, error))
 }
 
 fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {

@@ -14,23 +14,19 @@ mod table;
 mod url;
 mod write;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
 pub use self::url::{Credentials, DynamoOptions, DynamoUrl};
 pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
-pub use opening::WhenAway;
 pub use recount::{Pass, Progress, RecountReport, recount};
 
 use self::drift::Findings;
@@ -65,10 +61,6 @@ pub struct DynamoStore {
     waiting: Arc<AtomicUsize>,
     /// When DynamoDB was last found to answer.
     reached: Mutex<Option<Instant>>,
-    /// Where requests are made; connections live there.
-    handle: Handle,
-    /// The threads behind `handle`, when they are this store's own.
-    runtime: Mutex<Option<Runtime>>,
 }
 
 impl DynamoStore {
@@ -84,14 +76,17 @@ impl DynamoStore {
         table::setup::create(&tables, location).await
     }
 
-    /// Runs a read where the connections live.
-    async fn run<T, F>(&self, read: impl FnOnce(Tables) -> F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
+    /// The tables, for a read.
+    ///
+    /// # Errors
+    /// When the store takes no reads now.
+    fn tables(&self) -> Result<Tables, StoreError> {
         self.standing.may_read()?;
-        let result = while_waited_for(&self.handle, read(self.connection.tables())).await;
+        Ok(self.connection.tables())
+    }
+
+    /// Records in the status of the store how a read ended, and returns the result of the read.
+    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match &result {
             Ok(_) => self.standing.went_well(Side::Reads),
             Err(error) => self.standing.failed(Side::Reads, error),
@@ -140,14 +135,14 @@ impl ReadingStore for DynamoStore {
     }
 
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError> {
-        let selection = selection.clone();
-        self.run(move |tables| async move { read::windows::stats(&tables, &selection).await })
-            .await
+        let tables = self.tables()?;
+        self.noted(read::windows::stats(&tables, selection).await)
     }
 
     async fn sensor_count(&self) -> Result<u64, StoreError> {
-        self.run(move |tables| async move { Ok(read::totals::lanes(&tables).await?.sensors()) })
-            .await
+        let tables = self.tables()?;
+        let lanes = self.noted(read::totals::lanes(&tables).await)?;
+        Ok(lanes.sensors())
     }
 
     async fn sensors(
@@ -155,17 +150,13 @@ impl ReadingStore for DynamoStore {
         after: Option<&SensorId>,
         limit: usize,
     ) -> Result<Page<SensorSummary>, StoreError> {
-        let after = after.cloned();
-        self.run(move |tables| async move {
-            read::windows::sensors(&tables, after.as_ref(), limit).await
-        })
-        .await
+        let tables = self.tables()?;
+        self.noted(read::windows::sensors(&tables, after, limit).await)
     }
 
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError> {
-        let sensor = sensor.clone();
-        self.run(move |tables| async move { read::windows::summary(&tables, &sensor).await })
-            .await
+        let tables = self.tables()?;
+        self.noted(read::windows::summary(&tables, sensor).await)
     }
 
     async fn readings(
@@ -174,11 +165,8 @@ impl ReadingStore for DynamoStore {
         window: Window,
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError> {
-        let sensor = sensor.clone();
-        self.run(move |tables| async move {
-            read::windows::readings(&tables, &sensor, window, limit).await
-        })
-        .await
+        let tables = self.tables()?;
+        self.noted(read::windows::readings(&tables, sensor, window, limit).await)
     }
 
     async fn series(
@@ -187,30 +175,18 @@ impl ReadingStore for DynamoStore {
         window: Window,
         points: usize,
     ) -> Result<Option<Series>, StoreError> {
-        let sensor = sensor.clone();
-        self.run(move |tables| async move {
-            read::windows::series(&tables, &sensor, window, points).await
-        })
-        .await
+        let tables = self.tables()?;
+        self.noted(read::windows::series(&tables, sensor, window, points).await)
     }
 
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
-        let selection = selection.clone();
-        let cursor = self
-            .run(move |tables| async move {
-                read::export::ExportCursor::open(&tables, &selection).await
-            })
-            .await?;
-        let handle = self.handle.clone();
+        let tables = self.tables()?;
+        let cursor = self.noted(read::export::ExportCursor::open(&tables, selection).await)?;
         Ok(Box::pin(futures_util::stream::try_unfold(
-            (cursor, handle),
-            async |(mut cursor, handle)| {
-                let next = while_waited_for(&handle, async move {
-                    let block = cursor.next().await?;
-                    Ok(block.map(|block| (block, cursor)))
-                });
-                let next: Option<_> = next.await?;
-                Ok(next.map(|(block, cursor)| (block, (cursor, handle))))
+            cursor,
+            async |mut cursor| {
+                let block = cursor.next().await?;
+                Ok(block.map(|block| (block, cursor)))
             },
         )))
     }
@@ -228,7 +204,8 @@ impl ReadingStore for DynamoStore {
         {
             return Ok(());
         }
-        let asked = self.run(|tables| async move { read::totals::lanes(&tables).await });
+        let tables = self.tables()?;
+        let asked = async { self.noted(read::totals::lanes(&tables).await) };
         timeout(READY_PATIENCE, asked)
             .await
             .unwrap_or_else(|_| Err(no_answer()))?;
@@ -261,24 +238,5 @@ impl ReadingStore for DynamoStore {
 impl Drop for DynamoStore {
     fn drop(&mut self) {
         self.lookout.abort();
-        if let Some(runtime) = self.runtime.lock().take() {
-            // Waiting for threads is not allowed everywhere; what was acknowledged is safe without it.
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Runs a read on the threads of `handle`, which does not go on once nobody waits for it.
-async fn while_waited_for<T: Send + 'static>(
-    handle: &Handle,
-    read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    let stop = CancellationToken::new();
-    let _waited_for = stop.clone().drop_guard();
-    let read = handle.spawn(async move { stop.run_until_cancelled(read).await });
-    match read.await {
-        Ok(Some(result)) => result,
-        Ok(None) => Err(closed()),
-        Err(error) => Err(closed().with_source(error)),
     }
 }

@@ -1,12 +1,10 @@
 //! Opening the store: at once, or for a server also later, when DynamoDB is there.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
@@ -20,7 +18,6 @@ use super::table::connection::Connection;
 use super::url::{DynamoOptions, DynamoUrl};
 use super::write::writer::{Surroundings, Writer};
 use super::{DynamoStore, ORDERS_MAX};
-use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// How long a start may take before it is given up.
@@ -30,36 +27,7 @@ const START_PATIENCE: Duration = Duration::from_secs(4);
 const START_ATTEMPTS_TIME: Duration = Duration::from_secs(1);
 const START_PAUSE: Duration = Duration::from_millis(200);
 
-/// What becomes of a start while DynamoDB is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenAway {
-    /// It fails.
-    Fail,
-    /// The store opens without DynamoDB, answers that it is away, and goes on by itself once it is there.
-    Wait,
-}
-
 impl DynamoStore {
-    /// Opens the store on threads of its own, from whatever thread. Blocks until it is ready, or until DynamoDB is found to be away.
-    ///
-    /// # Errors
-    /// As [`DynamoStore::open`].
-    pub fn open_blocking(
-        url: &BackendUrl,
-        options: DynamoOptions,
-        when_away: WhenAway,
-    ) -> Result<Self, StoreError> {
-        let location = DynamoUrl::parse(url)?;
-        let (store, runtime) = on_own_threads(async {
-            match when_away {
-                WhenAway::Fail => Self::open(&location, options).await,
-                WhenAway::Wait => Self::start(&location, options).await,
-            }
-        })?;
-        *store.runtime.lock() = Some(runtime);
-        Ok(store)
-    }
-
     /// Opens the store: checks the tables and what this program may do with them, and takes a slot.
     ///
     /// # Errors
@@ -156,10 +124,9 @@ impl DynamoStore {
             Arc::clone(&findings),
             options.drift_pause,
         );
-        let handle = Handle::current();
-        let lookout = handle.spawn(lookout.run()).abort_handle();
-        handle.spawn(keeper.run(wished, news));
-        handle.spawn(Writer::new(surroundings, slot).run(received));
+        let lookout = tokio::spawn(lookout.run()).abort_handle();
+        tokio::spawn(keeper.run(wished, news));
+        tokio::spawn(Writer::new(surroundings, slot).run(received));
         Self {
             connection,
             options,
@@ -169,8 +136,6 @@ impl DynamoStore {
             lookout,
             waiting,
             reached: Mutex::new(None),
-            handle,
-            runtime: Mutex::new(None),
         }
     }
 }
@@ -184,34 +149,4 @@ fn opening() -> Arc<Standing> {
 /// Whether the tables are right, and all slots have owners that may be alive.
 fn waits_for_slot(keeper: &Keeper, error: &StoreError) -> bool {
     keeper.is_open() && error.kind() == StoreErrorKind::Overloaded
-}
-
-/// Runs something to its end on new threads, which go on for what it has started.
-fn on_own_threads<T: Send>(
-    work: impl Future<Output = Result<T, StoreError>> + Send,
-) -> Result<(T, Runtime), StoreError> {
-    let internal = || {
-        StoreError::new(
-            StoreErrorKind::Internal,
-            "cannot start the threads for DynamoDB",
-        )
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("dynamodb")
-        .enable_all()
-        .build()
-        .map_err(|error| internal().with_source(error))?;
-    // A thread of its own may block, whatever the caller's may do.
-    let done = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| runtime.block_on(work));
-        thread.join().unwrap_or_else(|_| Err(internal()))
-    });
-    match done {
-        Ok(value) => Ok((value, runtime)),
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
-    }
 }
