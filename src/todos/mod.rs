@@ -2,9 +2,9 @@
 
 mod free_status;
 pub mod http;
+pub mod import;
 mod manifest;
 mod model;
-pub mod moving;
 #[cfg(feature = "cloud")]
 mod postgres;
 mod row;
@@ -24,11 +24,11 @@ pub use model::{
 
 pub(crate) use sqlite::check_rows;
 
+use self::import::{Arrivals, Arrived, HeldStore, Numbered, NumberedPage, TodoSource};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::timestamp::Timestamp;
-use moving::{Arrivals, Arrived, HeldStore, Numbered, NumberedPage, TodoSource};
 
 /// The file that says where PostgreSQL is, when no URL does, in the working directory.
 pub const MANIFEST: &str = "manifest.json";
@@ -102,7 +102,7 @@ pub trait TodoStore: Send + Sync {
     /// How many todos there are.
     async fn count(&self) -> Result<u64, StoreError>;
 
-    /// Takes in todos of another store, as [`moving`] says; tells what became of each, in their order.
+    /// Takes in todos of another store, as [`import`] says; tells what became of each, in their order.
     async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError>;
 
     /// What kind of store it is, in a word.

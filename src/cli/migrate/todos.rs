@@ -16,7 +16,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 use crate::timestamp::Timestamp;
-use crate::todos::moving::{Arrivals, Arrived, SourceRows, TodoSource};
+use crate::todos::import::{Arrivals, Arrived, SourceRows, TodoSource};
 use crate::todos::{self, TodoStore};
 
 /// How often the other side is tried when it is away for a moment.

@@ -9,7 +9,7 @@ mod catalog;
 mod check;
 mod content;
 mod copies;
-mod room;
+mod disk;
 mod upload;
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) use self::copies::{bytes_total, check_blobs, copy_blobs, is_blob};
 use self::blobs::Blobs;
 use self::catalog::Catalog;
 use self::content::FolderContent;
-use self::room::Room;
+use self::disk::Room;
 use self::upload::FolderUpload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::error::{StoreError, StoreErrorKind};

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::blobs::{Blobs, Staged, blocking};
 use super::catalog::Catalog;
-use super::room::Room;
+use super::disk::Room;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
 

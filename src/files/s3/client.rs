@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::credentials::Credentials;
-use super::failure::Meaning;
-use super::patience::Patience;
+use super::errors::Meaning;
 use super::probe::Probe;
-use super::{failure, upload};
+use super::timeouts::Patience;
+use super::{errors, upload};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::Trouble;
 
@@ -111,7 +111,7 @@ impl S3Client {
         what: &str,
         error: &object_store::Error,
     ) -> StoreError {
-        let Meaning { error, cause } = failure::meaning(what, error);
+        let Meaning { error, cause } = errors::meaning(what, error);
         if error.kind() == StoreErrorKind::Denied {
             self.credentials.refused().await;
             self.probe.forget();
@@ -122,7 +122,7 @@ impl S3Client {
 
     /// What it means that S3 does not answer, with the same consequences.
     pub(super) fn silent(self: &Arc<Self>, what: &str) -> StoreError {
-        let Meaning { error, cause } = failure::silence(what);
+        let Meaning { error, cause } = errors::silence(what);
         self.in_trouble(&cause);
         error
     }

@@ -9,8 +9,8 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore as _};
 
 use super::client::S3Client;
-use super::failure::is_of_bucket;
-use super::patience::Patience;
+use super::errors::is_of_bucket;
+use super::timeouts::Patience;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Content, ContentStream};
 

@@ -7,9 +7,9 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
 use super::client::S3Client;
-use super::failure::is_of_bucket;
+use super::errors::is_of_bucket;
 use super::key;
-use super::patience::Patience;
+use super::timeouts::Patience;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Publication,

@@ -10,13 +10,13 @@ mod client;
 mod connect;
 mod content;
 mod credentials;
-mod failure;
+mod errors;
 mod index;
 mod key;
 pub mod older;
-mod patience;
 mod probe;
 mod sweep;
+mod timeouts;
 mod upload;
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 use self::client::S3Client;
 use self::content::S3Content;
-use self::patience::Patience;
+use self::timeouts::Patience;
 use self::upload::S3Upload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::backend_url::BackendUrl;

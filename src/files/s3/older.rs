@@ -294,9 +294,9 @@ impl OlderBucket {
                     if is_gone && tag.is_some() {
                         return Ok(None);
                     }
-                    super::failure::meaning(what, &as_error(status, &body)).error
+                    super::errors::meaning(what, &as_error(status, &body)).error
                 }
-                Err(error) => super::failure::meaning(what, &error).error,
+                Err(error) => super::errors::meaning(what, &error).error,
             };
             if error.kind() == StoreErrorKind::Denied {
                 self.access.credentials.refused().await;

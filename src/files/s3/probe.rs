@@ -14,8 +14,8 @@ use object_store::{
 use parking_lot::Mutex;
 
 use super::client::S3Client;
-use super::failure::is_unknown_to_it;
-use super::patience::Patience;
+use super::errors::is_unknown_to_it;
+use super::timeouts::Patience;
 use super::{key, upload};
 use crate::error::{StoreError, StoreErrorKind};
 

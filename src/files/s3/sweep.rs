@@ -12,14 +12,14 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt, PutPayload};
 
 use super::client::S3Client;
-use super::patience::Patience;
-use super::{failure, index, key, upload};
+use super::timeouts::Patience;
+use super::{errors, index, key, upload};
 use crate::error::StoreError;
 use crate::files::DeviceId;
 
 /// Removes what is old and unnamed. Returns how many blobs there were.
 pub(super) async fn sweep(client: &Arc<S3Client>) -> Result<u64, StoreError> {
-    let failed = |error| failure::meaning("list the files", &error).error;
+    let failed = |error| errors::meaning("list the files", &error).error;
     let now = now(client).await?;
     remove_old_probes(client, now).await?;
     let mut blobs = client
@@ -91,7 +91,7 @@ async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
 /// Removes what a killed server has tried the bucket with.
 async fn remove_old_probes(client: &Arc<S3Client>, now: SystemTime) -> Result<(), StoreError> {
     let probes = client.store.list(Some(&key::probe_prefix()));
-    let mut probes = probes.map_err(|error| failure::meaning("list the files", &error).error);
+    let mut probes = probes.map_err(|error| errors::meaning("list the files", &error).error);
     while let Some(probe) = probes.try_next().await? {
         if is_old(&probe, now) {
             client.delete(&mut Patience::new(), &probe.location).await?;

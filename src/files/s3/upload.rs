@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::client::{S3Client, give_up};
-use super::patience::Patience;
+use super::timeouts::Patience;
 use super::{index, key};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};

@@ -10,9 +10,9 @@
 //! | `ticket` | the ticket that it was set with |
 //! | `drawn` | the last ticket that was drawn |
 
-mod findings;
-mod link;
-mod meaning;
+mod connection;
+mod diagnostics;
+mod errors;
 pub mod older;
 mod url;
 
@@ -28,9 +28,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::findings::Findings;
-use self::link::Link;
-use self::meaning::{meaning, not_a_word, refuses_writes, too_late};
+use self::connection::Link;
+use self::diagnostics::Findings;
+use self::errors::{meaning, not_a_word, refuses_writes, too_late};
 use self::url::RedisUrl;
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;

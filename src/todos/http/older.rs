@@ -21,7 +21,7 @@ use crate::http::extract::{PathPart, shortened};
 use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind, body};
 use crate::timestamp::Timestamp;
-use crate::todos::moving::{Numbered, NumberedPage};
+use crate::todos::import::{Numbered, NumberedPage};
 use crate::todos::{Outcome, Precondition, Todo, TodoStore, free_status};
 
 /// How many todos are read at a time.

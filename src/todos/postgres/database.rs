@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::failure::{Cause, Failure};
+use super::backoff::Rest;
+use super::errors::{Cause, Failure};
 use super::pool::{Lease, Pool};
-use super::rest::Rest;
 use super::session::Session;
 use super::{PostgresUrl, migrations};
 use crate::error::{StoreError, StoreErrorKind};

@@ -5,7 +5,7 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
-use super::failure::{Cause, Failure};
+use super::errors::{Cause, Failure};
 use super::migrations::rows;
 use crate::error::StoreErrorKind;
 

@@ -14,7 +14,7 @@ use sqlx_core::row::Row as _;
 use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr};
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
-use super::failure::{Cause, Failure};
+use super::errors::{Cause, Failure};
 use super::inspection::{self, TargetSchema};
 use super::session::quoted;
 

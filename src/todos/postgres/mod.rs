@@ -1,12 +1,12 @@
 //! Todos in PostgreSQL, shared by any number of servers.
 
+mod backoff;
 mod database;
-mod failure;
+mod errors;
+mod import;
 mod inspection;
 mod migrations;
-mod moving;
 mod pool;
-mod rest;
 mod session;
 mod source;
 mod url;
@@ -19,7 +19,9 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::PgRow;
 
+use self::errors::{Cause, Failure};
 pub(super) use self::url::PostgresUrl;
+use super::import::{Arrivals, Arrived, Numbered, NumberedPage};
 use super::row::{Found, Row, Span, deadline_number, moment, page};
 use super::{
     Change, Cursor, Filter, Outcome, Precondition, Status, Todo, TodoId, TodoPage, TodoStore,
@@ -27,9 +29,7 @@ use super::{
 };
 use crate::error::{StoreError, StoreErrorKind};
 use crate::timestamp::Timestamp;
-use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 use database::{Database, Rows, Statement, StatementKind};
-use failure::{Cause, Failure};
 pub(super) use source::PostgresSource;
 
 /// What this kind of store is called.

@@ -11,8 +11,8 @@ use sqlx_core::error::Error;
 use sqlx_postgres::PgConnection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::failure::Failure;
-use super::rest::Rest;
+use super::backoff::Rest;
+use super::errors::Failure;
 use super::session::Session;
 
 /// A connection that was used more recently than this is taken to be alive without asking.

@@ -11,7 +11,7 @@ use sqlx_core::sql_str::{AssertSqlSafe, SqlStr};
 use sqlx_postgres::{PgConnectOptions, PgConnection};
 
 use super::PostgresUrl;
-use super::failure::PoolerInBetween;
+use super::errors::PoolerInBetween;
 use super::url::EXTRA_FLOAT_DIGITS;
 
 /// A statement ends before the request that waits for it gives up, a commit is durable whatever the default, and PostgreSQL lets

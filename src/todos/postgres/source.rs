@@ -8,14 +8,14 @@ use sqlx_core::raw_sql::raw_sql;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
-use super::failure::{Cause, Failure};
+use super::errors::{Cause, Failure};
+use super::import::numbered;
 use super::inspection::{Relation, relations};
 use super::migrations::rows;
-use super::moving::numbered;
 use super::session::{Session, quoted};
 use super::{BACKEND, PostgresUrl};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::todos::moving::{NumberedPage, OlderRow, PAGE_ROWS, SourcePage, SourceRows, TodoSource};
+use crate::todos::import::{NumberedPage, OlderRow, PAGE_ROWS, SourcePage, SourceRows, TodoSource};
 
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL statement_timeout = 0;

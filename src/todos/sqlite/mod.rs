@@ -1,7 +1,7 @@
 //! Todos in `station.db`.
 
 mod check;
-mod moving;
+mod import;
 mod search;
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, Params, ToSql, Transaction, params};
 
 pub(crate) use self::check::check_rows;
 use self::search::Search;
+use super::import::{Arrivals, Arrived, Numbered, NumberedPage};
 use super::row::{Found, PAGE_BYTES_MAX, Row, Span, deadline_number, moment, page};
 use super::{
     Change, Cursor, Filter, Outcome, Precondition, Status, Todo, TodoId, TodoPage, TodoStore,
@@ -20,7 +21,6 @@ use crate::error::StoreError;
 use crate::storage::app_database::{AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
-use crate::todos::moving::{Arrivals, Arrived, Numbered, NumberedPage};
 
 /// The embedded backend.
 pub(super) struct SqliteTodos {
@@ -152,34 +152,34 @@ impl TodoStore for SqliteTodos {
     }
 
     async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
-        let work = move |transaction: &Transaction<'_>| moving::id_of(transaction, number);
+        let work = move |transaction: &Transaction<'_>| import::id_of(transaction, number);
         self.app_database.read("look for a number", work).await
     }
 
     async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError> {
-        let work = move |transaction: &Transaction<'_>| moving::number_of(transaction, id);
+        let work = move |transaction: &Transaction<'_>| import::number_of(transaction, id);
         self.app_database.read("look for a number", work).await
     }
 
     async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError> {
-        let work = move |transaction: &Transaction<'_>| moving::by_number(transaction, from, limit);
+        let work = move |transaction: &Transaction<'_>| import::by_number(transaction, from, limit);
         self.app_database.read("list todos", work).await
     }
 
     async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
         let ids = ids.to_vec();
-        let work = move |transaction: &Transaction<'_>| moving::find(transaction, &ids);
+        let work = move |transaction: &Transaction<'_>| import::find(transaction, &ids);
         self.app_database.read("read todos", work).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        let work = |transaction: &Transaction<'_>| moving::count(transaction);
+        let work = |transaction: &Transaction<'_>| import::count(transaction);
         self.app_database.read("count todos", work).await
     }
 
     async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
         let arrivals = arrivals.clone();
-        let work = move |transaction: &Transaction<'_>| moving::take_over(transaction, &arrivals);
+        let work = move |transaction: &Transaction<'_>| import::take_over(transaction, &arrivals);
         self.app_database.write("take todos over", work).await
     }
 

@@ -19,7 +19,7 @@ use fieldstation::greeting::{GreetingStore, Word};
 use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use fieldstation::timestamp::Timestamp;
-use fieldstation::todos::moving::{Arrival, Arrivals, Numbered};
+use fieldstation::todos::import::{Arrival, Arrivals, Numbered};
 use fieldstation::todos::{
     self, Description, Filter, Status, Title, Todo, TodoId, TodoStore, folded,
 };

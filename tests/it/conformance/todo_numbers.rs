@@ -1,7 +1,7 @@
 //! What every todos backend promises of numbers, and of todos that come from another store.
 
 use fieldstation::timestamp::Timestamp;
-use fieldstation::todos::moving::{Arrival, Arrivals, Became};
+use fieldstation::todos::import::{Arrival, Arrivals, Became};
 use fieldstation::todos::{Change, Precondition, Status, Title, Todo, TodoStore};
 
 use super::todos::{done, todo};

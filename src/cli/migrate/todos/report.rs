@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 use crate::cli::progress::rate;
 use crate::http::extract::shortened;
 use crate::todos::Status;
-use crate::todos::moving::{Arrival, Arrived, Became, Note, OlderTodo};
+use crate::todos::import::{Arrival, Arrived, Became, Note, OlderTodo};
 
 /// How many todos are named of each sort.
 const NAMED_MAX: usize = 100;

@@ -1,6 +1,6 @@
 //! How a Redis is set up, as far as it says so, and what that means for the word.
 
-use super::meaning::REPLICA;
+use super::errors::REPLICA;
 
 /// What was found. Nothing is said of what is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::failure::{Cause, Failure};
+use super::errors::{Cause, Failure};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 

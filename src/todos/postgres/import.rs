@@ -8,10 +8,10 @@ use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgRow};
 
 use super::database::{Statement, StatementKind, Work};
-use super::failure::Failure;
+use super::errors::Failure;
 use super::{PostgresTodos, columns, damaged};
 use crate::error::StoreError;
-use crate::todos::moving::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
+use crate::todos::import::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
 use crate::todos::row::deadline_number;
 use crate::todos::{Todo, TodoId, folded};
 

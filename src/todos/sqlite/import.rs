@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{PAGE_BYTES_MAX, damaged, deadline_number, folded, todo};
 use crate::storage::app_database::WorkError;
-use crate::todos::moving::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
+use crate::todos::import::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
 use crate::todos::{Todo, TodoId};
 
 pub(super) fn id_of(
