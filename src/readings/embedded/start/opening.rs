@@ -9,8 +9,8 @@ use crate::error::StoreError;
 use crate::readings::embedded::database;
 use crate::readings::embedded::format::chunks;
 use crate::readings::embedded::format::file::failed;
-use crate::readings::embedded::schema::DATABASE;
 use crate::readings::embedded::options::EmbeddedOptions;
+use crate::readings::embedded::schema::DATABASE;
 use crate::readings::embedded::shared::Shared;
 use crate::readings::embedded::write::writer::{Start, Writer};
 use crate::storage::data_directory::DataDirectory;
@@ -32,7 +32,6 @@ pub(crate) fn open(
     let mut connection = directory.open_writer(&DATABASE)?;
     let folding = Folding::of(&mut connection, DATABASE.checkpoint_pages)
         .map_err(|error| failed("set up readings.db", error))?;
-    directory.sync()?;
     let mut recovered = recovery::recover(&connection, progress)?;
     recovered.count(&connection, options, progress)?;
     let last_data = chunks::last_data(&connection)?;
