@@ -1,11 +1,12 @@
 //! The server's description of itself: `/openapi.json`, and `/docs`, which shows it to people; where older servers have theirs, the
 //! way to them.
 //!
-//! `openapi.json` is written by hand and served as it is. The page is made from it, so the two never differ;
-//! tests/it/api/openapi.rs holds both against what the server does.
+//! `openapi.json` is written by hand and served unchanged. The page at `/docs` and `docs/reference/routes.md` are generated from
+//! `openapi.json`. Tests compare `openapi.json` with the answers of a server, and `routes.md` with `openapi.json`.
 
 mod curl;
 mod document;
+mod markdown;
 mod page;
 mod schema;
 mod text;
@@ -36,6 +37,14 @@ struct Docs {
     tag: String,
     /// Made when somebody asks for it first; what is wrong when the description cannot be read.
     page: OnceLock<Result<String, String>>,
+}
+
+/// The description as a Markdown page: the text of `docs/reference/routes.md`.
+///
+/// # Errors
+/// When `openapi.json` is not JSON.
+pub fn reference_page() -> Result<String, serde_json::Error> {
+    Document::read(DESCRIPTION).map(|document| markdown::render(&document))
 }
 
 /// `/openapi.json` and `/docs`, and what leads there. They need no store.
