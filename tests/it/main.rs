@@ -13,6 +13,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod disk;
+mod docs;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 mod embedded;
