@@ -1,8 +1,8 @@
 //! The server's description of itself: `/openapi.json`, and `/docs`, which shows it to people; where older servers have theirs, the
 //! way to them.
 //!
-//! `openapi.json` is written by hand and served unchanged. The page at `/docs` and `docs/reference/routes.md` are generated from
-//! `openapi.json`. Tests compare `openapi.json` with the answers of a server, and `routes.md` with `openapi.json`.
+//! `openapi.json` is written by hand and served as it is. The page is made from it, so the two never differ;
+//! tests/it/api/openapi.rs holds both against what the server does.
 
 mod curl;
 mod document;
