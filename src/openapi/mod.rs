@@ -6,6 +6,7 @@
 
 mod curl;
 mod document;
+mod markdown;
 mod page;
 mod schema;
 mod text;
@@ -36,6 +37,14 @@ struct Docs {
     tag: String,
     /// Made when somebody asks for it first; what is wrong when the description cannot be read.
     page: OnceLock<Result<String, String>>,
+}
+
+/// The description as a Markdown page: the text of `docs/reference/routes.md`.
+///
+/// # Errors
+/// When `openapi.json` is not JSON.
+pub fn reference_page() -> Result<String, serde_json::Error> {
+    Document::read(DESCRIPTION).map(|document| markdown::render(&document))
 }
 
 /// `/openapi.json` and `/docs`, and what leads there. They need no store.

@@ -125,7 +125,10 @@ fn write_parameters(page: &mut String, document: &Document, operation: &Value) {
             "path" => "in the path, ",
             _ => "",
         };
-        let words = format!("{place}{}", schema::words(&parameter["schema"]));
+        let words = format!(
+            "{place}{}",
+            schema::words::<schema::Html>(&parameter["schema"])
+        );
         let mut description = line(text(&parameter["description"]));
         if let Some(example) = parameter.get("example") {
             let _ = write!(description, " Such as {}.", value_code(example));
@@ -154,8 +157,12 @@ fn media_name(media: &str) -> String {
 fn media_words(content: &Value) -> String {
     let schema = &content["schema"];
     match text(&schema["description"]) {
-        "" => schema::words(schema),
-        description => format!("{}. {}", schema::words(schema), line(description)),
+        "" => schema::words::<schema::Html>(schema),
+        description => format!(
+            "{}. {}",
+            schema::words::<schema::Html>(schema),
+            line(description)
+        ),
     }
 }
 
@@ -237,13 +244,13 @@ fn write_schemas(page: &mut String, document: &Document) {
             "<article class=\"operation\" aria-labelledby=\"schema-{name}\">\n\
              <h3 id=\"schema-{name}\">{name}</h3>\n<p>{} <span class=\"quiet\">{}</span></p>\n",
             line(text(&value["description"])),
-            schema::words(value),
+            schema::words::<schema::Html>(value),
         );
         if value["properties"].is_object() {
             page.push_str("<dl class=\"fields\">\n");
             for (property, of) in members(&value["properties"]) {
                 let is_required = items(&value["required"]).any(|name| name == property);
-                let words = match (schema::words(of), is_required) {
+                let words = match (schema::words::<schema::Html>(of), is_required) {
                     (words, true) => words,
                     (words, false) => format!("{words}; may be absent"),
                 };
@@ -257,7 +264,7 @@ fn write_schemas(page: &mut String, document: &Document) {
     page.push_str("</section>\n<section aria-labelledby=\"headers\">\n<h2 id=\"headers\">Headers</h2>\n<dl class=\"fields\">\n");
     for (name, header) in members(&components["headers"]) {
         let term = format!("<code id=\"header-{name}\">{name}</code>");
-        let words = schema::words(&header["schema"]);
+        let words = schema::words::<schema::Html>(&header["schema"]);
         let mut description = line(text(&header["description"]));
         let _ = write!(description, " Such as {}.", value_code(&header["example"]));
         write_entry(page, &term, &words, &description);

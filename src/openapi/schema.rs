@@ -6,24 +6,51 @@ use super::document::{items, text};
 use crate::http::json::grouped;
 use crate::pages::html::escape;
 
-/// What a value has to be, such as `integer, 1 to 1,000, default 100`, as HTML.
-pub(super) fn words(schema: &Value) -> String {
+/// How a page writes words, code and links.
+pub(super) trait Markup {
+    /// Plain text.
+    fn text(text: &str) -> String;
+    /// A value, as it is written in code.
+    fn code(text: &str) -> String;
+    /// A link to the schema of this name.
+    fn schema_link(name: &str) -> String;
+}
+
+/// The markup of the page at `/docs`.
+pub(super) struct Html;
+
+impl Markup for Html {
+    fn text(text: &str) -> String {
+        escape(text)
+    }
+
+    fn code(text: &str) -> String {
+        format!("<code>{}</code>", escape(text))
+    }
+
+    fn schema_link(name: &str) -> String {
+        let name = escape(name);
+        format!("<a href=\"#schema-{name}\">{name}</a>")
+    }
+}
+
+/// The values that a schema allows, such as `integer, 1 to 1,000, default 100`.
+pub(super) fn words<M: Markup>(schema: &Value) -> String {
     if let Some(name) = text(&schema["$ref"])
         .rsplit('/')
         .next()
         .filter(|name| !name.is_empty())
     {
-        let name = escape(name);
-        return format!("<a href=\"#schema-{name}\">{name}</a>");
+        return M::schema_link(name);
     }
     if schema["oneOf"].is_array() {
-        return join(items(&schema["oneOf"]).map(words), " or ");
+        return join(items(&schema["oneOf"]).map(words::<M>), " or ");
     }
     let mut parts = Vec::new();
     if schema["enum"].is_array() {
-        parts.push(join(items(&schema["enum"]).map(code), ", "));
+        parts.push(join(items(&schema["enum"]).map(code::<M>), ", "));
     } else {
-        parts.push(kind(schema));
+        parts.push(kind::<M>(schema));
     }
     parts.extend(bounds(schema, "minLength", "maxLength", " characters"));
     parts.extend(bounds(schema, "minItems", "maxItems", " items"));
@@ -38,20 +65,20 @@ pub(super) fn words(schema: &Value) -> String {
         parts.extend(
             schema
                 .get(member)
-                .map(|value| format!("{words}{}", code(value))),
+                .map(|value| format!("{words}{}", code::<M>(value))),
         );
     }
     parts.retain(|part| !part.is_empty());
     parts.join(", ")
 }
 
-fn kind(schema: &Value) -> String {
+fn kind<M: Markup>(schema: &Value) -> String {
     let name = |kind: &Value| match text(kind) {
-        "array" => format!("list of {}", words(&schema["items"])),
-        "null" => code(&Value::Null),
+        "array" => format!("list of {}", words::<M>(&schema["items"])),
+        "null" => code::<M>(&Value::Null),
         "string" if schema["contentMediaType"].is_string() => "bytes".to_owned(),
         "string" => "text".to_owned(),
-        other => escape(other),
+        other => M::text(other),
     };
     match &schema["type"] {
         Value::Array(kinds) => join(kinds.iter().map(name), " or "),
@@ -72,12 +99,11 @@ fn bounds(schema: &Value, least: &str, most: &str, unit: &str) -> Option<String>
     }
 }
 
-fn code(value: &Value) -> String {
+fn code<M: Markup>(value: &Value) -> String {
     let text = value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned);
-    let text = if text.is_empty() { "\"\"" } else { &text };
-    format!("<code>{}</code>", escape(text))
+    M::code(if text.is_empty() { "\"\"" } else { &text })
 }
 
 fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
@@ -115,7 +141,7 @@ mod tests {
             ),
             (json!({}), ""),
         ] {
-            assert_eq!(words(&schema), expected);
+            assert_eq!(words::<Html>(&schema), expected);
         }
     }
 }

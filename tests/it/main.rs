@@ -14,6 +14,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod disk;
+mod docs;
 #[cfg(feature = "cloud")]
 mod dynamodb;
 mod embedded;
