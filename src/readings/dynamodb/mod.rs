@@ -7,6 +7,7 @@
 mod drift;
 mod older;
 mod opening;
+mod random;
 mod read;
 mod recount;
 mod replica;

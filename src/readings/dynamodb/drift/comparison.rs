@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::random::random_u32;
+use super::super::read::aggregates::{SensorAggregates, sensor_aggregates};
 use super::super::read::points::{PointCursor, readings_range, seen};
 use super::super::read::totals::{self, Lanes};
 use super::super::table::client::Tables;
-use super::super::table::items::{Cell, Part, StoredReading, damaged, get_text};
-use super::super::write::lookup::cells_of;
-use super::super::write::plan::KnownSensor;
-use super::any_number;
+use super::super::table::items::{Part, StoredReading, damaged, get_text};
 use crate::error::StoreError;
 use crate::readings::{Point, SensorId, Timestamp, Window};
 
@@ -31,16 +30,16 @@ pub(crate) enum Verdict {
 /// Compares a sensor's cells with its readings. That the cells are the same before and after the lanes were read makes them those of that
 /// moment, and readings tell themselves what the lanes had written. Only replacements can hide what stood there: the guard counts those.
 pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdict, StoreError> {
-    let mut before = cells_of(tables, sensor, "").await?;
+    let mut before = sensor_aggregates(tables, sensor).await?;
     for _ in 0..ATTEMPTS_MAX {
         let lanes = totals::lanes(tables).await?;
-        let cells = cells_of(tables, sensor, "").await?;
-        if !is_same(&before, &cells) {
+        let cells = sensor_aggregates(tables, sensor).await?;
+        if before != cells {
             before = cells;
             continue;
         }
         let verdict = of_moment(tables, sensor, &cells, Arc::new(lanes)).await?;
-        let after = cells_of(tables, sensor, "").await?;
+        let after = sensor_aggregates(tables, sensor).await?;
         let is_judged = after.guard == cells.guard && goes_on(&cells, &after);
         return Ok(match is_judged {
             true => verdict,
@@ -50,18 +49,10 @@ pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdic
     Ok(Verdict::Unknown)
 }
 
-fn cells(known: &KnownSensor) -> &[(String, Cell)] {
-    known.others.as_deref().unwrap_or_default()
-}
-
-fn is_same(one: &KnownSensor, other: &KnownSensor) -> bool {
-    one.guard == other.guard && cells(one) == cells(other)
-}
-
 /// Whether the later cells may be the earlier ones after some writes. After a recount they are others.
-fn goes_on(earlier: &KnownSensor, later: &KnownSensor) -> bool {
-    cells(earlier).iter().all(|(slot, cell)| {
-        let mut found = cells(later).iter().filter(|(of, _)| of == slot);
+fn goes_on(earlier: &SensorAggregates, later: &SensorAggregates) -> bool {
+    earlier.cells.iter().all(|(slot, cell)| {
+        let mut found = later.cells.iter().filter(|(of, _)| of == slot);
         found.any(|(_, now)| now.version >= cell.version && now.part.count >= cell.part.count)
     })
 }
@@ -69,10 +60,10 @@ fn goes_on(earlier: &KnownSensor, later: &KnownSensor) -> bool {
 async fn of_moment(
     tables: &Tables,
     sensor: &SensorId,
-    known: &KnownSensor,
+    aggregates: &SensorAggregates,
     lanes: Arc<Lanes>,
 ) -> Result<Verdict, StoreError> {
-    let cells = cells(known);
+    let cells = &aggregates.cells;
     let mut kept = Part::EMPTY;
     cells.iter().for_each(|(_, cell)| kept.merge(&cell.part));
     let newest = cells.iter().map(|(_, cell)| cell);
@@ -158,7 +149,7 @@ async fn whole(
 
 /// A number from 0 to 1.
 fn any_fraction() -> Result<f64, StoreError> {
-    Ok(any_number()? as f64 / f64::from(u32::MAX))
+    Ok(f64::from(random_u32()?) / f64::from(u32::MAX))
 }
 
 /// Looks at the end of a sensor, and at any other place.

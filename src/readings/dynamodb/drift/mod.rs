@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use self::comparison::{Verdict, compare};
-use super::replica::lease::unique_name;
+use super::random::{random_name, random_u32};
 use super::replica::status::Standing;
 use super::table::client::{Tables, read_error};
 use super::table::connection::Connection;
@@ -160,7 +160,7 @@ impl Lookout {
     async fn with_a_reading(&mut self, tables: &Tables) -> Result<Option<SensorId>, StoreError> {
         let last = match self.scanned.take() {
             Some(sensor) => sensor,
-            None => unique_name()?,
+            None => random_name()?,
         };
         // Sorts after all moments.
         let place = HashMap::from([
@@ -172,7 +172,7 @@ impl Lookout {
             let page = tables
                 .reader
                 .scan()
-                .table_name(&tables.readings)
+                .table_name(&tables.names.readings)
                 .set_exclusive_start_key(start)
                 .limit(1)
                 .send()
@@ -189,7 +189,7 @@ impl Lookout {
 
     /// A sensor that has cells: some way behind the last one of a partition that is any.
     async fn with_a_cell(&mut self, tables: &Tables) -> Result<Option<SensorId>, StoreError> {
-        let random = any_number()?;
+        let random = u64::from(random_u32()?);
         let shards = u64::from(keys::SHARDS);
         // Most partitions of a small fleet are empty.
         for step in 0..shards {
@@ -220,14 +220,4 @@ async fn judge(tables: &Tables, sensor: &SensorId) -> Result<Verdict, StoreError
         }
         verdict => verdict,
     }
-}
-
-/// A number of 32 bits.
-pub(crate) fn any_number() -> Result<u64, StoreError> {
-    let name = unique_name()?;
-    // A part of it: 32 bits in hexadecimal digits.
-    Ok(name
-        .get(..8)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .unwrap_or_default())
 }

@@ -1,5 +1,6 @@
 //! Reads: statistics from partial aggregates, windows, series and exports from readings.
 
+pub(crate) mod aggregates;
 pub(crate) mod export;
 pub(crate) mod points;
 pub(crate) mod sensors;

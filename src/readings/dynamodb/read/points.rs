@@ -21,7 +21,7 @@ pub(crate) fn readings_range(
     to: Option<Timestamp>,
 ) -> Range {
     Range {
-        table: tables.readings.clone(),
+        table: tables.names.readings.clone(),
         hash: ("sensor_id", sensor.as_str().to_owned()),
         range: "timestamp",
         // Every moment begins with a digit; a colon sorts after all of them.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::super::table::client::{Range, Tables};
 use super::super::table::items::{Cell, Item, LANES, Part, damaged, get_text};
 use super::super::table::keys;
-use super::super::write::lookup::cells_of;
+use super::aggregates::sensor_aggregates;
 use super::totals::Lanes;
 use crate::error::StoreError;
 use crate::readings::{SensorId, SensorSummary};
@@ -216,8 +216,7 @@ pub(crate) async fn view(
     tables: &Tables,
     sensor: &SensorId,
 ) -> Result<Option<SensorView>, StoreError> {
-    let known = cells_of(tables, sensor, "").await?;
-    let cells = known.others.unwrap_or_default();
+    let cells = sensor_aggregates(tables, sensor).await?.cells;
     Ok((!cells.is_empty()).then(|| SensorView {
         sensor: sensor.clone(),
         cells,

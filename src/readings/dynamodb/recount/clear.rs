@@ -29,7 +29,7 @@ pub(super) async fn clear(tables: &Tables) -> Result<(), StoreError> {
             tables
                 .reader
                 .update_item()
-                .table_name(&tables.aggregation)
+                .table_name(&tables.names.aggregation)
                 .set_key(Some(key.clone()))
                 .update_expression(
                     "SET readings = :zero, micro_degrees = :zero, sensors = :zero REMOVE lowest, highest",

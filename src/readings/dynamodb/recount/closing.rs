@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::replica::lease::{hand_over, read_lanes, unique_name};
+use crate::readings::dynamodb::random::random_name;
+use crate::readings::dynamodb::replica::lease::{hand_over, read_lanes};
 use crate::readings::dynamodb::table::client::{Tables, read_error};
 use crate::readings::dynamodb::table::items::{Lane, aggregate_key, get_text, text};
 use crate::readings::dynamodb::table::keys;
@@ -39,15 +40,19 @@ pub(super) async fn sequences(tables: &Tables) -> Result<BTreeMap<String, u64>, 
 /// Closes the aggregates, and takes every lane from its owner: no transaction begun before commits any more.
 pub(super) async fn close(tables: &Tables) -> Result<Closed, StoreError> {
     let key = aggregate_key(keys::TOTAL, keys::STATE);
-    let before = patiently(async || tables.get(&tables.aggregation, key.clone()).await).await?;
+    let before =
+        patiently(async || tables.get(&tables.names.aggregation, key.clone()).await).await?;
     let closed = Closed {
-        run: unique_name()?,
+        run: random_name()?,
         was_ready: before.is_some_and(|item| State::from_item(&item) == State::Ready),
     };
     let mut item = state_item(State::Recounting);
     item.insert("run".to_owned(), text(&closed.run));
     patiently(async || {
-        let put = tables.reader.put_item().table_name(&tables.aggregation);
+        let put = tables
+            .reader
+            .put_item()
+            .table_name(&tables.names.aggregation);
         let put = put.set_item(Some(item.clone())).send().await;
         put.map(drop).map_err(read_error)
     })
@@ -66,7 +71,7 @@ impl Closed {
             let opened = tables
                 .reader
                 .put_item()
-                .table_name(&tables.aggregation)
+                .table_name(&tables.names.aggregation)
                 .set_item(Some(item.clone()))
                 .condition_expression("#r = :run")
                 .expression_attribute_names("#r", "run")
@@ -109,7 +114,7 @@ async fn fence(tables: &Tables) -> Result<(), StoreError> {
     for slot in slots {
         // A transaction may commit between the look and the step; then there is another one.
         for attempt in 0.. {
-            let owner = unique_name()?;
+            let owner = random_name()?;
             let lanes = patiently(async || read_lanes(tables, &slot).await).await?;
             let mut items = Vec::new();
             for (index, lane) in lanes.iter().enumerate() {

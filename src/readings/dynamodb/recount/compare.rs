@@ -123,7 +123,7 @@ async fn compare_segment(
     meter: &Meter<'_>,
 ) -> Result<Compared, StoreError> {
     let mut compared = Compared::default();
-    let mut pages = Segment::open(tables, &tables.readings, number, OF_A_READING);
+    let mut pages = Segment::open(tables, &tables.names.readings, number, OF_A_READING);
     let mut current: Option<Counted> = None;
     while let Some(items) = pages.next().await? {
         for item in &items {

@@ -38,7 +38,10 @@ pub(super) async fn count(tables: &Tables, meter: &Meter<'_>) -> Result<Whole, S
         lane.insert(name.to_owned(), value);
     }
     patiently(async || {
-        let put = tables.reader.put_item().table_name(&tables.aggregation);
+        let put = tables
+            .reader
+            .put_item()
+            .table_name(&tables.names.aggregation);
         let put = put.set_item(Some(lane.clone())).send().await;
         put.map(drop).map_err(read_error)
     })
@@ -52,7 +55,7 @@ async fn count_segment(
     meter: &Meter<'_>,
 ) -> Result<Whole, StoreError> {
     let mut whole = Whole::default();
-    let mut pages = Segment::open(tables, &tables.readings, number, OF_A_READING);
+    let mut pages = Segment::open(tables, &tables.names.readings, number, OF_A_READING);
     let mut current: Option<Counted> = None;
     let mut writes = Vec::new();
     while let Some(items) = pages.next().await? {

@@ -28,7 +28,7 @@ pub(super) async fn look_up(
     when: &str,
 ) -> Result<Option<Item>, StoreError> {
     let key = key(sensor, when);
-    patiently(async || tables.get(&tables.readings, key.clone()).await).await
+    patiently(async || tables.get(&tables.names.readings, key.clone()).await).await
 }
 
 pub(super) fn key(sensor: &str, when: &str) -> Item {

@@ -56,7 +56,7 @@ async fn examine_segment(
     number: u32,
     meter: &Meter<'_>,
 ) -> Result<Examined, StoreError> {
-    let mut pages = Segment::open(tables, &tables.readings, number, OF_A_READING);
+    let mut pages = Segment::open(tables, &tables.names.readings, number, OF_A_READING);
     let mut examined = Examined::default();
     let mut current: Option<Sensor> = None;
     while let Some(items) = pages.next().await? {
@@ -184,7 +184,7 @@ impl Sensor {
         // Of each, the first other item: regular ones before others.
         let mut others: Vec<Option<(bool, String, Temperature)>> = vec![None; held.len()];
         let range = Range {
-            table: tables.readings.clone(),
+            table: tables.names.readings.clone(),
             hash: ("sensor_id", self.name.to_string()),
             range: "timestamp",
             from: " ".to_owned(),

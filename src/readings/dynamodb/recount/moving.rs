@@ -80,7 +80,7 @@ impl Move {
         let mut item = self.item.clone();
         item.insert("timestamp".to_owned(), text(&self.to));
         let put = Put::builder()
-            .table_name(&tables.readings)
+            .table_name(&tables.names.readings)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(sensor_id)")
             .build()
@@ -91,7 +91,7 @@ impl Move {
 
     fn removal(&self, tables: &Tables) -> Result<TransactWriteItem, StoreError> {
         let delete = Delete::builder()
-            .table_name(&tables.readings)
+            .table_name(&tables.names.readings)
             .set_key(Some(key(&self.sensor, &self.from)))
             .condition_expression("temperature = :t")
             .expression_attribute_values(":t", temperature(&self.item))
@@ -283,7 +283,7 @@ fn joining(
     })?;
     let kept = if joined == *there {
         let check = ConditionCheck::builder()
-            .table_name(&tables.readings)
+            .table_name(&tables.names.readings)
             .set_key(Some(key(&step.sensor, &step.to)))
             .condition_expression("temperature = :t")
             .expression_attribute_values(":t", temperature(there))
@@ -292,7 +292,7 @@ fn joining(
         TransactWriteItem::builder().condition_check(check).build()
     } else {
         let put = Put::builder()
-            .table_name(&tables.readings)
+            .table_name(&tables.names.readings)
             .set_item(Some(joined))
             .condition_expression("temperature = :t")
             .expression_attribute_values(":t", temperature(there))

@@ -51,7 +51,7 @@ async fn respell_segment(
     way: &Way,
     meter: &Meter<'_>,
 ) -> Result<Moved, StoreError> {
-    let mut pages = Segment::open(tables, &tables.readings, number, Attributes::All);
+    let mut pages = Segment::open(tables, &tables.names.readings, number, Attributes::All);
     let mut moved = Moved::default();
     // A page begins after the last item of the page before, and not every server finds its place when that item has gone. So it goes
     // with the next page.

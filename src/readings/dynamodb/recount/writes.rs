@@ -51,7 +51,7 @@ async fn write_some(tables: &Tables, writes: Vec<WriteRequest>) -> Result<(), St
             tables
                 .reader
                 .batch_write_item()
-                .request_items(&tables.aggregation, waiting.clone())
+                .request_items(&tables.names.aggregation, waiting.clone())
                 .send()
                 .await
                 .map_err(read_error)
@@ -60,7 +60,7 @@ async fn write_some(tables: &Tables, writes: Vec<WriteRequest>) -> Result<(), St
         let unprocessed = answer
             .unprocessed_items
             .unwrap_or_default()
-            .remove(&tables.aggregation)
+            .remove(&tables.names.aggregation)
             .unwrap_or_default();
         if !unprocessed.is_empty() {
             attempts = if unprocessed.len() < waiting.len() {
@@ -71,7 +71,10 @@ async fn write_some(tables: &Tables, writes: Vec<WriteRequest>) -> Result<(), St
             if attempts > ATTEMPTS_MAX {
                 return Err(StoreError::new(
                     StoreErrorKind::Overloaded,
-                    format!("the DynamoDB table {} takes no writes", tables.aggregation),
+                    format!(
+                        "the DynamoDB table {} takes no writes",
+                        tables.names.aggregation
+                    ),
                 ));
             }
             tokio::time::sleep(pause).await;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, info, warn};
 
+use super::super::random::random_name;
 use super::super::table::client::{Tables, is_away, no_answer};
 use super::super::table::connection::Connection;
 use super::super::table::probe;
@@ -120,7 +121,7 @@ impl Keeper {
         }
         let owner = match &self.owner {
             Some(owner) => owner.clone(),
-            None => self.owner.insert(lease::unique_name()?).clone(),
+            None => self.owner.insert(random_name()?).clone(),
         };
         let watch = &mut self.watch;
         let slot = lease::claim(tables, &owner, &self.former, self.lease, watch).await?;
@@ -339,8 +340,8 @@ fn of(side: Side) -> impl Fn(StoreError) -> (Side, StoreError) {
 /// Says where readings are, once.
 pub(crate) fn said_open(tables: &Tables, slot: &Slot) {
     info!(
-        readings = tables.readings,
-        aggregation = tables.aggregation,
+        readings = tables.names.readings,
+        aggregation = tables.names.aggregation,
         slot = slot.name,
         "readings are open"
     );

@@ -38,15 +38,6 @@ fn now_seconds() -> u64 {
         .map_or(0, |now| now.as_secs())
 }
 
-/// A name for an owner or an attempt that nobody else has.
-pub(crate) fn unique_name() -> Result<String, StoreError> {
-    let mut bytes = [0u8; 12];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
-        .map_err(|error| internal("a random name").with_source(error))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// All slots that there are.
 pub(crate) async fn read_all(tables: &Tables) -> Result<Vec<Item>, StoreError> {
     tables.all(&tables.cells(keys::SLOTS, "r", "s")).await
@@ -91,7 +82,10 @@ pub(crate) async fn claim(
         }
         // Somebody was faster, or a recount has begun.
         let state = tables
-            .get(&tables.aggregation, aggregate_key(keys::TOTAL, keys::STATE))
+            .get(
+                &tables.names.aggregation,
+                aggregate_key(keys::TOTAL, keys::STATE),
+            )
             .await?;
         state
             .map_or(State::Recounting, |item| State::from_item(&item))
@@ -120,7 +114,7 @@ async fn take(
     );
     slot.insert("renewals".to_owned(), number(0));
     let mut put = Put::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_item(Some(slot));
     put = match known {
         None => put.condition_expression("attribute_not_exists(cell)"),
@@ -133,7 +127,7 @@ async fn take(
         .build()
         .map_err(|error| internal("a slot").with_source(error))?;
     let ready = ConditionCheck::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_key(Some(aggregate_key(keys::TOTAL, keys::STATE)))
         .condition_expression("#s = :ready")
         .expression_attribute_names("#s", "state")
@@ -182,7 +176,7 @@ pub(crate) fn hand_over(
     owner: &str,
 ) -> Result<TransactWriteItem, StoreError> {
     let update = Update::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_key(Some(aggregate_key(keys::TOTAL, lane_name)))
         .expression_attribute_names("#o", "owner")
         .expression_attribute_names("#q", "sequence")
@@ -270,7 +264,7 @@ async fn set_lease(
     let updated = tables
         .reader
         .update_item()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_key(Some(aggregate_key(keys::SLOTS, slot)))
         .update_expression("SET lease_until = :new_until, renewals = :new_renewals")
         .condition_expression(found.condition())

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use super::super::url::{Credentials, DynamoUrl};
 use super::denial::denial;
 use super::items::Item;
+use super::names::TableNames;
 use crate::error::{StoreError, StoreErrorKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,8 +36,7 @@ pub(crate) struct Tables {
     pub(crate) reader: Client,
     /// Tries once: what a failed write means is ours to find out.
     pub(crate) writer: Client,
-    pub(crate) readings: String,
-    pub(crate) aggregation: String,
+    pub(crate) names: TableNames,
 }
 
 /// Some items of a partition, in order.
@@ -88,8 +88,10 @@ impl Tables {
         Self {
             reader: Client::new(&shared),
             writer: Client::from_conf(once),
-            readings: location.readings_table(),
-            aggregation: location.aggregation_table(),
+            names: TableNames {
+                readings: location.readings_table(),
+                aggregation: location.aggregation_table(),
+            },
         }
     }
 
@@ -109,7 +111,7 @@ impl Tables {
         to: impl Into<String>,
     ) -> Range {
         Range {
-            table: self.aggregation.clone(),
+            table: self.names.aggregation.clone(),
             hash: ("aggregation_period", period.into()),
             range: "cell",
             from: from.into(),

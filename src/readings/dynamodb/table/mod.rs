@@ -7,6 +7,7 @@ pub(crate) mod denial;
 pub(crate) mod items;
 pub(crate) mod key_schema;
 pub(crate) mod keys;
+pub(crate) mod names;
 pub(crate) mod probe;
 pub(crate) mod scan;
 pub(crate) mod setup;

@@ -24,7 +24,7 @@ pub(crate) async fn reads(tables: &Tables) -> Result<(), StoreError> {
     let state = aggregate_key(keys::TOTAL, keys::STATE);
     let cells = tables.cells(NOBODY, " ", "~");
     let readings = Range {
-        table: tables.readings.clone(),
+        table: tables.names.readings.clone(),
         hash: ("sensor_id", NOBODY.to_owned()),
         range: "timestamp",
         from: "0".to_owned(),
@@ -34,9 +34,9 @@ pub(crate) async fn reads(tables: &Tables) -> Result<(), StoreError> {
     tables.all(&cells).await?;
     tokio::try_join!(
         tables.all(&readings),
-        tables.get(&tables.aggregation, state),
-        tables.get_many(&tables.aggregation, vec![nobody]),
-        tables.get_many(&tables.readings, vec![reading_key("put")]),
+        tables.get(&tables.names.aggregation, state),
+        tables.get_many(&tables.names.aggregation, vec![nobody]),
+        tables.get_many(&tables.names.readings, vec![reading_key("put")]),
     )?;
     Ok(())
 }
@@ -58,19 +58,19 @@ pub(crate) async fn writes(tables: &Tables) -> Result<(), StoreError> {
     let failed = |error| internal("a question").with_source(error);
     let key = |cell: &str| aggregate_key(NOBODY, cell);
     let reading = Put::builder()
-        .table_name(&tables.readings)
+        .table_name(&tables.names.readings)
         .set_item(Some(reading_key("put")))
         .condition_expression("attribute_exists(sensor_id)")
         .build()
         .map_err(failed)?;
     let put = Put::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_item(Some(key("put")))
         .condition_expression(NEVER)
         .build()
         .map_err(failed)?;
     let update = Update::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_key(Some(key("update")))
         .update_expression("SET g = :zero")
         .expression_attribute_values(":zero", number(0))
@@ -78,13 +78,13 @@ pub(crate) async fn writes(tables: &Tables) -> Result<(), StoreError> {
         .build()
         .map_err(failed)?;
     let delete = Delete::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_key(Some(key("delete")))
         .condition_expression(NEVER)
         .build()
         .map_err(failed)?;
     let check = ConditionCheck::builder()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_key(Some(key("check")))
         .condition_expression(NEVER)
         .build()

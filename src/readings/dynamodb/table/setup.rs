@@ -21,8 +21,8 @@ const CREATE_PATIENCE: Duration = Duration::from_secs(120);
 
 fn schema(tables: &Tables) -> [(&str, [&'static str; 2]); 2] {
     [
-        (&tables.readings, ["sensor_id", "timestamp"]),
-        (&tables.aggregation, ["aggregation_period", "cell"]),
+        (&tables.names.readings, ["sensor_id", "timestamp"]),
+        (&tables.names.aggregation, ["aggregation_period", "cell"]),
     ]
 }
 
@@ -57,7 +57,7 @@ fn check_shape(
     if shape.is(&keys) {
         return Ok(());
     }
-    let message = if name == tables.aggregation && shape.is(&keys[..1]) {
+    let message = if name == tables.names.aggregation && shape.is(&keys[..1]) {
         in_the_way(location)
     } else {
         format!(
@@ -222,7 +222,7 @@ pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), Store
     tables
         .reader
         .put_item()
-        .table_name(&tables.aggregation)
+        .table_name(&tables.names.aggregation)
         .set_item(Some(state_item(state)))
         .send()
         .await
@@ -236,13 +236,13 @@ pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), Store
 /// When there are readings without aggregates, or a recount did not end; the message names the command that helps.
 pub(crate) async fn begin(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     let key = aggregate_key(keys::TOTAL, keys::STATE);
-    if let Some(item) = tables.get(&tables.aggregation, key.clone()).await? {
+    if let Some(item) = tables.get(&tables.names.aggregation, key.clone()).await? {
         return State::from_item(&item).check();
     }
     let any = tables
         .reader
         .scan()
-        .table_name(&tables.readings)
+        .table_name(&tables.names.readings)
         .consistent_read(true)
         .limit(1)
         .send()
@@ -254,7 +254,7 @@ pub(crate) async fn begin(tables: &Tables, location: &DynamoUrl) -> Result<(), S
             format!(
                 "the DynamoDB table {} has readings that were never counted; `fieldstation dynamodb recount --readings {}` counts \
                  them, once",
-                tables.readings,
+                tables.names.readings,
                 url_of(location)
             ),
         ));

@@ -7,14 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::super::replica::lease::unique_name;
+use super::super::random::random_name;
+use super::super::read::aggregates::sensor_aggregates;
 use super::super::replica::status::Standing;
 use super::super::table::backoff::Backoff;
 use super::super::table::client::{Tables, internal};
 use super::super::table::items::{Item, Lane, StoredReading, damaged};
 use super::changes::{Changes, Disposition, Key, changes};
-use super::lookup::{cells_of, extremes, own_cells, stored_readings};
-use super::plan::{KnownSensor, Plan, plan};
+use super::known_sensor::KnownSensor;
+use super::lookup::{extremes, own_cells, stored_readings};
+use super::plan::{Plan, plan};
 use super::queue::{Pending, split_off};
 use super::send::{Sent, send, too_late};
 use super::sensor_limit::Census;
@@ -155,11 +157,11 @@ impl Group {
             }
             self.look_up_sensors().await?;
             // Each attempt has a mark of its own, which is part of what is planned.
-            self.task.author.mark = unique_name()?;
+            self.task.author.mark = random_name()?;
             let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
             let (dispositions, changes) = changes(of_readings, &self.stored);
             let planned = plan(
-                &self.task.tables,
+                &self.task.tables.names,
                 &self.task.author,
                 &changes,
                 &self.task.known,
@@ -171,8 +173,9 @@ impl Group {
                 }
                 Plan::NeedCells(sensors) => {
                     for sensor in sensors {
+                        let aggregates = sensor_aggregates(&self.task.tables, &sensor).await?;
                         let known =
-                            cells_of(&self.task.tables, &sensor, &self.task.author.slot).await?;
+                            KnownSensor::from_aggregates(aggregates, &self.task.author.slot);
                         self.task.known.insert(sensor, known);
                     }
                     continue;
@@ -207,7 +210,7 @@ impl Group {
                 ..
             } = &self.task;
             // The same plan once more: rarer than it would be to copy every transaction before it is sent.
-            let again = || match plan(tables, author, &changes, known)? {
+            let again = || match plan(&tables.names, author, &changes, known)? {
                 Plan::Send(transaction) => Ok(transaction.items),
                 _ => Err(internal("a transaction")),
             };

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::super::read::points::readings_range;
 use super::super::table::client::Tables;
 use super::super::table::items::{
-    Cell, Item, Part, StoredReading, aggregate_key, damaged, get_number, get_text, reading_key,
+    Cell, Part, StoredReading, aggregate_key, damaged, get_number, get_text, reading_key,
 };
 use super::super::table::keys;
 use super::changes::{Change, Key, after_changes, brought};
-use super::plan::KnownSensor;
+use super::known_sensor::KnownSensor;
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
 
@@ -28,59 +28,23 @@ pub(crate) async fn own_cells(
         ]
     });
     let found = tables
-        .get_many(&tables.aggregation, wanted.collect())
+        .get_many(&tables.names.aggregation, wanted.collect())
         .await?;
     let mut known = HashMap::new();
     for item in &found {
-        if let Some((sensor, slot)) = get_text(item, "cell").and_then(keys::split_cell) {
-            let sensor = SensorId::new(sensor).map_err(|_| damaged("a sensor's id"))?;
-            take_in(known.entry(sensor).or_default(), slot, slot, item)?;
+        let Some((sensor, slot)) = get_text(item, "cell").and_then(keys::split_cell) else {
+            continue;
+        };
+        let sensor = SensorId::new(sensor).map_err(|_| damaged("a sensor's id"))?;
+        let known: &mut KnownSensor = known.entry(sensor).or_default();
+        if slot.is_empty() {
+            known.guard = get_number(item, "g");
+        } else {
+            let cell = Cell::from_item(item).ok_or_else(|| damaged("a sensor's statistics"))?;
+            known.own = Some(cell);
         }
     }
     Ok(known)
-}
-
-/// A sensor's guard and all its cells, the guard read first.
-pub(crate) async fn cells_of(
-    tables: &Tables,
-    sensor: &SensorId,
-    own_slot: &str,
-) -> Result<KnownSensor, StoreError> {
-    let range = tables.cells(
-        keys::shard_of(sensor.as_str()),
-        keys::guard(sensor.as_str()),
-        keys::after(sensor),
-    );
-    let mut known = KnownSensor {
-        others: Some(Vec::new()),
-        ..KnownSensor::default()
-    };
-    for item in tables.all(&range).await? {
-        if let Some((_, slot)) = get_text(&item, "cell").and_then(keys::split_cell) {
-            take_in(&mut known, slot, own_slot, &item)?;
-        }
-    }
-    Ok(known)
-}
-
-/// Adds a cell or a guard to what is known of its sensor.
-fn take_in(
-    known: &mut KnownSensor,
-    slot: &str,
-    own_slot: &str,
-    item: &Item,
-) -> Result<(), StoreError> {
-    if slot.is_empty() {
-        known.guard = get_number(item, "g");
-        return Ok(());
-    }
-    let cell = Cell::from_item(item).ok_or_else(|| damaged("a sensor's statistics"))?;
-    if slot == own_slot {
-        known.own = Some(cell);
-    } else if let Some(others) = &mut known.others {
-        others.push((slot.to_owned(), cell));
-    }
-    Ok(())
 }
 
 /// Those of the readings that are stored.
@@ -94,7 +58,9 @@ pub(crate) async fn stored_readings(
     let asked = wanted
         .values()
         .map(|(sensor, time)| reading_key(sensor, *time));
-    let found = tables.get_many(&tables.readings, asked.collect()).await?;
+    let found = tables
+        .get_many(&tables.names.readings, asked.collect())
+        .await?;
     let mut stored = HashMap::with_capacity(found.len());
     for item in found {
         let name = get_text(&item, "sensor_id").zip(get_text(&item, "timestamp"));

@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod cost;
 pub(crate) mod group;
+pub(crate) mod known_sensor;
 pub(crate) mod linger;
 pub(crate) mod lookup;
 pub(crate) mod plan;

@@ -2,37 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::table::client::{Tables, internal};
-use super::super::table::items::{Cell, Part};
+use super::super::table::client::internal;
+use super::super::table::items::Part;
+use super::super::table::names::TableNames;
 use super::changes::{Change, Changes, brought, is_replacing};
 use super::cost::ITEMS_MAX;
+use super::known_sensor::KnownSensor;
 use super::transaction::{Author, Builder, Transaction};
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
-
-/// What is known of a sensor.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KnownSensor {
-    /// How many times replacements have changed it; none while it has no reading.
-    pub(crate) guard: Option<u64>,
-    /// Our cell.
-    pub(crate) own: Option<Cell>,
-    /// The cells of the other slots; looked up only for replacements.
-    pub(crate) others: Option<Vec<(String, Cell)>>,
-    /// The lowest and the highest of all its readings as they will be afterwards; looked up only when an extreme is replaced.
-    pub(crate) extremes: Option<(i64, i64)>,
-}
-
-impl KnownSensor {
-    /// Without what was looked up for one plan only.
-    pub(crate) fn without_others(self) -> Self {
-        Self {
-            others: None,
-            extremes: None,
-            ..self
-        }
-    }
-}
 
 /// What is to be done about some readings.
 #[derive(Debug)]
@@ -51,7 +29,7 @@ pub(crate) enum Plan {
 
 /// Puts the transaction together. Every sensor of `changes` is in `known`.
 pub(crate) fn plan(
-    tables: &Tables,
+    tables: &TableNames,
     author: &Author,
     changes: &Changes,
     known: &HashMap<SensorId, KnownSensor>,
@@ -115,4 +93,66 @@ fn loses_an_extreme(known: &KnownSensor, changes: &BTreeMap<Timestamp, Change>) 
             (old <= whole.minimum && news.minimum > old)
                 || (old >= whole.maximum && news.maximum < old)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::table::items::Lane;
+    use super::super::changes::changes;
+    use super::super::cost::Sensors;
+    use super::*;
+    use crate::readings::{Point, Temperature};
+
+    /// Plans readings, and compares what it takes with what was said before. What is known of the sensor afterwards.
+    fn check(known: &KnownSensor, readings: &[(i64, i64)]) -> KnownSensor {
+        let sensor = SensorId::new("a").unwrap();
+        let tables = TableNames {
+            readings: "readings".to_owned(),
+            aggregation: "aggregation".to_owned(),
+        };
+        let author = Author {
+            slot: "r000".to_owned(),
+            lane_index: 0,
+            lane: Lane::default(),
+            mark: String::new(),
+        };
+        let points = readings.iter().map(|(micros, micro_degrees)| Point {
+            timestamp: Timestamp::from_micros(*micros).unwrap(),
+            temperature: Temperature::from_micro_degrees(*micro_degrees).unwrap(),
+        });
+        let (_, changes) = changes(points.map(|point| (&sensor, point)), &HashMap::new());
+        let all = HashMap::from([(sensor.clone(), known.clone())]);
+        let Plan::Send(transaction) = plan(&tables, &author, &changes, &all).unwrap() else {
+            panic!("something is lacking");
+        };
+        let mut sensors = Sensors::default();
+        let mut items = 1;
+        for (_, micro_degrees) in readings {
+            let mut added = Part::EMPTY;
+            added.widen(*micro_degrees);
+            items += 1 + sensors.more(&sensor, Some(known), &added);
+            sensors.add(&sensor, &added);
+        }
+        assert_eq!(transaction.items.len(), items, "{readings:?} on {known:?}");
+        transaction.cells[0].1.clone()
+    }
+
+    #[test]
+    fn a_plan_takes_as_many_items_as_its_cost_says() {
+        let known = check(&KnownSensor::default(), &[(1, 20), (2, 22)]);
+        for readings in [
+            vec![(3, 20)],
+            vec![(3, 22), (4, 21)],
+            vec![(3, 19)],
+            vec![(3, 23)],
+            vec![(3, 25), (4, 18), (5, 17), (6, 21)],
+        ] {
+            check(&known, &readings);
+        }
+        let of_others = KnownSensor {
+            guard: Some(3),
+            ..KnownSensor::default()
+        };
+        check(&of_others, &[(3, 20), (4, 21)]);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::super::table::items::Part;
 use super::cost::{ITEMS_MAX, Sensors, of_sensor};
-use super::plan::KnownSensor;
+use super::known_sensor::KnownSensor;
 use crate::readings::{Point, SensorId};
 
 /// A batch of so many readings or fewer goes into one transaction if that is possible at all.

@@ -7,13 +7,14 @@ use aws_sdk_dynamodb::types::{
     Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
-use super::super::table::client::{Tables, internal};
+use super::super::table::client::internal;
 use super::super::table::items::{
     Cell, Item, LANES, Lane, Part, StoredReading, Written, aggregate_key, number, text,
 };
 use super::super::table::keys;
+use super::super::table::names::TableNames;
 use super::changes::{Change, Key, is_replacing};
-use super::plan::KnownSensor;
+use super::known_sensor::KnownSensor;
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
 
@@ -58,7 +59,7 @@ pub(crate) struct Transaction {
 
 /// A transaction in the making: one sensor after the other, the lane at the end.
 pub(crate) struct Builder<'a> {
-    tables: &'a Tables,
+    tables: &'a TableNames,
     author: &'a Author,
     items: Vec<TransactWriteItem>,
     subjects: Vec<Subject>,
@@ -68,7 +69,7 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// A transaction of the author's next number, without any item yet.
-    pub(crate) fn new(tables: &'a Tables, author: &'a Author) -> Self {
+    pub(crate) fn new(tables: &'a TableNames, author: &'a Author) -> Self {
         Self {
             tables,
             author,
