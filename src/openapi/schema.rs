@@ -1,20 +1,19 @@
 //! Schemas in words.
 
+use maud::{Markup, html};
 use serde_json::Value;
 
 use super::document::{items, text};
 use crate::http::json::grouped;
-use crate::pages::html::escape;
 
-/// What a value has to be, such as `integer, 1 to 1,000, default 100`, as HTML.
-pub(super) fn words(schema: &Value) -> String {
+/// The type and the bounds of a value, such as `integer, 1 to 1,000, default 100`.
+pub(super) fn words(schema: &Value) -> Markup {
     if let Some(name) = text(&schema["$ref"])
         .rsplit('/')
         .next()
         .filter(|name| !name.is_empty())
     {
-        let name = escape(name);
-        return format!("<a href=\"#schema-{name}\">{name}</a>");
+        return html! { a href=(format!("#schema-{name}")) { (name) } };
     }
     if schema["oneOf"].is_array() {
         return join(items(&schema["oneOf"]).map(words), " or ");
@@ -25,9 +24,12 @@ pub(super) fn words(schema: &Value) -> String {
     } else {
         parts.push(kind(schema));
     }
-    parts.extend(bounds(schema, "minLength", "maxLength", " characters"));
-    parts.extend(bounds(schema, "minItems", "maxItems", " items"));
-    parts.extend(bounds(schema, "minimum", "maximum", ""));
+    let bounds = [
+        bounds(schema, "minLength", "maxLength", " characters"),
+        bounds(schema, "minItems", "maxItems", " items"),
+        bounds(schema, "minimum", "maximum", ""),
+    ];
+    parts.extend(bounds.into_iter().flatten().map(|text| html! { (text) }));
     for (member, words) in [
         ("format", "format "),
         ("contentEncoding", "as "),
@@ -35,23 +37,20 @@ pub(super) fn words(schema: &Value) -> String {
         ("const", "always "),
         ("default", "default "),
     ] {
-        parts.extend(
-            schema
-                .get(member)
-                .map(|value| format!("{words}{}", code(value))),
-        );
+        let value = schema.get(member);
+        parts.extend(value.map(|value| html! { (words) (code(value)) }));
     }
-    parts.retain(|part| !part.is_empty());
-    parts.join(", ")
+    parts.retain(|part| !part.0.is_empty());
+    join(parts.into_iter(), ", ")
 }
 
-fn kind(schema: &Value) -> String {
+fn kind(schema: &Value) -> Markup {
     let name = |kind: &Value| match text(kind) {
-        "array" => format!("list of {}", words(&schema["items"])),
+        "array" => html! { "list of " (words(&schema["items"])) },
         "null" => code(&Value::Null),
-        "string" if schema["contentMediaType"].is_string() => "bytes".to_owned(),
-        "string" => "text".to_owned(),
-        other => escape(other),
+        "string" if schema["contentMediaType"].is_string() => html! { "bytes" },
+        "string" => html! { "text" },
+        other => html! { (other) },
     };
     match &schema["type"] {
         Value::Array(kinds) => join(kinds.iter().map(name), " or "),
@@ -72,16 +71,21 @@ fn bounds(schema: &Value, least: &str, most: &str, unit: &str) -> Option<String>
     }
 }
 
-fn code(value: &Value) -> String {
+fn code(value: &Value) -> Markup {
     let text = value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned);
     let text = if text.is_empty() { "\"\"" } else { &text };
-    format!("<code>{}</code>", escape(text))
+    html! { code { (text) } }
 }
 
-fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
-    parts.collect::<Vec<_>>().join(between)
+fn join(parts: impl Iterator<Item = Markup>, separator: &str) -> Markup {
+    html! {
+        @for (index, part) in parts.enumerate() {
+            @if index > 0 { (separator) }
+            (part)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +119,7 @@ mod tests {
             ),
             (json!({}), ""),
         ] {
-            assert_eq!(words(&schema), expected);
+            assert_eq!(words(&schema).into_string(), expected);
         }
     }
 }
