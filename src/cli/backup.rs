@@ -1,4 +1,4 @@
-//! `fieldstation backup`: a copy of a data directory, also while a server writes to it.
+//! `fieldstation backup`: copies a data directory, also while a server writes to it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,11 +7,12 @@ use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use serde_json::json;
 
+use super::duration::friendly;
 use super::{Failure, FailureKind, progress, standard_output};
 use crate::backup::{self, Progress, Taken};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// What to back up, and where to.
+/// The arguments of `backup`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -24,11 +25,11 @@ pub(super) struct Arguments {
     )]
     data: PathBuf,
 
-    /// Where the backup goes: a directory that does not exist, in one that does, or that is empty
+    /// The directory of the backup; it must be empty, or not exist in a directory that exists
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
 
-    /// Do not check the copy: less work for the machine, and damage shows when it is restored
+    /// Do not verify the copy; less work now, but damage shows only when the backup is restored
     #[arg(long)]
     skip_check: bool,
 
@@ -38,18 +39,18 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Every reading, todo and file that was acknowledged before the backup began is in it. It appears under
-its name when it is complete, checked and on the disk. What is in other stores than the data
-directory (DynamoDB, S3, PostgreSQL, Redis) is not in it.
+The backup holds every reading, todo and file that was acknowledged before the backup began. It
+appears under its name when it is complete, verified and durable. It does not hold the data of stores
+outside the data directory (DynamoDB, S3, PostgreSQL, Redis).
 
 Examples:
   fieldstation backup --to /mnt/backup/monday
   fieldstation backup --data /srv/fieldstation --to \"/mnt/backup/$(date +%F)\" --json
 
-Exit codes: 0 there is a backup; 1 there is none, because what is stored is damaged or the disk
-failed; 2 bad usage; 3 a directory is not there, not empty or cannot be read.";
+Exit codes: 0 the backup is complete; 1 no backup, because the data is damaged or the disk failed;
+2 bad usage; 3 a directory does not exist, is not empty, or cannot be read.";
 
-/// Takes a backup, and prints what is in it.
+/// Takes a backup, and prints its content.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     let bars = Bars::default();
@@ -90,8 +91,8 @@ fn as_json(taken: &Taken, elapsed: Duration) -> serde_json::Value {
 
 fn as_text(taken: &Taken, name: &str, elapsed: Duration) -> String {
     let mut text = format!(
-        "{name} in {:.1} s\n  as of      {}\n  files      {}, {}\n",
-        elapsed.as_secs_f64(),
+        "{name} in {}\n  as of      {}\n  files      {}, {}\n",
+        friendly(elapsed),
         taken.began,
         HumanCount(taken.files),
         HumanBytes(taken.bytes),
@@ -110,7 +111,7 @@ fn as_text(taken: &Taken, name: &str, elapsed: Duration) -> String {
     text
 }
 
-/// The exit code of an error of a backup or of restoring one.
+/// The failure of a backup or of a restore.
 pub(super) fn failure(error: StoreError) -> Failure {
     let kind = match error.kind() {
         StoreErrorKind::Unsupported => FailureKind::Configuration,
@@ -120,7 +121,7 @@ pub(super) fn failure(error: StoreError) -> Failure {
     Failure::new(kind, error)
 }
 
-/// A bar while bytes are copied, and another one while they are checked.
+/// A progress bar for the copy, then another bar for the check.
 #[derive(Debug, Default)]
 pub(super) struct Bars {
     copying: std::cell::OnceCell<(ProgressBar, Instant)>,

@@ -1,70 +1,30 @@
-//! The commands' end of HTTP: one server, patience with it, and its errors in words.
+//! The HTTP client of the commands: requests to one server, repeated by one policy, and errors in words.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Request, Response, StatusCode, Url};
 use serde::Deserialize;
 
+use super::retry::{AttemptError, Retried, RetryPolicy, parse_retry_after, retry};
 use super::server_url::{ServerUrl, plain_text};
 
-/// How long to keep trying.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// The most times one request is sent.
-    pub(crate) attempts_max: u32,
-    /// How long a whole exchange may take.
-    pub(crate) timeout: Duration,
-}
-
-impl Patience {
-    /// Ask once.
-    pub(crate) const fn once(timeout: Duration) -> Self {
-        Self {
-            attempts_max: 1,
-            timeout,
-        }
-    }
-}
-
-impl Default for Patience {
-    /// About half a minute of pauses: a server that restarts is back by then.
-    fn default() -> Self {
-        Self {
-            attempts_max: 12,
-            timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a server says when nothing is wrong is far below this.
+/// Far above the longest answer that these commands ask for.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A server's answer with a 2xx status.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) body: Bytes,
-    /// How many times the request was sent before, without this answer.
-    pub(crate) retries: u32,
-    /// Whether one of those tries may have been carried out all the same, and its answer lost.
-    pub(crate) uncertain: bool,
-}
-
-/// Why there is no answer to use.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The connection failed, or the answer did not come whole or in time.
+    /// No connection, or no complete answer within the time limit.
     #[error("{url} cannot be reached{}: {reason}", tries(*.attempts))]
     NoAnswer {
         url: String,
         attempts: u32,
         reason: String,
     },
-    /// The server answered with another status than 2xx.
+    /// The server answered with a status that is not 2xx.
     #[error("{url} answered {status}{}: {detail}", tries(*.attempts))]
     Status {
         url: String,
@@ -82,31 +42,31 @@ fn tries(attempts: u32) -> String {
     }
 }
 
-/// The part of a problem document (RFC 9457) that is for people.
+/// The texts of a problem document (RFC 9457).
 #[derive(Deserialize)]
 struct ProblemText {
     title: Option<String>,
     detail: Option<String>,
 }
 
-/// Speaks to one server.
+/// Sends requests to one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
     server: ServerUrl,
-    patience: Patience,
+    policy: RetryPolicy,
 }
 
 impl Client {
     /// # Errors
     /// The machine's certificates cannot be read (`https` only).
-    pub(crate) fn new(server: ServerUrl, patience: Patience) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: ServerUrl, policy: RetryPolicy) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("fieldstation/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(patience.timeout))
-            .read_timeout(patience.timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(policy.attempt_timeout))
+            .read_timeout(policy.attempt_timeout)
             .tcp_nodelay(true)
-            // A PUT or POST that is redirected arrives as a GET, or not at all: better said than tried.
+            // A redirected PUT or POST arrives as a GET, or not at all. The error names the new URL instead.
             .redirect(reqwest::redirect::Policy::none());
         if server.is_loopback() {
             builder = builder.no_proxy();
@@ -118,7 +78,7 @@ impl Client {
         Ok(Self {
             http: builder.build()?,
             server,
-            patience,
+            policy,
         })
     }
 
@@ -126,155 +86,140 @@ impl Client {
         &self.server
     }
 
-    /// Sends a request until it is answered with something else than "try again later", and reads the answer.
+    /// Sends a request, repeats it by the policy, and returns the body of the answer.
     ///
-    /// Every request of these commands is safe to send again: a reading that is there already is not counted twice.
-    /// `on_retry` is told why each time.
+    /// The request must be safe to repeat: a reading that is stored already is not counted twice. `on_retry` gets a sentence
+    /// for the user before each repetition.
     ///
     /// # Errors
-    /// [`CallError`]: refused, or still no answer after [`Patience::attempts_max`] tries.
+    /// [`CallError`] of the last attempt.
     pub(crate) async fn call(
         &self,
         request: &Request,
-        mut on_retry: impl FnMut(&CallError),
-    ) -> Result<Answer, CallError> {
-        let mut attempts = 0;
-        let mut uncertain = false;
-        loop {
-            attempts += 1;
-            let failure = match self.attempt(request, attempts).await {
-                Ok(body) => {
-                    return Ok(Answer {
-                        body,
-                        retries: attempts - 1,
-                        uncertain,
-                    });
-                }
-                Err(failure) => failure,
-            };
-            if !failure.again || attempts >= self.patience.attempts_max {
-                return Err(failure.error);
-            }
-            uncertain |= failure.uncertain;
-            on_retry(&failure.error);
-            tokio::time::sleep(pause(attempts, failure.retry_after)).await;
-        }
+        on_retry: impl FnMut(&str),
+    ) -> Result<Retried<Bytes>, CallError> {
+        retry(
+            self.policy,
+            |number| self.attempt(request, number),
+            on_retry,
+        )
+        .await
     }
 
-    /// Asks for something whose answer is read piece by piece. Tried again only until the answer begins.
+    /// As [`Client::call`], for a body that is read piece by piece. A failure after the answer has begun is not repeated.
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub(crate) async fn open(&self, request: &Request) -> Result<Response, CallError> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.begin(request, attempts, false).await {
-                Ok(response) => return Ok(response),
-                Err(failure) if !failure.again || attempts >= self.patience.attempts_max => {
-                    return Err(failure.error);
-                }
-                Err(failure) => tokio::time::sleep(pause(attempts, failure.retry_after)).await,
-            }
-        }
+    pub(crate) async fn open(
+        &self,
+        request: &Request,
+        on_retry: impl FnMut(&str),
+    ) -> Result<Response, CallError> {
+        let attempt = |number| self.begin(request, number, None);
+        let retried = retry(self.policy, attempt, on_retry).await?;
+        Ok(retried.value)
     }
 
-    /// Sends a request whose body is a stream, made anew for each try, until it is answered with something else than "try again
-    /// later". It must be safe to send again.
+    /// As [`Client::call`], for a body that is a stream: `make` makes the request anew for each attempt.
     ///
     /// # Errors
     /// As [`Client::call`], and those of `make`.
     pub(crate) async fn send(
         &self,
         make: impl AsyncFn() -> anyhow::Result<Request>,
-        mut on_retry: impl FnMut(&CallError),
+        on_retry: impl FnMut(&str),
     ) -> anyhow::Result<()> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let request = make().await?;
+        let make = &make;
+        let attempt = |number| async move {
+            let request = make().await.map_err(AttemptError::permanent)?;
             let url = request.url().clone();
-            let failure = match self.http.execute(request).await {
-                Ok(response) => match accepted(&url, response, attempts).await {
-                    Ok(_) => return Ok(()),
-                    Err(failure) => failure,
-                },
-                Err(error) => Failure::no_answer(&url, attempts, &error),
-            };
-            if !failure.again || attempts >= self.patience.attempts_max {
-                return Err(failure.error.into());
-            }
-            on_retry(&failure.error);
-            tokio::time::sleep(pause(attempts, failure.retry_after)).await;
-        }
+            let sent = self.execute(&url, request, number).await;
+            sent.map(drop).map_err(|failed| failed.map(Into::into))
+        };
+        retry(self.policy, attempt, on_retry).await?;
+        Ok(())
     }
 
-    async fn attempt(&self, request: &Request, attempts: u32) -> Result<Bytes, Failure> {
-        let mut response = self.begin(request, attempts, true).await?;
+    async fn attempt(
+        &self,
+        request: &Request,
+        number: u32,
+    ) -> Result<Bytes, AttemptError<CallError>> {
+        let timeout = Some(self.policy.attempt_timeout);
+        let mut response = self.begin(request, number, timeout).await?;
         read_body(&mut response)
             .await
-            .map_err(|error| Failure::no_answer(request.url(), attempts, &error))
+            .map_err(|error| no_answer(request.url(), number, &error))
     }
 
+    /// Sends a request once, up to the beginning of the answer's body. The timeout covers the body as well.
+    ///
+    /// # Errors
+    /// The failure, and whether another attempt may succeed.
     async fn begin(
         &self,
         request: &Request,
-        attempts: u32,
-        whole: bool,
-    ) -> Result<Response, Failure> {
-        let url = || plain_text(request.url());
+        number: u32,
+        timeout: Option<Duration>,
+    ) -> Result<Response, AttemptError<CallError>> {
+        let url = request.url();
         let Some(mut copy) = request.try_clone() else {
-            return Err(Failure::of(CallError::NoAnswer {
-                url: url(),
-                attempts,
+            return Err(AttemptError::permanent(CallError::NoAnswer {
+                url: plain_text(url),
+                attempts: number,
                 reason: "the request cannot be repeated".to_owned(),
             }));
         };
-        if whole {
-            *copy.timeout_mut() = Some(self.patience.timeout);
-        }
-        let response = self
-            .http
-            .execute(copy)
-            .await
-            .map_err(|error| Failure::no_answer(request.url(), attempts, &error))?;
-        accepted(request.url(), response, attempts).await
+        *copy.timeout_mut() = timeout;
+        self.execute(url, copy, number).await
+    }
+
+    async fn execute(
+        &self,
+        url: &Url,
+        request: Request,
+        number: u32,
+    ) -> Result<Response, AttemptError<CallError>> {
+        let response = self.http.execute(request).await;
+        let response = response.map_err(|error| no_answer(url, number, &error))?;
+        successful(url, response, number).await
     }
 }
 
 /// The answer, if its status is a 2xx.
-async fn accepted(url: &Url, mut response: Response, attempts: u32) -> Result<Response, Failure> {
+async fn successful(
+    url: &Url,
+    mut response: Response,
+    attempts: u32,
+) -> Result<Response, AttemptError<CallError>> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
-    let location = response
-        .headers()
-        .get(reqwest::header::LOCATION)
-        .and_then(|value| value.to_str().ok().map(str::to_owned));
-    let detail = match (location, read_body(&mut response).await) {
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    let retry_after =
+        header(RETRY_AFTER).and_then(|value| parse_retry_after(value, jiff::Timestamp::now()));
+    let location = header(LOCATION).map(str::to_owned);
+    let mut detail = match (location, read_body(&mut response).await) {
         (Some(location), _) if status.is_redirection() => {
             format!("it is at {location}; use that URL")
         }
         (_, Ok(body)) => detail(&body),
         (_, Err(error)) => reason(&error),
     };
-    let again = matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::GATEWAY_TIMEOUT
-            | StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::REQUEST_TIMEOUT
-    );
-    Err(Failure {
-        again,
-        uncertain: true,
+    if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
+        detail.push_str(&format!(" (try again after {} s)", pause.as_secs()));
+    }
+    Err(AttemptError {
+        is_transient: matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::GATEWAY_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::REQUEST_TIMEOUT
+        ),
+        may_have_applied: true,
         retry_after,
         error: CallError::Status {
             url: plain_text(url),
@@ -285,43 +230,17 @@ async fn accepted(url: &Url, mut response: Response, attempts: u32) -> Result<Re
     })
 }
 
-/// One try that came to nothing.
-struct Failure {
-    error: CallError,
-    again: bool,
-    /// Whether the server may have done what it was asked for.
-    uncertain: bool,
-    retry_after: Option<Duration>,
-}
-
-impl Failure {
-    fn of(error: CallError) -> Self {
-        Self {
-            error,
-            again: false,
-            uncertain: false,
-            retry_after: None,
-        }
+fn no_answer(url: &Url, attempts: u32, error: &reqwest::Error) -> AttemptError<CallError> {
+    AttemptError {
+        is_transient: !error.is_builder(),
+        may_have_applied: !error.is_connect(),
+        retry_after: None,
+        error: CallError::NoAnswer {
+            url: plain_text(url),
+            attempts,
+            reason: reason(error),
+        },
     }
-
-    fn no_answer(url: &Url, attempts: u32, error: &reqwest::Error) -> Self {
-        Self {
-            again: !error.is_builder(),
-            uncertain: !error.is_connect(),
-            retry_after: None,
-            error: CallError::NoAnswer {
-                url: plain_text(url),
-                attempts,
-                reason: reason(error),
-            },
-        }
-    }
-}
-
-/// Twice as long each time, and at least what the server asks for, within bounds.
-fn pause(attempts: u32, retry_after: Option<Duration>) -> Duration {
-    let doubled = PAUSE_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(16));
-    doubled.max(retry_after.unwrap_or_default()).min(PAUSE_MAX)
 }
 
 async fn read_body(response: &mut Response) -> Result<Bytes, reqwest::Error> {
@@ -335,7 +254,7 @@ async fn read_body(response: &mut Response) -> Result<Bytes, reqwest::Error> {
     Ok(body.into())
 }
 
-/// The innermost cause, which is the one that says something ("connection refused").
+/// The innermost cause, such as "connection refused": the outer ones only say that the request failed.
 pub(crate) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
@@ -365,18 +284,6 @@ fn detail(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_bound_and_heed_the_server() {
-        assert_eq!(pause(1, None), PAUSE_FIRST);
-        assert_eq!(pause(3, None), PAUSE_FIRST * 4);
-        assert_eq!(
-            pause(1, Some(Duration::from_secs(2))),
-            Duration::from_secs(2)
-        );
-        assert_eq!(pause(1, Some(Duration::from_secs(9999))), PAUSE_MAX);
-        assert_eq!(pause(u32::MAX, None), PAUSE_MAX);
-    }
 
     #[test]
     fn an_answer_is_put_into_words() {

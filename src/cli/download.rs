@@ -1,4 +1,4 @@
-//! `fieldstation download`: a device's file from a server, going on where it broke off.
+//! `fieldstation download`: downloads the file of a device, and continues a download that broke off.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -14,27 +14,35 @@ use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, IF_RANGE, RA
 use reqwest::{Method, Request, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::client::{Client, Patience, reason};
+use super::client::{Client, reason};
+use super::duration::friendly;
+use super::retry::{AttemptError, Attempts, RetryPolicy};
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
 use super::upload::hex;
 use super::{Failure, progress, runtime, standard_output};
 
-/// How often a download may break off without a single byte in between.
-const BREAKS_MAX: u32 = 8;
+/// The pause before the rest of a download is asked for.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the server may be silent.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The time limit for each piece of the answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whose file, and where it goes.
+/// The policy for an answer that breaks off before its first byte.
+const BREAK_POLICY: RetryPolicy = RetryPolicy {
+    attempts_max: 6,
+    attempt_timeout: READ_TIMEOUT,
+    retry_window: READ_TIMEOUT,
+};
+
+/// The arguments of `download`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The device whose file it is
+    /// The device whose file to download
     #[arg(long, value_name = "ID")]
     device: String,
 
-    /// Where it goes; otherwise a file in this directory that is called as the device
+    /// The file to write [default: a file in the current directory, named after the device]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -44,9 +52,9 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-A file appears under its name when it is complete, on the disk, and its SHA-256 is right. A download
-that breaks off goes on where it was, also when the command is run again, as long as the server has
-the same file: until then the part is beside the file, as .FILE.….part.
+The file appears under its name when it is complete, durable, and has the right SHA-256. A download
+that breaks off continues where it stopped, also when the command is run again, as long as the
+server has the same file. Until then the received part is beside the file, as .FILE.….part.
 
 Examples:
   fieldstation download --device 202
@@ -54,7 +62,7 @@ Examples:
 
 Exit codes: 0 complete; 1 not complete; 2 bad usage.";
 
-/// Fetches the file, and prints a line that says where it is.
+/// Downloads the file, and prints a line with its path.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime::block_on(1, async {
         let line = download(arguments).await?;
@@ -62,110 +70,144 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-/// The file that is to be fetched, as the server describes it.
-struct Wanted {
+/// The file to download, as the server describes it.
+struct RemoteFile {
     tag: HeaderValue,
     size: u64,
     digest: Option<[u8; 32]>,
 }
 
 async fn download(arguments: Arguments) -> Result<String> {
-    let patience = Patience {
-        timeout: SILENCE_MAX,
-        ..Patience::default()
+    let policy = RetryPolicy {
+        attempt_timeout: READ_TIMEOUT,
+        ..RetryPolicy::default()
     };
-    let client = Client::new(arguments.url, patience)?;
+    let client = Client::new(arguments.url, policy)?;
     let url = client
         .server()
         .at(&["api", "devices", &arguments.device, "content"]);
     let head = client
-        .open(&Request::new(Method::HEAD, url.clone()))
+        .open(&Request::new(Method::HEAD, url.clone()), |notice| {
+            eprintln!("{notice}");
+        })
         .await?;
-    let wanted = Wanted::of(head.headers())?;
+    let remote = RemoteFile::of(head.headers())?;
     let path = arguments
         .output
         .unwrap_or_else(|| PathBuf::from(plain_name(&arguments.device)));
     let started = Instant::now();
-    let mut partial = Partial::open(&path, &wanted)?;
+    let mut partial = PartialFile::open(&path, &remote)?;
     let resumed = partial.length;
-    let bar = progress::bytes_bar(Some(wanted.size));
-    let fetched = fetch(&client, &url, &wanted, &mut partial, &bar).await;
+    let bar = progress::bytes_bar(Some(remote.size));
+    let fetched = fetch(&client, &url, &remote, &mut partial, &bar).await;
     bar.finish_and_clear();
     fetched?;
     let size = partial.length;
-    let digest = partial.publish(&path, &wanted)?;
+    let digest = partial.publish(&path, &remote)?;
     let resumed = match resumed {
         0 => String::new(),
         bytes => format!(", of which {} were there", HumanBytes(bytes)),
     };
     Ok(format!(
-        "{} of the device {} into {} in {:.1} s{resumed}, sha256 {}\n",
+        "{} of the device {} into {} in {}{resumed}, sha256 {}\n",
         HumanBytes(size),
         arguments.device,
         path.display(),
-        started.elapsed().as_secs_f64(),
+        friendly(started.elapsed()),
         hex(&digest),
     ))
 }
 
-/// Asks for the rest until there is none.
+/// Requests the rest of the file until the file is complete.
 async fn fetch(
     client: &Client,
     url: &reqwest::Url,
-    wanted: &Wanted,
-    partial: &mut Partial,
+    remote: &RemoteFile,
+    partial: &mut PartialFile,
     bar: &ProgressBar,
 ) -> Result<()> {
-    let mut breaks = 0;
     bar.set_position(partial.length);
-    while partial.length < wanted.size {
-        let mut request = Request::new(Method::GET, url.clone());
-        if partial.length > 0 {
-            let headers = request.headers_mut();
-            headers.insert(RANGE, format!("bytes={}-", partial.length).parse()?);
-            headers.insert(IF_RANGE, wanted.tag.clone());
-        }
-        let mut response = client.open(&request).await?;
-        if response.headers().get(ETAG) != Some(&wanted.tag) {
-            bail!("the device has another file now; start again to fetch that one");
-        }
-        if response.status() != StatusCode::PARTIAL_CONTENT {
-            // All of it, from its beginning, whatever was asked for.
-            partial.start_again()?;
-            bar.set_position(0);
-        }
-        let before = partial.length;
-        let broke = loop {
-            match response.chunk().await {
-                Ok(Some(piece)) => {
-                    partial.write(&piece)?;
-                    bar.set_position(partial.length);
-                }
-                Ok(None) => break None,
-                Err(error) => break Some(reason(&error)),
+    let mut attempts = Attempts::new(BREAK_POLICY);
+    while partial.length < remote.size {
+        match fetch_rest(client, url, remote, partial, bar).await {
+            Ok(()) => attempts = Attempts::new(BREAK_POLICY),
+            Err(failed) => {
+                let note = |notice: &str| progress::note(bar, notice);
+                attempts.pause_after(failed, note).await?;
             }
-        };
-        if partial.length >= wanted.size {
-            break;
         }
-        let why = broke.unwrap_or_else(|| "it ended too early".to_owned());
-        breaks = if partial.length > before {
-            0
-        } else {
-            breaks + 1
-        };
-        if breaks >= BREAKS_MAX {
-            bail!("the download breaks off again and again: {why}");
-        }
-        bar.println(format!("{why}; going on at {}", HumanBytes(partial.length)));
-        tokio::time::sleep(PAUSE).await;
     }
     Ok(())
 }
 
-impl Wanted {
+/// Requests the rest of the file once, and appends the received bytes. A broken answer is an error only if no byte arrived.
+async fn fetch_rest(
+    client: &Client,
+    url: &reqwest::Url,
+    remote: &RemoteFile,
+    partial: &mut PartialFile,
+    bar: &ProgressBar,
+) -> Result<(), AttemptError<anyhow::Error>> {
+    let request = request_for_rest(url, remote, partial.length);
+    let request = request.map_err(AttemptError::permanent)?;
+    let opened = client
+        .open(&request, |notice| progress::note(bar, notice))
+        .await;
+    let mut response = opened.map_err(|error| AttemptError::permanent(error.into()))?;
+    if response.headers().get(ETAG) != Some(&remote.tag) {
+        let error =
+            anyhow!("the device has another file now; run the download again to get the new file");
+        return Err(AttemptError::permanent(error));
+    }
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        // The server sends the file from its beginning.
+        let restarted = partial.start_again();
+        restarted.map_err(|error| AttemptError::permanent(error.into()))?;
+        bar.set_position(0);
+    }
+    let length_before = partial.length;
+    let reason = loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => {
+                partial.write(&piece).map_err(AttemptError::permanent)?;
+                bar.set_position(partial.length);
+            }
+            Ok(None) => break "the answer ended too early".to_owned(),
+            Err(error) => break reason(&error),
+        }
+    };
+    if partial.length >= remote.size {
+        return Ok(());
+    }
+    if partial.length > length_before {
+        let at = HumanBytes(partial.length);
+        progress::note(bar, &format!("{reason}; going on at {at}"));
+        tokio::time::sleep(PAUSE).await;
+        return Ok(());
+    }
+    Err(AttemptError {
+        error: anyhow!("the download broke off: {reason}"),
+        is_transient: true,
+        may_have_applied: false,
+        retry_after: None,
+    })
+}
+
+fn request_for_rest(url: &reqwest::Url, remote: &RemoteFile, offset: u64) -> Result<Request> {
+    let mut request = Request::new(Method::GET, url.clone());
+    if offset > 0 {
+        let headers = request.headers_mut();
+        headers.insert(RANGE, format!("bytes={offset}-").parse()?);
+        headers.insert(IF_RANGE, remote.tag.clone());
+    }
+    Ok(request)
+}
+
+impl RemoteFile {
     fn of(headers: &HeaderMap) -> Result<Self> {
-        let missing = || anyhow!("the server does not say which file it is; is it a fieldstation?");
+        let missing = || {
+            anyhow!("the answer has no ETag or no Content-Length; is the server a fieldstation?")
+        };
         let size = headers.get(CONTENT_LENGTH).ok_or_else(missing)?;
         let digest = headers.get("repr-digest").and_then(|value| {
             let text = value.to_str().ok()?;
@@ -180,24 +222,24 @@ impl Wanted {
     }
 }
 
-/// What has come so far.
-struct Partial {
+/// The bytes received so far, in a file beside the output.
+struct PartialFile {
     path: PathBuf,
     file: File,
     length: u64,
     hasher: Sha256,
 }
 
-impl Partial {
-    /// What an earlier run left of the same file, or nothing yet.
-    fn open(output: &Path, wanted: &Wanted) -> Result<Self> {
+impl PartialFile {
+    /// Opens the partial file of an earlier run, or creates an empty one.
+    fn open(output: &Path, remote: &RemoteFile) -> Result<Self> {
         let name = output
             .file_name()
             .with_context(|| format!("{} is not the name of a file", output.display()))?;
         if output.is_dir() {
             bail!("{} is a directory; name a file", output.display());
         }
-        let tag: String = wanted
+        let tag: String = remote
             .tag
             .to_str()?
             .chars()
@@ -229,7 +271,7 @@ impl Partial {
             length,
             hasher,
         };
-        if length > wanted.size {
+        if length > remote.size {
             partial.start_again()?;
         }
         Ok(partial)
@@ -252,13 +294,15 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes it the file, if it is what the server has.
-    fn publish(self, output: &Path, wanted: &Wanted) -> Result<[u8; 32]> {
+    /// Renames the partial file to the output, if its length and digest are right.
+    fn publish(self, output: &Path, remote: &RemoteFile) -> Result<[u8; 32]> {
         let digest: [u8; 32] = self.hasher.finalize().into();
-        let is_right = wanted.digest.is_none_or(|wanted| wanted == digest);
-        if self.length != wanted.size || !is_right {
+        let is_right = remote.digest.is_none_or(|remote| remote == digest);
+        if self.length != remote.size || !is_right {
             fs::remove_file(&self.path)?;
-            bail!("what came is not what the server has: the digest is another one; start again");
+            bail!(
+                "the downloaded bytes differ from the file on the server (length or SHA-256); run the download again"
+            );
         }
         let publish = || {
             self.file.sync_all()?;
@@ -274,7 +318,7 @@ impl Partial {
     }
 }
 
-/// A device's id as the name of a file in this directory, which it may look nothing like.
+/// A file name in the current directory for the id of a device. Path separators and control characters are replaced.
 fn plain_name(device: &str) -> String {
     let name: String = device
         .trim()

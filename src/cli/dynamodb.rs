@@ -1,4 +1,4 @@
-//! `fieldstation dynamodb`: the tables of the readings, for development and for repair.
+//! `fieldstation dynamodb`: creates and recounts the DynamoDB tables of the readings.
 
 use std::time::Instant;
 
@@ -6,12 +6,13 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use indicatif::HumanCount;
 
+use super::duration::friendly;
 use super::{Failure, FailureKind, progress, runtime, standard_output};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::dynamodb::{DynamoStore, DynamoUrl, Pass, RecountReport, recount};
 
-/// What to do with the tables.
+/// The arguments of `dynamodb`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -21,14 +22,14 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make the tables that are missing, paid per request: for development and emulators
-    CreateTables(Place),
-    /// Count all readings, and derive everything else from them anew
+    /// Create the missing tables, billed per request: for development and emulators
+    CreateTables(TablesArguments),
+    /// Count all readings, and derive all statistics from them again
     Recount(Recount),
 }
 
 #[derive(Debug, Args)]
-struct Place {
+struct TablesArguments {
     /// The tables: dynamodb://PREFIX?region=…&endpoint=…
     #[arg(
         long,
@@ -42,48 +43,49 @@ struct Place {
 #[derive(Debug, Args)]
 struct Recount {
     #[command(flatten)]
-    place: Place,
+    tables: TablesArguments,
 
-    /// Change nothing: compare what is kept with what is counted. Exact only while nobody writes
+    /// Change nothing: compare the stored statistics with the count; exact only while no server writes
     #[arg(long)]
     check: bool,
 }
 
 const EXAMPLES: &str = "\
-A recount is needed once for tables that had readings before this program, and after readings were
-changed behind its back. It reads the whole table first, and names every item that cannot be counted;
-when there is one, nothing is changed. Then it rewrites timestamps that are written in another way,
-counts, and compares the count with what it has read. From the end of the first pass on, servers refuse
-writes and statistics with 503; they go on by themselves afterwards. One that is broken off can be run again.
+A recount is needed once for tables with readings that another program wrote, and after another
+program changed readings. The first pass reads the whole table and names every item that cannot be
+counted; if there is one, nothing is changed. The second pass rewrites timestamps to the usual format.
+The third pass counts, and compares the count with the first pass. From the end of the first pass on,
+servers answer writes and statistics with 503, until the recount is complete. A recount that broke off
+can be run again.
 
-In AWS, Terraform makes the tables. Credentials come from where AWS tools look for them.
+In AWS, Terraform creates the tables. Credentials come from the places where AWS tools look.
 
 Examples:
   fieldstation dynamodb create-tables --readings 'dynamodb://dev?region=eu-west-1&endpoint=http://127.0.0.1:8000'
   fieldstation dynamodb recount --readings 'dynamodb://fleet?region=eu-west-1'
   fieldstation dynamodb recount --readings 'dynamodb://fleet?region=eu-west-1' --check
 
-Exit codes: 0 done, or sound; 1 different, and what differs is named; 2 bad usage; 3 DynamoDB cannot be reached, or a
-table is missing.";
+Exit codes: 0 done, or sound; 1 different, and the differences are named; 2 bad usage; 3 DynamoDB cannot be reached, or
+a table is missing.";
 
-/// Does it, and prints what was done.
+/// Runs the action, and prints its result.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.action {
-        Action::CreateTables(place) => {
-            let location = location(&place.readings)?;
+        Action::CreateTables(tables) => {
+            let location = location(&tables.readings)?;
             let made = runtime::block_on(1, async {
                 DynamoStore::create_tables(&location, None)
                     .await
-                    .map_err(failed)
+                    .map_err(store_failure)
             })?;
             let text = match made.as_slice() {
-                [] => "Both tables are there already.\n".to_owned(),
-                made => format!("Made {}.\n", made.join(" and ")),
+                [] => "Both tables exist already.\n".to_owned(),
+                made => format!("Created {}.\n", made.join(" and ")),
             };
             Ok(standard_output::print(&text)?)
         }
         Action::Recount(arguments) => {
-            let location = location(&arguments.place.readings)?;
+            let location = location(&arguments.tables.readings)?;
             let started = Instant::now();
             let bar = progress::counting("{msg} {human_pos} readings");
             let report = runtime::block_on(2, async {
@@ -92,12 +94,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
                     bar.set_position(seen);
                 })
                 .await
-                .map_err(failed)
+                .map_err(store_failure)
             });
             bar.finish_and_clear();
             let report = report?;
-            let seconds = started.elapsed().as_secs_f64();
-            standard_output::print(&as_text(&report, arguments.check, seconds))?;
+            let elapsed = friendly(started.elapsed());
+            standard_output::print(&as_text(&report, arguments.check, &elapsed))?;
             if report.fault_count > 0 {
                 return Err(anyhow!(
                     "{} items cannot be counted: correct or delete them, and run this again; nothing was changed",
@@ -131,10 +133,10 @@ fn location(url: &BackendUrl) -> Result<DynamoUrl, Failure> {
         let error = anyhow!("--readings {url}: this command takes dynamodb://PREFIX?region=…");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
-    DynamoUrl::parse(url).map_err(failed)
+    DynamoUrl::parse(url).map_err(store_failure)
 }
 
-fn failed(error: StoreError) -> Failure {
+fn store_failure(error: StoreError) -> Failure {
     let kind = match error.kind() {
         StoreErrorKind::Unsupported => FailureKind::Configuration,
         StoreErrorKind::Damaged => FailureKind::Other,
@@ -143,11 +145,11 @@ fn failed(error: StoreError) -> Failure {
     Failure::new(kind, anyhow!(error))
 }
 
-fn as_text(report: &RecountReport, check: bool, seconds: f64) -> String {
+fn as_text(report: &RecountReport, check: bool, elapsed: &str) -> String {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
     let stats = &report.stats;
     let mut text = format!(
-        "{} in {seconds:.1} s\n  sensors  {}\n  readings {}\n  maximum  {}\n  minimum  {}\n  average  {}\n",
+        "{} in {elapsed}\n  sensors  {}\n  readings {}\n  maximum  {}\n  minimum  {}\n  average  {}\n",
         if report.fault_count > 0 && !check {
             "Read"
         } else {
@@ -161,13 +163,13 @@ fn as_text(report: &RecountReport, check: bool, seconds: f64) -> String {
     );
     if report.rewritten > 0 {
         text += &format!(
-            "  {} timestamps were written in another way, and are as they should be now\n",
+            "  {} timestamps had an unusual format, and were rewritten\n",
             HumanCount(report.rewritten)
         );
     }
     if report.joined > 0 {
         text += &format!(
-            "  {} readings were there a second time, with the same moment written in another way, and are there once now\n",
+            "  {} readings were duplicates whose timestamp had another format, and were joined\n",
             HumanCount(report.joined)
         );
     }
@@ -183,7 +185,7 @@ fn as_text(report: &RecountReport, check: bool, seconds: f64) -> String {
     if report.difference_count == 0 {
         text += match check {
             true => "Sound: the statistics equal the recount.\n",
-            false => "The statistics follow the readings from now on.\n",
+            false => "The stored statistics equal the readings now.\n",
         };
     }
     text

@@ -1,21 +1,21 @@
-//! How a command ends when it does not end well.
+//! A failed command: its message and its exit code.
 
 use std::fmt;
 
 /// The meanings of the exit codes, for `--help`.
 pub(super) const EXIT_CODES: &str = "\
-Exit codes: 0 fine, 2 bad usage or configuration, 3 initialization failed, 4 the store failed, 1 any other failure.";
+Exit codes: 0 success, 2 bad usage or configuration, 3 initialization failed, 4 the store failed, 1 any other failure.";
 
-/// What went wrong, as far as the exit code tells.
+/// The kinds of failures that have exit codes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// 2: arguments, variables or settings that make no sense.
+    /// 2: invalid arguments, environment variables or settings.
     Configuration,
-    /// 3: the settings are fine, what they ask for is not to be had: the port is taken, the data directory locked or damaged.
+    /// 3: valid settings that cannot be applied: the port is in use, the data directory is locked or damaged.
     Initialization,
     /// 4: the store failed while running.
     Store,
-    /// 1: anything else.
+    /// 1: any other failure.
     Other,
 }
 
@@ -27,7 +27,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of a kind.
+    /// A failure of this kind.
     pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
@@ -35,10 +35,10 @@ impl Failure {
         }
     }
 
-    /// The exit code that tells an operator whether to mend a setting, a machine or neither.
+    /// The exit code, which tells an operator whether to fix a setting or a machine.
     pub fn exit_code(&self) -> u8 {
         match (self.kind, self.error.downcast_ref::<clap::Error>()) {
-            // `--help` and `--version` come as errors of the parser, too, with a code of 0.
+            // The parser reports `--help` and `--version` as errors too, with exit code 0.
             (_, Some(usage)) => u8::try_from(usage.exit_code()).unwrap_or(2),
             (FailureKind::Configuration, None) => 2,
             (FailureKind::Initialization, None) => 3,
@@ -47,10 +47,10 @@ impl Failure {
         }
     }
 
-    /// Writes what went wrong to standard error (the text of `--help` to standard output).
+    /// Writes the message to standard error, and the text of `--help` to standard output.
     pub fn print(&self) {
         match self.error.downcast_ref::<clap::Error>() {
-            // Nobody is left to tell when standard error is closed.
+            // A closed standard error leaves no place for a message.
             Some(usage) => drop(usage.print()),
             None => eprintln!("fieldstation: {self}"),
         }
@@ -71,7 +71,7 @@ impl From<clap::Error> for Failure {
     }
 }
 
-/// Any error that a command does not name a kind for.
+/// An error without a kind of its own.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::new(FailureKind::Other, error)

@@ -1,4 +1,4 @@
-//! `fieldstation healthcheck`: whether a server is ready, as an exit code, for containers without curl.
+//! `fieldstation healthcheck`: checks that a server is ready, for containers without curl.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use anyhow::anyhow;
 use clap::Args;
 use reqwest::{Method, Request};
 
-use super::client::{Client, Patience};
+use super::client::Client;
+use super::retry::RetryPolicy;
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
 use super::{Failure, runtime, standard_output};
 
-/// Which server, and how long to wait for it.
+/// The arguments of `healthcheck`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL", env = "FIELDSTATION_URL", default_value = DEFAULT_URL)]
     url: ServerUrl,
 
-    /// How long to wait for the answer
+    /// The time limit for the answer, in seconds
     #[arg(
         long,
         value_name = "N",
@@ -37,16 +38,16 @@ Examples:
 In a Dockerfile:
   HEALTHCHECK CMD [\"/fieldstation\", \"healthcheck\"]
 
-Exit codes: 0 ready; 1 not ready, or not there; 2 bad usage.";
+Exit codes: 0 ready; 1 not ready, or not reachable; 2 bad usage.";
 
-/// Asks once, and prints a line that says how it is.
+/// Asks once, and prints the result.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime::block_on(1, check(arguments))
 }
 
 async fn check(arguments: Arguments) -> Result<(), Failure> {
     let timeout = Duration::from_secs(u64::from(arguments.timeout_seconds));
-    let client = Client::new(arguments.url, Patience::once(timeout))?;
+    let client = Client::new(arguments.url, RetryPolicy::once(timeout))?;
     let url = client.server().at(&["readyz"]);
     let request = Request::new(Method::GET, url);
     client

@@ -1,4 +1,4 @@
-//! The command line: one file per command.
+//! The command line. Each command has its own file.
 
 mod backup;
 mod client;
@@ -8,11 +8,13 @@ mod duration;
 mod dynamodb;
 mod export;
 mod failure;
+mod format;
 mod healthcheck;
 mod import;
 mod migrate;
 mod progress;
 mod restore;
+mod retry;
 mod runtime;
 mod serve;
 mod server_url;
@@ -22,7 +24,6 @@ mod target;
 mod todo;
 mod upload;
 mod verify;
-mod wire;
 
 use std::ffi::OsString;
 
@@ -30,12 +31,12 @@ use clap::{Parser, Subcommand};
 
 pub use failure::{Failure, FailureKind};
 
-/// What `fieldstation` was told to do.
+/// The arguments of `fieldstation`.
 #[derive(Debug, Parser)]
 #[command(
     name = "fieldstation",
     version,
-    about = "Keeps the temperature readings of a fleet of devices, durably, with exact statistics.",
+    about = "A telemetry server for a fleet of devices: durable readings, exact statistics. One binary: the server and its tools.",
     after_help = failure::EXIT_CODES,
     after_long_help = LONG_HELP,
 )]
@@ -46,51 +47,51 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server (what `fieldstation` does without a command).
+    /// Run the server. This is the default command.
     Serve(Box<serve::Arguments>),
-    /// Record the readings of CSV and NDJSON files.
+    /// Import readings from CSV and NDJSON files.
     Import(Box<import::Arguments>),
-    /// Write readings to a file or to standard output.
+    /// Export readings to a file or to standard output.
     Export(export::Arguments),
-    /// Send a file to a server, as a device's file.
+    /// Upload a file to a server as the file of a device.
     Upload(upload::Arguments),
-    /// Fetch a device's file from a server.
+    /// Download the file of a device from a server.
     Download(download::Arguments),
-    /// Ask a server whether it is ready, and exit accordingly.
+    /// Check that a server is ready, and tell the result by the exit code.
     Healthcheck(healthcheck::Arguments),
-    /// Check everything in a data directory, and recount it.
+    /// Verify a data directory: check all stored data and recount the statistics.
     Verify(verify::Arguments),
-    /// Copy a data directory, also while a server writes to it.
+    /// Back up a data directory, also while a server writes to it.
     Backup(backup::Arguments),
-    /// Make a data directory from a backup, and check it.
+    /// Restore a data directory from a backup, and verify it.
     Restore(restore::Arguments),
-    /// Send realistic readings, and prove that the server counts them right.
+    /// Send simulated readings, and prove that the server counts them correctly.
     Simulate(Box<simulate::Arguments>),
-    /// List, add, complete and remove the todos of a server.
+    /// List, add, complete and remove todos of a server.
     Todo(todo::Arguments),
-    /// Copy what a store holds into another store, and compare both.
+    /// Copy the data of one store into another store, and compare the two.
     Migrate(Box<migrate::Arguments>),
-    /// Make or recount the DynamoDB tables of the readings.
+    /// Create or recount the DynamoDB tables of the readings.
     #[cfg(feature = "cloud")]
     Dynamodb(Box<dynamodb::Arguments>),
 }
 
 const LONG_HELP: &str = "\
-Without a command the server runs, so `fieldstation` and `fieldstation --listen 0.0.0.0:5000` do what
-`fieldstation serve` does; `fieldstation serve --help` lists its settings.
+The default command is `serve`: `fieldstation --listen 0.0.0.0:5000` means
+`fieldstation serve --listen 0.0.0.0:5000`. `fieldstation serve --help` lists the settings of the server.
 
 Try:
   fieldstation
   curl -X PUT localhost:5000/api/temperature -d '{\"sensorId\":\"202\",\"temperature\":18}'
   curl localhost:5000/api/stats
 
-Exit codes: 0 fine; 2 bad usage or configuration; 3 initialization failed (port taken, data directory locked or
+Exit codes: 0 success; 2 bad usage or configuration; 3 initialization failed (port in use, data directory locked or
 damaged); 4 the store failed while running; 1 any other failure.";
 
-/// Does what the arguments say.
+/// Runs the command that the arguments name.
 ///
 /// # Errors
-/// [`Failure`] holds the words for standard error and the exit code.
+/// [`Failure`] holds the message for standard error and the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let cli = Cli::try_parse_from(with_default_command(arguments.into_iter().collect()))?;
     match cli.command {
@@ -111,17 +112,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     }
 }
 
-/// Puts `serve` before options that no command precedes.
+/// Inserts the default command `serve` when no command is given.
 fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const ABOUT_THE_WHOLE: [&str; 4] = ["-h", "--help", "-V", "--version"];
-    let serves = match arguments.get(1) {
+    const GLOBAL_OPTIONS: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    let is_default = match arguments.get(1) {
         None => true,
         Some(first) => {
             first.as_encoded_bytes().starts_with(b"-")
-                && !ABOUT_THE_WHOLE.iter().any(|option| first == option)
+                && !GLOBAL_OPTIONS.iter().any(|option| first == option)
         }
     };
-    if serves {
+    if is_default {
         arguments.insert(arguments.len().min(1), "serve".into());
     }
     arguments
@@ -132,13 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_of_all_commands_is_valid() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn without_a_command_it_serves() {
+    fn the_default_command_is_serve() {
         let with = |words: &[&str]| {
             let words = words.iter().map(OsString::from).collect();
             with_default_command(words)

@@ -1,4 +1,4 @@
-//! Progress on a terminal; nothing where nobody watches, since indicatif hides itself there.
+//! Progress bars on a terminal. indicatif draws nothing when standard error is not a terminal.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// A bar over the bytes of files, with the time left; without a total it counts.
+/// A bar over the bytes of files, with the time left. Without a total it shows a counter.
 pub(super) fn bytes_bar(bytes_total: Option<u64>) -> ProgressBar {
     match bytes_total {
         Some(total) => styled(
@@ -26,12 +26,17 @@ pub(super) fn steps_bar(steps: u64, what: &'static str) -> ProgressBar {
     .with_message(what)
 }
 
-/// A line that says how far it has come, where nobody knows how far it is.
+/// A counter, for work of unknown size.
 pub(super) fn counting(what: &str) -> ProgressBar {
     styled(
         ProgressBar::no_length(),
         &format!("{{spinner}} {{elapsed_precise}}  {what}"),
     )
+}
+
+/// Prints a line on standard error without disturbing a bar.
+pub(super) fn note(bar: &ProgressBar, line: &str) {
+    bar.suspend(|| eprintln!("{line}"));
 }
 
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
@@ -44,10 +49,10 @@ fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     bar
 }
 
-/// So many a second, in words; 0 while no time has passed.
+/// A count per second; 0 while no time has passed.
 pub(super) fn rate(count: u64, elapsed: Duration) -> HumanCount {
     let per_second = count as f64 / elapsed.as_secs_f64();
-    // Saturates, and takes "not a number" for 0.
+    // The conversion saturates.
     HumanCount(if per_second.is_finite() {
         per_second.round() as u64
     } else {

@@ -10,7 +10,7 @@ use super::backup::{Bars, failure};
 use super::{Failure, standard_output, verify};
 use crate::backup::{self, Restored};
 
-/// What to restore, and where to.
+/// The arguments of `restore`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -33,17 +33,17 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Checks every file against its digest, then everything that `fieldstation verify` checks, before the
-data directory appears. A backup that is damaged or not complete is refused, and leaves nothing.
+Checks the digest of every file, and then everything that `fieldstation verify` checks, before the
+data directory appears. A damaged or incomplete backup is refused, and leaves no directory behind.
 
 Examples:
   fieldstation restore --from /mnt/backup/monday
   fieldstation restore --from /mnt/backup/monday --data /srv/fieldstation
 
 Exit codes: 0 restored and sound; 1 the backup is damaged, or the disk failed; 2 bad usage, or a
-backup of a newer version; 3 a directory is not there, not empty, or in use by a server.";
+backup of a newer version; 3 a directory does not exist, is not empty, or is in use by a server.";
 
-/// Restores a backup, and prints what it held.
+/// Restores a backup, and prints its content.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     let bars = Bars::default();

@@ -1,4 +1,4 @@
-//! The asynchronous runtime of a command that is not the server.
+//! The asynchronous runtime of all commands except the server.
 
 use std::future::Future;
 
@@ -7,10 +7,10 @@ use tokio::runtime::Builder;
 
 use super::Failure;
 
-/// Runs a command to its end. A thread that still waits for input (a pipe that says nothing) does not hold up the exit.
+/// Runs a command to its end. A thread that still waits for input, such as a silent pipe, does not delay the exit.
 ///
 /// # Errors
-/// Those of the command; that threads cannot be started.
+/// The failure of the command, or threads that cannot be started.
 pub(super) fn block_on<T>(
     worker_threads: usize,
     command: impl Future<Output = Result<T, Failure>>,

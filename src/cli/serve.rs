@@ -19,17 +19,18 @@ use crate::router::router;
 use crate::server::{self, ServerOptions};
 use crate::trouble::chain;
 
-/// How long a start waits for room until it looks again, and until the log says so again.
-const OPEN_AGAIN: Duration = Duration::from_secs(1);
-const REMINDER: Duration = Duration::from_secs(60);
+/// The pause between two attempts to open the stores on a full disk, and between two warnings in the log.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+const REMINDER_PERIOD: Duration = Duration::from_secs(60);
 
-/// What the server is told.
+/// The settings of the server.
 pub(super) type Arguments = Config;
 
-/// How long work of requests that were cut off may go on when the stores are closed: it may wait for a disk that does not answer.
-const LAST_WORK_PATIENCE: Duration = Duration::from_secs(2);
+/// The time limit for the work of requests that were cut off, after the stores are closed. Such work may wait for a disk that
+/// does not answer.
+const LAST_WORK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until it is told to stop, or until the store fails.
+/// Serves until a signal stops the server or the store fails.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
     start_log(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -38,26 +39,25 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
         .context("cannot start the threads that serve")
         .map_err(|error| Failure::new(FailureKind::Initialization, error))?;
     let served = runtime.block_on(serve(config));
-    // Nothing that is still under way has been acknowledged.
-    runtime.shutdown_timeout(LAST_WORK_PATIENCE);
+    // No request that is still running was acknowledged.
+    runtime.shutdown_timeout(LAST_WORK_TIMEOUT);
     served
 }
 
-/// Opens the stores. On a disk so full that not even its reserve is enough, waits until there is room: the server then goes on by
-/// itself, whoever started it.
-async fn open_when_there_is_room(config: &Config) -> Result<App, StoreError> {
-    let mut told: Option<Instant> = None;
+/// Opens the stores. On a disk so full that the reserve is not enough, waits for space, so that nobody has to restart the server.
+async fn open_when_disk_has_space(config: &Config) -> Result<App, StoreError> {
+    let mut warned_at: Option<Instant> = None;
     loop {
         match App::open(config).await {
             Err(error) if error.kind() == StoreErrorKind::StorageFull => {
-                if told.is_none_or(|told| told.elapsed() >= REMINDER) {
-                    told = Some(Instant::now());
+                if warned_at.is_none_or(|warned_at| warned_at.elapsed() >= REMINDER_PERIOD) {
+                    warned_at = Some(Instant::now());
                     warn!(
                         error = chain(&error),
                         "cannot start yet: there is no room on the disk"
                     );
                 }
-                tokio::time::sleep(OPEN_AGAIN).await;
+                tokio::time::sleep(REOPEN_PAUSE).await;
             }
             opened => return opened,
         }
@@ -66,7 +66,7 @@ async fn open_when_there_is_room(config: &Config) -> Result<App, StoreError> {
 
 async fn serve(config: &Config) -> Result<(), Failure> {
     // Until the stores are open, a signal ends the process at once.
-    let app = open_when_there_is_room(config).await.map_err(|error| {
+    let app = open_when_disk_has_space(config).await.map_err(|error| {
         let kind = match error.kind() {
             StoreErrorKind::Unsupported => FailureKind::Configuration,
             _ => FailureKind::Initialization,
@@ -93,11 +93,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         .map_err(initialization)?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     if stderr().is_terminal() {
-        say_where_to_go(&address.to_string());
+        print_start_hint(&address.to_string());
     }
 
-    let tended = app.clone();
-    tokio::spawn(async move { tended.tend().await });
+    let tending_app = app.clone();
+    tokio::spawn(async move { tending_app.tend().await });
     let draining = Draining::default();
     let edge = router(
         &app,
@@ -125,13 +125,13 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         info!(why, "stopping");
         draining.begin();
     };
-    let impatience = async {
+    let second_signal = async {
         second.next().await;
         second.next().await
     };
     tokio::select! {
         _ = server::serve(listener, edge, options, stop) => {}
-        signal = impatience => warn!(signal, "told to stop once more: requests under way are cut off"),
+        signal = second_signal => warn!(signal, "told to stop once more: requests under way are cut off"),
     }
     let has_failed = store_failure.is_some();
     let closed = app.close().await;
@@ -151,7 +151,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// The signals that tell a server to stop.
+/// The signals that stop the server.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -165,7 +165,7 @@ impl Signals {
         })
     }
 
-    /// The name of the next one.
+    /// The name of the next signal.
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -205,19 +205,19 @@ fn start_log(config: &Config) -> Result<(), Failure> {
     started.map_err(|error| configuration(anyhow!("cannot start the log: {error}")))
 }
 
-/// What is logged. The library that speaks to S3 says at `info` that it tries a request again, which are hundreds of lines a minute while
-/// S3 is away, beside the few that say so: it has to be asked for.
+/// The filter of the log. The S3 library logs each repeated request at `info`, hundreds of lines a minute while S3 is
+/// unavailable. The default filter leaves these lines out.
 fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     const RETRIES: &str = "object_store=warn";
     let asked = EnvFilter::try_new(directives)?;
     if asked.max_level_hint() < Some(LevelFilter::INFO) {
         return Ok(asked);
     }
-    // What comes later stands, so that whoever names the library hears it.
+    // A later directive wins, so a filter that names the library shows its lines.
     EnvFilter::try_new(format!("{RETRIES},{directives}"))
 }
 
-fn say_where_to_go(address: &str) {
+fn print_start_hint(address: &str) {
     eprintln!(
         "
   Fieldstation is ready:   http://{address}/

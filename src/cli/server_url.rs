@@ -1,4 +1,4 @@
-//! The URL of a server, and of what is on it.
+//! The URL of a server and of its resources.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -37,7 +37,7 @@ impl FromStr for ServerUrl {
 }
 
 impl fmt::Display for ServerUrl {
-    /// Without a user name and password: it is for messages.
+    /// For messages: without user name and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(plain_text(&self.0).trim_end_matches('/'))
     }
@@ -59,7 +59,7 @@ impl ServerUrl {
         self.0.scheme() == "https"
     }
 
-    /// Whether it is this machine, which no proxy is asked for.
+    /// Whether the host is this machine. No proxy is used for this machine.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']');

@@ -4,10 +4,10 @@ use std::io::{ErrorKind, Write, stdout};
 
 use anyhow::{Context, Result};
 
-/// Prints to standard output. A reader that went away (`| head`) has what it wants.
+/// Prints to standard output. A closed pipe, as in `| head`, is no error.
 ///
 /// # Errors
-/// It cannot be written: the disk is full, say.
+/// Standard output cannot be written, for example on a full disk.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! Which readings a command works on: those of a running server, or those in a directory that no server has open.
+//! The readings that a command works on: those of a running server, or those in a data directory that no server holds.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::readings::embedded::{EmbeddedOptions, EmbeddedStore, FILE_NAME};
 use crate::storage::data_directory::DataDirectory;
 
-/// Where a server listens when nobody says otherwise.
+/// The default address of a server.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 
 /// `--url` or `--data`.
@@ -23,11 +23,11 @@ pub(super) struct TargetArguments {
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     url: Option<ServerUrl>,
 
-    /// A data directory itself, without a server; refused while a server holds it
+    /// A data directory, opened without a server; refused while a server holds it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    // Apart from `url`, so that the variable can be set for good and `--data` be used all the same.
+    // Separate from `url`, so that `--data` can be used while the variable is set.
     #[arg(long, hide = true, env = "FIELDSTATION_URL", default_value = DEFAULT_URL)]
     default_url: ServerUrl,
 }
@@ -60,19 +60,19 @@ impl fmt::Display for Target {
     }
 }
 
-/// Opens the readings in a data directory, which is made if it is missing.
+/// Opens the readings in a data directory. Creates a missing directory.
 ///
 /// # Errors
-/// Another process holds it; it cannot be opened; it is damaged.
+/// Another process holds the directory, or the readings cannot be opened or are damaged.
 pub(super) fn open_store(directory: &Path) -> Result<EmbeddedStore, Failure> {
     open(directory, DataDirectory::open(directory))
 }
 
-/// Opens the readings in a data directory without changing anything there, where that is possible: a disk that is full, or cannot be
-/// written to, can be read.
+/// Opens the readings in a data directory to read them. If possible nothing is changed, so that a full or read-only disk can be
+/// read.
 ///
 /// # Errors
-/// Those of [`open_store`].
+/// As [`open_store`].
 pub(super) fn open_store_to_read(directory: &Path) -> Result<EmbeddedStore, Failure> {
     open(
         directory,

@@ -1,4 +1,4 @@
-//! `fieldstation upload`: a file to a server, as a device's file.
+//! `fieldstation upload`: uploads a file to a server as the file of a device.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,29 +18,31 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use super::client::{Client, Patience};
+use super::client::Client;
+use super::duration::friendly;
+use super::retry::RetryPolicy;
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
 use super::{Failure, progress, runtime, standard_output};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How often a file is sent until the server has it.
+/// The most attempts to send a file.
 const ATTEMPTS_MAX: u32 = 5;
-/// A large file on a slow line takes its time, and the server itself ends what stands still.
-const TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Long enough for a large file on a slow line. The server ends a connection that stands still.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
-/// Which file, whose it is, and where it goes.
+/// The arguments of `upload`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The file
+    /// The file to upload
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The device whose file it is to be, in place of the one before
+    /// The device; the new file replaces the device's current file
     #[arg(long, value_name = "ID")]
     device: String,
 
@@ -48,18 +50,18 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL", env = "FIELDSTATION_URL", default_value = DEFAULT_URL)]
     url: ServerUrl,
 
-    /// The media type that the file is stored with
+    /// The media type of the file
     #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
     content_type: String,
 
-    /// Only if the device has no file yet
+    /// Upload only if the device has no file yet
     #[arg(long)]
     new: bool,
 }
 
 const EXAMPLES: &str = "\
-The server checks what arrives against the SHA-256 of the file, and answers when it is durable.
-A server that is busy or away is tried again a few times.
+The server compares the SHA-256 of the received bytes with the SHA-256 of the file. It answers when
+the file is durable. While the server is busy or unavailable, the upload is tried up to five times.
 
 Examples:
   fieldstation upload photo.png --device 202 --content-type image/png
@@ -67,7 +69,7 @@ Examples:
 
 Exit codes: 0 stored; 1 not stored; 2 bad usage.";
 
-/// Sends the file, and prints a line that says what became of it.
+/// Uploads the file, and prints a line with the result.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime::block_on(2, async {
         let line = upload(arguments).await?;
@@ -78,11 +80,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn upload(arguments: Arguments) -> Result<String> {
     let path = &arguments.file;
     let (digest, size) = digest_of(path).await?;
-    let patience = Patience {
+    let policy = RetryPolicy {
         attempts_max: ATTEMPTS_MAX,
-        timeout: TIME_MAX,
+        attempt_timeout: UPLOAD_TIMEOUT,
+        retry_window: UPLOAD_TIMEOUT,
     };
-    let client = Client::new(arguments.url.clone(), patience)?;
+    let client = Client::new(arguments.url.clone(), policy)?;
     let started = Instant::now();
     let bar = progress::bytes_bar(Some(size));
     let sent = client
@@ -91,17 +94,17 @@ async fn upload(arguments: Arguments) -> Result<String> {
                 bar.set_position(0);
                 request(&client, &arguments, digest, size, &bar).await
             },
-            |error| bar.println(format!("{error}; trying again")),
+            |notice| progress::note(&bar, notice),
         )
         .await;
     bar.finish_and_clear();
     sent?;
     Ok(format!(
-        "{} of {} are the file of the device {} in {:.1} s, sha256 {}\n",
+        "{} of {} are the file of the device {} in {}, sha256 {}\n",
         HumanBytes(size),
         path.display(),
         arguments.device,
-        started.elapsed().as_secs_f64(),
+        friendly(started.elapsed()),
         hex(&digest),
     ))
 }
@@ -138,7 +141,7 @@ async fn request(
         headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
     }
     let bar = bar.clone();
-    // A file that grows meanwhile is sent as long as it was; the digest tells whether that is still the same.
+    // If the file grows meanwhile, only the bytes up to the size at the start are sent. The server compares the digest.
     let pieces = ReaderStream::with_capacity(file.take(size), BUFFER_BYTES).inspect(move |piece| {
         if let Ok(piece) = piece {
             bar.inc(piece.len() as u64);
@@ -148,7 +151,7 @@ async fn request(
     Ok(request)
 }
 
-/// The name in UTF-8, percent-encoded, so that any name fits into a header.
+/// A `Content-Disposition` value with the file name in UTF-8, percent-encoded, so that any name is a valid header.
 fn disposition(name: &str) -> String {
     let mut text = "attachment; filename*=UTF-8''".to_owned();
     for byte in name.bytes() {
@@ -176,7 +179,7 @@ async fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Reads the file once before it is sent: what arrives is compared with this.
+/// Reads the file before the upload, for the digest that the server compares with the received bytes.
 async fn digest_of(path: &Path) -> Result<([u8; 32], u64)> {
     let mut file = open(path).await?.into_std().await;
     let name = path.display().to_string();

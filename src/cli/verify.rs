@@ -1,4 +1,4 @@
-//! `fieldstation verify`: whether what is on disk is what was written.
+//! `fieldstation verify`: checks all data in a data directory.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -9,13 +9,14 @@ use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use serde_json::json;
 
+use super::duration::friendly;
 use super::{Failure, FailureKind, progress, standard_output};
 use crate::error::StoreErrorKind;
 use crate::readings::Temperature;
 use crate::readings::embedded::VerifyReport;
 use crate::verify::{self, Progress, Report};
 
-/// What to verify.
+/// The arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -34,20 +35,20 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Reads everything: the structure of both databases, each checksum, each reading, each todo, the
-greeting, and each device file, which has to have its length and its SHA-256. Recounts the
-statistics from the readings, and compares them with what the server would answer. Says what it
-did not look at. Changes none of the data; what cannot be read as it is, because a server was
-killed, is put in order as by a start.
+Reads everything: the structure of both databases, every checksum, every reading, every todo, the
+greeting, and every device file with its length and its SHA-256. Recounts the statistics from the
+readings, and compares them with the answers of the server. Names the parts that were not checked.
+Changes no data. Databases that cannot be read as they are, because a server was killed, are
+recovered as at a start of the server.
 
 Examples:
   fieldstation verify
   fieldstation verify --data /srv/fieldstation --json
 
-Exit codes: 0 sound; 1 damaged, and what is damaged is named; 2 bad usage, or written by a newer
-version; 3 not there, or in use by a server.";
+Exit codes: 0 sound; 1 damaged, and the damage is named; 2 bad usage, or written by a newer
+version; 3 the directory does not exist, or a server uses it.";
 
-/// Verifies, and prints what was found.
+/// Verifies the directory, and prints the report.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     let bars = Bars::default();
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     .into())
 }
 
-/// What was found, for programs.
+/// The report as JSON.
 pub(super) fn as_json(report: &Report, elapsed: Duration) -> serde_json::Value {
     let mut value = json!({ "sound": report.is_sound() });
     if let Some(readings) = &report.readings {
@@ -123,9 +124,9 @@ fn put_readings(value: &mut serde_json::Value, readings: &VerifyReport) {
     }
 }
 
-/// What was found, for people.
+/// The report as text.
 pub(super) fn as_text(report: &Report, name: &str, elapsed: Duration) -> String {
-    let mut text = format!("{name} in {:.1} s", elapsed.as_secs_f64());
+    let mut text = format!("{name} in {}", friendly(elapsed));
     text += &match &report.readings {
         Some(readings) => readings_as_text(readings),
         None => ", without readings\n".to_owned(),
@@ -179,7 +180,7 @@ fn readings_as_text(readings: &VerifyReport) -> String {
     )
 }
 
-/// A bar for each part that takes a while.
+/// A progress bar for each long part.
 #[derive(Debug, Default)]
 pub(super) struct Bars {
     readings: OnceCell<ProgressBar>,

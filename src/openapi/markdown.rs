@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::document::{Document, Operation, examples, items, members, text};
-use super::schema::{self, Markup};
+use super::schema::{self, Notation};
 use super::{ORIGIN, curl};
 
 /// The address of a server that runs with default settings.
@@ -14,7 +14,7 @@ const DEFAULT_ORIGIN: &str = "http://127.0.0.1:5000";
 /// The markup of Markdown.
 struct Markdown;
 
-impl Markup for Markdown {
+impl Notation for Markdown {
     fn text(text: &str) -> String {
         text.to_owned()
     }

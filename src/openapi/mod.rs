@@ -8,8 +8,8 @@ mod curl;
 mod document;
 mod markdown;
 mod page;
+mod rich_text;
 mod schema;
-mod text;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -19,12 +19,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use maud::{Markup, PreEscaped, html};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::document::Document;
 use crate::http::{Problem, ProblemKind};
-use crate::pages::html::escape;
-use crate::pages::{self, html};
+use crate::pages;
 
 const DESCRIPTION: &str = include_str!("openapi.json");
 
@@ -35,8 +35,8 @@ struct Docs {
     listen: SocketAddr,
     /// The version of the description, as its entity tag.
     tag: String,
-    /// Made when somebody asks for it first; what is wrong when the description cannot be read.
-    page: OnceLock<Result<String, String>>,
+    /// Made at the first request; an error when the description cannot be read.
+    page: OnceLock<Result<Markup, String>>,
 }
 
 /// The description as a Markdown page: the text of `docs/reference/routes.md`.
@@ -113,14 +113,17 @@ async fn page(
 ) -> Result<Response, Problem> {
     let made = docs.page.get_or_init(|| {
         let document = Document::read(DESCRIPTION).map_err(|error| error.to_string())?;
-        Ok(page::render(&document, pages::style_version()))
+        Ok(page::page(&document, pages::style_version()))
     });
     let made = made.as_ref().map_err(|error| {
         let detail = "the description of the API cannot be shown; /openapi.json has it";
         Problem::new(ProblemKind::Internal, detail).with_source(error.clone())
     })?;
     let origin = pages::origin(&uri, &headers, docs.listen);
-    Ok(html::page(made.replace(ORIGIN, &escape(&origin))))
+    let origin = html! { (origin) }.into_string();
+    // Both parts are escaped already.
+    let page = PreEscaped(made.0.replace(ORIGIN, &origin));
+    Ok(pages::response(page))
 }
 
 #[cfg(test)]

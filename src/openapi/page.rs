@@ -1,66 +1,66 @@
-//! The description as a page.
+//! The page with the description of the API.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, html};
 use serde_json::Value;
 
 use super::document::{Document, Operation, examples, items, members, text};
-use super::text::{blocks, line};
+use super::rich_text::{blocks, line};
 use super::{curl, schema};
-use crate::pages::frame;
-use crate::pages::html::escape;
+use crate::pages::frame::{self, Frame};
 
-/// The page as HTML, with `{origin}` where the address of the server belongs.
-pub(super) fn render(document: &Document, style_version: u64) -> String {
+/// The page, with `{origin}` where the address of the server belongs.
+pub(super) fn page(document: &Document, style_version: u64) -> Markup {
     let info = document.part("info");
-    let mut page = String::with_capacity(192 * 1024);
-    frame::open(
-        &mut page,
-        "The HTTP API of Fieldstation",
-        "Every route of this server, with its parameters, bodies, answers, and a line of curl.",
+    let frame = Frame {
+        title: "The HTTP API of Fieldstation",
+        description: "Every route of this server, with its parameters, bodies, answers, and a line of curl.",
+        footer: "Lines of curl are made to be pasted into a shell.",
         style_version,
-    );
-    // Writing to memory does not fail.
-    let _ = write!(
-        page,
-        "<h1>The HTTP API</h1>\n<div class=\"docs\">\n{}<div class=\"reference\">\n{}\
-         <p>For programs: <a href=\"/openapi.json\">openapi.json</a>, OpenAPI 3.1.</p>\n",
-        contents(document),
-        blocks(text(&info["description"])),
-    );
-    for tag in items(document.part("tags")) {
-        write_tag(&mut page, document, tag);
-    }
-    write_problems(&mut page, document);
-    write_schemas(&mut page, document);
-    page.push_str("</div>\n</div>\n");
-    frame::close(
-        &mut page,
-        "Lines of curl are made to be pasted into a shell.",
-    );
-    page
+    };
+    let main = html! {
+        h1 { "The HTTP API" }
+        div.docs {
+            (contents(document))
+            div.reference {
+                (blocks(text(&info["description"])))
+                p { "For programs: " a href="/openapi.json" { "openapi.json" } ", OpenAPI 3.1." }
+                @for tag in items(document.part("tags")) {
+                    (section(document, tag))
+                }
+                (problems(document))
+                (schemas(document))
+                (headers(document))
+            }
+        }
+    };
+    frame::page(&frame, &main)
 }
 
 /// The table of contents.
-fn contents(document: &Document) -> String {
-    let mut html = String::from("<nav class=\"contents\" aria-label=\"Contents\">\n<ul>\n");
-    for tag in items(document.part("tags")) {
-        let name = escape(text(&tag["name"]));
-        let _ = writeln!(html, "<li><a href=\"#{}\">{name}</a>\n<ul>", id_of(&name));
-        for operation in document.operations(text(&tag["name"])) {
-            let _ = writeln!(
-                html,
-                "<li><a href=\"#{}\">{}</a></li>",
-                operation.id(),
-                line(text(&operation.value["summary"])),
-            );
+fn contents(document: &Document) -> Markup {
+    html! {
+        nav.contents aria-label="Contents" {
+            ul {
+                @for tag in items(document.part("tags")) {
+                    @let name = text(&tag["name"]);
+                    li {
+                        a href=(format!("#{}", id_of(name))) { (name) }
+                        ul {
+                            @for operation in document.operations(name) {
+                                li {
+                                    a href=(format!("#{}", operation.id())) {
+                                        (line(text(&operation.value["summary"])))
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                li { a href="#problems" { "Problems" } }
+                li { a href="#schemas" { "Schemas" } }
+            }
         }
-        html.push_str("</ul>\n</li>\n");
     }
-    html.push_str(
-        "<li><a href=\"#problems\">Problems</a></li>\n<li><a href=\"#schemas\">Schemas</a></li>\n</ul>\n</nav>\n",
-    );
-    html
 }
 
 /// An id has no white space in it.
@@ -68,138 +68,155 @@ fn id_of(name: &str) -> String {
     name.replace(' ', "-")
 }
 
-fn write_tag(page: &mut String, document: &Document, tag: &Value) {
-    let name = escape(text(&tag["name"]));
-    let id = id_of(&name);
-    let _ = write!(
-        page,
-        "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{name}</h2>\n{}",
-        blocks(text(&tag["description"])),
-    );
-    for operation in document.operations(text(&tag["name"])) {
-        write_operation(page, document, &operation);
+/// The operations of a tag.
+fn section(document: &Document, tag: &Value) -> Markup {
+    let name = text(&tag["name"]);
+    let id = id_of(name);
+    html! {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (name) }
+            (blocks(text(&tag["description"])))
+            @for operation in document.operations(name) {
+                (article(document, &operation))
+            }
+        }
     }
-    page.push_str("</section>\n");
 }
 
-fn write_operation(page: &mut String, document: &Document, operation: &Operation<'_>) {
+fn article(document: &Document, operation: &Operation<'_>) -> Markup {
     let value = operation.value;
-    let _ = write!(
-        page,
-        "<article class=\"operation\" aria-labelledby=\"{id}\">\n\
-         <h3 id=\"{id}\"><span class=\"method\">{method}</span> <code>{path}</code></h3>\n\
-         <p><strong>{summary}.</strong></p>\n{description}<pre><code>{curl}</code></pre>\n",
-        id = operation.id(),
-        method = operation.method.to_uppercase(),
-        path = escape(operation.path),
-        summary = line(text(&value["summary"]).trim_end_matches(['.', '?'])),
-        description = blocks(text(&value["description"])),
-        curl = escape(&curl::commands(document, operation)),
-    );
-    write_parameters(page, document, value);
+    let id = operation.id();
     let body = &value["requestBody"];
-    if body.is_object() {
-        page.push_str("<h4>Body</h4>\n<dl class=\"fields\">\n");
-        for (media, content) in members(&body["content"]) {
-            write_entry(page, &media_name(media), &media_words(content), "");
+    html! {
+        article.operation aria-labelledby=(id) {
+            h3 id=(id) {
+                span.method { (operation.method.to_uppercase()) } " " code { (operation.path) }
+            }
+            p { strong { (line(text(&value["summary"]).trim_end_matches(['.', '?']))) "." } }
+            (blocks(text(&value["description"])))
+            pre { code { (curl::commands(document, operation)) } }
+            (parameters(document, value))
+            @if body.is_object() {
+                h4 { "Body" }
+                dl.fields {
+                    @for (media, content) in members(&body["content"]) {
+                        (entry(&media_name(media), &media_words(content), &html! {}))
+                    }
+                }
+            }
+            h4 { "Answers" }
+            dl.fields {
+                @for (status, response) in members(&value["responses"]) {
+                    (answer(document, status, document.follow(response)))
+                }
+            }
         }
-        page.push_str("</dl>\n");
     }
-    page.push_str("<h4>Answers</h4>\n<dl class=\"fields\">\n");
-    for (status, response) in members(&value["responses"]) {
-        write_response(page, document, status, document.follow(response));
-    }
-    page.push_str("</dl>\n</article>\n");
 }
 
-fn write_parameters(page: &mut String, document: &Document, operation: &Value) {
-    if !operation["parameters"].is_array() {
-        return;
-    }
-    page.push_str("<h4>Parameters</h4>\n<dl class=\"fields\">\n");
-    for parameter in items(&operation["parameters"]) {
-        let parameter = document.follow(parameter);
-        let name = format!("<code>{}</code>", escape(text(&parameter["name"])));
-        let place = match text(&parameter["in"]) {
-            "header" => "header, ",
-            "path" => "in the path, ",
-            _ => "",
-        };
-        let words = format!(
-            "{place}{}",
-            schema::words::<schema::Html>(&parameter["schema"])
-        );
-        let mut description = line(text(&parameter["description"]));
-        if let Some(example) = parameter.get("example") {
-            let _ = write!(description, " Such as {}.", value_code(example));
+fn parameters(document: &Document, operation: &Value) -> Markup {
+    html! {
+        @if operation["parameters"].is_array() {
+            h4 { "Parameters" }
+            dl.fields {
+                @for parameter in items(&operation["parameters"]) {
+                    (self::parameter(document.follow(parameter)))
+                }
+            }
         }
-        write_entry(page, &name, &words, &description);
-    }
-    page.push_str("</dl>\n");
-}
-
-/// A term with what it has to be, and what is to be said of it.
-fn write_entry(page: &mut String, term: &str, words: &str, description: &str) {
-    let _ = write!(page, "<div><dt>{term}");
-    if !words.is_empty() {
-        let _ = write!(page, " <span class=\"quiet\">{words}</span>");
-    }
-    let _ = writeln!(page, "</dt><dd>{description}</dd></div>");
-}
-
-fn media_name(media: &str) -> String {
-    match media {
-        "*/*" => "any content type".to_owned(),
-        media => format!("<code>{}</code>", escape(media)),
     }
 }
 
-fn media_words(content: &Value) -> String {
+fn parameter(parameter: &Value) -> Markup {
+    let location = match text(&parameter["in"]) {
+        "header" => "header, ",
+        "path" => "in the path, ",
+        _ => "",
+    };
+    let words = html! { (location) (schema::html_words(&parameter["schema"])) };
+    let description = html! {
+        (line(text(&parameter["description"])))
+        @if let Some(example) = parameter.get("example") {
+            " Such as " (value_code(example)) "."
+        }
+    };
+    let name = html! { code { (text(&parameter["name"])) } };
+    entry(&name, &words, &description)
+}
+
+/// A term, the words for its type, and its description.
+fn entry(term: &Markup, words: &Markup, description: &Markup) -> Markup {
+    html! {
+        div {
+            dt {
+                (term)
+                @if !words.0.is_empty() {
+                    " " span.quiet { (words) }
+                }
+            }
+            dd { (description) }
+        }
+    }
+}
+
+fn media_name(media: &str) -> Markup {
+    html! {
+        @match media {
+            "*/*" => { "any content type" }
+            media => { code { (media) } }
+        }
+    }
+}
+
+fn media_words(content: &Value) -> Markup {
     let schema = &content["schema"];
-    match text(&schema["description"]) {
-        "" => schema::words::<schema::Html>(schema),
-        description => format!(
-            "{}. {}",
-            schema::words::<schema::Html>(schema),
-            line(description)
-        ),
+    let description = text(&schema["description"]);
+    html! {
+        (schema::html_words(schema))
+        @if !description.is_empty() {
+            ". " (line(description))
+        }
     }
 }
 
-fn write_response(page: &mut String, document: &Document, status: &str, response: &Value) {
-    let mut description = line(text(&response["description"]));
+fn answer(document: &Document, status: &str, response: &Value) -> Markup {
     let headers = members(&response["headers"]).map(|(name, _)| name.as_str());
-    // Every answer has it, as the introduction says.
+    // Every answer has this header, as the introduction says.
     let headers: Vec<_> = headers.filter(|name| *name != "X-Request-Id").collect();
-    if !headers.is_empty() {
-        let links = headers
-            .iter()
-            .map(|name| format!("<a href=\"#header-{name}\">{name}</a>"));
-        let links: Vec<_> = links.collect();
-        let _ = write!(description, "<br>Headers: {}.", links.join(", "));
+    let description = html! {
+        (line(text(&response["description"])))
+        @if !headers.is_empty() {
+            br;
+            "Headers: " (links("header", &headers)) "."
+        }
+        @for (media, content) in members(&response["content"]) {
+            br;
+            @if media == "application/problem+json" {
+                @let problems: Vec<_> = examples(document, content).map(|(name, _)| name).collect();
+                "Problems: " (links("problem", &problems)) "."
+            } @else {
+                @let words = media_words(content);
+                (media_name(media))
+                @if !words.0.is_empty() {
+                    ": " (words)
+                }
+                @for (_, example) in examples(document, content) {
+                    pre { code { (shown(example)) } }
+                }
+            }
+        }
+    };
+    entry(&html! { code { (status) } }, &html! {}, &description)
+}
+
+/// Links to named parts of this page, with commas between them.
+fn links(part: &str, names: &[&str]) -> Markup {
+    html! {
+        @for (index, name) in names.iter().enumerate() {
+            @if index > 0 { ", " }
+            a href=(format!("#{part}-{name}")) { (name) }
+        }
     }
-    for (media, content) in members(&response["content"]) {
-        if media == "application/problem+json" {
-            let links = examples(document, content)
-                .map(|(name, _)| format!("<a href=\"#problem-{name}\">{name}</a>"));
-            let links: Vec<_> = links.collect();
-            let _ = write!(description, "<br>Problems: {}.", links.join(", "));
-            continue;
-        }
-        let _ = write!(description, "<br>{}", media_name(media));
-        let words = media_words(content);
-        if !words.is_empty() {
-            let _ = write!(description, ": {words}");
-        }
-        for (_, example) in examples(document, content) {
-            let _ = write!(
-                description,
-                "<pre><code>{}</code></pre>",
-                escape(&shown(example))
-            );
-        }
-    }
-    write_entry(page, &format!("<code>{status}</code>"), "", &description);
 }
 
 /// An example as it is sent.
@@ -209,67 +226,97 @@ fn shown(example: &Value) -> String {
         .map_or_else(|| example.to_string(), str::to_owned)
 }
 
-fn value_code(value: &Value) -> String {
-    format!("<code>{}</code>", escape(&shown(value)))
+fn value_code(value: &Value) -> Markup {
+    html! { code { (shown(value)) } }
 }
 
-fn write_problems(page: &mut String, document: &Document) {
+fn problems(document: &Document) -> Markup {
     let components = document.part("components");
-    page.push_str(
-        "<section aria-labelledby=\"problems\">\n<h2 id=\"problems\">Problems</h2>\n\
-         <p>The last part of the <code>type</code> of a <a href=\"#schema-Problem\">Problem</a>.</p>\n\
-         <dl class=\"fields\">\n",
-    );
-    for (name, example) in members(&components["examples"]) {
-        let term = format!("<code id=\"problem-{name}\">{name}</code>");
-        let value = &example["value"];
-        let words = format!("{}, {}", value["status"], line(text(&value["title"])));
-        let mut description = line(text(&example["summary"]));
-        let _ = write!(
-            description,
-            "<pre><code>{}</code></pre>",
-            escape(&value.to_string())
-        );
-        write_entry(page, &term, &words, &description);
-    }
-    page.push_str("</dl>\n</section>\n");
-}
-
-fn write_schemas(page: &mut String, document: &Document) {
-    let components = document.part("components");
-    page.push_str("<section aria-labelledby=\"schemas\">\n<h2 id=\"schemas\">Schemas</h2>\n");
-    for (name, value) in members(&components["schemas"]) {
-        let _ = write!(
-            page,
-            "<article class=\"operation\" aria-labelledby=\"schema-{name}\">\n\
-             <h3 id=\"schema-{name}\">{name}</h3>\n<p>{} <span class=\"quiet\">{}</span></p>\n",
-            line(text(&value["description"])),
-            schema::words::<schema::Html>(value),
-        );
-        if value["properties"].is_object() {
-            page.push_str("<dl class=\"fields\">\n");
-            for (property, of) in members(&value["properties"]) {
-                let is_required = items(&value["required"]).any(|name| name == property);
-                let words = match (schema::words::<schema::Html>(of), is_required) {
-                    (words, true) => words,
-                    (words, false) => format!("{words}; may be absent"),
-                };
-                let term = format!("<code>{}</code>", escape(property));
-                write_entry(page, &term, &words, &line(text(&of["description"])));
+    html! {
+        section aria-labelledby="problems" {
+            h2 id="problems" { "Problems" }
+            p {
+                "The last part of the " code { "type" } " of a " a href="#schema-Problem" { "Problem" } "."
             }
-            page.push_str("</dl>\n");
+            dl.fields {
+                @for (name, example) in members(&components["examples"]) {
+                    (problem(name, example))
+                }
+            }
         }
-        page.push_str("</article>\n");
     }
-    page.push_str("</section>\n<section aria-labelledby=\"headers\">\n<h2 id=\"headers\">Headers</h2>\n<dl class=\"fields\">\n");
-    for (name, header) in members(&components["headers"]) {
-        let term = format!("<code id=\"header-{name}\">{name}</code>");
-        let words = schema::words::<schema::Html>(&header["schema"]);
-        let mut description = line(text(&header["description"]));
-        let _ = write!(description, " Such as {}.", value_code(&header["example"]));
-        write_entry(page, &term, &words, &description);
+}
+
+fn problem(name: &str, example: &Value) -> Markup {
+    let value = &example["value"];
+    let term = html! { code id=(format!("problem-{name}")) { (name) } };
+    let words = html! { (shown(&value["status"])) ", " (line(text(&value["title"]))) };
+    let description = html! {
+        (line(text(&example["summary"])))
+        pre { code { (value.to_string()) } }
+    };
+    entry(&term, &words, &description)
+}
+
+fn schemas(document: &Document) -> Markup {
+    let components = document.part("components");
+    html! {
+        section aria-labelledby="schemas" {
+            h2 id="schemas" { "Schemas" }
+            @for (name, schema) in members(&components["schemas"]) {
+                (self::schema(name, schema))
+            }
+        }
     }
-    page.push_str("</dl>\n</section>\n");
+}
+
+fn schema(name: &str, schema: &Value) -> Markup {
+    let id = format!("schema-{name}");
+    html! {
+        article.operation aria-labelledby=(id) {
+            h3 id=(id) { (name) }
+            p { (line(text(&schema["description"]))) " " span.quiet { (schema::html_words(schema)) } }
+            @if schema["properties"].is_object() {
+                dl.fields {
+                    @for (name, property) in members(&schema["properties"]) {
+                        @let is_required = items(&schema["required"]).any(|required| required == name);
+                        (self::property(name, property, is_required))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn property(name: &str, property: &Value, is_required: bool) -> Markup {
+    let words = html! {
+        (schema::html_words(property))
+        @if !is_required { "; may be absent" }
+    };
+    let description = line(text(&property["description"]));
+    entry(&html! { code { (name) } }, &words, &description)
+}
+
+fn headers(document: &Document) -> Markup {
+    let components = document.part("components");
+    html! {
+        section aria-labelledby="headers" {
+            h2 id="headers" { "Headers" }
+            dl.fields {
+                @for (name, header) in members(&components["headers"]) {
+                    (self::header(name, header))
+                }
+            }
+        }
+    }
+}
+
+fn header(name: &str, header: &Value) -> Markup {
+    let term = html! { code id=(format!("header-{name}")) { (name) } };
+    let description = html! {
+        (line(text(&header["description"]))) " Such as " (value_code(&header["example"])) "."
+    };
+    entry(&term, &schema::html_words(&header["schema"]), &description)
 }
 
 #[cfg(test)]
@@ -278,11 +325,11 @@ mod tests {
     use crate::openapi::{DESCRIPTION, ORIGIN};
 
     #[test]
-    fn everything_is_shown_and_every_link_leads_somewhere() {
+    fn every_operation_is_shown_and_every_link_has_a_target() {
         let document = Document::read(DESCRIPTION).unwrap();
-        let page = render(&document, 7);
+        let page = page(&document, 7).into_string();
         for (path, item) in members(document.part("paths")) {
-            let path = format!("<code>{}</code></h3>", escape(path));
+            let path = html! { code { (path) } }.into_string() + "</h3>";
             let methods = members(item)
                 .filter(|(name, _)| !name.starts_with("x-"))
                 .count();

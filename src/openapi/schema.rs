@@ -1,13 +1,13 @@
 //! Schemas in words.
 
+use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
 use super::document::{items, text};
 use crate::http::json::grouped;
-use crate::pages::html::escape;
 
 /// How a page writes words, code and links.
-pub(super) trait Markup {
+pub(super) trait Notation {
     /// Plain text.
     fn text(text: &str) -> String;
     /// A value, as it is written in code.
@@ -17,25 +17,29 @@ pub(super) trait Markup {
 }
 
 /// The markup of the page at `/docs`.
-pub(super) struct Html;
+struct Html;
 
-impl Markup for Html {
+impl Notation for Html {
     fn text(text: &str) -> String {
-        escape(text)
+        html! { (text) }.into_string()
     }
 
     fn code(text: &str) -> String {
-        format!("<code>{}</code>", escape(text))
+        html! { code { (text) } }.into_string()
     }
 
     fn schema_link(name: &str) -> String {
-        let name = escape(name);
-        format!("<a href=\"#schema-{name}\">{name}</a>")
+        html! { a href=(format!("#schema-{name}")) { (name) } }.into_string()
     }
 }
 
+/// The words of a schema as HTML, which [`Html`] has escaped.
+pub(super) fn html_words(schema: &Value) -> Markup {
+    PreEscaped(words::<Html>(schema))
+}
+
 /// The values that a schema allows, such as `integer, 1 to 1,000, default 100`.
-pub(super) fn words<M: Markup>(schema: &Value) -> String {
+pub(super) fn words<M: Notation>(schema: &Value) -> String {
     if let Some(name) = text(&schema["$ref"])
         .rsplit('/')
         .next()
@@ -72,7 +76,7 @@ pub(super) fn words<M: Markup>(schema: &Value) -> String {
     parts.join(", ")
 }
 
-fn kind<M: Markup>(schema: &Value) -> String {
+fn kind<M: Notation>(schema: &Value) -> String {
     let name = |kind: &Value| match text(kind) {
         "array" => format!("list of {}", words::<M>(&schema["items"])),
         "null" => code::<M>(&Value::Null),
@@ -99,7 +103,7 @@ fn bounds(schema: &Value, least: &str, most: &str, unit: &str) -> Option<String>
     }
 }
 
-fn code<M: Markup>(value: &Value) -> String {
+fn code<M: Notation>(value: &Value) -> String {
     let text = value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned);

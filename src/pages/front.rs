@@ -1,224 +1,236 @@
-//! The page itself.
+//! The front page.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
-use super::Readings;
+use super::data::{FrontPageData, Readings, SensorRow};
 use super::format::{NOTHING, degrees, rounded_degrees, time};
-use super::frame;
-use super::html::escape;
-use crate::greeting::Word;
+use super::frame::{self, Frame};
 use crate::http::json::grouped;
-use crate::readings::{SensorSummary, Stats, Timestamp};
+use crate::readings::{Stats, Temperature, Timestamp};
 
-/// Everything that the page shows.
-pub(super) struct PageData {
-    pub(super) word: Word,
-    /// Whether the word is the one of this moment.
-    pub(super) word_is_known: bool,
-    /// None when they cannot be had at the moment.
-    pub(super) readings: Option<Readings>,
-    /// Why nothing is stored at the moment, if that is so.
-    pub(super) takes_no_writes: Option<String>,
-    /// Where the visitor reaches this server: scheme, host and port.
-    pub(super) origin: String,
-    pub(super) style_version: u64,
-    pub(super) now: Timestamp,
-}
+/// The headings of the table of sensors.
+const COLUMNS: [&str; 8] = [
+    "Sensor",
+    "Latest, °C",
+    "Trend",
+    "Minimum, °C",
+    "Average, °C",
+    "Maximum, °C",
+    "Readings",
+    "Last seen",
+];
 
-/// A sensor in the table, with its drawing and what that spans.
-pub(super) struct Row {
-    pub(super) sensor: SensorSummary,
-    pub(super) drawing: Option<(String, String)>,
-}
-
-/// The page as HTML.
-pub(super) fn render(data: &PageData) -> String {
-    let word = escape(data.word.as_str());
-    let mut page = String::with_capacity(16 * 1024);
+/// The whole page.
+pub(super) fn page(data: &FrontPageData) -> Markup {
     let readings = data.readings.as_ref();
-    frame::open(
-        &mut page,
-        "Fieldstation",
-        "Temperature readings of a fleet of devices, with exact statistics.",
-        data.style_version,
-    );
-    // Writing to memory does not fail.
-    let _ = writeln!(page, "<h1>Hello {word}!</h1>");
-    write_notices(&mut page, data);
-    write_figures(&mut page, readings);
-    match readings {
-        Some(readings) if !readings.rows.is_empty() => {
-            write_sensors(&mut page, readings, data.now);
-        }
-        _ => {}
-    }
     let is_empty = readings.is_some_and(|readings| readings.stats.count() == 0);
-    write_next(&mut page, &escape(&data.origin), is_empty);
-    frame::close(
-        &mut page,
-        "Times are UTC; hold the pointer over one to see it in full.",
+    let frame = Frame {
+        title: "Fieldstation",
+        description: "Temperature readings of a fleet of devices, with exact statistics.",
+        footer: "Times are UTC; hold the pointer over one to see it in full.",
+        style_version: data.style_version,
+    };
+    let main = html! {
+        h1 { "Hello " (data.word.as_str()) "!" }
+        (notices(data))
+        (figures(readings))
+        @if let Some(readings) = readings && !readings.rows.is_empty() {
+            (sensors(readings, data.now))
+        }
+        (next_steps(&data.origin, is_empty))
+    };
+    frame::page(&frame, &main)
+}
+
+/// Names the data that the page cannot show.
+fn notices(data: &FrontPageData) -> Markup {
+    let word = (!data.word_is_current).then_some(
+        "The word of the greeting cannot be had at the moment. This is the one that was seen last.",
     );
-    page
-}
-
-/// What the page cannot show, if there is something.
-fn write_notices(page: &mut String, data: &PageData) {
-    let mut notices = Vec::new();
-    let why = data.takes_no_writes.as_deref().map(escape);
-    notices.extend(why.as_deref());
-    if !data.word_is_known {
-        notices.push(
-            "The word of the greeting cannot be had at the moment. This is the one that was seen last.",
-        );
-    }
-    if data.readings.is_none() {
-        notices.push("The readings cannot be had at the moment.");
-    }
-    for notice in notices {
-        let _ = writeln!(
-            page,
-            "<p class=\"notice\" role=\"status\">{notice} <a href=\"/health\">Health</a> says more.</p>"
-        );
+    let readings = data
+        .readings
+        .is_none()
+        .then_some("The readings cannot be had at the moment.");
+    let notices = [data.writes_refused.as_deref(), word, readings];
+    html! {
+        @for notice in notices.into_iter().flatten() {
+            p.notice role="status" { (notice) " " a href="/health" { "Health" } " says more." }
+        }
     }
 }
 
-fn write_figures(page: &mut String, readings: Option<&Readings>) {
+/// The statistics over all readings.
+fn figures(readings: Option<&Readings>) -> Markup {
     let stats = readings.map_or(Stats::EMPTY, |readings| readings.stats);
-    let text = |value: Option<crate::readings::Temperature>| value.map(|value| value.to_string());
+    let text = |value: Option<Temperature>| value.map(|value| value.to_string());
     let average = stats.average().map(|average| {
         let text = format!("{average:.6}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     });
-    let count = |count: Option<u64>| count.map_or_else(|| NOTHING.to_owned(), grouped);
+    let count = |count: Option<u64>| {
+        let count = count.map_or_else(|| NOTHING.to_owned(), grouped);
+        html! { (count) }
+    };
     let cards = [
-        ("low", "Minimum", degrees(text(stats.minimum()))),
-        ("middle", "Average", degrees(average)),
-        ("high", "Maximum", degrees(text(stats.maximum()))),
-        ("", "Readings", count(readings.map(|_| stats.count()))),
+        (Some("low"), "Minimum", degrees(text(stats.minimum()))),
+        (Some("middle"), "Average", degrees(average)),
+        (Some("high"), "Maximum", degrees(text(stats.maximum()))),
+        (None, "Readings", count(readings.map(|_| stats.count()))),
         (
-            "",
+            None,
             "Sensors",
             count(readings.map(|readings| readings.sensors)),
         ),
     ];
-    page.push_str("<section aria-label=\"Statistics over all readings\">\n<dl>\n");
-    for (kind, name, value) in cards {
-        let class = match kind {
-            "" => String::new(),
-            kind => format!(" class=\"{kind}\""),
-        };
-        let _ = writeln!(page, "<div{class}><dt>{name}</dt><dd>{value}</dd></div>");
+    html! {
+        section aria-label="Statistics over all readings" {
+            dl {
+                @for (class, name, value) in &cards {
+                    div class=[class] { dt { (name) } dd { (value) } }
+                }
+            }
+        }
     }
-    page.push_str("</dl>\n</section>\n");
 }
 
-fn write_sensors(page: &mut String, readings: &Readings, now: Timestamp) {
+fn sensors(readings: &Readings, now: Timestamp) -> Markup {
     let shown = readings.rows.len() as u64;
-    let which = if readings.sensors > shown {
-        format!(
-            "<p class=\"quiet\">The first {shown} of {}, in the order of their names. <a href=\"/api/sensors\">All of them</a>.</p>",
-            grouped(readings.sensors)
-        )
-    } else {
-        String::new()
-    };
-    let _ = write!(
-        page,
-        r#"<section aria-labelledby="sensors">
-<h2 id="sensors">Sensors</h2>
-<div class="table" role="group" aria-labelledby="sensors" tabindex="0">
-<table>
-<thead><tr><th scope="col">Sensor</th><th scope="col">Latest, °C</th><th scope="col">Trend</th><th scope="col">Minimum, °C</th><th scope="col">Average, °C</th><th scope="col">Maximum, °C</th><th scope="col">Readings</th><th scope="col">Last seen</th></tr></thead>
-<tbody>
-"#
-    );
-    for row in &readings.rows {
-        write_row(page, row, now);
+    html! {
+        section aria-labelledby="sensors" {
+            h2 id="sensors" { "Sensors" }
+            div.table role="group" aria-labelledby="sensors" tabindex="0" {
+                table {
+                    thead {
+                        tr {
+                            @for column in COLUMNS {
+                                th scope="col" { (column) }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for row in &readings.rows {
+                            (sensor(row, now))
+                        }
+                    }
+                }
+            }
+            @if readings.sensors > shown {
+                p.quiet {
+                    "The first " (shown) " of " (grouped(readings.sensors)) ", in the order of their names. "
+                    a href="/api/sensors" { "All of them" } "."
+                }
+            }
+        }
     }
-    let _ = write!(page, "</tbody>\n</table>\n</div>\n{which}\n</section>\n");
 }
 
-fn write_row(page: &mut String, row: &Row, now: Timestamp) {
+fn sensor(row: &SensorRow, now: Timestamp) -> Markup {
     let sensor = &row.sensor;
     let stats = &sensor.stats;
-    let temperature = |value: Option<crate::readings::Temperature>| match value {
+    let temperature = |value: Option<Temperature>| match value {
         Some(value) => rounded_degrees(value.micro_degrees(), &value.to_string()),
-        None => NOTHING.to_owned(),
+        None => html! { (NOTHING) },
     };
     let average = stats.average().map_or_else(
-        || NOTHING.to_owned(),
-        // Rounded to a millionth first, far below what is shown.
+        || html! { (NOTHING) },
+        // Rounded to a millionth first, far below the two decimals shown.
         |average| rounded_degrees((average * 1e6).round() as i64, &average.to_string()),
     );
-    let drawing = match &row.drawing {
-        Some((svg, span)) => format!("{svg}<span class=\"span\">{span}</span>"),
-        None => NOTHING.to_owned(),
-    };
-    let name = escape(sensor.sensor.as_str());
-    let path: String = form_urlencoded::byte_serialize(sensor.sensor.as_str().as_bytes()).collect();
-    let _ = writeln!(
-        page,
-        "<tr><th scope=\"row\"><a href=\"/api/sensors/{}\">{name}</a></th><td class=\"latest\">{}</td><td class=\"drawing\">{drawing}</td>\
-         <td>{}</td><td>{average}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-        // In a path a plus sign is no space.
-        path.replace('+', "%20"),
-        temperature(Some(sensor.latest)),
-        temperature(stats.minimum()),
-        temperature(stats.maximum()),
-        grouped(stats.count()),
-        time(sensor.last, now),
-    );
+    let name = sensor.sensor.as_str();
+    let path: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    // A plus sign means a space in a query, not in a path.
+    let path = format!("/api/sensors/{}", path.replace('+', "%20"));
+    html! {
+        tr {
+            th scope="row" { a href=(path) { (name) } }
+            td.latest { (temperature(Some(sensor.latest))) }
+            td.drawing {
+                @match &row.sparkline {
+                    Some(sparkline) => { (sparkline.svg) span.span { (sparkline.span) } }
+                    None => { (NOTHING) }
+                }
+            }
+            td { (temperature(stats.minimum())) }
+            td { (average) }
+            td { (temperature(stats.maximum())) }
+            td { (grouped(stats.count())) }
+            td { (time(sensor.last, now)) }
+        }
+    }
 }
 
-fn write_next(page: &mut String, origin: &str, is_empty: bool) {
+/// Commands to paste into a shell.
+fn next_steps(origin: &str, is_empty: bool) -> Markup {
     let first = if is_empty {
         "No reading has arrived yet. Send the first one"
     } else {
         "Send a reading, and see the statistics follow"
     };
-    let _ = write!(
-        page,
-        r#"<section aria-labelledby="next">
-<h2 id="next">What to try next</h2>
-<ol>
-<li><h3>{first}</h3>
-<pre tabindex="0"><code>curl -X PUT {origin}/api/temperature \
-  -d '{{"sensorId":"202","temperature":18}}'
-curl {origin}/api/stats</code></pre></li>
-<li><h3>Greet somebody else</h3>
-<pre tabindex="0"><code>curl {origin}/hello -d 'Ann'
-curl {origin}/hello</code></pre></li>
-<li><h3>Store the file of a device</h3>
-<pre tabindex="0"><code>curl -X PUT -F 'file=@photo.png' \
-  {origin}/api/devices/202
-curl {origin}/api/devices/202/info</code></pre></li>
-<li><h3>Add a todo</h3>
-<pre tabindex="0"><code>curl {origin}/api/todos -d 'title=Water the plants'
-curl {origin}/api/todos</code></pre></li>
-<li><h3>Import a file, CSV or NDJSON</h3>
-<pre tabindex="0"><code>fieldstation import readings.csv \
-  --sensor-id machine-1 --url {origin}</code></pre></li>
-<li><h3>Simulate a fleet, and have the count proved</h3>
-<pre tabindex="0"><code>fieldstation simulate --sensors 100 --rate 1000 \
-  --duration 10s --url {origin}</code></pre></li>
-</ol>
-</section>
-"#
-    );
+    let steps = [
+        (
+            first,
+            format!(
+                "curl -X PUT {origin}/api/temperature \\\n  -d '{{\"sensorId\":\"202\",\"temperature\":18}}'\n\
+                 curl {origin}/api/stats"
+            ),
+        ),
+        (
+            "Greet somebody else",
+            format!("curl {origin}/hello -d 'Ann'\ncurl {origin}/hello"),
+        ),
+        (
+            "Store the file of a device",
+            format!(
+                "curl -X PUT -F 'file=@photo.png' \\\n  {origin}/api/devices/202\n\
+                 curl {origin}/api/devices/202/info"
+            ),
+        ),
+        (
+            "Add a todo",
+            format!(
+                "curl {origin}/api/todos -d 'title=Water the plants'\n\
+                 curl {origin}/api/todos"
+            ),
+        ),
+        (
+            "Import a file, CSV or NDJSON",
+            format!("fieldstation import readings.csv \\\n  --sensor-id machine-1 --url {origin}"),
+        ),
+        (
+            "Simulate a fleet, and have the count proved",
+            format!(
+                "fieldstation simulate --sensors 100 --rate 1000 \\\n  --duration 10s --url {origin}"
+            ),
+        ),
+    ];
+    html! {
+        section aria-labelledby="next" {
+            h2 id="next" { "What to try next" }
+            ol {
+                @for (heading, commands) in &steps {
+                    li {
+                        h3 { (heading) }
+                        pre tabindex="0" { code { (commands) } }
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readings::{SensorId, Temperature};
+    use crate::greeting::Word;
+    use crate::readings::{SensorId, SensorSummary};
 
-    fn data(readings: Option<Readings>) -> PageData {
-        PageData {
+    fn data(readings: Option<Readings>) -> FrontPageData {
+        FrontPageData {
             word: Word::default(),
-            word_is_known: true,
+            word_is_current: true,
             readings,
-            takes_no_writes: None,
-            origin: "http://station:5000".to_owned(),
+            writes_refused: None,
+            origin: "http://server:5000".to_owned(),
             style_version: 7,
             now: "2026-11-20T13:00:00Z".parse().unwrap(),
         }
@@ -234,20 +246,21 @@ mod tests {
 
     #[test]
     fn an_empty_page_teaches_and_shows_no_null() {
-        let page = render(&data(Some(empty())));
+        let page = page(&data(Some(empty()))).into_string();
         assert!(page.contains("<h1>Hello World!</h1>"));
         assert!(page.contains("No reading has arrived yet"));
-        assert!(page.contains("http://station:5000/api/temperature"));
+        assert!(page.contains("http://server:5000/api/temperature"));
         assert!(!page.contains("<table") && !page.contains("notice"));
         assert!(!page.contains("null") && !page.contains("NaN"), "{page}");
     }
 
     #[test]
-    fn what_cannot_be_had_is_said() {
-        let page = render(&PageData {
-            word_is_known: false,
+    fn the_page_says_which_data_is_missing() {
+        let page = page(&FrontPageData {
+            word_is_current: false,
             ..data(None)
-        });
+        })
+        .into_string();
         assert!(page.contains("<h1>Hello World!</h1>"));
         assert_eq!(page.matches("cannot be had at the moment").count(), 2);
         assert_eq!(page.matches("<dd>—</dd>").count(), 5);
@@ -255,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_ours_is_escaped() {
+    fn foreign_text_is_escaped() {
         let stats: Stats = ["-6", "28"]
             .iter()
             .map(|text| text.parse::<Temperature>().unwrap())
@@ -268,11 +281,11 @@ mod tests {
             last: time,
             latest: "28".parse().unwrap(),
         };
-        let row = Row {
+        let row = SensorRow {
             sensor,
-            drawing: None,
+            sparkline: None,
         };
-        let page = render(&PageData {
+        let page = page(&FrontPageData {
             word: "<script>'".parse().unwrap(),
             origin: "\"><script>'&".to_owned(),
             ..data(Some(Readings {
@@ -280,9 +293,10 @@ mod tests {
                 sensors: 1_204,
                 rows: vec![row],
             }))
-        });
+        })
+        .into_string();
         assert!(!page.contains("<script>"), "{page}");
-        assert!(page.contains("<h1>Hello &lt;script&gt;&#39;!</h1>"));
+        assert!(page.contains("<h1>Hello &lt;script&gt;'!</h1>"));
         assert!(page.contains("&lt;script&gt; /&quot;+&amp;</a>"));
         assert!(page.contains("href=\"/api/sensors/%3Cscript%3E%20%2F%22%2B%26\""));
         assert!(
@@ -292,6 +306,6 @@ mod tests {
         assert!(page.contains("<dd>11 <span class=\"unit\">°C</span></dd>"));
         assert!(page.contains("<dd>1,204</dd>"));
         assert!(page.contains("The first 1 of 1,204"));
-        assert!(page.contains("1&nbsp;min ago"));
+        assert!(page.contains("1\u{a0}min ago"));
     }
 }

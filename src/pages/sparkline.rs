@@ -1,23 +1,22 @@
-//! A sensor's last day as a small drawing: the line of the averages within the band of the extremes.
+//! A sensor's last day as a small drawing: a line of averages in a band between minimum and maximum.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
 use super::format::duration;
-use super::html::escape;
 use crate::readings::{Bucket, SensorSummary, Series, Timestamp, Window};
 
-/// The drawing's own units; the page stretches it.
+/// The size in the units of the drawing. The page stretches the drawing.
 const WIDTH: f64 = 120.0;
 const HEIGHT: f64 = 32.0;
-/// Room for the line at the top and at the bottom.
+/// The space above and below the line.
 const MARGIN: f64 = 2.0;
 
 const BUCKETS_MAX: u64 = 60;
 const HOUR_MICROS: i64 = 3_600_000_000;
-/// A sensor that sends more often than this a day gets an hour drawn: a page is not to read ten thousands of readings.
+/// A sensor with more readings per day is drawn for an hour, so that a page does not read tens of thousands of readings.
 const DAY_READINGS_MAX: f64 = 10_000.0;
 
-/// What is drawn of a sensor: up to its last reading, not up to now.
+/// The drawn window of a sensor. It ends with the last reading, not now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) window: Window,
@@ -41,7 +40,7 @@ impl Span {
         let from = (sensor.last.micros() - hours * HOUR_MICROS).max(sensor.first.micros());
         let micros = sensor.last.micros() - from;
         let drawn_hours = micros as f64 / HOUR_MICROS as f64;
-        // About two readings in a bucket, so that an empty one is a silence.
+        // About two readings per bucket, so that an empty bucket is a pause of the sensor.
         let buckets = (per_hour * drawn_hours / 2.0) as u64;
         Some(Self {
             window: Window {
@@ -53,17 +52,17 @@ impl Span {
         })
     }
 
-    /// The length of the span in words.
+    /// The length of the window in words.
     pub(super) fn label(&self) -> String {
         match self.micros / HOUR_MICROS {
-            24 => "24&nbsp;h".to_owned(),
+            24 => "24\u{a0}h".to_owned(),
             _ => duration(self.micros.unsigned_abs().div_ceil(1_000_000)),
         }
     }
 }
 
-/// The drawing; none when there is nothing to draw a line through.
-pub(super) fn draw(sensor: &SensorSummary, span: &Span, series: &Series) -> Option<String> {
+/// The drawing; `None` for a window without readings.
+pub(super) fn draw(sensor: &SensorSummary, span: &Span, series: &Series) -> Option<Markup> {
     let filled = || {
         series
             .buckets
@@ -74,26 +73,32 @@ pub(super) fn draw(sensor: &SensorSummary, span: &Span, series: &Series) -> Opti
     let high = filled().filter_map(|bucket| bucket.stats.maximum()).max()?;
     let scale = Scale {
         low: low.micro_degrees() as f64,
-        // A sensor that stands still is a line in the middle.
+        // A constant temperature is a line in the middle.
         range: (high.micro_degrees() - low.micro_degrees()) as f64,
         step: WIDTH / series.buckets.len() as f64,
     };
-    let mut shapes = String::new();
-    for run in runs(&series.buckets) {
-        scale.write(&mut shapes, &run);
-    }
-    let sensor = escape(sensor.sensor.as_str());
-    Some(format!(
-        "<svg class=\"spark\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" \
-         aria-label=\"{sensor}: {low} to {high} °C in its last {}\">{shapes}</svg>",
-        span.label(),
-    ))
+    let shapes = runs(&series.buckets);
+    let shapes: Vec<_> = shapes.iter().map(|run| scale.shapes(run)).collect();
+    let view_box = format!("0 0 {WIDTH} {HEIGHT}");
+    let label = format!(
+        "{}: {low} to {high} °C in its last {}",
+        sensor.sensor.as_str(),
+        span.label()
+    );
+    Some(html! {
+        svg.spark viewBox=(view_box) preserveAspectRatio="none" role="img" aria-label=(label) {
+            @for (band, line) in &shapes {
+                polygon points=(band) {}
+                polyline points=(line) {}
+            }
+        }
+    })
 }
 
-/// A bucket's place and its statistics.
+/// A bucket with its index.
 type Point<'a> = (usize, &'a Bucket);
 
-/// The buckets between silences. A single empty one may be chance; two in a row are a silence.
+/// The filled buckets between pauses of the sensor. A single empty bucket may be chance; two in a row are a pause.
 fn runs(buckets: &[Bucket]) -> Vec<Vec<Point<'_>>> {
     let mut runs: Vec<Vec<Point<'_>>> = Vec::new();
     for (at, bucket) in buckets.iter().enumerate() {
@@ -130,7 +135,8 @@ impl Scale {
         HEIGHT - MARGIN - part * (HEIGHT - 2.0 * MARGIN)
     }
 
-    fn write(&self, out: &mut String, run: &[Point<'_>]) {
+    /// The points of the band between minimum and maximum, and the points of the line of averages.
+    fn shapes(&self, run: &[Point<'_>]) -> (String, String) {
         let height = |value: Option<crate::readings::Temperature>| {
             self.y(value.map_or(self.low, |value| value.micro_degrees() as f64))
         };
@@ -144,23 +150,21 @@ impl Scale {
             .iter()
             .filter_map(|(at, bucket)| Some((self.x(*at), self.y(bucket.stats.average()? * 1e6))))
             .collect();
-        // A line needs two ends: a lone bucket is drawn as wide as it is.
+        // A line needs two ends, so a single bucket is drawn over its whole width.
         if let [(x, y)] = line[..] {
             line = vec![(x - self.step / 2.0, y), (x + self.step / 2.0, y)];
         }
-        write_shape(out, "polygon", &band);
-        write_shape(out, "polyline", &line);
+        (points(&band), points(&line))
     }
 }
 
-fn write_shape(out: &mut String, name: &str, points: &[(f64, f64)]) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "<{name} points=\"");
-    for (at, (x, y)) in points.iter().enumerate() {
-        let space = if at == 0 { "" } else { " " };
-        let _ = write!(out, "{space}{x:.1},{y:.1}");
-    }
-    out.push_str("\"/>");
+/// Points as the attribute of a shape holds them.
+fn points(points: &[(f64, f64)]) -> String {
+    let points: Vec<_> = points
+        .iter()
+        .map(|(x, y)| format!("{x:.1},{y:.1}"))
+        .collect();
+    points.join(" ")
 }
 
 #[cfg(test)]
@@ -189,12 +193,12 @@ mod tests {
     #[test]
     fn a_span_is_a_day_unless_that_were_too_many_readings() {
         let span = Span::of(&sensor(1000 * 12 + 1, 1000)).unwrap();
-        assert_eq!((span.label().as_str(), span.buckets), ("24&nbsp;h", 60));
+        assert_eq!((span.label().as_str(), span.buckets), ("24\u{a0}h", 60));
         assert_eq!(span.window.from.unwrap().micros(), 976 * HOUR_MICROS);
         let span = Span::of(&sensor(1000 * 3600, 1000)).unwrap();
-        assert_eq!((span.label().as_str(), span.buckets), ("1&nbsp;h", 60));
+        assert_eq!((span.label().as_str(), span.buckets), ("1\u{a0}h", 60));
         let span = Span::of(&sensor(10, 10)).unwrap();
-        assert_eq!((span.label().as_str(), span.buckets), ("10&nbsp;h", 5));
+        assert_eq!((span.label().as_str(), span.buckets), ("10\u{a0}h", 5));
         assert_eq!(span.window.from.unwrap().micros(), 0);
         assert_eq!(Span::of(&sensor(1, 0)), None);
     }
@@ -213,20 +217,20 @@ mod tests {
             to: Timestamp::from_micros(1).unwrap(),
             buckets: values.iter().map(bucket).collect(),
         };
-        let drawn = draw(&sensor, &span, &series).unwrap();
+        let drawn = draw(&sensor, &span, &series).unwrap().into_string();
         assert_eq!(drawn.matches("<polyline").count(), 2, "{drawn}");
-        assert!(drawn.contains("&lt;a&gt;: -5 to 4 °C in its last 1&nbsp;h"));
+        assert!(drawn.contains("&lt;a&gt;: -5 to 4 °C in its last 1\u{a0}h"));
         assert!(drawn.contains("22.5,2.0"), "{drawn}");
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
 
         series.buckets.iter_mut().for_each(|bucket| {
             bucket.stats = stats(&["7"]);
         });
-        let drawn = draw(&sensor, &span, &series).unwrap();
+        let drawn = draw(&sensor, &span, &series).unwrap().into_string();
         assert!(drawn.contains("7.5,16.0"), "{drawn}");
         series.buckets.iter_mut().for_each(|bucket| {
             bucket.stats = Stats::EMPTY;
         });
-        assert_eq!(draw(&sensor, &span, &series), None);
+        assert!(draw(&sensor, &span, &series).is_none());
     }
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "cloud")]
 pub mod dynamodb;
 pub mod embedded;
+pub(crate) mod encode;
 mod grid;
 pub mod http;
 pub mod ingest;

@@ -9,11 +9,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
 use tokio::sync::mpsc;
 
 use self::output::Output;
+use super::duration::friendly;
+use super::format::Format;
 use super::target::{Target, TargetArguments};
 use super::{Failure, progress, runtime};
 use crate::readings::{Selection, SensorId, Timestamp, Window};
@@ -21,18 +23,18 @@ use crate::readings::{Selection, SensorId, Timestamp, Window};
 /// How many pieces wait to be written.
 const PIECES_WAITING: usize = 16;
 
-/// What to export, and where to.
+/// The arguments of `export`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     target: TargetArguments,
 
-    /// Only this sensor's readings
+    /// Only the readings of this sensor
     #[arg(long, value_name = "ID", value_parser = sensor_id)]
     sensor_id: Option<SensorId>,
 
-    /// Only readings from this time on; without an offset it is UTC
+    /// Only readings at this time or later; UTC if the time has no offset
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     from: Option<Timestamp>,
 
@@ -40,27 +42,18 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     to: Option<Timestamp>,
 
-    /// How to write them [default: told by the name of --output, else ndjson]
+    /// The format of the export [default: by the name of --output, otherwise ndjson]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// The file to write, compressed if its name ends in .gz; it appears when it is complete [default: standard output]
+    /// The file to write; compressed if its name ends in .gz; it appears when the export is complete [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// How readings are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A row for each reading, under the header sensorId,timestamp,temperature.
-    Csv,
-    /// A JSON object on each line.
-    Ndjson,
-}
-
 const EXAMPLES: &str = "\
-Readings are ordered by sensor id, then by time. An export that does not come to its end is an
-error, and leaves no file. What is exported can be imported again.
+Readings are ordered by sensor id, then by time. An export that breaks off is an error, and leaves
+no file. An export can be imported again.
 
 Examples:
   fieldstation export > readings.ndjson
@@ -135,13 +128,13 @@ async fn export(arguments: Arguments, bar: &ProgressBar) -> Result<Option<String
     };
     match (written, path) {
         (Ok(readings), Some(path)) => Ok(Some(format!(
-            "{} readings into {} in {:.1} s",
+            "{} readings into {} in {}",
             HumanCount(readings),
             path.display(),
-            started.elapsed().as_secs_f64()
+            friendly(started.elapsed())
         ))),
         (Ok(_), None) => Ok(None),
-        // `export | head` has what it wants.
+        // The reader of the pipe has closed it, as in `export | head`.
         (Err(error), None) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
         (Err(error), Some(path)) => {
             let error = anyhow::Error::from(error);
@@ -177,7 +170,7 @@ impl Counter {
         }
     }
 
-    /// Passes a piece on. Says `false` when nobody wants more.
+    /// Passes a piece to the output. Returns `false` when the output is closed.
     async fn pass(&mut self, piece: Bytes) -> bool {
         // No id holds a line break: a line is a reading.
         self.lines += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -201,7 +194,7 @@ impl Counter {
     /// How many readings passed.
     ///
     /// # Errors
-    /// The last one is not whole.
+    /// The last line is incomplete.
     fn end(self) -> Result<u64> {
         if self.last.is_some_and(|byte| byte != b'\n') {
             bail!("the export ends in the middle of a line: it is not complete");
@@ -226,7 +219,7 @@ fn sensor_id(text: &str) -> Result<SensorId, String> {
     SensorId::new(text).map_err(|error| error.to_string())
 }
 
-/// A time, or a day for its first moment.
+/// A timestamp; a day means its first microsecond.
 fn timestamp(text: &str) -> Result<Timestamp, String> {
     match format!("{text}T00:00Z").parse() {
         Ok(day) => Ok(day),

@@ -1,4 +1,4 @@
-//! Where an export goes: standard output or a file that appears whole or not at all, compressed by its name.
+//! The output of an export: standard output, or a file that appears only when it is complete.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Takes the bytes of an export. A file is under a temporary name until [`Output::finish`], and gone without it.
+/// Takes the bytes of an export. A file has a temporary name until [`Output::finish`], and is removed without it.
 pub(super) struct Output {
     writer: Writer,
     unfinished: Option<Unfinished>,
@@ -23,7 +23,7 @@ enum Writer {
     Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
-/// The name of a file that is not complete yet, which removes itself.
+/// A file under a temporary name. It is removed when dropped before [`Unfinished::publish`].
 struct Unfinished {
     temporary: PathBuf,
     path: PathBuf,
@@ -39,14 +39,13 @@ impl Output {
         }
     }
 
-    /// A file, compressed with gzip if its name ends in `.gz`. What is there and is no file (a device, a named pipe) is
-    /// written to as it is.
+    /// A file, compressed with gzip if its name ends in `.gz`. A device or a named pipe is written in place.
     ///
     /// # Errors
-    /// It cannot be made where it is to be.
+    /// The file cannot be created.
     pub(super) fn file(path: &Path) -> Result<Self> {
         let name = path.display();
-        // What a link points at is replaced, not the link.
+        // Replaces the target of a link, not the link.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let in_place = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => bail!("{name} is a directory; name a file"),
@@ -94,10 +93,10 @@ impl Output {
         }
     }
 
-    /// Makes the output whole: everything written is on the disk, under its own name.
+    /// Makes the output durable, and gives a file its final name.
     ///
     /// # Errors
-    /// As [`Output::write`]; under the name is then what was there before.
+    /// As [`Output::write`]; a file that existed before under this name is unchanged.
     pub(super) fn finish(self) -> io::Result<()> {
         let writer = match self.writer {
             Writer::Standard(mut writer) => return writer.flush(),
@@ -130,7 +129,7 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.renamed {
-            // It may never have been made; there is nobody to tell.
+            // The file may not exist, and a destructor cannot report an error.
             let _ = fs::remove_file(&self.temporary);
         }
     }

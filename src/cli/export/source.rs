@@ -1,23 +1,25 @@
-//! Where the text of an export comes from.
+//! The source of an export: a server or a data directory.
 
 use anyhow::anyhow;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::{Method, Request};
 
-use super::{Counter, Format};
-use crate::cli::client::{Client, Patience, reason};
+use super::Counter;
+use crate::cli::client::{Client, reason};
+use crate::cli::format::Format;
+use crate::cli::retry::RetryPolicy;
 use crate::cli::target::{Target, open_store_to_read};
-use crate::cli::wire;
 use crate::cli::{Failure, FailureKind};
 use crate::error::StoreError;
 use crate::readings::embedded::EmbeddedStore;
+use crate::readings::encode::TextFormat;
 use crate::readings::{ReadingStore, Selection};
 
-/// Reads everything that is selected. Stops early when nobody wants more.
+/// Reads the selected readings as text. Stops early when the output is closed.
 ///
 /// # Errors
-/// It cannot be read, or not to its end.
+/// The source cannot be read to its end.
 pub(super) async fn read(
     target: &Target,
     selection: &Selection,
@@ -26,18 +28,18 @@ pub(super) async fn read(
 ) -> Result<(), Failure> {
     match target {
         Target::Server(url) => {
-            let client = Client::new(url.clone(), Patience::default())?;
+            let client = Client::new(url.clone(), RetryPolicy::default())?;
             from_server(&client, selection, format, counter).await
         }
         Target::Directory(directory) => {
-            // Opening would make an empty one.
+            // Opening would create an empty directory.
             if !directory.is_dir() {
                 let missing = anyhow!("there is no directory {}", directory.display());
                 return Err(Failure::new(FailureKind::Initialization, missing));
             }
             let store = open_store_to_read(directory)?;
             let read = from_store(&store, selection, format, counter).await;
-            store.close().await.map_err(failed)?;
+            store.close().await.map_err(store_failure)?;
             read
         }
     }
@@ -49,28 +51,15 @@ async fn from_store(
     format: Format,
     counter: &mut Counter,
 ) -> Result<(), Failure> {
-    let mut blocks = store.export(selection).await.map_err(failed)?;
-    if format == Format::Csv && !counter.pass(Bytes::from_static(wire::CSV_HEADER)).await {
+    let mut blocks = store.export(selection).await.map_err(store_failure)?;
+    let format = TextFormat::from(format);
+    let header = Bytes::from_static(format.header());
+    if !header.is_empty() && !counter.pass(header).await {
         return Ok(());
     }
     while let Some(block) = blocks.next().await {
-        let block = block.map_err(failed)?;
         let mut text = Vec::new();
-        let sensor_id = block.sensor.as_str();
-        match format {
-            Format::Csv => {
-                let id = wire::csv_id(sensor_id);
-                for point in block.points {
-                    wire::write_row(&mut text, &id, point);
-                }
-            }
-            Format::Ndjson => {
-                let id = wire::json_id(sensor_id);
-                for point in block.points {
-                    wire::write_line(&mut text, &id, point);
-                }
-            }
-        }
+        format.write_block(&mut text, &block.map_err(store_failure)?);
         if !counter.pass(text.into()).await {
             break;
         }
@@ -105,7 +94,9 @@ async fn from_server(
         }
     }
     let mut response = client
-        .open(&Request::new(Method::GET, url))
+        .open(&Request::new(Method::GET, url), |notice| {
+            eprintln!("{notice}");
+        })
         .await
         .map_err(anyhow::Error::from)?;
     loop {
@@ -128,6 +119,6 @@ async fn from_server(
     }
 }
 
-fn failed(error: StoreError) -> Failure {
+fn store_failure(error: StoreError) -> Failure {
     anyhow::Error::from(error).into()
 }

@@ -1,42 +1,42 @@
-//! Which columns of a CSV file hold what.
+//! Finds the columns of the timestamp, the temperature and the sensor id in a CSV file.
 
 use anyhow::{Result, bail};
 
-/// What names a column: its header, whatever the case, or its number from 1.
+/// The name of a column: its header in any case, or its number from 1.
 pub(super) type ColumnName = str;
 
-/// What a person said about the columns; `None` where the header is to tell.
+/// The columns that the user chose; `None` to guess from the header.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ColumnChoice {
     pub(super) timestamp: Option<String>,
     pub(super) temperature: Option<String>,
     pub(super) sensor: Option<String>,
-    /// Every reading is of this sensor, whatever the columns.
+    /// The sensor of every reading, instead of a column.
     pub(super) sensor_id: Option<String>,
 }
 
-/// The columns of one file, by index from 0.
+/// The columns of a file, by index from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) timestamp: usize,
     pub(super) temperature: usize,
     pub(super) sensor: SensorSource,
-    /// How many columns there are.
+    /// The number of columns.
     pub(super) count: usize,
 }
 
-/// Where a row's sensor id comes from.
+/// The source of a row's sensor id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SensorSource {
     Column(usize),
     Fixed(String),
 }
 
-/// One of the three roles that a column can have.
+/// A role of a column.
 struct Role {
     what: &'static str,
     option: &'static str,
-    /// Headers that are taken for it, in order of preference, in lower case without spaces, `_`, `-` and `.`.
+    /// The headers that are guessed for this role, best first, in lower case without spaces, `_`, `-` and `.`.
     guesses: &'static [&'static str],
 }
 
@@ -89,7 +89,7 @@ impl Columns {
     /// Finds the columns in a header row.
     ///
     /// # Errors
-    /// Says which column is not there, which there are, and what to pass.
+    /// Names the missing column, the existing columns, and the option to pass.
     pub(super) fn from_header(choice: &ColumnChoice, header: &[&str]) -> Result<Self> {
         let timestamp = find(&TIMESTAMP, choice.timestamp.as_deref(), header)?;
         let temperature = find(&TEMPERATURE, choice.temperature.as_deref(), header)?;
@@ -106,10 +106,10 @@ impl Columns {
         .distinct()
     }
 
-    /// The columns of a file without a header, where only numbers can name them.
+    /// The columns of a file without a header, named by number.
     ///
     /// # Errors
-    /// Says which option is missing, or is not a number of a column.
+    /// Names the option that is missing or is not the number of a column.
     pub(super) fn from_numbers(choice: &ColumnChoice, first_row: &[&str]) -> Result<Self> {
         let number = |role: &Role, name: Option<&ColumnName>| -> Result<usize> {
             let Some(name) = name else {
@@ -164,7 +164,7 @@ impl Columns {
 fn find(role: &Role, name: Option<&ColumnName>, header: &[&str]) -> Result<usize> {
     if let Some(name) = name {
         let same = |column: &&str| column.trim().to_lowercase() == name.trim().to_lowercase();
-        // A header that is a number (a year, say) is a name first.
+        // A header may be a number, such as a year. The name wins over the number of a column.
         return match header.iter().position(same) {
             Some(at) => Ok(at),
             None => match by_number(name, header.len()) {
@@ -203,7 +203,7 @@ fn by_number(name: &ColumnName, columns: usize) -> Option<usize> {
     (1..=columns).contains(&number).then(|| number - 1)
 }
 
-/// A header in the form in which guesses are written.
+/// A header in the spelling of [`Role::guesses`].
 fn plain(column: &str) -> String {
     column
         .chars()
@@ -212,7 +212,7 @@ fn plain(column: &str) -> String {
         .collect()
 }
 
-/// The columns for a message: quoted, numbered, cut where there are very many or very long ones.
+/// The columns for a message: numbered and quoted, with long lists and long names cut.
 fn listed(columns: &[&str]) -> String {
     const SHOWN_MAX: usize = 30;
     const CHARACTERS_MAX: usize = 40;

@@ -1,4 +1,4 @@
-//! CSV (RFC 4180), a row at a time, with bounded memory and the line on which each row begins.
+//! Reads CSV (RFC 4180) row by row with bounded memory. Each row has the number of its first line.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
@@ -7,36 +7,36 @@ use memchr::{memchr, memchr_iter};
 
 use super::lines::{LINE_BYTES_MAX, Lines};
 
-/// Reads the rows of a CSV file. Blank lines are no rows.
+/// Reads the rows of a CSV file. Skips blank lines.
 pub(super) struct CsvRows<R> {
     lines: Lines<R>,
     delimiter: u8,
-    /// The text of the row's fields, one after the other, and where each of them is.
+    /// The fields of the row one after the other, and the range of each field.
     text: Vec<u8>,
     fields: Vec<Range<usize>>,
 }
 
-/// A row, its quotes taken off.
+/// A row, with the quotes of its fields removed.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
-    /// The line on which it begins, from 1; a quoted field can hold line breaks.
+    /// The number of the first line, from 1. A quoted field can hold line breaks.
     pub(super) line: u64,
-    /// What is wrong with it as a whole, in words that follow "the row".
-    pub(super) wrong: Option<String>,
+    /// Why the row is invalid as a whole, as words that follow "the row".
+    pub(super) error: Option<String>,
     text: &'a [u8],
     fields: &'a [Range<usize>],
 }
 
-/// Where in a row the reader is.
+/// The state of the reader within a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     FieldStart,
     Plain,
     Quoted,
-    /// After a quote in a quoted field: the end of it, or the first of two that mean one.
+    /// After a quote in a quoted field: either the end of the field, or the first of two quotes that mean one quote.
     QuoteInQuoted,
-    /// After something that is not CSV.
-    Wrong,
+    /// After text that is not valid CSV.
+    Invalid,
 }
 
 impl<R: BufRead> CsvRows<R> {
@@ -49,34 +49,34 @@ impl<R: BufRead> CsvRows<R> {
         }
     }
 
-    /// The line on which the reader stands.
+    /// The number of the last line read.
     pub(super) fn line(&self) -> u64 {
         self.lines.number()
     }
 
-    /// The next row, or `None` at the end.
+    /// The next row; `None` at the end of the file.
     ///
     /// # Errors
-    /// The file cannot be read on.
+    /// The file cannot be read.
     pub(super) fn next_row(&mut self) -> io::Result<Option<Row<'_>>> {
         self.text.clear();
         self.fields.clear();
-        let mut began = 0;
+        let mut first_line = 0;
         let mut state = State::FieldStart;
         loop {
             let Some(line) = self.lines.next_line()? else {
                 if state == State::FieldStart {
                     return Ok(None);
                 }
-                return Ok(Some(self.never_closed(began)));
+                return Ok(Some(self.unclosed_row(first_line)));
             };
             let open = state == State::Quoted;
             if !open {
-                began = line.number;
+                first_line = line.number;
             }
             let Some(bytes) = line.bytes else {
-                let wrong = Some("is longer than 1 MiB".to_owned());
-                return Ok(Some(self.row(began, wrong)));
+                let error = Some("is longer than 1 MiB".to_owned());
+                return Ok(Some(self.row(first_line, error)));
             };
             let (bytes, carriage_return) = match bytes.strip_suffix(b"\r") {
                 Some(bytes) => (bytes, true),
@@ -93,7 +93,7 @@ impl<R: BufRead> CsvRows<R> {
                     start = end + 1;
                 }
                 self.fields.push(start..bytes.len());
-                return Ok(Some(self.row(began, None)));
+                return Ok(Some(self.row(first_line, None)));
             }
             let mut reader = FieldReader {
                 delimiter: self.delimiter,
@@ -109,39 +109,39 @@ impl<R: BufRead> CsvRows<R> {
                     }
                     self.text.push(b'\n');
                     if self.text.len() > LINE_BYTES_MAX {
-                        return Ok(Some(self.never_closed(began)));
+                        return Ok(Some(self.unclosed_row(first_line)));
                     }
                 }
-                State::Wrong => {
-                    let wrong =
+                State::Invalid => {
+                    let error =
                         Some("has text between a closing quote and the next comma".to_owned());
-                    return Ok(Some(self.row(began, wrong)));
+                    return Ok(Some(self.row(first_line, error)));
                 }
                 State::FieldStart | State::Plain | State::QuoteInQuoted => {
-                    return Ok(Some(self.row(began, None)));
+                    return Ok(Some(self.row(first_line, None)));
                 }
             }
         }
     }
 
-    fn row(&self, line: u64, wrong: Option<String>) -> Row<'_> {
+    fn row(&self, line: u64, error: Option<String>) -> Row<'_> {
         Row {
             line,
-            wrong,
+            error,
             text: &self.text,
             fields: &self.fields,
         }
     }
 
-    /// All that was taken for a part of the field is gone with it: the message says how much.
-    fn never_closed(&self, began: u64) -> Row<'_> {
+    /// A row with a quoted field that is not closed. The lines up to the current line belong to the row, so the message names it.
+    fn unclosed_row(&self, first_line: u64) -> Row<'_> {
         let last = self.lines.number();
-        let wrong = format!("opens a quoted field that is not closed up to line {last}");
-        self.row(began, Some(wrong))
+        let error = format!("opens a quoted field that is not closed up to line {last}");
+        self.row(first_line, Some(error))
     }
 }
 
-/// Takes the quotes off the fields of one line of a row.
+/// Splits one line of a row into fields, and removes the quotes.
 struct FieldReader<'a> {
     delimiter: u8,
     text: &'a mut Vec<u8>,
@@ -159,13 +159,13 @@ impl FieldReader<'_> {
                     self.text.push(byte);
                     State::Quoted
                 }
-                (State::Wrong, _) => State::Wrong,
+                (State::Invalid, _) => State::Invalid,
                 (_, byte) if byte == self.delimiter => {
                     self.end_field();
                     State::FieldStart
                 }
-                (State::QuoteInQuoted, _) => State::Wrong,
-                // A quote inside a field that does not begin with one is just a character.
+                (State::QuoteInQuoted, _) => State::Invalid,
+                // In a field that does not begin with a quote, a quote is a character like any other.
                 (State::FieldStart | State::Plain, _) => {
                     self.text.push(byte);
                     State::Plain
@@ -185,17 +185,17 @@ impl FieldReader<'_> {
 }
 
 impl<'a> Row<'a> {
-    /// How many fields.
+    /// The number of fields.
     pub(super) fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// The field of a column, from 0.
+    /// The field in a column, counted from 0.
     pub(super) fn get(&self, column: usize) -> Option<&'a [u8]> {
         self.text.get(self.fields.get(column)?.clone())
     }
 
-    /// The fields as text, what is not UTF-8 replaced: for headers and messages.
+    /// The fields as text for headers and messages. Invalid UTF-8 is replaced.
     pub(super) fn texts(&self) -> Vec<String> {
         (0..self.len())
             .map(|column| {
@@ -217,7 +217,7 @@ mod tests {
         let mut rows = CsvRows::new(BufReader::with_capacity(buffer_bytes, text), b',');
         let mut found = Vec::new();
         while let Some(row) = rows.next_row().unwrap() {
-            assert_eq!(row.wrong, None);
+            assert_eq!(row.error, None);
             found.push((row.line, row.texts()));
         }
         found
@@ -257,13 +257,13 @@ mod tests {
         for line in [1, 2] {
             let row = rows.next_row().unwrap().unwrap();
             assert_eq!(row.line, line);
-            assert!(row.wrong.unwrap().contains("closing quote"));
+            assert!(row.error.unwrap().contains("closing quote"));
         }
         assert_eq!(rows.next_row().unwrap().unwrap().texts(), ["good", "1"]);
         let open = rows.next_row().unwrap().unwrap();
         assert_eq!(open.line, 4);
         assert_eq!(
-            open.wrong.unwrap(),
+            open.error.unwrap(),
             "opens a quoted field that is not closed up to line 5"
         );
         assert!(rows.next_row().unwrap().is_none());
@@ -277,7 +277,7 @@ mod tests {
         rows.next_row().unwrap();
         let row = rows.next_row().unwrap().unwrap();
         assert_eq!(row.line, 2);
-        assert!(row.wrong.unwrap().contains("not closed"));
+        assert!(row.error.unwrap().contains("not closed"));
         assert!(rows.text.capacity() < 3 * LINE_BYTES_MAX);
         assert!(rows.line() < 300_000);
     }

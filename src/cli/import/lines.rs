@@ -1,8 +1,8 @@
-//! A text file, a line at a time, with bounded memory.
+//! Reads a text file line by line with bounded memory.
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line, in bytes. A reading is below 1 kB; a file without line breaks is something else.
+/// The longest line in bytes. A reading is shorter than 1 kB. The bound protects against files without line breaks.
 pub(super) const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads the lines of a file.
@@ -12,12 +12,12 @@ pub(super) struct Lines<R> {
     number: u64,
 }
 
-/// A line without its line feed.
+/// A line without its line break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// From 1.
+    /// The number of the line, from 1.
     pub(super) number: u64,
-    /// `None` when it is longer than [`LINE_BYTES_MAX`].
+    /// `None` for a line longer than [`LINE_BYTES_MAX`].
     pub(super) bytes: Option<&'a [u8]>,
 }
 
@@ -30,10 +30,10 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line, or `None` at the end.
+    /// The next line; `None` at the end of the file.
     ///
     /// # Errors
-    /// The file cannot be read on.
+    /// The file cannot be read.
     pub(super) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.buffer.clear();
         let read = (&mut self.input)
@@ -61,7 +61,7 @@ impl<R: BufRead> Lines<R> {
         }))
     }
 
-    /// The number of the line that was read last; 0 at the start.
+    /// The number of the last line read; 0 before the first.
     pub(super) fn number(&self) -> u64 {
         self.number
     }

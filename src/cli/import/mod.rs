@@ -20,17 +20,19 @@ use tokio::sync::mpsc;
 use self::columns::ColumnChoice;
 use self::pieces::{Piece, ReadOptions};
 use self::sink::Sink;
-use self::source::{Format, Source};
+use self::source::Source;
 use self::summary::Tally;
-use super::client::{Client, Patience};
+use super::client::Client;
+use super::format::Format;
+use super::retry::RetryPolicy;
 use super::target::{Target, TargetArguments, open_store};
 use super::{Failure, FailureKind, progress, runtime};
 use crate::readings::SensorId;
 
-/// How many pieces are read ahead of the one that is being recorded.
+/// The number of pieces that are read ahead of the piece being recorded.
 const PIECES_AHEAD: usize = 2;
 
-/// What to import, and how to read it.
+/// The arguments of `import`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -41,31 +43,31 @@ pub(super) struct Arguments {
     #[command(flatten)]
     target: TargetArguments,
 
-    /// How the files are written; otherwise told by their names, then by the first character
+    /// The format of the files [default: by the name of each file, then by its first character]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// CSV: the column of the time, by name (whatever the case) or number from 1; otherwise guessed from the header
+    /// CSV: the column of the timestamp, by name (in any case) or by number from 1 [default: guessed from the header]
     #[arg(long, value_name = "COLUMN")]
     timestamp_column: Option<String>,
 
-    /// CSV: the column of the temperature, likewise
+    /// CSV: the column of the temperature, by name or number [default: guessed from the header]
     #[arg(long, value_name = "COLUMN")]
     temperature_column: Option<String>,
 
-    /// CSV: the column of the sensor id, likewise
+    /// CSV: the column of the sensor id, by name or number [default: guessed from the header]
     #[arg(long, value_name = "COLUMN", conflicts_with = "sensor_id")]
     sensor_column: Option<String>,
 
-    /// CSV: all readings are of this sensor
+    /// CSV: the sensor id of all readings, for files without a column for it
     #[arg(long, value_name = "ID", value_parser = sensor_id)]
     sensor_id: Option<SensorId>,
 
-    /// CSV: the first row is a reading; columns are chosen by number
+    /// CSV: the first row is a reading, not a header; name the columns by number
     #[arg(long)]
     no_header: bool,
 
-    /// CSV: what separates the fields: one ASCII character or `tab` [default: a comma, in .tsv files a tab]
+    /// CSV: the separator of fields, one ASCII character or `tab` [default: a comma; a tab in .tsv files]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
 
@@ -78,11 +80,11 @@ pub(super) struct Arguments {
     )]
     batch: u32,
 
-    /// Write all rejected lines with their reasons to this file, as CSV
+    /// Write every rejected line with its reason to this file, as CSV
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 
-    /// Exit with 0 although lines were rejected
+    /// Exit with 0 even if lines were rejected
     #[arg(long)]
     allow_rejects: bool,
 
@@ -92,8 +94,8 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Importing a file again changes nothing: a reading is known by its sensor and its time. Of two
-readings with both the same the later one stands, so lines are recorded in their order. Times
+Importing a file again changes nothing: the sensor and the timestamp identify a reading. Lines are
+recorded in order, so the later of two readings with the same sensor and timestamp wins. Times
 without an offset are UTC.
 
 Examples:
@@ -108,7 +110,7 @@ Examples:
 Exit codes: 0 all recorded; 1 lines were rejected, or the import broke off (what was recorded
 stays); 2 bad usage; 3 the data directory is in use or cannot be opened.";
 
-/// Imports, and prints what became of every line.
+/// Imports the files, and prints the result.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime::block_on(1, import(arguments))
 }
@@ -118,7 +120,7 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
     if files.is_empty() {
         files.push(PathBuf::from("-"));
         if std::io::stdin().is_terminal() {
-            eprintln!("reading standard input; Ctrl-D ends it, and --help says what else there is");
+            eprintln!("reading standard input; Ctrl-D ends the input; --help lists the options");
         }
     }
     source::check(&files)?;
@@ -127,9 +129,10 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
         Target::Directory(directory) => Sink::Directory(open_store(directory)?),
         Target::Server(url) => Sink::Server(Client::new(
             url.clone(),
-            Patience {
-                timeout: sink::BATCH_TIMEOUT,
-                ..Patience::default()
+            RetryPolicy {
+                attempt_timeout: sink::BATCH_TIMEOUT,
+                retry_window: 2 * sink::BATCH_TIMEOUT,
+                ..RetryPolicy::default()
             },
         )?),
     };
@@ -174,7 +177,7 @@ async fn import(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the files one after the other on a thread, ahead of what is recorded meanwhile, strictly in order.
+/// Reads the files in order on a thread, ahead of the recording. Pieces are recorded strictly in order.
 async fn transfer(
     files: Vec<PathBuf>,
     format: Option<Format>,
@@ -201,12 +204,7 @@ async fn transfer(
     });
     let started = Instant::now();
     while let Some(mut piece) = next.recv().await {
-        let mut told = false;
-        let mut notify = |reason: &str| {
-            if !std::mem::replace(&mut told, true) {
-                bar.suspend(|| eprintln!("{reason}; trying again for a while"));
-            }
-        };
+        let mut notify = |notice: &str| progress::note(bar, notice);
         let first = piece.lines.first().copied().unwrap_or_default();
         let recorded = sink
             .record(&mut piece, &mut notify)

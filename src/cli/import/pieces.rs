@@ -1,4 +1,4 @@
-//! From files to batches of readings, each with the lines it came from.
+//! Reads a file into batches of readings, with the line number of each reading.
 
 use std::io;
 use std::sync::Arc;
@@ -8,30 +8,31 @@ use anyhow::anyhow;
 use super::columns::{ColumnChoice, Columns, SensorSource};
 use super::csv_rows::{CsvRows, Row};
 use super::lines::Lines;
-use super::source::{Format, Source, explain};
+use super::source::{Source, explain};
+use crate::cli::format::Format;
 use crate::cli::{Failure, FailureKind};
 use crate::readings::ingest::{Item, ItemError};
 use crate::readings::{Batch, BatchBuilder, Point};
 
-/// About the most bytes of text in a piece, whatever the number of readings: ids can be long.
+/// The approximate most bytes of text in a piece. Bounds pieces with long sensor ids.
 const PIECE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What a reading takes besides its id.
+/// The bytes of a reading without its sensor id.
 const READING_BYTES: usize = 80;
 
-/// How files are to be read.
+/// The options for reading a file.
 #[derive(Clone, Debug)]
 pub(super) struct ReadOptions {
     pub(super) columns: ColumnChoice,
     /// Whether the first row of CSV names the columns.
     pub(super) header: bool,
-    /// What separates the fields of CSV; `None` to go by the name of the file.
+    /// The separator of CSV fields; `None` to decide by the name of the file.
     pub(super) delimiter: Option<u8>,
     /// The most readings in a piece.
     pub(super) piece_readings_max: usize,
 }
 
 impl ReadOptions {
-    /// Whether something was said that has no meaning for NDJSON.
+    /// Whether an option is set that has no meaning for NDJSON.
     fn is_about_csv(&self) -> bool {
         let columns = &self.columns;
         let choices = [
@@ -44,40 +45,40 @@ impl ReadOptions {
     }
 }
 
-/// A part of a file, in the order of its lines.
+/// Consecutive lines of a file.
 #[derive(Debug)]
 pub(super) struct Piece {
     /// The file's name.
     pub(super) file: Arc<str>,
     pub(super) batch: Batch,
-    /// The line of each reading of the batch.
+    /// The line number of each reading of the batch.
     pub(super) lines: Vec<u64>,
-    /// The lines between them that hold no reading.
+    /// The lines without a valid reading.
     pub(super) rejections: Vec<Rejection>,
 }
 
-/// A line that is not recorded.
+/// A line that was not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rejection {
-    /// From 1; for a row of CSV the line on which it begins.
+    /// The line number, from 1. For a CSV row over several lines, the first line.
     pub(super) line: u64,
-    /// The field that is wrong, when it is one.
+    /// The invalid field; `None` for the line as a whole.
     pub(super) field: Option<String>,
-    /// Why, as words that follow the name of the field.
+    /// The reason, as words that follow the name of the field.
     pub(super) reason: String,
 }
 
-/// Reads a file to its end and hands it over in pieces, until `emit` says `false`: nobody wants more.
+/// Reads a file and calls `emit` with each piece, until the end of the file or until `emit` returns `false`.
 ///
 /// # Errors
-/// The columns cannot be told, or the file cannot be read on. What was read before is handed over all the same.
+/// The columns cannot be determined, or the file cannot be read. The lines before the failure are emitted.
 pub(super) fn read(
     source: Source,
     options: &ReadOptions,
     emit: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Failure> {
     let name: Arc<str> = source.name.as_str().into();
-    let mut gatherer = Gatherer {
+    let mut builder = PieceBuilder {
         options,
         name: Arc::clone(&name),
         emit,
@@ -88,14 +89,14 @@ pub(super) fn read(
         rejections: Vec::new(),
     };
     let result = match source.format {
-        Format::Csv => gatherer.read_csv(source),
-        Format::Ndjson => gatherer.read_ndjson(source),
+        Format::Csv => builder.read_csv(source),
+        Format::Ndjson => builder.read_ndjson(source),
     };
-    gatherer.hand_over();
+    builder.emit_piece();
     result
 }
 
-struct Gatherer<'a> {
+struct PieceBuilder<'a> {
     options: &'a ReadOptions,
     name: Arc<str>,
     emit: &'a mut dyn FnMut(Piece) -> bool,
@@ -106,7 +107,7 @@ struct Gatherer<'a> {
     rejections: Vec<Rejection>,
 }
 
-impl Gatherer<'_> {
+impl PieceBuilder<'_> {
     fn read_ndjson(&mut self, source: Source) -> Result<(), Failure> {
         if self.options.is_about_csv() {
             let error = anyhow!(
@@ -122,11 +123,11 @@ impl Gatherer<'_> {
                 Ok(None) => break,
                 Ok(Some(line)) => match line.bytes.map(std::str::from_utf8) {
                     Some(Ok(text)) if text.trim_ascii().is_empty() => {}
-                    Some(Ok(text)) => self.take(line.number, Item::from_json(text)),
+                    Some(Ok(text)) => self.add_item(line.number, Item::from_json(text)),
                     Some(Err(_)) => self.reject(line.number, "is not UTF-8"),
                     None => self.reject(line.number, "is longer than 1 MiB"),
                 },
-                Err(error) => return Err(self.broken_off(lines.number(), &error)),
+                Err(error) => return Err(self.read_failure(lines.number(), &error)),
             }
         }
         Ok(())
@@ -140,25 +141,25 @@ impl Gatherer<'_> {
             Ok(Some(first)) => {
                 let columns = self.columns(&first)?;
                 if !self.options.header {
-                    self.take_row(&first, &columns);
+                    self.add_row(&first, &columns);
                 }
                 columns
             }
-            Err(error) => return Err(self.broken_off(rows.line(), &error)),
+            Err(error) => return Err(self.read_failure(rows.line(), &error)),
         };
         while self.wanted {
             match rows.next_row() {
                 Ok(None) => break,
-                Ok(Some(row)) => self.take_row(&row, &columns),
-                Err(error) => return Err(self.broken_off(rows.line(), &error)),
+                Ok(Some(row)) => self.add_row(&row, &columns),
+                Err(error) => return Err(self.read_failure(rows.line(), &error)),
             }
         }
         Ok(())
     }
 
     fn columns(&self, first: &Row<'_>) -> Result<Columns, Failure> {
-        let columns = match &first.wrong {
-            Some(wrong) => Err(anyhow!("the first row {wrong}")),
+        let columns = match &first.error {
+            Some(error) => Err(anyhow!("the first row {error}")),
             None => {
                 let texts = first.texts();
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -178,16 +179,16 @@ impl Gatherer<'_> {
         })
     }
 
-    fn take_row(&mut self, row: &Row<'_>, columns: &Columns) {
+    fn add_row(&mut self, row: &Row<'_>, columns: &Columns) {
         let field = |column: usize| {
             std::str::from_utf8(row.get(column).unwrap_or_default())
                 .map_err(|_| format!("is not UTF-8 in column {}", column + 1))
         };
         let fields = || -> Result<_, String> {
-            if let Some(wrong) = &row.wrong {
-                return Err(wrong.clone());
+            if let Some(error) = &row.error {
+                return Err(error.clone());
             }
-            // A row with more or fewer fields than the first one has them in the wrong columns.
+            // In a row with more or fewer fields than the first row, the fields are in the wrong columns.
             if row.len() != columns.count {
                 return Err(format!(
                     "has {} fields, the first row {}",
@@ -208,15 +209,15 @@ impl Gatherer<'_> {
         match fields() {
             Ok((sensor_id, timestamp, temperature)) => {
                 let item = Item::from_fields(sensor_id, Some(timestamp), temperature);
-                self.take(row.line, item);
+                self.add_item(row.line, item);
             }
             Err(reason) => self.reject(row.line, reason),
         }
     }
 
-    fn take(&mut self, line: u64, item: Result<Item<'_>, ItemError>) {
+    fn add_item(&mut self, line: u64, item: Result<Item<'_>, ItemError>) {
         let added = item.and_then(|item| {
-            // The time of receipt would make another reading of the line each time the file is imported.
+            // With the time of the import as its timestamp, the line would be a new reading at each import.
             let timestamp = item.timestamp.ok_or_else(ItemError::missing_timestamp)?;
             let point = Point {
                 timestamp,
@@ -231,7 +232,7 @@ impl Gatherer<'_> {
             Ok(id_bytes) => {
                 self.bytes += READING_BYTES + id_bytes;
                 self.lines.push(line);
-                self.hand_over_when_full();
+                self.emit_piece_when_full();
             }
             Err(error) => self.push_rejection(Rejection {
                 line,
@@ -241,7 +242,7 @@ impl Gatherer<'_> {
         }
     }
 
-    /// Rejects a whole line.
+    /// Rejects a line as a whole.
     fn reject(&mut self, line: u64, reason: impl Into<String>) {
         self.push_rejection(Rejection {
             line,
@@ -252,18 +253,18 @@ impl Gatherer<'_> {
 
     fn push_rejection(&mut self, rejection: Rejection) {
         self.rejections.push(rejection);
-        self.hand_over_when_full();
+        self.emit_piece_when_full();
     }
 
-    fn hand_over_when_full(&mut self) {
+    fn emit_piece_when_full(&mut self) {
         if self.lines.len() + self.rejections.len() >= self.options.piece_readings_max
             || self.bytes >= PIECE_BYTES_MAX
         {
-            self.hand_over();
+            self.emit_piece();
         }
     }
 
-    fn hand_over(&mut self) {
+    fn emit_piece(&mut self) {
         if self.lines.is_empty() && self.rejections.is_empty() {
             return;
         }
@@ -277,7 +278,7 @@ impl Gatherer<'_> {
             });
     }
 
-    fn broken_off(&self, line: u64, error: &io::Error) -> Failure {
+    fn read_failure(&self, line: u64, error: &io::Error) -> Failure {
         anyhow!(
             "{}: {}. It was read up to line {line}",
             self.name,
@@ -315,7 +316,7 @@ mod tests {
         pieces
     }
 
-    /// What a line of a file is.
+    /// A kind of line.
     #[derive(Clone, Debug)]
     enum Kind {
         Good(u8, i16),

@@ -1,4 +1,4 @@
-//! Where the readings of a file go.
+//! The destination of an import: a server or a data directory.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use super::pieces::{Piece, Rejection};
 use crate::cli::client::Client;
-use crate::cli::wire;
 use crate::readings::embedded::EmbeddedStore;
+use crate::readings::encode;
 use crate::readings::{ReadingStore, RecordMode};
 
-/// Takes readings and says what became of them.
+/// Records readings, and reports the result of each batch.
 pub(super) enum Sink {
     /// A running server.
     Server(Client),
@@ -21,15 +21,15 @@ pub(super) enum Sink {
     Directory(EmbeddedStore),
 }
 
-/// What became of a piece.
+/// The result of recording a piece.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     pub(super) recorded: u64,
     pub(super) unchanged: u64,
     pub(super) replaced: u64,
-    /// What the store refused, in the order of the lines.
+    /// The readings that the store refused, in the order of the lines.
     pub(super) rejections: Vec<Rejection>,
-    /// Tries without an answer, or with "try again later".
+    /// The number of attempts that were repeated.
     pub(super) retries: u64,
 }
 
@@ -53,10 +53,10 @@ struct BatchError {
 }
 
 impl Sink {
-    /// Records a piece, trying again while the other end is busy or away. Every reading of it is accounted for.
+    /// Records a piece. Repeats the request while the server is busy or unavailable. The result accounts for every reading.
     ///
     /// # Errors
-    /// It could not be recorded, or only a part of it; recording it again is safe.
+    /// The piece was not recorded, or only in part. Recording it again is safe.
     pub(super) async fn record(
         &self,
         piece: &mut Piece,
@@ -71,7 +71,7 @@ impl Sink {
         }
     }
 
-    /// Finishes what is under way.
+    /// Closes the data directory.
     ///
     /// # Errors
     /// The data directory cannot be written.
@@ -101,12 +101,12 @@ async fn store_directly(store: &EmbeddedStore, piece: &mut Piece) -> Result<Reco
 }
 
 async fn send(client: &Client, piece: &Piece, notify: &mut dyn FnMut(&str)) -> Result<Recorded> {
-    let mut text = bytes::Bytes::from(wire::ndjson(&piece.batch));
+    let mut text = bytes::Bytes::from(encode::ndjson(&piece.batch));
     let mut url = client.server().at(&["api", "readings"]);
     url.set_query(Some("partial=true"));
     let mut total = Recorded::default();
-    // The line of the piece before `text`: a server names only so many bad lines, and what follows the last one it
-    // named is sent once more to hear of the others. Nothing is counted twice by that.
+    // The number of lines before `text`. A server names only the first rejected lines, so the lines after the last named line
+    // are sent again. No reading is counted twice.
     let mut skipped = 0;
     loop {
         let mut request = Request::new(reqwest::Method::POST, url.clone());
@@ -115,11 +115,9 @@ async fn send(client: &Client, piece: &Piece, notify: &mut dyn FnMut(&str)) -> R
             HeaderValue::from_static("application/x-ndjson"),
         );
         *request.body_mut() = Some(text.clone().into());
-        let answer = client
-            .call(&request, |error| notify(&error.to_string()))
-            .await?;
+        let answer = client.call(&request, |notice| notify(notice)).await?;
         total.retries += u64::from(answer.retries);
-        let answer: BatchAnswer = serde_json::from_slice(&answer.body)
+        let answer: BatchAnswer = serde_json::from_slice(&answer.value)
             .with_context(|| format!("{} does not answer as expected", client.server()))?;
         let sent = piece.batch.len() - skipped;
         let accounted = answer.recorded + answer.unchanged + answer.replaced + answer.rejected;
@@ -165,7 +163,7 @@ async fn send(client: &Client, piece: &Piece, notify: &mut dyn FnMut(&str)) -> R
     }
 }
 
-/// What follows so many lines.
+/// The text after the first `lines` lines.
 fn after_lines(text: &bytes::Bytes, lines: usize) -> bytes::Bytes {
     let end = text
         .iter()
@@ -176,5 +174,5 @@ fn after_lines(text: &bytes::Bytes, lines: usize) -> bytes::Bytes {
     text.slice(end..)
 }
 
-/// How long one batch may take.
+/// The time limit for one batch.
 pub(super) const BATCH_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! Opening a file to import: plain or compressed, CSV or NDJSON.
+//! Opens a file to import: plain or compressed, CSV or NDJSON.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,26 +8,19 @@ use anyhow::{Context, Result, anyhow, bail};
 use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 
-/// How readings are written in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Rows with a header.
-    Csv,
-    /// A JSON object on each line.
-    Ndjson,
-}
+use crate::cli::format::Format;
 
-/// A file that is open, decompressed, and known for what it is.
+/// An open file, decompressed, with its format.
 pub(super) struct Source {
-    /// For messages.
+    /// The name for messages.
     pub(super) name: String,
     pub(super) format: Format,
-    /// What separates the fields, going by the name.
+    /// The separator of CSV fields by the name of the file.
     pub(super) delimiter: u8,
     pub(super) input: Readable,
 }
 
-/// What stands for the standard input among file names.
+/// The file name that means standard input.
 const STANDARD_INPUT: &str = "-";
 const BUFFER_BYTES: usize = 256 * 1024;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
@@ -35,10 +28,10 @@ const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
 impl Source {
-    /// Opens a file, or the standard input for `-`. The bar moves by the bytes of the file as it is on disk.
+    /// Opens a file, or standard input for `-`. The bar counts the bytes of the file on disk, before decompression.
     ///
     /// # Errors
-    /// It cannot be read, or is recognised as something that is neither CSV nor NDJSON.
+    /// The file cannot be read, or is neither CSV nor NDJSON.
     pub(super) fn open(
         path: &Path,
         format: Option<Format>,
@@ -71,10 +64,10 @@ impl Source {
     }
 }
 
-/// Looks whether all files are there, before the first of them is read.
+/// Checks that all files exist before the first file is read.
 ///
 /// # Errors
-/// Names the one that is not, or is a directory.
+/// The first file that does not exist or is a directory.
 pub(super) fn check(paths: &[impl AsRef<Path>]) -> Result<()> {
     for path in paths.iter().map(AsRef::as_ref) {
         if path.as_os_str() == STANDARD_INPUT {
@@ -90,7 +83,7 @@ pub(super) fn check(paths: &[impl AsRef<Path>]) -> Result<()> {
     Ok(())
 }
 
-/// The size of all files together in bytes, as they are on disk; `None` when one of them has no size, such as a pipe.
+/// The total size of all files on disk in bytes; `None` if a file has no size, such as a pipe.
 pub(super) fn total_bytes(paths: &[impl AsRef<Path>]) -> Option<u64> {
     paths
         .iter()
@@ -101,7 +94,7 @@ pub(super) fn total_bytes(paths: &[impl AsRef<Path>]) -> Option<u64> {
         .sum()
 }
 
-/// What a failure to read on means to the person whose file it is.
+/// A read error in words for the user.
 pub(super) fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
@@ -153,7 +146,7 @@ fn by_extension(path: &Path) -> Option<Format> {
     }
 }
 
-/// What separates the fields of a file with that name.
+/// The separator of CSV fields in a file with this name.
 fn delimiter(path: &Path) -> u8 {
     if extension(path).as_deref() == Some("tsv") {
         b'\t'
@@ -162,7 +155,7 @@ fn delimiter(path: &Path) -> u8 {
     }
 }
 
-/// The last part of the name in lower case, not counting a compression's.
+/// The extension in lower case, without the extension of a compression.
 fn extension(path: &Path) -> Option<String> {
     let lower = |path: &Path| Some(path.extension()?.to_str()?.to_lowercase());
     match lower(path)?.as_str() {
@@ -188,7 +181,8 @@ fn by_content(input: Readable, name: &str) -> Result<(Format, Readable)> {
     Ok((format, Box::new(io::Cursor::new(head).chain(input))))
 }
 
-/// Takes bytes off the start until `enough` says so, or the end. One at a time: a pipe may have no more yet.
+/// Reads bytes from the start until `enough` returns true or the input ends. Reads byte by byte, because a pipe may have no
+/// more bytes yet.
 fn peek<R: BufRead>(mut input: R, enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, R)> {
     let mut head = Vec::new();
     while !enough(&head) {

@@ -1,4 +1,4 @@
-//! What an import did, for people and for programs.
+//! The summary of an import, as text and as JSON.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -11,13 +11,14 @@ use serde::Serialize;
 
 use super::pieces::{Piece, Rejection};
 use super::sink::Recorded;
+use crate::cli::duration::friendly;
 use crate::cli::progress::rate;
 use crate::cli::standard_output;
 
-/// So many lines that were not recorded are shown; all of them go to `--rejects`.
+/// The most rejected lines that are shown. `--rejects` writes all of them.
 const REJECTIONS_SHOWN_MAX: usize = 20;
 
-/// Counts as the import goes on.
+/// The counts of a running import.
 pub(super) struct Tally {
     pub(super) recorded: u64,
     pub(super) unchanged: u64,
@@ -28,7 +29,7 @@ pub(super) struct Tally {
     rejects: Option<RejectsFile>,
 }
 
-/// A line that was not recorded.
+/// A rejected line.
 #[derive(Debug, Serialize)]
 struct RejectedLine {
     file: String,
@@ -37,13 +38,13 @@ struct RejectedLine {
     reason: String,
 }
 
-/// All lines that were not recorded, as CSV.
+/// The file of all rejected lines, as CSV.
 struct RejectsFile {
     name: String,
     writer: csv::Writer<BufWriter<File>>,
 }
 
-/// The end of an import as JSON.
+/// The summary as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
@@ -54,9 +55,9 @@ struct Report<'a> {
     retries: u64,
     seconds: f64,
     readings_per_second: u64,
-    /// Whether everything was read to its end.
+    /// Whether all files were read to their end.
     complete: bool,
-    /// Why not.
+    /// Why the import is incomplete.
     error: Option<String>,
     /// The first of the rejected lines.
     rejects: &'a [RejectedLine],
@@ -64,7 +65,7 @@ struct Report<'a> {
 
 impl Tally {
     /// # Errors
-    /// The file for the rejected lines cannot be made.
+    /// The file for the rejected lines cannot be created.
     pub(super) fn new(rejects: Option<&Path>) -> Result<Self> {
         Ok(Self {
             recorded: 0,
@@ -77,7 +78,7 @@ impl Tally {
         })
     }
 
-    /// Counts a piece, and what was rejected before it was sent and after, in the order of the lines.
+    /// Counts a piece and its rejected lines, in the order of the lines.
     ///
     /// # Errors
     /// The file for the rejected lines cannot be written.
@@ -112,15 +113,15 @@ impl Tally {
         Ok(())
     }
 
-    /// Readings dealt with so far.
+    /// The number of lines counted so far.
     pub(super) fn total(&self) -> u64 {
         self.recorded + self.unchanged + self.replaced + self.rejected
     }
 
-    /// Makes the file of rejected lines whole.
+    /// Completes the file of rejected lines.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub(super) fn finish(&mut self) -> Result<()> {
         match &mut self.rejects {
             Some(rejects) => rejects.finish(),
@@ -164,16 +165,16 @@ impl Tally {
             }
             None if hidden > 0 => {
                 eprintln!(
-                    "… and {} more; --rejects FILE writes all of them down.",
+                    "… and {} more; --rejects FILE writes all of them to a file.",
                     HumanCount(hidden)
                 );
             }
             _ => {}
         }
         standard_output::print(&format!(
-            "imported into {into} in {:.1} s, {} readings/s\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n  \
+            "imported into {into} in {}, {} readings/s\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n  \
              rejected   {}\n",
-            elapsed.as_secs_f64(),
+            friendly(elapsed),
             rate(self.total(), elapsed),
             HumanCount(self.recorded),
             HumanCount(self.unchanged),
@@ -182,7 +183,7 @@ impl Tally {
         ))?;
         if self.retries > 0 {
             eprintln!(
-                "{} tries had to be repeated; readings that had arrived without an answer are counted as unchanged.",
+                "{} requests were repeated. Readings that a repeated request had already recorded are counted as unchanged.",
                 HumanCount(self.retries)
             );
         }

@@ -1,47 +1,45 @@
-//! Copying readings, and comparing both sides reading by reading.
+//! Copies readings, and compares both sides reading by reading.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 
 use super::source::{Points, Source, points_of};
+use crate::cli::progress;
+use crate::cli::retry::retry_store;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{
     Batch, BatchBuilder, Outcome, Point, ReadingStore, RecordMode, SensorId, SensorSummary,
 };
 
-/// How many readings go to the other side in one batch.
+/// The most readings in a batch.
 const BATCH_READINGS: usize = 4_096;
-/// How many sensors are looked at in one page, and in how many parts at the same time.
+/// The sensors in a page, the parts of a page, and the parts that are copied at the same time.
 const SENSORS_PAGE: usize = 500;
 const PARTS: usize = 8;
 const PARTS_AT_A_TIME: usize = 4;
-/// How often a batch is sent again, and for how long the pause doubles.
-const ATTEMPTS_MAX: u32 = 10;
-const DOUBLINGS_MAX: u32 = 6;
-/// How many sensors that differ are named.
+/// The most different sensors that are named.
 const NAMED_MAX: usize = 20;
 
-/// What has become of a copy.
+/// The counts of a copy.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) outcome: Outcome,
     pub(super) sensors: u64,
-    /// Sensors that were the same before, reading by reading.
+    /// Sensors that were skipped, because both sides had the same readings.
     pub(super) passed_over: u64,
-    /// The first sensors that are different all the same, in order.
+    /// The first sensors that differ after the copy, in order.
     pub(super) different: BTreeSet<SensorId>,
     pub(super) different_count: u64,
-    /// Readings of copied sensors that only the other side has.
+    /// Readings of copied sensors that only the target has.
     pub(super) extra: u64,
 }
 
 impl Tally {
-    fn merge(&mut self, other: Self) {
+    fn add(&mut self, other: Self) {
         self.outcome.recorded += other.outcome.recorded;
         self.outcome.unchanged += other.outcome.unchanged;
         self.outcome.replaced += other.outcome.replaced;
@@ -56,7 +54,7 @@ impl Tally {
     }
 }
 
-/// Copies sensor by sensor, some at the same time, and compares each afterwards.
+/// Copies all sensors, and compares each sensor afterwards.
 pub(super) async fn copy(
     source: &Source,
     target: &dyn ReadingStore,
@@ -71,7 +69,7 @@ pub(super) async fn copy(
         let parts = parts.map(|part| copy_part(source, target, part, bar));
         let mut parts = stream::iter(parts).buffer_unordered(PARTS_AT_A_TIME);
         while let Some(part) = parts.try_next().await? {
-            tally.merge(part);
+            tally.add(part);
         }
         drop(parts);
         after = page.items.last().map(|summary| summary.sensor.clone());
@@ -129,7 +127,7 @@ async fn copy_part(
     Ok(tally)
 }
 
-/// Whether the other side has the same readings of a sensor, and no other. Statistics that differ save reading them.
+/// Whether the target has exactly the same readings of a sensor. Different statistics make reading them unnecessary.
 async fn is_same(
     source: &Source,
     target: &dyn ReadingStore,
@@ -142,23 +140,23 @@ async fn is_same(
     Ok(difference.missing == 0 && difference.extra == 0)
 }
 
-/// How two sides differ in one sensor.
+/// The difference of both sides in a sensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Difference {
-    /// Readings that the other side does not have, or has with another temperature.
+    /// Readings that the target does not have, or has with another temperature.
     missing: u64,
-    /// Readings that only the other side has.
+    /// Readings that only the target has.
     extra: u64,
 }
 
-/// Compares a sensor reading by reading, as both sides give them: in order of time.
+/// Compares a sensor reading by reading. Both sides give the readings in order of time.
 async fn compare(
     source: &Source,
     target: &dyn ReadingStore,
     sensor: &SensorId,
 ) -> Result<Difference, StoreError> {
-    let mut left = Ahead::new(source.points(sensor).await?);
-    let mut right = Ahead::new(points_of(target, sensor).await?);
+    let mut left = PointReader::new(source.points(sensor).await?);
+    let mut right = PointReader::new(points_of(target, sensor).await?);
     let mut difference = Difference::default();
     loop {
         match (left.peek().await?, right.peek().await?) {
@@ -190,36 +188,36 @@ async fn compare(
     }
 }
 
-/// Points with a look at the next one.
-struct Ahead<'a> {
+/// Reads points one by one, with a look at the next point.
+struct PointReader<'a> {
     pages: Points<'a>,
-    held: VecDeque<Point>,
+    buffered: VecDeque<Point>,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> PointReader<'a> {
     fn new(pages: Points<'a>) -> Self {
         Self {
             pages,
-            held: VecDeque::new(),
+            buffered: VecDeque::new(),
         }
     }
 
     async fn peek(&mut self) -> Result<Option<Point>, StoreError> {
-        while self.held.is_empty() {
+        while self.buffered.is_empty() {
             match self.pages.try_next().await? {
                 None => return Ok(None),
-                Some(points) => self.held = points.into(),
+                Some(points) => self.buffered = points.into(),
             }
         }
-        Ok(self.held.front().copied())
+        Ok(self.buffered.front().copied())
     }
 
     fn skip(&mut self) {
-        self.held.pop_front();
+        self.buffered.pop_front();
     }
 }
 
-/// Records, again and again if the other side has too much to do or is away.
+/// Records a batch, and repeats the attempt while the target is overloaded or unavailable.
 async fn record(
     target: &dyn ReadingStore,
     batch: Batch,
@@ -230,27 +228,14 @@ async fn record(
     if readings == 0 {
         return Ok(());
     }
-    let mut attempt = 0;
-    loop {
-        match target.record(batch.clone(), RecordMode::AllOrNothing).await {
-            Ok(recorded) => {
-                outcome.recorded += recorded.recorded;
-                outcome.unchanged += recorded.unchanged;
-                outcome.replaced += recorded.replaced;
-                bar.inc(readings);
-                return Ok(());
-            }
-            Err(error)
-                if attempt < ATTEMPTS_MAX
-                    && matches!(
-                        error.kind(),
-                        StoreErrorKind::Overloaded | StoreErrorKind::Unavailable
-                    ) =>
-            {
-                attempt += 1;
-                tokio::time::sleep(Duration::from_millis(200 << attempt.min(DOUBLINGS_MAX))).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    let recorded = retry_store(
+        || target.record(batch.clone(), RecordMode::AllOrNothing),
+        |notice| progress::note(bar, notice),
+    )
+    .await?;
+    outcome.recorded += recorded.recorded;
+    outcome.unchanged += recorded.unchanged;
+    outcome.replaced += recorded.replaced;
+    bar.inc(readings);
+    Ok(())
 }

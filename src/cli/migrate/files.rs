@@ -1,4 +1,4 @@
-//! Files of devices from one backend into another, or from the bucket of an older file service.
+//! Copies device files between backends, or from the bucket of an older file service.
 
 mod copy;
 mod source;
@@ -9,28 +9,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::anyhow;
 use futures_util::{StreamExt, stream};
 
 use self::copy::Copying;
 use self::source::Source;
 use self::tally::Tally;
+use super::failure::{check_data_exists, open_failure, store_failure};
 use crate::backend_url::BackendUrl;
-use crate::cli::{Failure, FailureKind, progress, runtime};
+use crate::cli::{Failure, progress, runtime};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{self, FileStore};
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
-/// How many files are on their way at a time.
+/// The files that are copied at the same time.
 const AT_A_TIME: usize = 6;
 
-/// Copies, compares, and prints the result.
+/// Copies and compares the files, and prints the result.
 pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {
-    if from.scheme() == "file" && !data.is_dir() {
-        // Opening would make an empty one.
-        let error = anyhow!("there is no directory {}", data.display());
-        return Err(Failure::new(FailureKind::Initialization, error));
+    if from.scheme() == "file" {
+        check_data_exists(data)?;
     }
     let (from, layout) = source::layout_of(from)?;
     let app_database = OnceCell::new();
@@ -65,19 +63,7 @@ fn open(
         let opened = AppDatabase::open(the_directory()?)?;
         Ok(Arc::clone(app_database.get_or_init(|| opened)))
     };
-    files::open(url, the_directory, app_database).map_err(|error| not_opened(url, error))
-}
-
-fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
-    let kind = match error.kind() {
-        StoreErrorKind::Unsupported => FailureKind::Configuration,
-        _ => FailureKind::Initialization,
-    };
-    Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
-}
-
-fn failed(error: StoreError) -> Failure {
-    anyhow!(error).into()
+    files::open(url, the_directory, app_database).map_err(|error| open_failure(url, error))
 }
 
 async fn copy_all(
@@ -85,7 +71,7 @@ async fn copy_all(
     target: &Arc<dyn FileStore>,
     started: Instant,
 ) -> Result<(), Failure> {
-    let before = source.survey().await.map_err(failed)?;
+    let before = source.survey().await.map_err(store_failure)?;
     let bar = progress::bytes_bar(before.bytes_known());
     let tally = Tally::new(bar.clone());
     let copying = Copying {
@@ -97,7 +83,7 @@ async fn copy_all(
     let copied = loop {
         let page = match source.page(after.as_deref()).await {
             Ok(page) => page,
-            Err(error) => break Err(failed(error)),
+            Err(error) => break Err(store_failure(error)),
         };
         let copies = stream::iter(page.items).map(|item| copying.copy(item));
         copies
@@ -111,7 +97,7 @@ async fn copy_all(
     };
     bar.finish_and_clear();
     copied?;
-    let later = source.survey().await.map_err(failed)?;
+    let later = source.survey().await.map_err(store_failure)?;
     tally
         .conclude(source, &**target, before == later, started)
         .await

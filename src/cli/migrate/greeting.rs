@@ -1,4 +1,4 @@
-//! The word of the greeting from one backend into another, or from the Redis of an older page.
+//! Copies the word of the greeting between backends, or from the Redis of an older page.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -6,27 +6,25 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use super::failure::{check_data_exists, open_failure, store_failure};
 use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind, runtime, standard_output};
-use crate::error::{StoreError, StoreErrorKind};
 use crate::greeting::redis::RedisGreeting;
 use crate::greeting::redis::older;
 use crate::greeting::{self, GreetingStore, Word, WordError};
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
-/// Copies, compares, and prints the result.
+/// Copies and compares the word, and prints the result.
 pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {
-    if from.scheme() == "sqlite" && !data.is_dir() {
-        // Opening would make an empty one.
-        let error = anyhow!("there is no directory {}", data.display());
-        return Err(Failure::new(FailureKind::Initialization, error));
+    if from.scheme() == "sqlite" {
+        check_data_exists(data)?;
     }
     let app_database = OnceCell::new();
     let source = match from.scheme() {
         "sqlite" => Source::Store(open(from, data, &app_database)?),
         _ => {
-            let redis = RedisGreeting::new(from).map_err(|error| not_opened(from, error))?;
+            let redis = RedisGreeting::new(from).map_err(|error| open_failure(from, error))?;
             Source::Redis(Box::new(redis))
         }
     };
@@ -43,7 +41,7 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
 
 enum Source {
     Store(Arc<dyn GreetingStore>),
-    /// Of this program, or of an older page.
+    /// Redis with the word of this program or of an older page.
     Redis(Box<RedisGreeting>),
 }
 
@@ -57,19 +55,7 @@ fn open(
         let opened = AppDatabase::open(directory)?;
         Ok(Arc::clone(app_database.get_or_init(|| opened)))
     };
-    greeting::open(url, app_database).map_err(|error| not_opened(url, error))
-}
-
-fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
-    let kind = match error.kind() {
-        StoreErrorKind::Unsupported => FailureKind::Configuration,
-        _ => FailureKind::Initialization,
-    };
-    Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
-}
-
-fn failed(error: StoreError) -> Failure {
-    anyhow!(error).into()
+    greeting::open(url, app_database).map_err(|error| open_failure(url, error))
 }
 
 async fn copy(
@@ -79,17 +65,17 @@ async fn copy(
     to: &BackendUrl,
 ) -> Result<(), Failure> {
     let word = match source {
-        Source::Store(store) => store.word().await.map_err(failed)?,
+        Source::Store(store) => store.word().await.map_err(store_failure)?,
         Source::Redis(redis) => {
-            // A prefix is something that only this program's key has.
+            // Only keys of this program have a prefix.
             let older = if from.rest().contains("prefix=") {
                 None
             } else {
-                redis.older_word().await.map_err(failed)?
+                redis.older_word().await.map_err(store_failure)?
             };
             match older {
                 Some(bytes) => of_older_page(bytes, from)?,
-                None if !redis.has_word().await.map_err(failed)? => {
+                None if !redis.has_word().await.map_err(store_failure)? => {
                     return Err(anyhow!(
                         "there is no word at {from}: neither the key {} of an older page, nor one of this program. Is it in \
                          another database? Its number is the path of the URL, as in redis://host:6379/1",
@@ -101,12 +87,12 @@ async fn copy(
                     let error = anyhow!("--from and --to are the same: {from}");
                     return Err(Failure::new(FailureKind::Configuration, error));
                 }
-                None => redis.word().await.map_err(failed)?,
+                None => redis.word().await.map_err(store_failure)?,
             }
         }
     };
-    target.set(word.clone()).await.map_err(failed)?;
-    let stored = target.word().await.map_err(failed)?;
+    target.set(word.clone()).await.map_err(store_failure)?;
+    let stored = target.word().await.map_err(store_failure)?;
     if stored != word {
         return Err(anyhow!(
             "{to} says {stored:?}, not {word:?}: somebody has set another word meanwhile; run this again"
@@ -117,7 +103,7 @@ async fn copy(
     Ok(())
 }
 
-/// The word of an older page, which took any text.
+/// The word of an older page, which accepted any text.
 fn of_older_page(bytes: Vec<u8>, from: &BackendUrl) -> Result<Word, Failure> {
     let key = older::KEY;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -156,6 +142,6 @@ fn of_older_page(bytes: Vec<u8>, from: &BackendUrl) -> Result<Word, Failure> {
     Ok(word)
 }
 
-/// What to do about a word that is none here.
+/// The advice for a word that is not valid here.
 const TO_DO: &str = "Nothing was changed. A word is one line of 1 to 200 characters: change it with redis-cli SET hello, and run \
                      this again, or set another one afterwards with POST /hello";

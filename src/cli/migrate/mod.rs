@@ -1,6 +1,7 @@
-//! `fieldstation migrate`: what a store holds, into another store.
+//! `fieldstation migrate`: copies the data of one store into another store.
 
 mod copying;
+mod failure;
 #[cfg(feature = "cloud")]
 mod files;
 #[cfg(feature = "cloud")]
@@ -21,16 +22,16 @@ use clap::Args;
 use super::{Failure, FailureKind};
 use crate::backend_url::BackendUrl;
 
-/// From where to where.
+/// The arguments of `migrate`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Where it is: a URL as the server takes it, dynamodb-table://TABLE?region=… or that of an older program's store, or manifest:
-    /// for the database of manifest.json
+    /// The source: a URL that the server takes, the URL of an older program's store, dynamodb-table://TABLE?region=… for its table,
+    /// or manifest: for the database of manifest.json
     #[arg(long, value_name = "URL")]
     from: BackendUrl,
 
-    /// Where it goes
+    /// The target: a URL that the server takes
     #[arg(long, value_name = "URL")]
     to: BackendUrl,
 
@@ -43,38 +44,36 @@ pub(super) struct Arguments {
     )]
     data: PathBuf,
 
-    /// Only look, at readings: read everything, name all that cannot be taken, and copy nothing
+    /// For readings: read everything, name the items that cannot be copied, and copy nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 const EXAMPLES: &str = "\
-The two URLs tell what is copied. Nothing changes where it comes from. Broken off, it goes on
-when it is run again, and it ends with a comparison of both sides.
+The two URLs determine the kind of data. The source is not changed. A copy that broke off continues
+when the command is run again. At the end both sides are compared.
 
-Readings (sqlite:, dynamodb:, dynamodb-table:) go sensor by sensor: sensors whose readings are
-the same on both sides are passed over, readings that are there already change nothing. A
-reading that differs is replaced by the one that is copied. What only the other side has stays
-there. At the end each copied sensor is compared reading by reading.
+Readings (sqlite:, dynamodb:, dynamodb-table:) are copied sensor by sensor. Sensors with the same
+readings on both sides are skipped. A copied reading replaces a different reading of the target with
+the same timestamp. Readings that only the target has stay there. At the end each copied sensor is
+compared reading by reading.
 
-A table of an older program (dynamodb-table:) is one with the hash key sensor_id and the range
-key timestamp, or with the hash key time alone. Items that are no readings, and a second
-reading of the same moment with another temperature, are named and counted; everything else is
-taken. It is put in order in the folder for temporary files (TMPDIR), where a reading takes
-about 70 bytes meanwhile.
+A table of an older program (dynamodb-table:) has the hash key sensor_id and the range key timestamp,
+or only the hash key time. Items that are no readings are named and counted, and so are second
+readings of the same sensor and time with another temperature. All other items are copied. The
+readings are sorted in the folder for temporary files (TMPDIR), where each takes about 70 bytes.
 
-Todos (postgres:, manifest:, sqlite:) may be those of a server, or those of the older todo app,
-whose table is found by its columns. They keep their ids and numbers. What was changed or
-removed on the new side since it was copied is left as it is there, and named. At the end each
-todo is compared.
+Todos (postgres:, manifest:, sqlite:) are todos of a server, or of the older todo app, whose table is
+recognized by its columns. They keep their ids and numbers. Todos that were changed or removed in the
+target since an earlier copy stay as they are, and are named. At the end each todo is compared.
 
-Files (s3:, file:) go device by device. A bucket may be a store of this program, or that of an
-older service in which each key is the id of a device: which one it is taken for is said;
-layout=store or layout=keys in the URL decides. A key that is no id is named, a file that is
-newer on the other side stays.
+Files (s3:, file:) are copied device by device. A bucket is a store of this program, or the bucket of
+an older service in which each key is the id of a device. The command prints which of the two it
+found; layout=store or layout=keys in the URL decides. A key that is no device id is named. A newer
+file in the target stays.
 
-The greeting (redis:, rediss:, sqlite:) may be a word of this program, or the string under the
-key hello of an older page.
+The greeting (redis:, rediss:, sqlite:) is the word of this program, or the string under the key
+hello of an older page.
 
 Examples:
   fieldstation migrate --from sqlite: --data /srv/fieldstation --to 'dynamodb://fleet?region=eu-west-1'
@@ -84,10 +83,10 @@ Examples:
   fieldstation migrate --from 's3://old?region=eu-west-1' --to 's3://new/files?region=eu-west-1'
   fieldstation migrate --from redis://cache --to 'redis://cache?prefix=station:'
 
-Exit codes: 0 the same on both sides; 1 different, or not all of it could be taken; 2 bad
-usage; 3 a side cannot be opened.";
+Exit codes: 0 the same on both sides; 1 different, or some items could not be copied; 2 bad usage;
+3 a store cannot be opened.";
 
-/// Copies, compares, and prints the result.
+/// Copies and compares the data, and prints the result.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments {
         from,
@@ -96,26 +95,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         dry_run,
     } = arguments;
     let contents =
-        Contents::of(from, to).map_err(|error| Failure::new(FailureKind::Configuration, error))?;
-    // One manifest.json says both where the older app's todos are and where the server keeps its own, and one Redis may hold the word of
-    // an older page and ours.
-    if from == to && from.scheme() != "manifest" && contents != Contents::Greeting {
+        DataKind::of(from, to).map_err(|error| Failure::new(FailureKind::Configuration, error))?;
+    // A manifest.json names the database of the older app's todos and of the server's todos. A Redis may hold the word of an older
+    // page and the word of this program.
+    if from == to && from.scheme() != "manifest" && contents != DataKind::Greeting {
         let error = anyhow!("--from and --to are the same: {from}");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
-    if *dry_run && contents != Contents::Readings {
-        let error = anyhow!("--dry-run is for readings; leave it out");
+    if *dry_run && contents != DataKind::Readings {
+        let error = anyhow!("--dry-run is for readings only; leave the option out");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
     match contents {
-        Contents::Readings => readings::run(from, to, data, *dry_run),
-        Contents::Todos => todos::run(from, to, data),
+        DataKind::Readings => readings::run(from, to, data, *dry_run),
+        DataKind::Todos => todos::run(from, to, data),
         #[cfg(feature = "cloud")]
-        Contents::Files => files::run(from, to, data),
+        DataKind::Files => files::run(from, to, data),
         #[cfg(feature = "cloud")]
-        Contents::Greeting => greeting::run(from, to, data),
+        DataKind::Greeting => greeting::run(from, to, data),
         #[cfg(not(feature = "cloud"))]
-        Contents::Files | Contents::Greeting => {
+        DataKind::Files | DataKind::Greeting => {
             let error = anyhow!(
                 "{from} or {to} needs a binary with the feature `cloud`, and this one was built without it"
             );
@@ -124,34 +123,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// What is copied.
+/// The kind of data that is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Contents {
+enum DataKind {
     Readings,
     Todos,
     Files,
     Greeting,
 }
 
-impl Contents {
-    /// What both sides hold. The schemes tell, since only readings are in DynamoDB, only todos in PostgreSQL, and so on.
+impl DataKind {
+    /// The kind of data that both stores hold. The schemes tell the kind: only readings are in DynamoDB, only todos in PostgreSQL.
     fn of(from: &BackendUrl, to: &BackendUrl) -> Result<Self, anyhow::Error> {
-        match (Self::in_one(from)?, Self::in_one(to)?) {
+        match (Self::of_url(from)?, Self::of_url(to)?) {
             (Some(from), Some(to)) if from == to => Ok(from),
             (Some(in_from), Some(in_to)) => Err(anyhow!(
-                "{from} holds {}, and {to} takes {}; both sides of a copy hold the same",
+                "{from} holds {}, and {to} takes {}; name two stores of the same kind of data",
                 in_from.name(),
                 in_to.name()
             )),
             (Some(one), None) | (None, Some(one)) => Ok(one),
             (None, None) => Err(anyhow!(
-                "{from} and {to} are both in a data directory; `fieldstation backup` and `restore` copy one"
+                "{from} and {to} are both in a data directory; copy a data directory with `fieldstation backup` and `restore`"
             )),
         }
     }
 
-    /// What a store holds; none for `sqlite:`, which may be anything but files.
-    fn in_one(url: &BackendUrl) -> Result<Option<Self>, anyhow::Error> {
+    /// The kind of data in a store; `None` for `sqlite:`, which may hold any kind except files.
+    fn of_url(url: &BackendUrl) -> Result<Option<Self>, anyhow::Error> {
         Ok(Some(match url.scheme() {
             "sqlite" => return Ok(None),
             "dynamodb" | "dynamodb-table" => Self::Readings,
@@ -180,20 +179,20 @@ impl Contents {
 mod tests {
     use super::*;
 
-    fn of(from: &str, to: &str) -> Result<Contents, String> {
-        Contents::of(&from.parse().unwrap(), &to.parse().unwrap())
+    fn of(from: &str, to: &str) -> Result<DataKind, String> {
+        DataKind::of(&from.parse().unwrap(), &to.parse().unwrap())
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_schemes_tell_what_is_copied() {
         for (from, to, contents) in [
-            ("sqlite:", "dynamodb://a", Contents::Readings),
-            ("dynamodb-table://a", "sqlite:", Contents::Readings),
-            ("manifest:", "manifest:", Contents::Todos),
-            ("postgres://a@b/c", "sqlite:", Contents::Todos),
-            ("file:", "s3://a", Contents::Files),
-            ("rediss://a", "sqlite:", Contents::Greeting),
+            ("sqlite:", "dynamodb://a", DataKind::Readings),
+            ("dynamodb-table://a", "sqlite:", DataKind::Readings),
+            ("manifest:", "manifest:", DataKind::Todos),
+            ("postgres://a@b/c", "sqlite:", DataKind::Todos),
+            ("file:", "s3://a", DataKind::Files),
+            ("rediss://a", "sqlite:", DataKind::Greeting),
         ] {
             assert_eq!(of(from, to), Ok(contents), "{from} {to}");
         }

@@ -1,31 +1,31 @@
-//! A table of an older program as a source: read once, put in order, and what cannot be taken named.
+//! Reads the table of an older program, sorts its readings, and names the items that cannot be copied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{HumanCount, ProgressBar};
 
-use super::sorted::{Double, Sorted, Sorter};
-use super::source::disk;
+use super::sorted::{Duplicate, Sorted, Sorter};
+use super::source::temporary_file_error;
 use crate::error::StoreError;
 use crate::readings::Point;
 use crate::readings::dynamodb::{OlderLayout, OlderTable};
 
-/// How much is named.
+/// The most items that are named.
 const NAMED_MAX: usize = 100;
-/// How many names of attributes are kept.
+/// The most attribute names that are counted.
 const ATTRIBUTES_MAX: usize = 50;
 
-/// What there was to read.
+/// The counts of a read table.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     items: u64,
-    /// Items whose moment another one has, too, with the same temperature.
+    /// Items with the same sensor, timestamp and temperature as another item.
     repeated: u64,
     not_taken: Named,
     other_attributes: BTreeMap<String, u64>,
 }
 
-/// How much there is of something, and the first of it in order.
+/// A number of items, and the first of them in order.
 #[derive(Debug, Default)]
 struct Named {
     count: u64,
@@ -42,7 +42,7 @@ impl Named {
     }
 }
 
-/// Reads the whole table, and puts its readings in order.
+/// Reads the whole table, and sorts its readings.
 pub(super) async fn read(
     table: &OlderTable,
     bar: &ProgressBar,
@@ -59,7 +59,9 @@ pub(super) async fn read(
                     timestamp: it.timestamp,
                     temperature: it.temperature,
                 };
-                sorter.push(&it.sensor, point, &it.text).map_err(disk)?;
+                sorter
+                    .push(&it.sensor, point, &it.text)
+                    .map_err(temporary_file_error)?;
             }
             for it in page.not_taken {
                 reading.not_taken.add(format!("{} {}", it.key, it.why));
@@ -73,35 +75,35 @@ pub(super) async fn read(
             Ok(())
         })
         .await?;
-    let sorted = sorter.finish(|double| reading.meet(&double));
-    Ok((sorted.map_err(disk)?, reading))
+    let sorted = sorter.finish(|duplicate| reading.add_duplicate(&duplicate));
+    Ok((sorted.map_err(temporary_file_error)?, reading))
 }
 
 impl Reading {
-    fn meet(&mut self, double: &Double) {
-        if double.temperature == double.kept_temperature {
+    fn add_duplicate(&mut self, duplicate: &Duplicate) {
+        if duplicate.temperature == duplicate.kept_temperature {
             self.repeated += 1;
             return;
         }
-        let Double {
+        let Duplicate {
             sensor,
             kept,
             kept_temperature,
             text,
             temperature,
-        } = double;
+        } = duplicate;
         self.not_taken.add(format!(
             "`{sensor}` at `{text}` has the temperature {temperature}, but the same moment is there as `{kept}` with \
              {kept_temperature}, which is taken"
         ));
     }
 
-    /// How many items are not taken.
+    /// The number of items that are not copied.
     pub(super) fn not_taken(&self) -> u64 {
         self.not_taken.count
     }
 
-    /// What there is to say of it.
+    /// The report as text.
     pub(super) fn as_text(&self, table: &OlderTable, sorted: &Sorted) -> String {
         let layout = match table.layout() {
             OlderLayout::BySensor => "sensor_id, timestamp",

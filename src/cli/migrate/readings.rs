@@ -1,4 +1,4 @@
-//! Readings from one backend into another.
+//! Copies readings between backends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,20 +8,21 @@ use anyhow::anyhow;
 use indicatif::HumanCount;
 
 use super::copying::{Tally, copy};
+use super::failure::{check_data_exists, open_failure, store_failure};
 use super::source::Source;
 use crate::backend_url::BackendUrl;
+use crate::cli::duration::friendly;
 use crate::cli::{Failure, FailureKind, progress, runtime, standard_output};
-use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::embedded::EmbeddedOptions;
 use crate::readings::{self, ReadingStore, Selection, Stats};
 use crate::storage::data_directory::DataDirectory;
 
-/// How long the other side may take for a batch.
+/// The time limit of the target for a batch.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
-/// The scheme of a table that an older program has made.
+/// The scheme for the table of an older program.
 const OLDER_TABLE: &str = "dynamodb-table";
 
-/// Copies, compares, and prints the result.
+/// Copies and compares the readings, and prints the result.
 pub(super) fn run(
     from: &BackendUrl,
     to: &BackendUrl,
@@ -32,10 +33,8 @@ pub(super) fn run(
         let error = anyhow!("--to {to}: tables of older programs are read only");
         return Err(Failure::new(FailureKind::Configuration, error));
     }
-    if from.scheme() == "sqlite" && !data.is_dir() {
-        // Opening would make an empty one.
-        let error = anyhow!("there is no directory {}", data.display());
-        return Err(Failure::new(FailureKind::Initialization, error));
+    if from.scheme() == "sqlite" {
+        check_data_exists(data)?;
     }
     // The stores are opened, read and closed on one runtime.
     runtime::block_on(2, copy_stores(from, to, data, dry_run))
@@ -54,16 +53,16 @@ async fn copy_stores(
     }
     let source = Source::Store(open(from, data).await?);
     if dry_run {
-        return say(&source).await;
+        return print_preview(&source).await;
     }
     let target = open(to, data).await?;
     let verdict = copy_all(&source, &*target).await;
-    target.close().await.map_err(failed)?;
-    source.close().await.map_err(failed)?;
+    target.close().await.map_err(store_failure)?;
+    source.close().await.map_err(store_failure)?;
     verdict
 }
 
-/// The same from a table of an older program; none when the source is no such table.
+/// As [`run`] from the table of an older program; `None` if the source is no such table.
 #[cfg(feature = "cloud")]
 async fn run_older(
     from: &BackendUrl,
@@ -85,7 +84,7 @@ async fn run_older(
             );
             return Some(Err(Failure::new(FailureKind::Configuration, error)));
         }
-        Err(error) => return Some(Err(not_opened(to, error))),
+        Err(error) => return Some(Err(open_failure(to, error))),
     }
     let target = match dry_run {
         true => None,
@@ -98,7 +97,7 @@ async fn run_older(
     if let Some(target) = target
         && let Err(error) = target.close().await
     {
-        return Some(Err(failed(error)));
+        return Some(Err(store_failure(error)));
     }
     Some(verdict)
 }
@@ -110,12 +109,13 @@ async fn run_older(
     _data: &Path,
     _dry_run: bool,
 ) -> Option<Result<(), Failure>> {
-    let error =
-        anyhow!("{from}: this binary was built without the feature `cloud`, which it takes");
+    let error = anyhow!(
+        "{from} needs a binary with the feature `cloud`, and this binary was built without it"
+    );
     Some(Err(Failure::new(FailureKind::Configuration, error)))
 }
 
-/// The older program's table behind a URL.
+/// The table of an older program at a URL.
 #[cfg(feature = "cloud")]
 async fn find_older(
     from: &BackendUrl,
@@ -123,13 +123,13 @@ async fn find_older(
     use crate::readings::dynamodb::OlderTable;
     if from.scheme() == OLDER_TABLE {
         let table = OlderTable::open(from, None).await;
-        return table.map(Some).map_err(|error| not_opened(from, error));
+        return table.map(Some).map_err(|error| open_failure(from, error));
     }
     let found = OlderTable::never_counted(from, None).await;
-    let found = found.map_err(|error| not_opened(from, error))?;
+    let found = found.map_err(|error| open_failure(from, error))?;
     if let Some(table) = &found {
         let note = format!(
-            "{} was never counted by this program: it is read as a table of an older one\n",
+            "{} was never counted by this program, so it is read as a table of an older program\n",
             table.name()
         );
         standard_output::print(&note)?;
@@ -145,22 +145,22 @@ async fn copy_older(
     let bar = progress::counting("1 of 2, reading: {human_pos} items");
     let read = super::older::read(table, &bar).await;
     bar.finish_and_clear();
-    let (sorted, reading) = read.map_err(failed)?;
+    let (sorted, reading) = read.map_err(store_failure)?;
     standard_output::print(&reading.as_text(table, &sorted))?;
     let source = Source::Older(sorted);
     match target {
-        None => say(&source).await?,
+        None => print_preview(&source).await?,
         Some(target) => copy_all(&source, target).await?,
     }
     match (reading.not_taken(), target.is_some()) {
         (0, _) => Ok(()),
         (count, true) => Err(anyhow!(
-            "{} of the items were not taken, everything else was; they are named above",
+            "{} of the items were not copied, and are named above; all others were copied",
             HumanCount(count)
         )
         .into()),
         (count, false) => Err(anyhow!(
-            "{} of the items cannot be taken; they are named above",
+            "{} of the items cannot be copied, and are named above",
             HumanCount(count)
         )
         .into()),
@@ -172,24 +172,12 @@ async fn open(url: &BackendUrl, data: &Path) -> Result<Arc<dyn ReadingStore>, Fa
     let directory = move || DataDirectory::open(&data).map(Arc::new);
     let options = EmbeddedOptions::default();
     let opened = readings::open(url, directory, options, WRITE_DEADLINE).await;
-    opened.map_err(|error| not_opened(url, error))
+    opened.map_err(|error| open_failure(url, error))
 }
 
-fn not_opened(url: &BackendUrl, error: StoreError) -> Failure {
-    let kind = match error.kind() {
-        StoreErrorKind::Unsupported => FailureKind::Configuration,
-        _ => FailureKind::Initialization,
-    };
-    Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
-}
-
-fn failed(error: StoreError) -> Failure {
-    anyhow!(error).into()
-}
-
-/// Says what would be copied.
-async fn say(source: &Source) -> Result<(), Failure> {
-    let stats = source.stats().await.map_err(failed)?;
+/// Prints the statistics of the readings that would be copied.
+async fn print_preview(source: &Source) -> Result<(), Failure> {
+    let stats = source.stats().await.map_err(store_failure)?;
     let mut text = String::from("Nothing was copied (--dry-run). There is:\n");
     for (name, value) in NAMES.into_iter().zip(values(&stats)) {
         text += &format!("  {name:<8}{value:>24}\n");
@@ -199,11 +187,11 @@ async fn say(source: &Source) -> Result<(), Failure> {
 
 async fn copy_all(source: &Source, target: &dyn ReadingStore) -> Result<(), Failure> {
     let started = Instant::now();
-    let stats = source.stats().await.map_err(failed)?;
+    let stats = source.stats().await.map_err(store_failure)?;
     let bar = progress::steps_bar(stats.count(), "readings copied");
     let copied = copy(source, target, &bar).await;
     bar.finish_and_clear();
-    conclude(source, target, &copied.map_err(failed)?, started).await
+    conclude(source, target, &copied.map_err(store_failure)?, started).await
 }
 
 const NAMES: [&str; 4] = ["readings", "maximum", "minimum", "average"];
@@ -218,20 +206,23 @@ fn values(stats: &Stats) -> [String; 4] {
     ]
 }
 
-/// Compares the whole, and prints the verdict.
+/// Compares the statistics of both sides, and prints the result.
 async fn conclude(
     source: &Source,
     target: &dyn ReadingStore,
     tally: &Tally,
     started: Instant,
 ) -> Result<(), Failure> {
-    let of_source = source.stats().await.map_err(failed)?;
-    let of_target = target.stats(&Selection::default()).await.map_err(failed)?;
-    let target_sensors = target.sensor_count().await.map_err(failed)?;
+    let of_source = source.stats().await.map_err(store_failure)?;
+    let of_target = target
+        .stats(&Selection::default())
+        .await
+        .map_err(store_failure)?;
+    let target_sensors = target.sensor_count().await.map_err(store_failure)?;
     let outcome = &tally.outcome;
     let mut text = format!(
-        "Copied in {:.1} s\n  sensors    {}, of which {} were the same already\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n\n{:>34}{:>24}\n",
-        started.elapsed().as_secs_f64(),
+        "Copied in {}\n  sensors    {}, of which {} were the same already\n  recorded   {}\n  unchanged  {}\n  replaced   {}\n\n{:>34}{:>24}\n",
+        friendly(started.elapsed()),
         HumanCount(tally.sensors),
         HumanCount(tally.passed_over),
         HumanCount(outcome.recorded),

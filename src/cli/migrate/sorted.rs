@@ -1,90 +1,81 @@
-//! Readings in whatever order, put in order on the disk: sensor by sensor, by time, each moment once.
+//! Sorts readings on disk by sensor and timestamp, and separates duplicates.
 //!
-//! What fits in memory is sorted there and written to a file, and in the end these are merged into one. The files have no names, so that
-//! nothing is left of them whatever happens: a reading takes about 70 bytes of the disk while this works.
+//! An external merge sort: parts that fit in memory are sorted and written to temporary files, and the files are merged. The
+//! files have no names, so nothing remains after a crash. A reading takes about 70 bytes of disk meanwhile.
+
+mod run;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
 
+use self::run::{Record, Run, temporary_file};
 use crate::readings::{Point, SensorId, SensorSummary, Stats, Temperature, Timestamp};
 
-/// How many readings are held until they are written: about 40 MB.
-const HELD_MAX: usize = 400_000;
-/// A point in the file: its moment and its temperature.
+/// The readings in memory before a run is written: about 40 MB.
+const BUFFERED_MAX: usize = 400_000;
+/// The bytes of a point in the file: timestamp and temperature.
 const POINT_BYTES: usize = 16;
-/// The longest text of a time that tells doubles apart; a key has 2,048 bytes at the most.
-const TEXT_BYTES_MAX: usize = u16::MAX as usize;
-
-/// A reading on its way: a sensor by its number, the moment, how that is written, the temperature.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Record {
-    sensor: u32,
-    micros: i64,
-    micro_degrees: i64,
-    text: Box<str>,
-}
 
 /// Takes readings in any order.
 #[derive(Debug)]
 pub(super) struct Sorter {
     numbers: HashMap<SensorId, u32>,
     sensors: Vec<SensorId>,
-    held: Vec<Record>,
-    held_max: usize,
-    runs: Vec<File>,
+    buffered: Vec<Record>,
+    buffered_max: usize,
+    runs: Vec<Run>,
 }
 
-/// A second item for a moment of a sensor.
+/// A second item with the same sensor and timestamp.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Double {
+pub(super) struct Duplicate {
     pub(super) sensor: SensorId,
-    /// How the moment is written in the item that is taken: the first by its text.
+    /// The spelling of the timestamp in the item that is copied: the first item by its spelling.
     pub(super) kept: String,
     pub(super) kept_temperature: Temperature,
-    /// And in the other one.
+    /// The spelling of the timestamp in the other item.
     pub(super) text: String,
     pub(super) temperature: Temperature,
 }
 
-/// All readings in order.
+/// All readings, sorted.
 #[derive(Debug)]
 pub(super) struct Sorted {
     points: File,
-    /// In order of their ids.
-    sensors: Vec<OfSensor>,
+    /// The sensors in order of their ids.
+    sensors: Vec<SortedSensor>,
     stats: Stats,
 }
 
 #[derive(Debug)]
-struct OfSensor {
+struct SortedSensor {
     summary: SensorSummary,
-    /// Where in the file its points begin.
+    /// The index of the sensor's first point in the file.
     begin: u64,
 }
 
 impl Sorter {
     pub(super) fn new() -> Self {
-        Self::with_room(HELD_MAX)
+        Self::with_buffer(BUFFERED_MAX)
     }
 
-    fn with_room(held_max: usize) -> Self {
+    fn with_buffer(buffered_max: usize) -> Self {
         Self {
             numbers: HashMap::new(),
             sensors: Vec::new(),
-            held: Vec::new(),
-            held_max,
+            buffered: Vec::new(),
+            buffered_max,
             runs: Vec::new(),
         }
     }
 
-    /// Takes a reading in.
+    /// Adds a reading.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// The disk fails or is full.
     pub(super) fn push(&mut self, sensor: &SensorId, point: Point, text: &str) -> io::Result<()> {
         let sensor = match self.numbers.get(sensor) {
             Some(&number) => number,
@@ -95,61 +86,48 @@ impl Sorter {
                 number
             }
         };
-        self.held.push(Record {
+        self.buffered.push(Record {
             sensor,
             micros: point.timestamp.micros(),
             micro_degrees: point.temperature.micro_degrees(),
             text: text.into(),
         });
-        if self.held.len() >= self.held_max {
+        if self.buffered.len() >= self.buffered_max {
             let run = self.spill()?;
             self.runs.push(run);
         }
         Ok(())
     }
 
-    /// Writes what is held to a file of its own, in order.
-    fn spill(&mut self) -> io::Result<File> {
-        let mut held = std::mem::take(&mut self.held);
-        held.sort_unstable_by(|a, b| key(&self.sensors, a).cmp(&key(&self.sensors, b)));
-        let mut out = BufWriter::new(unnamed_file()?);
-        for record in &held {
-            let text = record.text.as_bytes();
-            let text = &text[..text.len().min(TEXT_BYTES_MAX)];
-            out.write_all(&record.sensor.to_le_bytes())?;
-            out.write_all(&record.micros.to_le_bytes())?;
-            out.write_all(&record.micro_degrees.to_le_bytes())?;
-            out.write_all(&(text.len() as u16).to_le_bytes())?;
-            out.write_all(text)?;
-        }
-        out.into_inner().map_err(io::IntoInnerError::into_error)
+    /// Writes the buffered records to a run, in order.
+    fn spill(&mut self) -> io::Result<Run> {
+        let mut buffered = std::mem::take(&mut self.buffered);
+        buffered.sort_unstable_by(|a, b| key(&self.sensors, a).cmp(&key(&self.sensors, b)));
+        Run::write(&buffered)
     }
 
-    /// Everything in order. `double` hears of each item whose moment another one has, too.
+    /// Sorts all readings. Calls `duplicate` with each second item of a sensor and timestamp.
     ///
     /// # Errors
-    /// When the disk fails.
-    pub(super) fn finish(mut self, mut double: impl FnMut(Double)) -> io::Result<Sorted> {
+    /// The disk fails.
+    pub(super) fn finish(mut self, mut duplicate: impl FnMut(Duplicate)) -> io::Result<Sorted> {
         let last = self.spill()?;
-        self.runs.push(last);
-        let mut runs = Vec::with_capacity(self.runs.len());
-        for run in std::mem::take(&mut self.runs) {
-            runs.push(Run::open(run)?);
-        }
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.push(last);
         let mut heads = BinaryHeap::new();
         for (at, run) in runs.iter_mut().enumerate() {
             if let Some(record) = run.next()? {
                 heads.push(Reverse(Head::of(&self.sensors, record, at)));
             }
         }
-        let mut writing = Writing::begin()?;
+        let mut writer = SortedWriter::begin()?;
         while let Some(Reverse(Head { record, run, .. })) = heads.pop() {
             if let Some(next) = runs[run].next()? {
                 heads.push(Reverse(Head::of(&self.sensors, next, run)));
             }
-            writing.take(&self.sensors, record, &mut double)?;
+            writer.take(&self.sensors, record, &mut duplicate)?;
         }
-        writing.end()
+        writer.end()
     }
 }
 
@@ -161,7 +139,7 @@ fn key<'a>(sensors: &'a [SensorId], record: &'a Record) -> (&'a SensorId, i64, &
     )
 }
 
-/// The next record of a run, in the order of all.
+/// The next record of a run, ordered for the merge.
 struct Head {
     sensor: SensorId,
     record: Record,
@@ -207,53 +185,19 @@ impl Ord for Head {
     }
 }
 
-/// A file of records, from its beginning.
-struct Run(BufReader<File>);
-
-impl Run {
-    fn open(mut file: File) -> io::Result<Self> {
-        io::Seek::rewind(&mut file)?;
-        Ok(Self(BufReader::new(file)))
-    }
-
-    fn next(&mut self) -> io::Result<Option<Record>> {
-        let mut head = [0; 22];
-        if io::BufRead::fill_buf(&mut self.0)?.is_empty() {
-            return Ok(None);
-        }
-        self.0.read_exact(&mut head)?;
-        let mut number = [0; 4];
-        number.copy_from_slice(&head[..4]);
-        let long = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&head[at..at + 8]);
-            i64::from_le_bytes(bytes)
-        };
-        let length = u16::from_le_bytes([head[20], head[21]]);
-        let mut text = vec![0; usize::from(length)];
-        self.0.read_exact(&mut text)?;
-        Ok(Some(Record {
-            sensor: u32::from_le_bytes(number),
-            micros: long(4),
-            micro_degrees: long(12),
-            text: String::from_utf8_lossy(&text).into(),
-        }))
-    }
-}
-
-/// The one file in the making.
-struct Writing {
+/// Writes the sorted file.
+struct SortedWriter {
     out: BufWriter<File>,
     written: u64,
     last: Option<Record>,
-    sensors: Vec<OfSensor>,
+    sensors: Vec<SortedSensor>,
     stats: Stats,
 }
 
-impl Writing {
+impl SortedWriter {
     fn begin() -> io::Result<Self> {
         Ok(Self {
-            out: BufWriter::new(unnamed_file()?),
+            out: BufWriter::new(temporary_file()?),
             written: 0,
             last: None,
             sensors: Vec::new(),
@@ -265,7 +209,7 @@ impl Writing {
         &mut self,
         names: &[SensorId],
         record: Record,
-        double: &mut impl FnMut(Double),
+        duplicate: &mut impl FnMut(Duplicate),
     ) -> io::Result<()> {
         let sensor = &names[record.sensor as usize];
         let point = point(record.micros, record.micro_degrees)?;
@@ -273,7 +217,7 @@ impl Writing {
             && (last.sensor, last.micros) == (record.sensor, record.micros)
         {
             let kept = self::point(last.micros, last.micro_degrees)?;
-            double(Double {
+            duplicate(Duplicate {
                 sensor: sensor.clone(),
                 kept: last.text.to_string(),
                 kept_temperature: kept.temperature,
@@ -291,7 +235,7 @@ impl Writing {
                 current.summary.last = point.timestamp;
                 current.summary.latest = point.temperature;
             }
-            _ => self.sensors.push(OfSensor {
+            _ => self.sensors.push(SortedSensor {
                 summary: SensorSummary {
                     sensor: sensor.clone(),
                     stats: Stats::from_iter([point.temperature]),
@@ -318,12 +262,12 @@ impl Writing {
 }
 
 impl Sorted {
-    /// Statistics of everything.
+    /// The statistics over all readings.
     pub(super) fn stats(&self) -> Stats {
         self.stats
     }
 
-    /// Sensors after one, in order of their ids, at most `limit`.
+    /// The sensors after a sensor, in order of their ids, at most `limit`.
     pub(super) fn sensors(&self, after: Option<&SensorId>, limit: usize) -> Vec<SensorSummary> {
         let begin = after.map_or(0, |after| {
             self.sensors
@@ -333,10 +277,10 @@ impl Sorted {
         found.map(|it| it.summary.clone()).collect()
     }
 
-    /// Some points of a sensor in order of time, beginning with that of this number; none after the last.
+    /// At most `count_max` points of a sensor in order of time, from the point with index `from` on; none after the last.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub(super) fn points(
         &self,
         sensor: &SensorId,
@@ -366,7 +310,7 @@ impl Sorted {
     }
 }
 
-/// What was a point when it was written is one when it is read, unless the disk has changed it.
+/// A stored point. Only a failure of the disk makes a stored point invalid.
 fn point(micros: i64, micro_degrees: i64) -> io::Result<Point> {
     let timestamp = Timestamp::from_micros(micros);
     let temperature = Temperature::from_micro_degrees(micro_degrees);
@@ -380,26 +324,6 @@ fn point(micros: i64, micro_degrees: i64) -> io::Result<Point> {
             "a temporary file does not hold what was written to it",
         )),
     }
-}
-
-/// A file that nobody else can find, and that goes when the process does.
-fn unnamed_file() -> io::Result<File> {
-    let folder = std::env::temp_dir();
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-    let path: PathBuf = folder.join(format!(".fieldstation-{}-{seed:x}", std::process::id()));
-    let in_folder = |error: io::Error| {
-        let message = format!("a temporary file in {} (TMPDIR): {error}", folder.display());
-        io::Error::new(error.kind(), message)
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(in_folder)?;
-    fs::remove_file(&path).map_err(in_folder)?;
-    Ok(file)
 }
 
 #[cfg(test)]

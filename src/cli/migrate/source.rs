@@ -1,4 +1,4 @@
-//! Where readings come from: a store of this program, or a table of an older one.
+//! The source of readings: a store of this program, or a table of an older program.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::readings::{
     Page, Point, ReadingStore, Selection, SensorId, SensorSummary, Stats, Window,
 };
 
-/// How many readings of what lies on the disk are read at a time.
+/// The most readings that are read from the sorted file at a time.
 #[cfg(feature = "cloud")]
 const POINTS_PAGE: usize = 4_096;
 
-/// Where readings come from.
+/// A source of readings.
 pub(super) enum Source {
     Store(Arc<dyn ReadingStore>),
     #[cfg(feature = "cloud")]
     Older(Sorted),
 }
 
-/// Readings of one sensor in order of time, some at a time.
+/// Pages of a sensor's readings in order of time.
 pub(super) type Points<'a> = BoxStream<'a, Result<Vec<Point>, StoreError>>;
 
 impl Source {
-    /// What kind it is, in a word or two.
+    /// The name of the backend for the report.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Store(store) => store.backend(),
@@ -35,7 +35,7 @@ impl Source {
         }
     }
 
-    /// Lets go of it.
+    /// Closes the source.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         match self {
             Self::Store(store) => store.close().await,
@@ -44,7 +44,7 @@ impl Source {
         }
     }
 
-    /// Statistics of all of it.
+    /// The statistics over all readings.
     pub(super) async fn stats(&self) -> Result<Stats, StoreError> {
         match self {
             Self::Store(store) => store.stats(&Selection::default()).await,
@@ -78,7 +78,9 @@ impl Source {
             Self::Older(sorted) => {
                 let sensor = sensor.clone();
                 let pages = futures_util::stream::try_unfold(0, move |from| {
-                    let points = sorted.points(&sensor, from, POINTS_PAGE).map_err(disk);
+                    let points = sorted
+                        .points(&sensor, from, POINTS_PAGE)
+                        .map_err(temporary_file_error);
                     async move {
                         let points = points?;
                         let next = from + points.len() as u64;
@@ -91,7 +93,7 @@ impl Source {
     }
 }
 
-/// All readings of a sensor in a store; nothing of one that it does not know.
+/// All readings of a sensor in a store; none for an unknown sensor.
 pub(super) async fn points_of(
     store: &dyn ReadingStore,
     sensor: &SensorId,
@@ -104,12 +106,12 @@ pub(super) async fn points_of(
     Ok(blocks.map_ok(|block| block.points).boxed())
 }
 
-/// The disk that readings are put in order on has failed.
+/// A failure of the temporary file with the sorted readings.
 #[cfg(feature = "cloud")]
-pub(super) fn disk(error: std::io::Error) -> StoreError {
+pub(super) fn temporary_file_error(error: std::io::Error) -> StoreError {
     StoreError::new(
         crate::error::StoreErrorKind::Internal,
-        "readings cannot be put in order on the disk",
+        "the readings cannot be sorted in a temporary file",
     )
     .with_source(error)
 }

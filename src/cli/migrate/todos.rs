@@ -1,44 +1,41 @@
-//! Todos from one store, or from the older todo app, into another store.
+//! Copies todos between stores, or from the older todo app.
 
 mod report;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::anyhow;
 use indicatif::ProgressBar;
 
 use self::report::Tally;
+use super::failure::{check_data_exists, open_failure, store_failure};
 use crate::backend_url::BackendUrl;
-use crate::cli::{Failure, FailureKind, progress, runtime, standard_output};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::cli::retry::retry_store;
+use crate::cli::{Failure, progress, runtime, standard_output};
+use crate::error::StoreError;
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 use crate::timestamp::Timestamp;
-use crate::todos::import::{Arrivals, Arrived, SourceRows, TodoSource};
+use crate::todos::import::{Arrivals, SourceRows, TodoSource};
 use crate::todos::{self, TodoStore};
 
-/// How often the other side is tried when it is away for a moment.
-const ATTEMPTS_MAX: u32 = 10;
-
-/// Copies, compares, and prints the result.
+/// Copies and compares the todos, and prints the result.
 pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(), Failure> {
-    if from.scheme() == "sqlite" && !data.is_dir() {
-        // Opening would make an empty one.
-        let error = anyhow!("there is no directory {}", data.display());
-        return Err(Failure::new(FailureKind::Initialization, error));
+    if from.scheme() == "sqlite" {
+        check_data_exists(data)?;
     }
     let app_database = || AppDatabase::open(DataDirectory::open(data).map(Arc::new)?);
     runtime::block_on(2, async {
         let started = Instant::now();
-        // The side that is only read comes first: when it is not what it should be, nothing is made on the other.
+        // The source is opened first, so that an unusable source leaves the target unchanged.
         let source = todos::open_source(from, Path::new(""), app_database).await;
-        let mut source = source.map_err(|error| not_opened(error, from))?;
+        let mut source = source.map_err(|error| open_failure(from, error))?;
         let opened =
             tokio::task::block_in_place(|| todos::open(Some(to), Path::new(""), app_database));
-        let target = opened.map_err(|error| not_opened(error, to))?;
-        let total = source.count().await.map_err(failed)?;
+        let target = opened.map_err(|error| open_failure(to, error))?;
+        let total = source.count().await.map_err(store_failure)?;
         let mut tally = Tally::default();
         let now = Timestamp::now();
         let bar = progress::steps_bar(total, "todos");
@@ -54,28 +51,16 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         let bar = progress::steps_bar(total, "todos compared");
         let compared = compare(&mut *source, &*target, now, &mut tally, &bar).await;
         bar.finish_and_clear();
-        compared.map_err(failed)?;
-        tally.count_here = target.count().await.map_err(failed)?;
+        compared.map_err(store_failure)?;
+        tally.count_here = target.count().await.map_err(store_failure)?;
         let text = tally.text(source.name(), target.backend(), started.elapsed());
-        target.close().await.map_err(failed)?;
+        target.close().await.map_err(store_failure)?;
         standard_output::print(&text)?;
         match tally.is_same() {
             true => Ok(()),
             false => Err(anyhow!("the todos of both sides are not the same").into()),
         }
     })
-}
-
-fn not_opened(error: StoreError, url: &BackendUrl) -> Failure {
-    let kind = match error.kind() {
-        StoreErrorKind::Unsupported => FailureKind::Configuration,
-        _ => FailureKind::Initialization,
-    };
-    Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
-}
-
-fn failed(error: StoreError) -> Failure {
-    anyhow!(error).into()
 }
 
 async fn copy(
@@ -92,7 +77,11 @@ async fn copy(
         from = page.next;
         let count = count(&page.rows);
         let arrivals = arrivals(page.rows, &origin, now, Some(&mut *tally));
-        let arrived = take_over(target, &arrivals).await?;
+        let arrived = retry_store(
+            || target.take_over(&arrivals),
+            |notice| progress::note(bar, notice),
+        )
+        .await?;
         for (arrival, arrived) in arrivals.items.iter().zip(&arrived) {
             tally.arrived(arrival, arrived);
         }
@@ -109,7 +98,7 @@ fn count(rows: &SourceRows) -> u64 {
     }
 }
 
-/// The todos that rows are to become; what is other than it was goes into the tally.
+/// Converts rows to todos. Counts the changes of the conversion in the tally.
 fn arrivals(
     rows: SourceRows,
     origin: &str,
@@ -136,24 +125,7 @@ fn arrivals(
     arrivals
 }
 
-/// Takes them over, again and again if the other side is away for a moment: doing so twice does no more than once.
-async fn take_over(
-    target: &dyn TodoStore,
-    arrivals: &Arrivals,
-) -> Result<Vec<Arrived>, StoreError> {
-    let mut attempt = 0;
-    loop {
-        match target.take_over(arrivals).await {
-            Err(error) if attempt < ATTEMPTS_MAX && error.kind() == StoreErrorKind::Unavailable => {
-                attempt += 1;
-                tokio::time::sleep(Duration::from_millis(100 << attempt.min(6))).await;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-/// Reads both sides once more, row by row.
+/// Reads both sides again, and compares every todo.
 async fn compare(
     source: &mut dyn TodoSource,
     target: &dyn TodoStore,

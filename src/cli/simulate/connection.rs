@@ -1,10 +1,11 @@
-//! One connection: takes readings from its queue, sends them one by one and in batches, and tells the recount.
+//! A connection: takes readings from its queue, sends them alone and in batches, and counts the acknowledged readings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
@@ -12,30 +13,31 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::due_queue::{Delivery, FollowUp, Kind};
 use super::fleet::Fleet;
 use super::recount::Recount;
 use super::schedule::Traffic;
-use super::waiting::{FollowUp, Kind, Sending};
-use crate::cli::client::{Answer, Client};
-use crate::cli::wire;
+use crate::cli::client::Client;
+use crate::cli::retry::Retried;
+use crate::readings::encode;
 
 /// How long a connection waits for a batch to fill.
-const GATHER: Duration = Duration::from_millis(50);
+const LINGER: Duration = Duration::from_millis(50);
 
-/// What was sent and acknowledged.
+/// Counts of all connections.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// Sendings that were acknowledged, whatever they were.
+    /// Acknowledged deliveries of every kind.
     pub(super) acknowledged: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) corrected: AtomicU64,
-    /// Requests that were acknowledged.
+    /// Acknowledged requests.
     pub(super) requests: AtomicU64,
-    /// Tries without an answer, or with "try again later".
+    /// Repeated attempts.
     pub(super) retried: AtomicU64,
 }
 
-/// What the connections have in common.
+/// The state that all connections share.
 pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) fleet: Arc<Fleet>,
@@ -54,69 +56,69 @@ struct BatchAnswer {
     replaced: u64,
 }
 
-/// Sends what comes, now a single reading, now a batch, until the queue is closed.
+/// Sends the deliveries of a queue, alone and in batches in turn, until the queue is closed.
 ///
 /// # Errors
-/// A reading was refused, or there was no answer for too long.
+/// A reading was refused, or the server did not answer after all attempts.
 pub(super) async fn run(
     number: usize,
-    mut queue: mpsc::Receiver<Sending>,
+    mut queue: mpsc::Receiver<Delivery>,
     shared: Arc<Shared>,
 ) -> Result<()> {
     let url = |path: &[&str]| shared.client.server().at(path);
     let single_url = url(&["api", "temperature"]);
     let batch_url = url(&["api", "readings"]);
     let mut turn = number;
-    let mut sendings = Vec::new();
+    let mut deliveries = Vec::new();
     while let Some(first) = queue.recv().await {
-        sendings.push(first);
+        deliveries.push(first);
         let answer = if turn.is_multiple_of(2) {
             send_one(&shared, &single_url, &first).await?
         } else {
-            let deadline = Instant::now() + GATHER;
-            while sendings.len() < shared.batch_readings_max {
+            let deadline = Instant::now() + LINGER;
+            while deliveries.len() < shared.batch_readings_max {
                 match timeout_at(deadline, queue.recv()).await {
-                    Ok(Some(sending)) => sendings.push(sending),
+                    Ok(Some(delivery)) => deliveries.push(delivery),
                     Ok(None) | Err(_) => break,
                 }
             }
-            send_batch(&shared, &batch_url, &sendings).await?
+            send_batch(&shared, &batch_url, &deliveries).await?
         };
-        acknowledge(&shared, &sendings, &answer);
-        sendings.clear();
+        acknowledge(&shared, &deliveries, &answer);
+        deliveries.clear();
         turn = turn.wrapping_add(1);
     }
     Ok(())
 }
 
-async fn send_one(shared: &Shared, url: &Url, sending: &Sending) -> Result<Answer> {
+async fn send_one(shared: &Shared, url: &Url, delivery: &Delivery) -> Result<Retried<Bytes>> {
     let mut body = Vec::new();
-    wire::write_object(
+    encode::write_object(
         &mut body,
-        shared.fleet.json_id(sending.sensor),
-        sending.point,
+        shared.fleet.json_id(delivery.sensor),
+        delivery.point,
     );
     send(shared, Method::PUT, url, "application/json", body).await
 }
 
-async fn send_batch(shared: &Shared, url: &Url, sendings: &[Sending]) -> Result<Answer> {
+async fn send_batch(shared: &Shared, url: &Url, deliveries: &[Delivery]) -> Result<Retried<Bytes>> {
     let mut body = Vec::new();
-    for sending in sendings {
-        wire::write_line(
+    for delivery in deliveries {
+        encode::write_line(
             &mut body,
-            shared.fleet.json_id(sending.sensor),
-            sending.point,
+            shared.fleet.json_id(delivery.sensor),
+            delivery.point,
         );
     }
     let answer = send(shared, Method::POST, url, "application/x-ndjson", body).await?;
-    let counts: BatchAnswer = serde_json::from_slice(&answer.body)
+    let counts: BatchAnswer = serde_json::from_slice(&answer.value)
         .with_context(|| format!("{} does not answer as expected", shared.client.server()))?;
     let accounted = counts.recorded + counts.unchanged + counts.replaced;
-    if accounted != sendings.len() as u64 {
+    if accounted != deliveries.len() as u64 {
         bail!(
             "{} accounts for {accounted} of {} readings",
             shared.client.server(),
-            sendings.len()
+            deliveries.len()
         );
     }
     Ok(answer)
@@ -128,7 +130,7 @@ async fn send(
     url: &Url,
     content_type: &'static str,
     body: Vec<u8>,
-) -> Result<Answer> {
+) -> Result<Retried<Bytes>> {
     let mut request = Request::new(method, url.clone());
     request
         .headers_mut()
@@ -144,16 +146,16 @@ async fn send(
     Ok(answer)
 }
 
-fn acknowledge(shared: &Shared, sendings: &[Sending], answer: &Answer) {
+fn acknowledge(shared: &Shared, deliveries: &[Delivery], answer: &Retried<Bytes>) {
     let counters = &shared.counters;
     {
         let mut recount = shared.recount.lock();
-        for sending in sendings {
-            recount.acknowledge(sending.sensor, sending.point);
+        for delivery in deliveries {
+            recount.acknowledge(delivery.sensor, delivery.point);
         }
     }
-    for sending in sendings {
-        match sending.kind {
+    for delivery in deliveries {
+        match delivery.kind {
             Kind::New => {}
             Kind::Repeated => {
                 counters.repeated.fetch_add(1, Ordering::Relaxed);
@@ -162,18 +164,18 @@ fn acknowledge(shared: &Shared, sendings: &[Sending], answer: &Answer) {
                 counters.corrected.fetch_add(1, Ordering::Relaxed);
             }
         }
-        match sending.then {
-            // A try whose answer was lost may still be on its way, and would undo the correction if it came after it.
-            Some((FollowUp::Correct, _)) if answer.uncertain => {}
+        match delivery.follow_up {
+            // An earlier attempt may still be on its way, and would undo the correction if it arrived after the correction.
+            Some((FollowUp::Correct, _)) if answer.may_have_applied => {}
             Some((follow_up, after)) => {
-                let waiting = &shared.traffic.waiting;
-                waiting.follow(follow_up, after, sending.sensor, sending.point);
+                let due_queue = &shared.traffic.due_queue;
+                due_queue.follow(follow_up, after, delivery.sensor, delivery.point);
             }
             None => {}
         }
     }
-    let count = sendings.len() as u64;
+    let count = deliveries.len() as u64;
     counters.acknowledged.fetch_add(count, Ordering::Relaxed);
     counters.requests.fetch_add(1, Ordering::Relaxed);
-    shared.traffic.under_way.fetch_sub(count, Ordering::SeqCst);
+    shared.traffic.in_flight.fetch_sub(count, Ordering::SeqCst);
 }

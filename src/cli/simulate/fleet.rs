@@ -1,34 +1,34 @@
-//! The sensors: their names, and the weather they measure.
+//! The simulated sensors: their ids, and the temperatures they measure.
 
 use std::f64::consts::TAU;
 
 use super::random::Random;
-use crate::cli::wire;
+use crate::readings::encode;
 use crate::readings::{Point, SensorId, SensorIdError, Temperature, Timestamp};
 
 const MICROS_PER_SECOND: u128 = 1_000_000;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// Sensors that take turns to measure, so many readings a second all together.
+/// Sensors that measure in turn, at a fixed rate of all sensors together.
 pub(super) struct Fleet {
     sensors: Vec<Sensor>,
     readings_per_second: u64,
     start: Timestamp,
-    /// What times are multiples of, in microseconds.
+    /// The resolution of timestamps in microseconds.
     resolution_micros: i64,
 }
 
-/// One sensor, somewhere with a climate of its own.
+/// A sensor with its own climate.
 struct Sensor {
     id: SensorId,
     json_id: String,
     mean: f64,
-    /// Half of the way from the night's low to the day's high.
+    /// Half the difference between the day's maximum and minimum.
     swing: f64,
-    /// The moment of the day's high, as a part of the day.
+    /// The time of the day's maximum, as a fraction of the day.
     noon: f64,
     noise: f64,
-    /// What the sensor wanders off in a day.
+    /// The drift of the sensor per day.
     drift: f64,
 }
 
@@ -36,7 +36,7 @@ impl Fleet {
     /// A fleet that starts to measure at `start`. The same seed gives the same fleet.
     ///
     /// # Errors
-    /// The prefix does not make sensor ids.
+    /// The prefix makes no valid sensor ids.
     pub(super) fn new(
         prefix: &str,
         sensors: u32,
@@ -48,10 +48,10 @@ impl Fleet {
         let sensors = (0..sensors)
             .map(|number| {
                 let id = SensorId::new(&format!("{prefix}{number:0digits$}"))?;
-                // Neighbouring seeds have nothing in common after the first step.
+                // After the first step, adjacent seeds give unrelated numbers.
                 let mut random = Random::new(seed ^ Random::new(u64::from(number)).bits());
                 Ok(Sensor {
-                    json_id: wire::json_id(id.as_str()),
+                    json_id: encode::json_id(id.as_str()),
                     id,
                     mean: random.between(2.0, 30.0),
                     swing: random.between(0.5, 8.0),
@@ -67,12 +67,12 @@ impl Fleet {
             sensors,
             readings_per_second: readings_per_second.max(1),
             start,
-            // Devices send milliseconds; a sensor that is faster than that needs finer times for each reading to have one.
+            // Devices send milliseconds. A faster sensor needs a finer resolution, so that each reading has its own timestamp.
             resolution_micros: if interval_micros >= 1000 { 1000 } else { 1 },
         })
     }
 
-    /// The time between two readings of one sensor, in seconds.
+    /// The seconds between two readings of a sensor.
     pub(super) fn interval_seconds(&self) -> f64 {
         self.sensors.len() as f64 / self.readings_per_second as f64
     }
@@ -85,12 +85,12 @@ impl Fleet {
         &self.sensors[sensor as usize].id
     }
 
-    /// The id as JSON text.
+    /// The id as a JSON string.
     pub(super) fn json_id(&self, sensor: u32) -> &str {
         &self.sensors[sensor as usize].json_id
     }
 
-    /// The n-th reading of the fleet, from 0, and whose it is; `None` after the end of time.
+    /// The reading of the fleet with this number, from 0, and its sensor; `None` after the last possible timestamp.
     pub(super) fn reading(&self, number: u64, random: &mut Random) -> Option<(u32, Point)> {
         let sensor = (number % self.sensors.len() as u64) as u32;
         let since_start =
@@ -110,12 +110,12 @@ impl Fleet {
         ))
     }
 
-    /// What a correction of a temperature says: another one, near by.
+    /// A corrected temperature: different, but close.
     pub(super) fn corrected(&self, temperature: Temperature, random: &mut Random) -> Temperature {
         let shift = i64::from(1 + random.below(300)) * 10_000;
         let shift = if random.chance(50.0) { shift } else { -shift };
         let micro_degrees = temperature.micro_degrees();
-        // One of the two lies within the range.
+        // At least one of the two is a valid temperature.
         Temperature::from_micro_degrees(micro_degrees + shift)
             .or_else(|| Temperature::from_micro_degrees(micro_degrees - shift))
             .unwrap_or(temperature)
@@ -123,7 +123,7 @@ impl Fleet {
 }
 
 impl Sensor {
-    /// A day's curve, noise and drift, in hundredths of a degree as a thermometer shows them.
+    /// The sum of daily curve, noise and drift, rounded to hundredths of a degree as a thermometer does.
     fn measure(&self, at: Timestamp, start: Timestamp, random: &mut Random) -> Temperature {
         let seconds = |timestamp: Timestamp| timestamp.micros() as f64 / 1e6;
         let day = seconds(at) / SECONDS_PER_DAY;

@@ -1,13 +1,13 @@
-//! `fieldstation simulate`: a fleet that sends realistic readings, and proves that nothing was lost or counted twice.
+//! `fieldstation simulate`: sends simulated readings, and proves that the server lost none and counted none twice.
 
 mod connection;
+mod due_queue;
 mod fleet;
 mod proof;
 mod random;
 mod recount;
 mod report;
 mod schedule;
-mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,24 +25,25 @@ use self::connection::{Counters, Shared};
 use self::fleet::Fleet;
 use self::recount::Recount;
 use self::report::Report;
-use self::schedule::{Habits, Schedule, Traffic};
-use super::client::{CallError, Client, Patience};
+use self::schedule::{Irregularities, Schedule, Traffic};
+use super::client::{CallError, Client};
 use super::duration::parse_duration;
+use super::retry::RetryPolicy;
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
 use super::{Failure, FailureKind, progress, runtime};
 use crate::readings::Timestamp;
 
-/// How long a server may take for one request before it is sent again.
+/// The time limit for one request before the request is sent again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The shortest time between two readings of a sensor, since a reading is known by its microsecond.
+/// The most readings per second of a sensor: one per microsecond, because the microsecond identifies a reading.
 const READINGS_PER_SENSOR_SECOND_MAX: u64 = 1_000_000;
 
-/// Which fleet, where to, and how unruly.
+/// The arguments of `simulate`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// How many sensors there are
+    /// The number of sensors
     #[arg(
         long,
         value_name = "N",
@@ -51,7 +52,7 @@ pub(super) struct Arguments {
     )]
     sensors: u32,
 
-    /// How many readings they make in a second, all together
+    /// Readings per second of all sensors together
     #[arg(
         long,
         value_name = "R",
@@ -60,7 +61,7 @@ pub(super) struct Arguments {
     )]
     rate: u64,
 
-    /// How long: 10s, 5m, 1h30m, or seconds
+    /// How long to send: 10s, 5m, 1h 30m, 2d, or a number of seconds
     #[arg(long, value_name = "D", default_value = "30s", value_parser = parse_duration)]
     duration: Duration,
 
@@ -68,7 +69,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL", env = "FIELDSTATION_URL", default_value = DEFAULT_URL)]
     url: ServerUrl,
 
-    /// How many connections send at once
+    /// The number of connections that send at the same time
     #[arg(
         long,
         value_name = "N",
@@ -77,7 +78,7 @@ pub(super) struct Arguments {
     )]
     connections: u16,
 
-    /// The most readings in a batch; every other request is a single reading
+    /// The most readings in a batch; every second request is a single reading
     #[arg(
         long,
         value_name = "N",
@@ -86,27 +87,27 @@ pub(super) struct Arguments {
     )]
     batch: u32,
 
-    /// The same seed makes the same fleet, weather and accidents [default: the clock]
+    /// The seed of all random choices; the same seed gives the same readings [default: the clock]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 
-    /// What sensor ids begin with; it must be new to the server [default: sim- and the time]
+    /// The beginning of all sensor ids; the server must have no sensor with it [default: sim- and the time]
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
 
-    /// Readings that arrive after later ones of the same sensor
+    /// The share of readings that arrive after later readings of the same sensor
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0, value_parser = percent)]
     late: f64,
 
-    /// Readings that are sent twice, at the same time or one after the other
+    /// The share of readings that are sent twice, at the same time or one after the other
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0, value_parser = percent)]
     repeated: f64,
 
-    /// Readings that are corrected afterwards, some of them again
+    /// The share of readings that are corrected afterwards, some of them twice
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
     corrected: f64,
 
-    /// How many sensors are compared reading by reading at the end
+    /// The number of sensors that are compared reading by reading at the end
     #[arg(long, value_name = "N", default_value_t = 20)]
     sample: usize,
 
@@ -116,15 +117,15 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Each sensor has a climate of its own: a daily curve, noise and drift, read to two decimals. Single
-readings (PUT /api/temperature) and batches (POST /api/readings) take turns on every connection. A
-request that is not answered, or answered 503, is sent again. Corrections are sent only after the
-reading was acknowledged, one at a time.
+Each sensor has its own climate: a daily curve, noise and drift, measured to two decimals. Each
+connection sends single readings (PUT /api/temperature) and batches (POST /api/readings) in turn. A
+request without an answer, or with the answer 503, is sent again. A correction is sent only after
+the server acknowledged the reading, one correction at a time.
 
-What the server acknowledges is counted a second time here, and at the end compared with what the
-server says: for each sensor count, minimum, maximum, average, first, last and latest, all of them
-exactly; for some sensors every reading. That takes 20 to 80 bytes of memory a reading: 1,000
-readings a second make up to 300 MB an hour.
+The command keeps its own count of all acknowledged readings, and at the end compares it with the
+server's: for each sensor the count, minimum, maximum, average, first, last and latest, all exactly;
+for some sensors every reading. This takes 20 to 80 bytes of memory per reading: 1,000 readings per
+second take up to 300 MB per hour.
 
 Examples:
   fieldstation simulate
@@ -132,9 +133,9 @@ Examples:
   fieldstation simulate --late 20 --repeated 20 --corrected 20 --duration 10s
   fieldstation simulate --url https://telemetry.example --rate 10 --duration 1h --json
 
-Exit codes: 0 proven; 1 different, or not to be proven since requests failed; 2 bad usage.";
+Exit codes: 0 proven; 1 different, or not provable because requests failed; 2 bad usage.";
 
-/// Simulates, proves, and prints the verdict.
+/// Runs the simulation and the comparison, and prints the report.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime::block_on(2, simulate(arguments))
 }
@@ -161,12 +162,12 @@ async fn simulate(arguments: Arguments) -> Result<(), Failure> {
                 anyhow!("--prefix {prefix}: the sensor id {error}"),
             )
         })?;
-    let patience = Patience {
-        timeout: REQUEST_TIMEOUT,
-        ..Patience::default()
+    let policy = RetryPolicy {
+        attempt_timeout: REQUEST_TIMEOUT,
+        ..RetryPolicy::default()
     };
-    let client = Client::new(arguments.url, patience)?;
-    refuse_known(&client, fleet.id(0).as_str()).await?;
+    let client = Client::new(arguments.url, policy)?;
+    check_prefix_is_new(&client, fleet.id(0).as_str()).await?;
 
     let shared = Arc::new(Shared {
         client,
@@ -176,7 +177,7 @@ async fn simulate(arguments: Arguments) -> Result<(), Failure> {
         counters: Counters::default(),
         batch_readings_max: arguments.batch as usize,
     });
-    let habits = Habits {
+    let irregularities = Irregularities {
         late: arguments.late,
         repeated: arguments.repeated,
         corrected: arguments.corrected,
@@ -185,7 +186,7 @@ async fn simulate(arguments: Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     let sent = send(
         &shared,
-        habits,
+        irregularities,
         seed,
         connections,
         arguments.duration,
@@ -208,8 +209,8 @@ async fn simulate(arguments: Arguments) -> Result<(), Failure> {
     report.result()
 }
 
-/// A run that found readings of another one could not be proven.
-async fn refuse_known(client: &Client, id: &str) -> Result<()> {
+/// Readings of an earlier run would make the comparison fail.
+async fn check_prefix_is_new(client: &Client, id: &str) -> Result<()> {
     let url = client.server().at(&["api", "sensors", id]);
     match client.call(&Request::new(Method::GET, url), |_| {}).await {
         Ok(_) => Err(anyhow!(
@@ -220,7 +221,7 @@ async fn refuse_known(client: &Client, id: &str) -> Result<()> {
     }
 }
 
-/// How many readings the fleet makes.
+/// The number of readings that the fleet is to make.
 fn planned(duration: Duration, readings_per_second: u64) -> u64 {
     let readings = duration.as_micros() * u128::from(readings_per_second) / 1_000_000;
     u64::try_from(readings).unwrap_or(u64::MAX)
@@ -229,7 +230,7 @@ fn planned(duration: Duration, readings_per_second: u64) -> u64 {
 /// Runs the schedule and the connections to their end.
 async fn send(
     shared: &Arc<Shared>,
-    habits: Habits,
+    irregularities: Irregularities,
     seed: u64,
     connections: usize,
     duration: Duration,
@@ -238,14 +239,14 @@ async fn send(
     let mut queues = Vec::new();
     let mut workers = JoinSet::new();
     for number in 0..connections {
-        let (queue, sendings) = mpsc::channel(2 * shared.batch_readings_max);
+        let (queue, deliveries) = mpsc::channel(2 * shared.batch_readings_max);
         queues.push(queue);
-        workers.spawn(connection::run(number, sendings, Arc::clone(shared)));
+        workers.spawn(connection::run(number, deliveries, Arc::clone(shared)));
     }
     let schedule = Schedule::new(
         Arc::clone(&shared.fleet),
         Arc::clone(&shared.traffic),
-        habits,
+        irregularities,
         seed,
         queues,
     );
@@ -268,7 +269,7 @@ async fn send(
         first_error.map_or(Ok(()), Err)
     };
     let result = tokio::select! {
-        // The queues close when the schedule ends, and then the connections do.
+        // The end of the schedule closes the queues, which ends the connections.
         (scheduled, worked) = async { tokio::join!(run, work) } => worked.and(scheduled),
         never = watch => never,
     };
@@ -276,7 +277,7 @@ async fn send(
     result
 }
 
-/// Keeps the line on the terminal up to date, and ends the schedule when asked to (Ctrl-C).
+/// Updates the progress line, and ends the schedule on Ctrl-C.
 async fn watch(shared: &Shared, bar: &ProgressBar) -> Result<()> {
     let started = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
@@ -302,7 +303,7 @@ async fn watch(shared: &Shared, bar: &ProgressBar) -> Result<()> {
                 if shared.traffic.stop.swap(true, Ordering::Relaxed) {
                     return Err(anyhow!("interrupted"));
                 }
-                bar.suspend(|| eprintln!("ending, then comparing; once more to give up"));
+                bar.suspend(|| eprintln!("no more readings are sent; comparing follows. Press Ctrl-C again to stop at once"));
             }
         }
     }

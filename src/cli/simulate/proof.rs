@@ -1,4 +1,4 @@
-//! Asks the server for everything that was sent, and compares it with the recount, exactly.
+//! Compares the answers of the server with the recount, exactly.
 
 use std::iter::{Copied, Peekable};
 use std::slice;
@@ -19,22 +19,22 @@ use crate::cli::client::{CallError, Client, reason};
 use crate::readings::ingest::Item;
 use crate::readings::{Point, Stats, Temperature, Timestamp};
 
-/// So many differences are told.
+/// The most differences that are shown.
 const DIFFERENCES_SHOWN_MAX: usize = 20;
 
-/// A server gives only a few exports at a time.
+/// The exports at the same time. A server allows only a few.
 const EXPORTS_AT_ONCE_MAX: usize = 2;
 
-/// What the comparison came to.
+/// The result of the comparison.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     /// Sensors whose count, extremes, average, first and last reading were compared.
     pub(super) sensors: u64,
-    /// Sensors whose readings were compared one by one, and how many readings that were.
+    /// The sensors whose readings were compared one by one, and the number of these readings.
     pub(super) sampled_sensors: u64,
     pub(super) sampled_readings: u64,
     pub(super) difference_count: u64,
-    /// The first of the differences, in words.
+    /// The first differences, in words.
     pub(super) differences: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Findings {
     fn compare<T: PartialEq + std::fmt::Display>(
         &self,
         sensor: &str,
-        what: &str,
+        action: &str,
         expected: Option<T>,
         found: Option<T>,
     ) {
@@ -57,7 +57,7 @@ impl Findings {
         }
         let shown = |value: Option<T>| value.map_or_else(|| "none".to_owned(), |it| it.to_string());
         self.add(format!(
-            "{sensor}: {what} is {}, and the recount says {}",
+            "{sensor}: {action} is {}, and the recount says {}",
             shown(found),
             shown(expected)
         ));
@@ -72,7 +72,7 @@ impl Findings {
     }
 }
 
-/// A number as the text that the server sent: no parser between the server and the comparison rounds it.
+/// A number as the text from the server, so that no parser rounds the number before the comparison.
 type Number<'a> = Option<&'a RawValue>;
 
 #[derive(Deserialize)]
@@ -104,7 +104,7 @@ struct StatsAnswer<'a> {
 /// Compares every sensor's statistics, and every reading of `sample` sensors.
 ///
 /// # Errors
-/// The server cannot be asked. A difference is not an error but in the verdict.
+/// The server does not answer. A difference is no error; the verdict holds it.
 pub(super) async fn prove(
     shared: &Shared,
     connections: usize,
@@ -201,32 +201,32 @@ async fn check_sensor(
 async fn check_stats_at(
     client: &Client,
     findings: &Findings,
-    what: &str,
+    action: &str,
     stats: &Stats,
     url: Url,
 ) -> Result<()> {
     let Some(body) = get(client, url).await? else {
-        findings.add(format!("{what}: the server does not know this sensor"));
+        findings.add(format!("{action}: the server does not know this sensor"));
         return Ok(());
     };
     let answer: StatsAnswer<'_> = read(client, &body)?;
     let numbers = (answer.minimum, answer.maximum, answer.average);
-    check_stats(findings, &format!("{what} in /api/stats"), stats, numbers)
+    check_stats(findings, &format!("{action} in /api/stats"), stats, numbers)
 }
 
 fn check_stats(
     findings: &Findings,
-    what: &str,
+    action: &str,
     stats: &Stats,
     (minimum, maximum, average): (Number<'_>, Number<'_>, Number<'_>),
 ) -> Result<()> {
-    findings.compare(what, "minimum", stats.minimum(), temperature(minimum)?);
-    findings.compare(what, "maximum", stats.maximum(), temperature(maximum)?);
+    findings.compare(action, "minimum", stats.minimum(), temperature(minimum)?);
+    findings.compare(action, "maximum", stats.maximum(), temperature(maximum)?);
     let average = average
         .map(|text| text.get().parse::<f64>())
         .transpose()
         .context("the average is not a number")?;
-    findings.compare(what, "average", stats.average(), average);
+    findings.compare(action, "average", stats.average(), average);
     Ok(())
 }
 
@@ -237,7 +237,7 @@ fn temperature(number: Number<'_>) -> Result<Option<Temperature>> {
         .context("a temperature in the answer")
 }
 
-/// Compares an export of one sensor, and its statistics over two windows, with its readings.
+/// Compares the export of a sensor, and its statistics over two windows, with its readings.
 async fn check_readings(
     client: &Client,
     findings: &Findings,
@@ -248,7 +248,7 @@ async fn check_readings(
     url.query_pairs_mut()
         .append_pair("sensorId", id)
         .append_pair("format", "ndjson");
-    let mut response = client.open(&Request::new(Method::GET, url)).await?;
+    let mut response = client.open(&Request::new(Method::GET, url), |_| {}).await?;
     let mut comparison = Comparison {
         findings,
         id,
@@ -275,7 +275,7 @@ async fn check_readings(
     }
     comparison.end();
 
-    // Two windows that meet in the middle, where the edges have to be decoded.
+    // Two adjacent windows. The server has to decode stored readings at their common edge.
     let middle = points.len() / 2;
     if let Some(edge) = points.get(middle) {
         let (before, after) = points.split_at(middle);
@@ -285,14 +285,14 @@ async fn check_readings(
             url.query_pairs_mut()
                 .append_pair("sensorId", id)
                 .append_pair(name, &edge.timestamp.to_string());
-            let what = format!("{id} {name} {}", edge.timestamp);
-            check_stats_at(client, findings, &what, &stats, url).await?;
+            let action = format!("{id} {name} {}", edge.timestamp);
+            check_stats_at(client, findings, &action, &stats, url).await?;
         }
     }
     Ok(())
 }
 
-/// Goes along the readings that are expected, in order of time, while an export arrives.
+/// Compares an arriving export with the expected readings, both in order of time.
 struct Comparison<'a> {
     findings: &'a Findings,
     id: &'a str,
@@ -304,16 +304,16 @@ impl Comparison<'_> {
         let text = std::str::from_utf8(line).context("an export that is not UTF-8")?;
         let item = Item::from_json(text).with_context(|| format!("an export with {text:?}"))?;
         let Some(timestamp) = item.timestamp else {
-            bail!("an export with {text:?}, which has no time");
+            bail!("the export has the line {text:?}, which has no timestamp");
         };
         while let Some(missing) = self.expected.next_if(|point| point.timestamp < timestamp) {
             self.missing(missing);
         }
         let expected = self.expected.next_if(|point| point.timestamp == timestamp);
-        let what = format!("the temperature at {timestamp} in the export");
+        let action = format!("the temperature at {timestamp} in the export");
         let expected = expected.map(|point| point.temperature);
         self.findings
-            .compare(self.id, &what, expected, Some(item.temperature));
+            .compare(self.id, &action, expected, Some(item.temperature));
         if item.sensor_id != self.id {
             self.findings
                 .add(format!("{}: the export has {text}", self.id));
@@ -335,11 +335,11 @@ impl Comparison<'_> {
     }
 }
 
-/// The body, or `None` when there is no such thing.
+/// The body; `None` for the status 404.
 async fn get(client: &Client, url: Url) -> Result<Option<Bytes>> {
     let request = Request::new(Method::GET, url);
     match client.call(&request, |_| {}).await {
-        Ok(answer) => Ok(Some(answer.body)),
+        Ok(answer) => Ok(Some(answer.value)),
         Err(CallError::Status { status, .. }) if status == StatusCode::NOT_FOUND => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same for the same seed.
+//! Pseudorandom numbers: the same seed gives the same numbers.
 
-/// SplitMix64 (S. Vigna): small, fast, good enough for weather. Not for secrets.
+/// SplitMix64 (S. Vigna): small and fast. Not for secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
@@ -18,7 +18,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 up to 1, not including it.
+    /// From 0 up to 1, without 1.
     pub(super) fn fraction(&mut self) -> f64 {
         // The 53 bits of an `f64`.
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
@@ -29,7 +29,7 @@ impl Random {
         low + (high - low) * self.fraction()
     }
 
-    /// Below `bound`, which is not 0. A bias of one in 2⁴⁴ does not matter here.
+    /// From 0 up to `bound`, without `bound`, which is not 0. The bias is at most 1 in 2⁴⁴.
     pub(super) const fn below(&mut self, bound: u32) -> u32 {
         (((self.bits() >> 32) * bound as u64) >> 32) as u32
     }
@@ -39,7 +39,7 @@ impl Random {
         self.fraction() * 100.0 < percent
     }
 
-    /// Around 0 with a standard deviation of 1: the sum of twelve, less its mean.
+    /// Normally distributed with mean 0 and standard deviation 1: the sum of twelve fractions, less its mean.
     pub(super) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.fraction()).sum::<f64>() - 6.0
     }

@@ -1,15 +1,15 @@
-//! What the server has acknowledged, kept a second time.
+//! The command's own record of all acknowledged readings.
 
 use hashbrown::HashMap;
 
 use crate::readings::{Point, Stats, Temperature, Timestamp};
 
-/// The readings of every sensor, by time: 20 to 80 bytes of memory each.
+/// The readings of every sensor by timestamp: 20 to 80 bytes of memory per reading.
 pub(super) struct Recount {
     sensors: Vec<HashMap<Timestamp, Temperature>>,
 }
 
-/// What a sensor's readings come to.
+/// The statistics that the server must report for a sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) stats: Stats,
@@ -24,12 +24,12 @@ impl Recount {
         }
     }
 
-    /// Takes a reading that was acknowledged: a new one, or a new temperature of one that is there.
+    /// Adds an acknowledged reading, or replaces its temperature.
     pub(super) fn acknowledge(&mut self, sensor: u32, point: Point) {
         self.sensors[sensor as usize].insert(point.timestamp, point.temperature);
     }
 
-    /// How many readings there are.
+    /// The number of readings.
     pub(super) fn len(&self) -> u64 {
         self.sensors
             .iter()
@@ -37,7 +37,7 @@ impl Recount {
             .sum()
     }
 
-    /// The sensors that have readings.
+    /// The sensors with readings.
     pub(super) fn sensors(&self) -> Vec<u32> {
         (0u32..)
             .zip(&self.sensors)
@@ -46,7 +46,7 @@ impl Recount {
             .collect()
     }
 
-    /// What the server is to say of a sensor; `None` when it has no reading.
+    /// The expected statistics of a sensor; `None` for a sensor without readings.
     pub(super) fn expected(&self, sensor: u32) -> Option<Expected> {
         let readings = &self.sensors[sensor as usize];
         let point = |(&timestamp, &temperature)| Point {

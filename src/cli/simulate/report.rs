@@ -1,4 +1,4 @@
-//! The end of a simulation, for people and for programs.
+//! The report of a simulation, as text and as JSON.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,16 +9,17 @@ use serde_json::json;
 
 use super::connection::Shared;
 use super::proof::Verdict;
+use crate::cli::duration::friendly;
 use crate::cli::progress::rate;
 use crate::cli::{Failure, standard_output};
 
-/// What was sent, and what the comparison came to.
+/// The counts of the simulation, and the result of the comparison.
 pub(super) struct Report {
     server: String,
     prefix: String,
     seed: u64,
     elapsed: Duration,
-    /// Readings that the fleet was to make, and that it made.
+    /// The readings that the fleet was to make; `readings` is the number it made.
     planned: u64,
     readings: u64,
     acknowledged: u64,
@@ -70,7 +71,7 @@ impl Report {
     }
 
     /// # Errors
-    /// What kept the run from being proven, or that it was disproven.
+    /// The comparison failed, or found differences.
     pub(super) fn result(self) -> Result<(), Failure> {
         let verdict = self.verdict.context("nothing is proven")?;
         if verdict.difference_count == 0 {
@@ -90,11 +91,11 @@ impl Report {
 
     fn as_text(&self) -> String {
         let mut text = format!(
-            "sent to {} for {:.1} s, sensors {}…, seed {}\n  acknowledged  {} ({}/s) in {} requests\n  \
+            "sent to {} for {}, sensors {}…, seed {}\n  acknowledged  {} ({}/s) in {} requests\n  \
              readings      {} of {} planned\n  late          {}\n  sent again    {}\n  corrected     {}\n  \
              retried       {} requests\n",
             self.server,
-            self.elapsed.as_secs_f64(),
+            friendly(self.elapsed),
             self.prefix,
             self.seed,
             HumanCount(self.acknowledged),

@@ -11,12 +11,13 @@ use reqwest::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{CallError, Client, Patience};
+use super::client::{CallError, Client};
+use super::retry::RetryPolicy;
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
 use super::{Failure, runtime, standard_output};
 
-/// Which server, and what to do there.
+/// The arguments of `todo`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -52,23 +53,23 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct ListArguments {
-    /// Only those of a status: pending, in progress, completed
+    /// Only todos with this status: pending, in progress, completed
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
 
-    /// Only those with a deadline at this time or later
+    /// Only todos with a deadline at this time or later
     #[arg(long, value_name = "TIME")]
     after: Option<String>,
 
-    /// Only those with a deadline before this time
+    /// Only todos with a deadline before this time
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
 
-    /// Only those with this in the title or the description, in whatever case
+    /// Only todos with this text in the title or the description, in any case
     #[arg(long, value_name = "WORDS")]
     text: Option<String>,
 
-    /// How many at most
+    /// The most todos to list
     #[arg(
         long,
         value_name = "N",
@@ -80,19 +81,19 @@ struct ListArguments {
 
 #[derive(Debug, Args)]
 struct AddArguments {
-    /// What is to be done; several words need no quotes
+    /// The title; several words need no quotes
     #[arg(required = true, value_name = "TITLE")]
     title: Vec<String>,
 
-    /// More about it
+    /// A longer description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// Until when, such as 2026-12-01T08:00+01:00; UTC without an offset
+    /// The deadline, such as 2026-12-01T08:00+01:00; UTC if the time has no offset
     #[arg(long, value_name = "TIME")]
     deadline: Option<String>,
 
-    /// How far it is: pending, in progress, completed
+    /// The status: pending, in progress, completed
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
 }
@@ -111,15 +112,16 @@ Examples:
   fieldstation todo done 019aa3f2-5f0e-7cc1-a5f1-6d1b3c1c5a52
   fieldstation todo rm 019aa3f2-5f0e-7cc1-a5f1-6d1b3c1c5a52
 
-Exit codes: 0 done; 1 not done, or not all of it; 2 bad usage.";
+Exit codes: 0 success; 1 the command failed, in whole or in part; 2 bad usage.";
 
-/// A person waits for the answer.
-const PATIENCE: Patience = Patience {
+/// Short, because a person waits for the answer.
+const POLICY: RetryPolicy = RetryPolicy {
     attempts_max: 4,
-    timeout: Duration::from_secs(30),
+    attempt_timeout: Duration::from_secs(30),
+    retry_window: Duration::from_secs(45),
 };
 
-/// A todo as a server sends it, as far as it is shown.
+/// The fields of a todo that are shown.
 #[derive(Debug, Deserialize)]
 struct Todo {
     id: String,
@@ -134,7 +136,7 @@ struct Page {
     next: Option<String>,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the action, and prints its result.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime::block_on(1, act(arguments))
 }
@@ -142,18 +144,18 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn act(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { url, json, action } = arguments;
     match action {
-        Action::List(which) => list(Client::new(url, PATIENCE)?, &which, json).await,
-        // Adding twice makes two: what was not answered is not sent again.
+        Action::List(which) => list(Client::new(url, POLICY)?, &which, json).await,
+        // A repeated request could add the todo twice.
         Action::Add(new) => {
             add(
-                Client::new(url, Patience::once(PATIENCE.timeout))?,
+                Client::new(url, RetryPolicy::once(POLICY.attempt_timeout))?,
                 new,
                 json,
             )
             .await
         }
-        Action::Done(which) => done(&Client::new(url, PATIENCE)?, &which.ids, json).await,
-        Action::Rm(which) => remove(&Client::new(url, PATIENCE)?, &which.ids, json).await,
+        Action::Done(which) => done(&Client::new(url, POLICY)?, &which.ids, json).await,
+        Action::Rm(which) => remove(&Client::new(url, POLICY)?, &which.ids, json).await,
     }
 }
 
@@ -172,8 +174,8 @@ async fn list(client: Client, which: &ListArguments, as_json: bool) -> Result<()
                 .iter()
                 .filter_map(|(name, value)| Some((name, value.as_ref()?))),
         );
-    let answer = client.call(&Request::new(Method::GET, url), |_| {}).await;
-    let body = answer.map_err(anyhow::Error::from)?.body;
+    let answer = client.call(&Request::new(Method::GET, url), notice).await;
+    let body = answer.map_err(anyhow::Error::from)?.value;
     if as_json {
         return Ok(print_json(&body)?);
     }
@@ -205,8 +207,8 @@ async fn add(client: Client, new: AddArguments, as_json: bool) -> Result<(), Fai
     }
     let url = client.server().at(&["api", "todos"]);
     let request = with_json(Method::POST, url, &Value::Object(todo));
-    let answer = client.call(&request, |_| {}).await;
-    let body = answer.map_err(anyhow::Error::from)?.body;
+    let answer = client.call(&request, notice).await;
+    let body = answer.map_err(anyhow::Error::from)?.value;
     Ok(print_todos(&[body], as_json)?)
 }
 
@@ -216,9 +218,9 @@ async fn done(client: &Client, ids: &[String], as_json: bool) -> Result<(), Fail
     for id in ids {
         let url = client.server().at(&["api", "todos", id]);
         let request = with_json(Method::PATCH, url, &json!({"status":"completed"}));
-        match client.call(&request, |_| {}).await {
-            Ok(answer) => changed.push(answer.body),
-            Err(error) => note(&mut failure, id, error),
+        match client.call(&request, notice).await {
+            Ok(answer) => changed.push(answer.value),
+            Err(error) => report_failure(&mut failure, id, error),
         }
     }
     print_todos(&changed, as_json)?;
@@ -231,17 +233,17 @@ async fn remove(client: &Client, ids: &[String], as_json: bool) -> Result<(), Fa
     for id in ids {
         let url = client.server().at(&["api", "todos", id]);
         match client
-            .call(&Request::new(Method::DELETE, url), |_| {})
+            .call(&Request::new(Method::DELETE, url), notice)
             .await
         {
             Ok(_) => removed.push(id),
-            // The try before this one has done it, and its answer was lost.
+            // An earlier attempt removed the todo, and its answer was lost.
             Err(CallError::Status {
                 status: StatusCode::NOT_FOUND,
                 attempts: 2..,
                 ..
             }) => removed.push(id),
-            Err(error) => note(&mut failure, id, error),
+            Err(error) => report_failure(&mut failure, id, error),
         }
     }
     let text = if as_json {
@@ -253,12 +255,16 @@ async fn remove(client: &Client, ids: &[String], as_json: bool) -> Result<(), Fa
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Goes on with the others; the first that failed is what the command fails with.
-fn note(failure: &mut Option<anyhow::Error>, id: &str, error: CallError) {
+/// Keeps the first error as the failure of the command, and prints the others.
+fn report_failure(failure: &mut Option<anyhow::Error>, id: &str, error: CallError) {
     match failure {
         None => *failure = Some(anyhow!(error)),
         Some(_) => eprintln!("fieldstation: {id}: {error}"),
     }
+}
+
+fn notice(text: &str) {
+    eprintln!("fieldstation: {text}");
 }
 
 fn with_json(method: Method, url: reqwest::Url, body: &Value) -> Request {

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 
 use super::Todo;
 
-/// A row for each, below a header; nothing for none.
+/// A table with a header and a row for each todo; an empty text for no todos.
 pub(super) fn of(todos: &[Todo]) -> String {
     if todos.is_empty() {
         return String::new();
@@ -23,14 +23,14 @@ pub(super) fn of(todos: &[Todo]) -> String {
     }
     let mut text = String::new();
     for line in table.to_string().lines() {
-        // Without borders a line begins and ends in the padding of its cells.
+        // Without borders, each line begins and ends with the padding of its cells.
         text.push_str(line.strip_prefix(' ').unwrap_or(line).trim_end());
         text.push('\n');
     }
     text
 }
 
-/// Whatever a server sends, a terminal is not told what to do.
+/// Removes control characters, so that a text from a server cannot control the terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

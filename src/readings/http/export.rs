@@ -16,9 +16,9 @@ use tracing::warn;
 use super::ReadingRoutes;
 use super::wire;
 use crate::http::extract::{Query, RawQuery};
-use crate::http::json::write_string;
 use crate::http::{Problem, ProblemKind};
-use crate::readings::{Export, ExportBlock, Selection};
+use crate::readings::encode::TextFormat;
+use crate::readings::{Export, Selection};
 
 /// How many pieces wait for the client at a time.
 const PIECES_MAX: usize = 2;
@@ -33,7 +33,7 @@ pub(super) async fn export(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = query.parse(&["sensorId", "from", "to", "format"])?;
-    let format = Format::of(&query, &headers)?;
+    let format = TextFormat::of(&query, &headers)?;
     let selection = Selection {
         sensor: wire::sensor_parameter(&query)?,
         window: wire::window(&query)?,
@@ -62,13 +62,8 @@ pub(super) async fn export(
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Ndjson,
-    Csv,
-}
-
-impl Format {
+/// How a request chooses its format, and how the answer names it.
+impl TextFormat {
     const fn content_type(self) -> &'static str {
         match self {
             Self::Ndjson => "application/x-ndjson",
@@ -137,49 +132,6 @@ impl Format {
             Some(Self::Csv)
         }
     }
-
-    fn write(self, block: &ExportBlock, out: &mut Vec<u8>) {
-        let mut prefix = Vec::new();
-        match self {
-            Self::Ndjson => {
-                prefix.extend_from_slice(b"{\"sensorId\":");
-                write_string(&mut prefix, block.sensor.as_str());
-                prefix.extend_from_slice(b",\"timestamp\":\"");
-                for point in &block.points {
-                    out.extend_from_slice(&prefix);
-                    point.timestamp.write_to(out);
-                    out.extend_from_slice(b"\",\"temperature\":");
-                    point.temperature.write_to(out);
-                    out.extend_from_slice(b"}\n");
-                }
-            }
-            Self::Csv => {
-                write_csv_field(&mut prefix, block.sensor.as_str());
-                for point in &block.points {
-                    out.extend_from_slice(&prefix);
-                    out.push(b',');
-                    point.timestamp.write_to(out);
-                    out.push(b',');
-                    point.temperature.write_to(out);
-                    out.push(b'\n');
-                }
-            }
-        }
-    }
-}
-
-/// Quoted where RFC 4180 asks for it.
-fn write_csv_field(out: &mut Vec<u8>, text: &str) {
-    if text
-        .bytes()
-        .any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'))
-    {
-        out.push(b'"');
-        out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
-        out.push(b'"');
-    } else {
-        out.extend_from_slice(text.as_bytes());
-    }
 }
 
 /// What goes from the task that reads the store to the response: a piece, or `None` for the end. An export that breaks off
@@ -187,11 +139,8 @@ fn write_csv_field(out: &mut Vec<u8>, text: &str) {
 type Piece = Option<Bytes>;
 
 /// Feeds the response. A client that leaves, or takes nothing for `idle`, has its export broken off, so that it holds no snapshot.
-async fn send(mut export: Export, format: Format, pieces: mpsc::Sender<Piece>, idle: Duration) {
-    let mut out = match format {
-        Format::Ndjson => Vec::new(),
-        Format::Csv => b"sensorId,timestamp,temperature\n".to_vec(),
-    };
+async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece>, idle: Duration) {
+    let mut out = format.header().to_vec();
     loop {
         let block = tokio::select! {
             block = export.try_next() => block,
@@ -207,7 +156,7 @@ async fn send(mut export: Export, format: Format, pieces: mpsc::Sender<Piece>, i
         };
         let ended = block.is_none();
         if let Some(block) = block {
-            format.write(&block, &mut out);
+            format.write_block(&mut out, &block);
         }
         // Many sensors with few readings each make many small blocks.
         if out.len() < PIECE_BYTES && !ended {
@@ -241,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::error::{StoreError, StoreErrorKind};
-    use crate::readings::{Point, SensorId, Temperature, Timestamp};
+    use crate::readings::{ExportBlock, Point, SensorId, Temperature, Timestamp};
 
     /// Blocks of one sensor each, enough for several pieces.
     fn blocks() -> Vec<Result<ExportBlock, StoreError>> {
@@ -266,7 +215,7 @@ mod tests {
         let export: Export = Box::pin(futures_util::stream::iter(blocks));
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let idle = Duration::from_millis(50);
-        let sender = tokio::spawn(send(export, Format::Csv, pieces, idle));
+        let sender = tokio::spawn(send(export, TextFormat::Csv, pieces, idle));
         tokio::time::sleep(client_pause).await;
         let body = whole(received).collect().await;
         sender.await.unwrap();
@@ -306,7 +255,7 @@ mod tests {
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let export: Export = Box::pin(futures_util::stream::pending());
         let idle = Duration::from_secs(3_600);
-        let sender = tokio::spawn(send(export, Format::Csv, pieces, idle));
+        let sender = tokio::spawn(send(export, TextFormat::Csv, pieces, idle));
         drop(received);
         let sent = tokio::time::timeout(Duration::from_secs(30), sender).await;
         assert!(sent.is_ok(), "it waits for more");
@@ -322,28 +271,19 @@ mod tests {
     #[test]
     fn the_preferred_format_is_given() {
         for (accept, format) in [
-            ("*/*", Some(Format::Ndjson)),
-            ("text/csv", Some(Format::Csv)),
-            ("text/*", Some(Format::Csv)),
+            ("*/*", Some(TextFormat::Ndjson)),
+            ("text/csv", Some(TextFormat::Csv)),
+            ("text/*", Some(TextFormat::Csv)),
             (
                 "text/csv;q=0.5, application/x-ndjson;q=0.9",
-                Some(Format::Ndjson),
+                Some(TextFormat::Ndjson),
             ),
-            ("text/csv;q=0.5, */*;q=0.1", Some(Format::Csv)),
-            ("text/csv;q=0, */*", Some(Format::Ndjson)),
+            ("text/csv;q=0.5, */*;q=0.1", Some(TextFormat::Csv)),
+            ("text/csv;q=0, */*", Some(TextFormat::Ndjson)),
             ("application/xml, text/html", None),
             ("*/*;q=0", None),
         ] {
-            assert_eq!(Format::accepted(accept), format, "{accept}");
-        }
-    }
-
-    #[test]
-    fn csv_fields_are_quoted_where_they_must_be() {
-        for (text, field) in [("a b", "a b"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\"")] {
-            let mut out = Vec::new();
-            write_csv_field(&mut out, text);
-            assert_eq!(out, field.as_bytes());
+            assert_eq!(TextFormat::accepted(accept), format, "{accept}");
         }
     }
 }

@@ -81,7 +81,7 @@ async fn a_missing_table_is_named_with_the_command_that_makes_it() {
     );
 
     let directory = tempfile::tempdir().unwrap();
-    for words in ["Made test-temperature-readings and", "there already"] {
+    for words in ["Created test-temperature-readings and", "exist already"] {
         let made = run(
             directory.path(),
             &["dynamodb", "create-tables", "--readings", &url],

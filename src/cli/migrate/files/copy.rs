@@ -1,6 +1,4 @@
-//! One file from one side to the other.
-
-use std::time::Duration;
+//! Copies a file.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -8,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::source::{Item, Source};
 use super::tally::{Outcome, Tally};
+use crate::cli::retry::retry_store;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::s3::older::{OlderBucket, OlderObject};
 use crate::files::{
@@ -15,14 +14,10 @@ use crate::files::{
     Publication, TagList,
 };
 
-/// How much is handed to the other side at a time.
+/// The bytes that are sent to the target at a time.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// How often a file is tried that a side does not take or give for the moment.
-const ATTEMPTS_MAX: u32 = 6;
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// The type that S3 gives to what was stored without one.
+/// The content type that S3 gives to objects stored without one.
 const NO_TYPE: &str = "binary/octet-stream";
 
 pub(super) struct Copying<'a> {
@@ -31,7 +26,7 @@ pub(super) struct Copying<'a> {
     pub(super) tally: &'a Tally,
 }
 
-/// A file as it is to be: all but its digest, if that is not known before it is read.
+/// A file to write. Its digest may be unknown until the file is read.
 struct Wanted {
     device: DeviceId,
     file: NewFile,
@@ -39,29 +34,18 @@ struct Wanted {
 }
 
 impl Copying<'_> {
-    /// Copies a file, and notes what became of it.
+    /// Copies a file, and counts the result.
     pub(super) async fn copy(&self, item: Item) {
         let name = match &item {
             Item::Device(device) => device.as_str().to_owned(),
             Item::Object(object) => object.key.clone(),
         };
-        let mut attempt = 0;
-        let outcome = loop {
-            attempt += 1;
-            match self.attempt(&item).await {
-                Err(error)
-                    if attempt < ATTEMPTS_MAX
-                        && matches!(
-                            error.kind(),
-                            StoreErrorKind::Overloaded | StoreErrorKind::Unavailable
-                        ) =>
-                {
-                    tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
-                }
-                Err(error) => break Outcome::Failed(crate::trouble::chain(&error)),
-                Ok(outcome) => break outcome,
-            }
-        };
+        let copied = retry_store(
+            || self.attempt(&item),
+            |notice| self.tally.announce(&format!("{name:?}: {notice}")),
+        )
+        .await;
+        let outcome = copied.unwrap_or_else(|error| Outcome::Failed(crate::trouble::chain(&error)));
         self.tally.note(&name, outcome);
     }
 
@@ -137,7 +121,7 @@ impl Copying<'_> {
         let mut file = new_file(object, content_type);
         let there = self.target.info(&device).await?;
         let mut content = open.content;
-        // The same length may be the same file, which only reading it tells: it is read, and sent only if it is another one.
+        // Files of the same length may be the same. The file is read to compare the digests, and sent only if they differ.
         if let Some(there) = &there
             && there.file.size_bytes == object.size_bytes
         {
@@ -166,7 +150,7 @@ impl Copying<'_> {
         self.send(content, wanted, there).await
     }
 
-    /// Sends a file, in place of what is there and of nothing else, and looks whether it has arrived.
+    /// Sends a file on the condition that the target still has `there`, and checks the stored file.
     async fn send(
         &self,
         mut content: ContentStream,
@@ -254,13 +238,13 @@ fn new_file(object: &OlderObject, content_type: ContentType) -> NewFile {
     }
 }
 
-/// What was sent to the other side later is newer than what would be copied over it.
+/// Keeps a file of the target that is newer than the file to copy.
 fn kept(there: Option<&FileInfo>, file: &NewFile) -> Option<Outcome> {
     let there = there?;
     (there.file.time > file.time).then_some(Outcome::Kept)
 }
 
-/// The digest of some bytes, if there are as many as there should be.
+/// The digest of a content; `None` if its length is not the expected one.
 async fn digest_of(
     mut content: ContentStream,
     size_bytes: u64,

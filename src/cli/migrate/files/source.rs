@@ -1,55 +1,55 @@
-//! Where files come from: a store of this program, or the bucket of an older service.
+//! The source of files: a store of this program, or the bucket of an older service.
 
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use sha2::{Digest as _, Sha256};
 
-use super::{failed, not_opened};
 use crate::backend_url::BackendUrl;
+use crate::cli::migrate::failure::{open_failure, store_failure};
 use crate::cli::{Failure, FailureKind, standard_output};
 use crate::error::StoreError;
 use crate::files::s3::older::{OlderBucket, OlderObject};
 use crate::files::{DeviceId, FileStore};
 
-/// How many files of a store are named at a time.
+/// The most files in a page of a store.
 const PAGE: usize = 500;
 
-/// How what lies in a bucket is read.
+/// The layout of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// As a store of this program.
+    /// A store of this program.
     Store,
-    /// Every object is the file of the device that its key names.
+    /// Each object is the file of the device whose id is the key.
     Keys,
 }
 
-/// What was opened, before anything was asked.
+/// An opened source whose layout is not known yet.
 pub(super) enum Opened {
     Store(Arc<dyn FileStore>),
     Bucket(Box<OlderBucket>, Arc<dyn FileStore>),
 }
 
-/// Where files come from.
+/// A source of files.
 pub(super) enum Source {
     Store(Arc<dyn FileStore>),
-    /// A bucket, and the beginning of keys that are not meant: those of the other side, if it is in the same bucket.
+    /// A bucket, and the key prefix of the target if the target is in the same bucket. Objects with this prefix are skipped.
     Bucket(Box<OlderBucket>, Option<String>),
 }
 
-/// A file that is there.
+/// A file of the source.
 pub(super) enum Item {
     Device(DeviceId),
     Object(OlderObject),
 }
 
-/// Some of the files, and where the next ones begin.
+/// A page of files, and the start of the next page.
 pub(super) struct Page {
     pub(super) items: Vec<Item>,
     pub(super) next: Option<String>,
 }
 
-/// All that is there, at a glance: it tells whether something was changed since.
+/// A fingerprint of all files. Two fingerprints tell whether the source changed in between.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     files: u64,
@@ -63,7 +63,7 @@ impl Survey {
     }
 }
 
-/// Takes `layout=store` or `layout=keys` out of a URL.
+/// Removes `layout=store` or `layout=keys` from a URL.
 pub(super) fn layout_of(url: &BackendUrl) -> Result<(BackendUrl, Option<Layout>), Failure> {
     let rest = url.rest();
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -99,12 +99,12 @@ pub(super) fn open(
     if url.scheme() != "s3" {
         return Ok(Opened::Store(opened));
     }
-    let bucket = OlderBucket::open(url).map_err(|error| not_opened(url, error))?;
+    let bucket = OlderBucket::open(url).map_err(|error| open_failure(url, error))?;
     Ok(Opened::Bucket(Box::new(bucket), opened))
 }
 
 impl Opened {
-    /// Finds out what is there. What was taken for what is said.
+    /// Determines the layout of the source, and prints it.
     pub(super) async fn decide(
         self,
         from: &BackendUrl,
@@ -115,11 +115,16 @@ impl Opened {
             Self::Store(store) => return Ok(Source::Store(store)),
             Self::Bucket(bucket, store) => (bucket, store),
         };
-        let besides = match to.scheme() {
-            "s3" => bucket.contains(to).map_err(|error| not_opened(to, error))?,
+        let target_prefix = match to.scheme() {
+            "s3" => bucket
+                .contains(to)
+                .map_err(|error| open_failure(to, error))?,
             _ => None,
         };
-        let shape = bucket.shape(besides.as_deref()).await.map_err(failed)?;
+        let shape = bucket
+            .shape(target_prefix.as_deref())
+            .await
+            .map_err(store_failure)?;
         let layout = match (layout, shape.records, shape.has_others) {
             (Some(layout), ..) => layout,
             (None, 0, true) => Layout::Keys,
@@ -140,14 +145,14 @@ impl Opened {
             }
         };
         standard_output::print(&format!("{from} is read as {taken}.\n"))?;
-        if let (Layout::Keys, Some(besides)) = (layout, &besides) {
+        if let (Layout::Keys, Some(target_prefix)) = (layout, &target_prefix) {
             let text =
-                format!("Keys that begin with {besides} are the other side, and left out.\n");
+                format!("Keys that begin with {target_prefix} are the other side, and left out.\n");
             standard_output::print(&text)?;
         }
         Ok(match layout {
             Layout::Store => Source::Store(store),
-            Layout::Keys => Source::Bucket(bucket, besides),
+            Layout::Keys => Source::Bucket(bucket, target_prefix),
         })
     }
 }
@@ -160,7 +165,7 @@ impl Source {
         }
     }
 
-    /// The files that come after one.
+    /// The files after a name.
     pub(super) async fn page(&self, after: Option<&str>) -> Result<Page, StoreError> {
         match self {
             Self::Store(store) => {
@@ -172,11 +177,11 @@ impl Source {
                     items: page.items.into_iter().map(Item::Device).collect(),
                 })
             }
-            Self::Bucket(bucket, besides) => {
+            Self::Bucket(bucket, target_prefix) => {
                 let mut page = bucket.list(after).await?;
-                if let Some(besides) = besides {
+                if let Some(target_prefix) = target_prefix {
                     page.objects
-                        .retain(|object| !object.key.starts_with(besides));
+                        .retain(|object| !object.key.starts_with(target_prefix));
                 }
                 Ok(Page {
                     next: page.next,
@@ -186,7 +191,7 @@ impl Source {
         }
     }
 
-    /// Looks at all names, and, where that costs nothing, at sizes and versions.
+    /// Lists all names; for a bucket also sizes and versions, which the listing holds.
     pub(super) async fn survey(&self) -> Result<Survey, StoreError> {
         let mut survey = Survey {
             bytes: matches!(self, Self::Bucket(..)).then_some(0),

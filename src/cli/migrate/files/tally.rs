@@ -1,4 +1,4 @@
-//! What became of all files, and the comparison at the end.
+//! The counts of a copy of files, and the comparison at the end.
 
 use std::time::Instant;
 
@@ -7,31 +7,32 @@ use indicatif::{HumanCount, ProgressBar};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::failed;
 use super::source::Source;
-use crate::cli::{Failure, standard_output};
+use crate::cli::duration::friendly;
+use crate::cli::migrate::failure::store_failure;
+use crate::cli::{Failure, progress, standard_output};
 use crate::files::{DeviceId, FileStore, NewFile};
 
-/// How many devices of the other side are counted at a time.
+/// The most devices in a page of the target.
 const PAGE: usize = 1000;
 
-/// What became of a file.
+/// The result of copying a file.
 pub(super) enum Outcome {
-    /// It is there now: as it was read, and as the other side says it is.
+    /// Copied: the file as read, and as the target reports it.
     Copied(DeviceId, NewFile, NewFile),
-    /// It was there, likewise.
+    /// The target had the same file: as read, and as the target reports it.
     Same(DeviceId, NewFile, NewFile),
-    /// What the other side has is newer, and stays.
+    /// The target has a newer file, which stays.
     Kept,
-    /// It was changed or removed meanwhile.
+    /// The file was changed or removed during the copy.
     Changed,
-    /// Its key is no device's.
+    /// The key of the object is no device id.
     Refused(String),
-    /// It could not be copied.
+    /// The copy failed.
     Failed(String),
 }
 
-/// The counts. Files that are not on the other side are named as they are met, however many there are.
+/// The counts. Prints the name of each file that was not copied at once.
 pub(super) struct Tally {
     bar: ProgressBar,
     counts: Mutex<Counts>,
@@ -45,17 +46,17 @@ struct Counts {
     changed: u64,
     refused: u64,
     failed: u64,
-    /// What was read, and what is there of it.
+    /// The files as read, and as the target reports them.
     read: Side,
     there: Side,
 }
 
-/// Files of one side.
+/// The files of one side.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Side {
     files: u64,
     bytes: u64,
-    /// Of all ids with their digests, in whatever order.
+    /// A checksum of all ids with their digests, independent of the order.
     digests: [u8; 32],
 }
 
@@ -69,6 +70,11 @@ impl Tally {
 
     pub(super) fn progress(&self, bytes: usize) {
         self.bar.inc(bytes as u64);
+    }
+
+    /// Prints a line on standard error.
+    pub(super) fn announce(&self, line: &str) {
+        progress::note(&self.bar, line);
     }
 
     pub(super) fn note(&self, name: &str, outcome: Outcome) {
@@ -107,12 +113,12 @@ impl Tally {
         drop(counts);
         if let Some((what, why)) = named {
             let text = format!("{what}: {name:?}: {why}\n");
-            // Nobody may be reading any more; the counts are there at the end all the same.
+            // Standard output may be closed. The counts at the end include the file.
             let _ = self.bar.suspend(|| standard_output::print(&text));
         }
     }
 
-    /// Compares both sides, and prints the verdict.
+    /// Compares both sides, and prints the result.
     pub(super) async fn conclude(
         &self,
         source: &Source,
@@ -125,8 +131,8 @@ impl Tally {
         let known = counts.copied + counts.same + counts.kept;
         let more = count(target).await?.saturating_sub(known);
         let mut text = format!(
-            "Copied in {:.1} s\n  copied      {}\n  the same    {}\n",
-            started.elapsed().as_secs_f64(),
+            "Copied in {}\n  copied      {}\n  the same    {}\n",
+            friendly(started.elapsed()),
             HumanCount(counts.copied),
             HumanCount(counts.same),
         );
@@ -176,12 +182,15 @@ impl Tally {
     }
 }
 
-/// How many devices have a file.
+/// The number of devices with a file.
 async fn count(store: &dyn FileStore) -> Result<u64, Failure> {
     let mut count = 0;
     let mut after = None;
     loop {
-        let page = store.list(after.as_ref(), PAGE).await.map_err(failed)?;
+        let page = store
+            .list(after.as_ref(), PAGE)
+            .await
+            .map_err(store_failure)?;
         count += page.items.len() as u64;
         after = page.items.last().cloned();
         if !page.more {

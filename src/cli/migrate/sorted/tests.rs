@@ -1,4 +1,4 @@
-//! Readings sorted on disk, against a sort in memory.
+//! Readings sorted on disk, compared with a sort in memory.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ proptest! {
         readings in prop::collection::vec((0..4_u8, 0..30_i64, -3..3_i64, 0..3_u8), 0..200),
         room in 1..60_usize,
     ) {
-        let mut sorter = Sorter::with_room(room);
+        let mut sorter = Sorter::with_buffer(room);
         let mut naive: BTreeMap<(String, i64), BTreeMap<String, i64>> = BTreeMap::new();
         for (sensor, micros, degrees, text) in readings {
             let (name, text) = (format!("s{sensor}"), format!("{text}"));
             let of_moment = naive.entry((name.clone(), micros)).or_default();
             if of_moment.contains_key(&text) {
-                // A key is there once.
+                // A key exists once.
                 continue;
             }
             of_moment.insert(text.clone(), degrees);
             let id = SensorId::new(&name).unwrap();
             sorter.push(&id, point(micros, degrees).unwrap(), &text).unwrap();
         }
-        let mut doubles = Vec::new();
-        let sorted = sorter.finish(|double| doubles.push(double)).unwrap();
+        let mut duplicates = Vec::new();
+        let sorted = sorter.finish(|duplicate| duplicates.push(duplicate)).unwrap();
         let expected: Vec<_> = naive
             .iter()
             .map(|((name, micros), texts)| {
@@ -55,7 +55,7 @@ proptest! {
         prop_assert_eq!(found, expected);
         prop_assert_eq!(stats, sorted.stats());
         let extra: usize = naive.values().map(|texts| texts.len() - 1).sum();
-        prop_assert_eq!(doubles.len(), extra);
+        prop_assert_eq!(duplicates.len(), extra);
     }
 }
 
@@ -66,12 +66,12 @@ fn a_double_says_which_item_is_taken() {
     for (text, degrees) in [("b", 2), ("c", 1), ("a", 1)] {
         sorter.push(&id, point(5, degrees).unwrap(), text).unwrap();
     }
-    let mut doubles = Vec::new();
+    let mut duplicates = Vec::new();
     let sorted = sorter
-        .finish(|double| doubles.push((double.kept, double.text)))
+        .finish(|duplicate| duplicates.push((duplicate.kept, duplicate.text)))
         .unwrap();
     let said = |kept: &str, text: &str| (kept.to_owned(), text.to_owned());
-    assert_eq!(doubles, [said("a", "b"), said("a", "c")]);
+    assert_eq!(duplicates, [said("a", "b"), said("a", "c")]);
     assert_eq!(sorted.stats().count(), 1);
     assert_eq!(sorted.sensors(Some(&id), 1), []);
 }

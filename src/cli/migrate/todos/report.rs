@@ -1,26 +1,27 @@
-//! What a move of todos says at its end.
+//! The report of a copy of todos.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::HumanCount;
 
+use crate::cli::duration::friendly;
 use crate::cli::progress::rate;
 use crate::http::extract::shortened;
 use crate::todos::Status;
 use crate::todos::import::{Arrival, Arrived, Became, Note, OlderTodo};
 
-/// How many todos are named of each sort.
+/// The most todos that are named in each category.
 const NAMED_MAX: usize = 100;
-/// How many words that are no status of ours are listed.
+/// The most foreign statuses that are listed.
 const WORDS_MAX: usize = 100;
 
-/// What became of all of them.
+/// The counts of a copy.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Rows that were read.
+    /// The rows read from the source.
     pub(super) rows: u64,
-    /// How many todos the other side has at the end.
+    /// The number of todos in the target at the end.
     pub(super) count_here: u64,
     added: u64,
     unchanged: u64,
@@ -30,13 +31,13 @@ pub(super) struct Tally {
     renumbered: Named,
     notes: BTreeMap<Note, Named>,
     words: BTreeMap<String, (u64, Status)>,
-    /// Todos with words that found no room in the list.
+    /// Todos whose foreign status is not in the list.
     other_words: u64,
     compared: u64,
     different: Named,
 }
 
-/// Some todos: how many, and the first of them.
+/// A number of todos, and the names of the first.
 #[derive(Debug, Default)]
 struct Named {
     count: u64,
@@ -67,7 +68,7 @@ impl Named {
     }
 }
 
-/// How a todo is called: by its number, where it had one.
+/// The name of a todo in the report: its number, otherwise its id.
 fn name(arrival: &Arrival) -> String {
     match arrival.number {
         Some(number) => number.to_string(),
@@ -76,7 +77,7 @@ fn name(arrival: &Arrival) -> String {
 }
 
 impl Tally {
-    /// A row was made a todo.
+    /// Counts a row that was converted to a todo.
     pub(super) fn converted(&mut self, number: i64, converted: &OlderTodo) {
         for note in &converted.notes {
             let named = self.notes.entry(*note).or_default();
@@ -94,7 +95,7 @@ impl Tally {
         entry.0 += 1;
     }
 
-    /// A todo was taken over, or not.
+    /// Counts the result of copying a todo.
     pub(super) fn arrived(&mut self, arrival: &Arrival, arrived: &Arrived) {
         match arrived.became {
             Became::Added => self.added += 1,
@@ -110,7 +111,7 @@ impl Tally {
         }
     }
 
-    /// A todo was read on both sides.
+    /// Counts the result of comparing a todo.
     pub(super) fn compared(&mut self, arrival: &Arrival, is_same: bool) {
         self.compared += 1;
         if !is_same {
@@ -122,12 +123,12 @@ impl Tally {
         self.different.count == 0
     }
 
-    /// All of it, for people.
+    /// The report as text.
     pub(super) fn text(&self, from: &str, to: &str, elapsed: Duration) -> String {
         let mut text = format!(
-            "Copied {} todos from {from} to {to} in {:.1} s ({} a second)\n",
+            "Copied {} todos from {from} to {to} in {} ({} a second)\n",
             HumanCount(self.rows),
-            elapsed.as_secs_f64(),
+            friendly(elapsed),
             rate(self.rows, elapsed),
         );
         for (count, what) in [
