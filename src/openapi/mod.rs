@@ -6,9 +6,9 @@
 
 mod curl;
 mod document;
-mod markdown;
 mod page;
 mod schema;
+mod text;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

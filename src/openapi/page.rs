@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::document::{Document, Operation, examples, items, members, text};
-use super::markdown::{blocks, line};
+use super::text::{blocks, line};
 use super::{curl, schema};
 use crate::pages::frame::{self, Frame};
 
@@ -133,7 +133,7 @@ fn parameter(parameter: &Value) -> Markup {
         "path" => "in the path, ",
         _ => "",
     };
-    let words = html! { (location) (schema::words(&parameter["schema"])) };
+    let words = html! { (location) (schema::html_words(&parameter["schema"])) };
     let description = html! {
         (line(text(&parameter["description"])))
         @if let Some(example) = parameter.get("example") {
@@ -172,7 +172,7 @@ fn media_words(content: &Value) -> Markup {
     let schema = &content["schema"];
     let description = text(&schema["description"]);
     html! {
-        (schema::words(schema))
+        (schema::html_words(schema))
         @if !description.is_empty() {
             ". " (line(description))
         }
@@ -275,7 +275,7 @@ fn schema(name: &str, schema: &Value) -> Markup {
     html! {
         article.operation aria-labelledby=(id) {
             h3 id=(id) { (name) }
-            p { (line(text(&schema["description"]))) " " span.quiet { (schema::words(schema)) } }
+            p { (line(text(&schema["description"]))) " " span.quiet { (schema::html_words(schema)) } }
             @if schema["properties"].is_object() {
                 dl.fields {
                     @for (name, property) in members(&schema["properties"]) {
@@ -290,7 +290,7 @@ fn schema(name: &str, schema: &Value) -> Markup {
 
 fn property(name: &str, property: &Value, is_required: bool) -> Markup {
     let words = html! {
-        (schema::words(property))
+        (schema::html_words(property))
         @if !is_required { "; may be absent" }
     };
     let description = line(text(&property["description"]));
@@ -316,7 +316,7 @@ fn header(name: &str, header: &Value) -> Markup {
     let description = html! {
         (line(text(&header["description"]))) " Such as " (value_code(&header["example"])) "."
     };
-    entry(&term, &schema::words(&header["schema"]), &description)
+    entry(&term, &schema::html_words(&header["schema"]), &description)
 }
 
 #[cfg(test)]

@@ -1,35 +1,64 @@
 //! Schemas in words.
 
-use maud::{Markup, html};
+use maud::{PreEscaped, html};
 use serde_json::Value;
 
 use super::document::{items, text};
 use crate::http::json::grouped;
 
-/// The type and the bounds of a value, such as `integer, 1 to 1,000, default 100`.
-pub(super) fn words(schema: &Value) -> Markup {
+/// How a page writes words, code and links.
+pub(super) trait Markup {
+    /// Plain text.
+    fn text(text: &str) -> String;
+    /// A value, as it is written in code.
+    fn code(text: &str) -> String;
+    /// A link to the schema of this name.
+    fn schema_link(name: &str) -> String;
+}
+
+/// The markup of the page at `/docs`.
+pub(super) struct Html;
+
+impl Markup for Html {
+    fn text(text: &str) -> String {
+        html! { (text) }.into_string()
+    }
+
+    fn code(text: &str) -> String {
+        html! { code { (text) } }.into_string()
+    }
+
+    fn schema_link(name: &str) -> String {
+        html! { a href=(format!("#schema-{name}")) { (name) } }.into_string()
+    }
+}
+
+/// [`words`] for the page at `/docs`.
+pub(super) fn html_words(schema: &Value) -> PreEscaped<String> {
+    PreEscaped(words::<Html>(schema))
+}
+
+/// The values that a schema allows, such as `integer, 1 to 1,000, default 100`.
+pub(super) fn words<M: Markup>(schema: &Value) -> String {
     if let Some(name) = text(&schema["$ref"])
         .rsplit('/')
         .next()
         .filter(|name| !name.is_empty())
     {
-        return html! { a href=(format!("#schema-{name}")) { (name) } };
+        return M::schema_link(name);
     }
     if schema["oneOf"].is_array() {
-        return join(items(&schema["oneOf"]).map(words), " or ");
+        return join(items(&schema["oneOf"]).map(words::<M>), " or ");
     }
     let mut parts = Vec::new();
     if schema["enum"].is_array() {
-        parts.push(join(items(&schema["enum"]).map(code), ", "));
+        parts.push(join(items(&schema["enum"]).map(code::<M>), ", "));
     } else {
-        parts.push(kind(schema));
+        parts.push(kind::<M>(schema));
     }
-    let bounds = [
-        bounds(schema, "minLength", "maxLength", " characters"),
-        bounds(schema, "minItems", "maxItems", " items"),
-        bounds(schema, "minimum", "maximum", ""),
-    ];
-    parts.extend(bounds.into_iter().flatten().map(|text| html! { (text) }));
+    parts.extend(bounds(schema, "minLength", "maxLength", " characters"));
+    parts.extend(bounds(schema, "minItems", "maxItems", " items"));
+    parts.extend(bounds(schema, "minimum", "maximum", ""));
     for (member, words) in [
         ("format", "format "),
         ("contentEncoding", "as "),
@@ -37,20 +66,23 @@ pub(super) fn words(schema: &Value) -> Markup {
         ("const", "always "),
         ("default", "default "),
     ] {
-        let value = schema.get(member);
-        parts.extend(value.map(|value| html! { (words) (code(value)) }));
+        parts.extend(
+            schema
+                .get(member)
+                .map(|value| format!("{words}{}", code::<M>(value))),
+        );
     }
-    parts.retain(|part| !part.0.is_empty());
-    join(parts.into_iter(), ", ")
+    parts.retain(|part| !part.is_empty());
+    parts.join(", ")
 }
 
-fn kind(schema: &Value) -> Markup {
+fn kind<M: Markup>(schema: &Value) -> String {
     let name = |kind: &Value| match text(kind) {
-        "array" => html! { "list of " (words(&schema["items"])) },
-        "null" => code(&Value::Null),
-        "string" if schema["contentMediaType"].is_string() => html! { "bytes" },
-        "string" => html! { "text" },
-        other => html! { (other) },
+        "array" => format!("list of {}", words::<M>(&schema["items"])),
+        "null" => code::<M>(&Value::Null),
+        "string" if schema["contentMediaType"].is_string() => "bytes".to_owned(),
+        "string" => "text".to_owned(),
+        other => M::text(other),
     };
     match &schema["type"] {
         Value::Array(kinds) => join(kinds.iter().map(name), " or "),
@@ -71,21 +103,15 @@ fn bounds(schema: &Value, least: &str, most: &str, unit: &str) -> Option<String>
     }
 }
 
-fn code(value: &Value) -> Markup {
+fn code<M: Markup>(value: &Value) -> String {
     let text = value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned);
-    let text = if text.is_empty() { "\"\"" } else { &text };
-    html! { code { (text) } }
+    M::code(if text.is_empty() { "\"\"" } else { &text })
 }
 
-fn join(parts: impl Iterator<Item = Markup>, separator: &str) -> Markup {
-    html! {
-        @for (index, part) in parts.enumerate() {
-            @if index > 0 { (separator) }
-            (part)
-        }
-    }
+fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
+    parts.collect::<Vec<_>>().join(between)
 }
 
 #[cfg(test)]
@@ -119,7 +145,7 @@ mod tests {
             ),
             (json!({}), ""),
         ] {
-            assert_eq!(words(&schema).into_string(), expected);
+            assert_eq!(words::<Html>(&schema), expected);
         }
     }
 }
