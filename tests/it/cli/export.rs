@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::{counts, fieldstation, import_into_data};
 
-/// Two sensors, one of them with a name that CSV has to quote.
+/// Two sensors, one with an id that needs quotes in CSV.
 const READINGS: &str = "{\"sensorId\":\"a, \\\"b\\\"\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":20.5}\n\
     {\"sensorId\":\"a, \\\"b\\\"\",\"timestamp\":\"2026-11-21T13:00:00.25Z\",\"temperature\":-1}\n\
     {\"sensorId\":\"c\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":7}\n";
@@ -24,7 +24,7 @@ fn export(directory: &tempfile::TempDir, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_exported_is_what_was_imported() {
+fn an_export_equals_the_import() {
     let directory = imported();
     assert_eq!(export(&directory, &[]), READINGS);
     assert_eq!(
@@ -77,7 +77,7 @@ fn a_compressed_export_can_be_imported_again() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_not_made() {
+fn a_missing_directory_is_not_created() {
     let directory = tempfile::tempdir().unwrap();
     fieldstation(directory.path(), &["export", "--data", "nothing"])
         .with_code(3)

@@ -55,7 +55,7 @@ fn a_file_goes_up_and_comes_down() {
 }
 
 #[test]
-fn a_file_that_is_damaged_on_the_server_never_comes_down() {
+fn a_file_that_is_damaged_on_the_server_is_never_downloaded() {
     let server = Server::start();
     let directory = tempfile::tempdir().unwrap();
     let url = server.url();
@@ -63,7 +63,7 @@ fn a_file_that_is_damaged_on_the_server_never_comes_down() {
         fs::write(directory.path().join("a"), random_bytes(size)).unwrap();
         let upload = ["upload", "a", "--device", "202", "--url", &url];
         fieldstation(directory.path(), &upload).with_code(0);
-        // The one before goes a moment later.
+        // The blob of the file before is removed later.
         let blob = fs::read_dir(server.data().join("files"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -79,7 +79,7 @@ fn a_file_that_is_damaged_on_the_server_never_comes_down() {
 }
 
 #[test]
-fn a_download_that_breaks_off_goes_on() {
+fn a_download_that_breaks_off_continues() {
     let server = Server::start();
     let proxy = FaultProxy::start(server.address());
     let directory = tempfile::tempdir().unwrap();
@@ -87,13 +87,13 @@ fn a_download_that_breaks_off_goes_on() {
     fs::write(directory.path().join("f"), &bytes).unwrap();
     let upload = ["upload", "f", "--device", "d", "--url", &server.url()];
     fieldstation(directory.path(), &upload).with_code(0);
-    // Every connection ends after a megabyte, so it takes several.
+    // Every connection ends after a megabyte, so the download takes several.
     proxy.set(Fault::CutAfter(1_000_000));
     let url = format!("http://{}", proxy.address());
     let download = ["download", "--device", "d", "--output", "g", "--url", &url];
     fieldstation(directory.path(), &download).with_code(0);
     assert!(fs::read(directory.path().join("g")).unwrap() == bytes);
-    // What another run left is gone on with; what has nothing to do with it is not.
+    // The next run continues the partial file of the earlier run, and replaces a partial file with other bytes.
     let tag = {
         proxy.set(Fault::CutAfter(200));
         fieldstation(

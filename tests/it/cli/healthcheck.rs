@@ -4,27 +4,28 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use super::fieldstation;
-use super::stub_server::{Fake, answer};
+use super::stub_server::{StubServer, answer};
 
 #[test]
-fn a_server_that_is_ready_is_0() {
+fn a_ready_server_exits_with_0() {
     let directory = tempfile::tempdir().unwrap();
-    let fake = Fake::start(|asked| {
-        assert_eq!(asked.line, "GET /readyz");
+    let server = StubServer::start(|request| {
+        assert_eq!(request.line, "GET /readyz");
         answer("200 OK", "", "{}")
     });
-    let ended = fieldstation(directory.path(), &["healthcheck", "--url", &fake.url()]).with_code(0);
-    assert_eq!(ended.stdout, format!("ready: {}\n", fake.url()));
+    let ended =
+        fieldstation(directory.path(), &["healthcheck", "--url", &server.url()]).with_code(0);
+    assert_eq!(ended.stdout, format!("ready: {}\n", server.url()));
 }
 
 #[test]
-fn a_server_that_is_not_ready_is_1_and_says_why() {
+fn a_server_that_is_not_ready_exits_with_1_and_the_reason() {
     let directory = tempfile::tempdir().unwrap();
-    let fake = Fake::start(|_| {
+    let server = StubServer::start(|_| {
         let detail = r#"{"detail":"the readings are not there"}"#;
         answer("503 Service Unavailable", "retry-after: 1\r\n", detail)
     });
-    fieldstation(directory.path(), &["healthcheck", "--url", &fake.url()])
+    fieldstation(directory.path(), &["healthcheck", "--url", &server.url()])
         .with_code(1)
         .says("not ready")
         .says("503")
@@ -32,7 +33,7 @@ fn a_server_that_is_not_ready_is_1_and_says_why() {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_says_nothing_is_1() {
+fn a_server_that_is_missing_or_silent_exits_with_1() {
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = listener.local_addr().unwrap().to_string();

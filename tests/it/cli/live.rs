@@ -1,4 +1,4 @@
-//! The commands and the real server.
+//! The commands against the real server.
 
 use std::fs;
 use std::thread;
@@ -16,7 +16,7 @@ fn run(server: &Server, command: &str, arguments: &[&str]) -> Ended {
     fieldstation(server.directory().path(), &all)
 }
 
-/// A file in the manner of a real machine: every five minutes, long decimals, some times twice.
+/// A file like the log of a real machine: a reading every five minutes, long decimals, some timestamps twice.
 fn machine(rows: u32) -> String {
     let mut text = "timestamp,value\n".to_owned();
     for row in 0..rows {
@@ -60,7 +60,7 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
     let exported = export("first.csv");
     assert_eq!(exported.lines().count(), 4991);
     let second = run(&server, "import", &import).with_code(0).json();
-    // Of the times that occur twice the earlier line replaces, and the later one replaces again.
+    // A timestamp that occurs twice is replaced by the earlier line, and again by the later line.
     assert_eq!(counts(&second), [0, 4980, 20, 0]);
     assert_eq!(export("second.csv"), exported);
     let ndjson = export("first.ndjson");
@@ -91,7 +91,7 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
         "2013-12-03",
     ];
     let part = run(&server, "export", &part).with_code(0);
-    // One of the day's 288 moments is the one that the row before it took.
+    // One of the day's 288 timestamps is a duplicate of the row before.
     assert_eq!(part.stdout.lines().count(), 287);
     server.kill9();
     assert_eq!(report(&server)["readings"], 4990);
@@ -144,7 +144,7 @@ fn readings_that_the_server_refuses_are_all_named() {
 }
 
 #[test]
-fn a_server_is_healthy_until_it_is_gone() {
+fn a_server_is_healthy_until_the_server_ends() {
     let mut server = Server::start();
     run(&server, "healthcheck", &[]).with_code(0);
     server.kill9();
@@ -177,7 +177,7 @@ fn a_simulation_proves_the_server() {
 }
 
 #[test]
-fn a_simulation_proves_a_server_that_is_killed_meanwhile() {
+fn a_simulation_proves_a_server_that_is_killed_in_between() {
     let mut server = Server::start();
     let (url, directory) = (server.url(), tempfile::tempdir().unwrap());
     let report = thread::scope(|scope| {
@@ -215,7 +215,7 @@ fn a_simulation_proves_a_server_that_is_killed_meanwhile() {
 }
 
 #[test]
-fn a_simulation_notices_a_reading_that_is_not_its_own() {
+fn a_simulation_notices_a_reading_of_somebody_else() {
     let server = Server::start();
     let url = server.url();
     let report = thread::scope(|scope| {

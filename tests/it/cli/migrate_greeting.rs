@@ -1,4 +1,4 @@
-//! `fieldstation migrate` for the greeting: the older page's key, and our own words in either direction.
+//! `fieldstation migrate` for the greeting: from the key of an older page, and between stores of this program in both directions.
 #![cfg(feature = "cloud")]
 
 use std::path::Path;
@@ -28,12 +28,12 @@ async fn word(server: &Server) -> String {
 }
 
 #[tokio::test]
-async fn the_word_of_an_older_page_comes_over_as_it_is() {
+async fn the_word_of_an_older_page_is_copied_unchanged() {
     let redis = RedisServer::start();
     let directory = Arc::new(tempfile::tempdir().unwrap());
     redis.command(&["-n", "1", "SET", "hello", "Grüße, tera-webapp"]);
     let older = format!("{}/1", redis.url());
-    // Into the same database, under our key: the same URL.
+    // Into the same database under the key of this program: the same URL.
     says(
         &migrate(directory.path(), &older, &older),
         0,
@@ -41,7 +41,7 @@ async fn the_word_of_an_older_page_comes_over_as_it_is() {
     );
     let server = Server::with_args(&["--greeting", &older]);
     assert_eq!(word(&server).await, "Grüße, tera-webapp");
-    // The older page goes on: its key is as it was.
+    // The key of the older page is unchanged.
     assert_eq!(
         redis.command(&["-n", "1", "GET", "hello"]),
         "Grüße, tera-webapp"
@@ -65,7 +65,7 @@ async fn the_word_of_an_older_page_comes_over_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_word_that_is_none_here_is_named_and_changes_nothing() {
+async fn an_invalid_word_is_named_and_changes_nothing() {
     let redis = RedisServer::start();
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let url = redis.url();
@@ -100,7 +100,7 @@ async fn a_word_that_is_none_here_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn our_own_word_goes_in_either_direction() {
+async fn a_word_of_this_program_is_copied_in_both_directions() {
     let redis = RedisServer::start();
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let server = Server::try_in(&directory, &[]).unwrap();

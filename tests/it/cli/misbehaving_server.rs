@@ -1,4 +1,4 @@
-//! A server in memory that answers right, or lies in one way.
+//! A server in memory that misbehaves in one way, or not at all.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -18,61 +18,61 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-/// What is wrong with the server.
+/// The way in which the server misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
+pub enum Misbehavior {
     Nothing,
-    /// The first reading is acknowledged and not stored, however often it is sent.
+    /// The first reading is acknowledged at each attempt, and never stored.
     Loses,
-    /// A reading that is sent again counts again.
+    /// A repeated reading counts twice.
     CountsTwice,
-    /// A reading that is sent with another temperature keeps the first.
+    /// A corrected reading keeps its first temperature.
     KeepsTheFirst,
-    /// The average is the double next to the right one.
+    /// The average is the double next to the correct double.
     RoundsWrongly,
-    /// The export lacks the last reading, though the statistics count it.
+    /// The export lacks the last reading; the statistics count all readings.
     CutsTheExport,
-    /// The end of a window is taken as a part of it.
+    /// A window includes its end.
     ClosesWindows,
-    /// Every third request is answered 503, half of those after it was carried out.
+    /// Every third request is answered 503; half of these requests are carried out.
     IsBusy,
 }
 
 type Readings = BTreeMap<Timestamp, Temperature>;
 
-struct Liar {
-    lie: Lie,
+struct MisbehavingState {
+    misbehavior: Misbehavior,
     requests: AtomicU64,
     /// The first reading.
     lost: Mutex<Option<(String, Timestamp)>>,
     sensors: Mutex<BTreeMap<String, (Readings, Stats)>>,
 }
 
-/// A server on a thread of its own.
-pub struct Server {
+/// The server, on its own thread.
+pub struct MisbehavingServer {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
-    pub fn start(lie: Lie) -> Self {
+impl MisbehavingServer {
+    pub fn start(misbehavior: Misbehavior) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let liar = Arc::new(Liar {
-            lie,
+        let state = Arc::new(MisbehavingState {
+            misbehavior,
             requests: AtomicU64::new(0),
             lost: Mutex::default(),
             sensors: Mutex::default(),
         });
         let router = Router::new()
-            .route("/api/temperature", put(record_one))
-            .route("/api/readings", post(record_many).get(export))
+            .route("/api/temperature", put(record_reading))
+            .route("/api/readings", post(record_batch).get(export))
             .route("/api/sensors/{id}", get(sensor))
             .route("/api/stats", get(stats))
-            .with_state(liar);
+            .with_state(state);
         let thread = thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -99,7 +99,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for MisbehavingServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -108,11 +108,12 @@ impl Drop for Server {
     }
 }
 
-impl Liar {
-    /// Whether the request is answered 503, and whether it is carried out all the same.
+impl MisbehavingState {
+    /// Some for a request that is answered 503: whether the request is carried out nevertheless.
     fn busy(&self) -> Option<bool> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        (self.lie == Lie::IsBusy && number.is_multiple_of(3)).then_some(number.is_multiple_of(2))
+        (self.misbehavior == Misbehavior::IsBusy && number.is_multiple_of(3))
+            .then_some(number.is_multiple_of(2))
     }
 
     /// 0 for recorded, 1 for unchanged, 2 for replaced.
@@ -120,17 +121,19 @@ impl Liar {
         let item = Item::from_json(text).unwrap();
         let (timestamp, temperature) = (item.timestamp.unwrap(), item.temperature);
         let key = (item.sensor_id.into_owned(), timestamp);
-        if self.lie == Lie::Loses && *self.lost.lock().get_or_insert(key.clone()) == key {
+        if self.misbehavior == Misbehavior::Loses
+            && *self.lost.lock().get_or_insert(key.clone()) == key
+        {
             return 0;
         }
         let mut sensors = self.sensors.lock();
         let (readings, stats) = sensors.entry(key.0).or_default();
         let before = readings.get(&timestamp).copied();
-        if before.is_some() && self.lie == Lie::KeepsTheFirst {
+        if before.is_some() && self.misbehavior == Misbehavior::KeepsTheFirst {
             return 1;
         }
         readings.insert(timestamp, temperature);
-        if self.lie == Lie::CountsTwice {
+        if self.misbehavior == Misbehavior::CountsTwice {
             stats.add(temperature);
         } else {
             *stats = readings.values().copied().collect();
@@ -143,8 +146,8 @@ impl Liar {
     }
 
     fn average(&self, stats: &Stats) -> Option<f64> {
-        stats.average().map(|average| match self.lie {
-            Lie::RoundsWrongly => average.next_up(),
+        stats.average().map(|average| match self.misbehavior {
+            Misbehavior::RoundsWrongly => average.next_up(),
             _ => average,
         })
     }
@@ -156,10 +159,10 @@ fn degrees(temperature: Option<Temperature>) -> serde_json::Value {
     })
 }
 
-async fn record_one(State(liar): State<Arc<Liar>>, body: String) -> Response {
-    let busy = liar.busy();
+async fn record_reading(State(state): State<Arc<MisbehavingState>>, body: String) -> Response {
+    let busy = state.busy();
     if busy != Some(false) {
-        liar.record(&body);
+        state.record(&body);
     }
     match busy {
         Some(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -167,12 +170,12 @@ async fn record_one(State(liar): State<Arc<Liar>>, body: String) -> Response {
     }
 }
 
-async fn record_many(State(liar): State<Arc<Liar>>, body: String) -> Response {
-    let busy = liar.busy();
+async fn record_batch(State(state): State<Arc<MisbehavingState>>, body: String) -> Response {
+    let busy = state.busy();
     let mut counts = [0; 3];
     if busy != Some(false) {
         for line in body.lines() {
-            counts[liar.record(line)] += 1;
+            counts[state.record(line)] += 1;
         }
     }
     let [recorded, unchanged, replaced] = counts;
@@ -186,8 +189,11 @@ async fn record_many(State(liar): State<Arc<Liar>>, body: String) -> Response {
     }
 }
 
-fn sensor(State(liar): State<Arc<Liar>>, Path(id): Path<String>) -> std::future::Ready<Response> {
-    let sensors = liar.sensors.lock();
+fn sensor(
+    State(state): State<Arc<MisbehavingState>>,
+    Path(id): Path<String>,
+) -> std::future::Ready<Response> {
+    let sensors = state.sensors.lock();
     let Some((readings, stats)) = sensors.get(&id) else {
         return ready(StatusCode::NOT_FOUND.into_response());
     };
@@ -201,7 +207,7 @@ fn sensor(State(liar): State<Arc<Liar>>, Path(id): Path<String>) -> std::future:
         "count": stats.count(),
         "minimum": degrees(stats.minimum()),
         "maximum": degrees(stats.maximum()),
-        "average": liar.average(stats),
+        "average": state.average(stats),
         "first": first.to_string(),
         "last": last.to_string(),
         "latest": degrees(Some(*latest)),
@@ -223,9 +229,12 @@ fn parameters(query: Option<&str>) -> (String, Window) {
     (id, window)
 }
 
-fn stats(State(liar): State<Arc<Liar>>, RawQuery(query): RawQuery) -> std::future::Ready<Response> {
+fn stats(
+    State(state): State<Arc<MisbehavingState>>,
+    RawQuery(query): RawQuery,
+) -> std::future::Ready<Response> {
     let (id, window) = parameters(query.as_deref());
-    let sensors = liar.sensors.lock();
+    let sensors = state.sensors.lock();
     let stats = match sensors.get(&id) {
         None => Stats::EMPTY,
         Some((_, stats)) if window == Window::ALL => *stats,
@@ -233,7 +242,8 @@ fn stats(State(liar): State<Arc<Liar>>, RawQuery(query): RawQuery) -> std::futur
             .iter()
             .filter(|(timestamp, _)| {
                 let at_its_end = window.to == Some(**timestamp);
-                window.contains(**timestamp) || (liar.lie == Lie::ClosesWindows && at_its_end)
+                window.contains(**timestamp)
+                    || (state.misbehavior == Misbehavior::ClosesWindows && at_its_end)
             })
             .map(|(_, temperature)| *temperature)
             .collect(),
@@ -241,14 +251,17 @@ fn stats(State(liar): State<Arc<Liar>>, RawQuery(query): RawQuery) -> std::futur
     let answer = json!({
         "Maximum": degrees(stats.maximum()),
         "Minimum": degrees(stats.minimum()),
-        "Average": liar.average(&stats),
+        "Average": state.average(&stats),
     });
     ready(answer.to_string().into_response())
 }
 
-fn export(State(liar): State<Arc<Liar>>, RawQuery(query): RawQuery) -> std::future::Ready<String> {
+fn export(
+    State(state): State<Arc<MisbehavingState>>,
+    RawQuery(query): RawQuery,
+) -> std::future::Ready<String> {
     let (id, _) = parameters(query.as_deref());
-    let mut lines: Vec<String> = liar
+    let mut lines: Vec<String> = state
         .sensors
         .lock()
         .get(&id)
@@ -263,7 +276,7 @@ fn export(State(liar): State<Arc<Liar>>, RawQuery(query): RawQuery) -> std::futu
                 .collect()
         })
         .unwrap_or_default();
-    if liar.lie == Lie::CutsTheExport {
+    if state.misbehavior == Misbehavior::CutsTheExport {
         lines.pop();
     }
     ready(lines.concat())

@@ -1,4 +1,4 @@
-//! The commands as a person runs them: the real binary, its output, its exit code.
+//! The commands as a user runs them: the real binary, its output, its exit code.
 
 mod export;
 mod files;
@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// No command of these tests takes a tenth of this.
+/// Ten times as long as the longest command of these tests.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// How a command ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -34,7 +34,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Says what the command printed when its exit code is another one.
+    /// Checks the exit code. A failure shows the output of the command.
     #[track_caller]
     pub fn with_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -46,7 +46,7 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
-    /// Checks that a text is on standard error.
+    /// Checks that standard error contains a text.
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "{text:?} is not in {self:#?}");
@@ -54,12 +54,12 @@ impl Ended {
     }
 }
 
-/// Runs the binary in a directory, without the variables that it reads.
+/// Runs the binary in a directory, without its environment variables.
 pub fn fieldstation(directory: &Path, arguments: &[&str]) -> Ended {
     with_input(directory, arguments, b"")
 }
 
-/// [`fieldstation`] with something on standard input.
+/// [`fieldstation`] with standard input.
 pub fn with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_fieldstation"))
         .args(arguments)
@@ -76,7 +76,7 @@ pub fn with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> Ended {
     let stderr = child.stderr.take().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || {
-            // The command may end without reading it.
+            // The command may end without reading standard input.
             let _ = stdin.write_all(input);
         });
         let stdout = scope.spawn(move || read_all(stdout));

@@ -1,18 +1,18 @@
-//! `fieldstation simulate`: it proves what is true, and finds out every lie.
+//! `fieldstation simulate`: proves that a correct server counts correctly, and detects every misbehavior.
 
-use super::misbehaving_server::{Lie, Server};
+use super::misbehaving_server::{MisbehavingServer, Misbehavior};
 use super::{Ended, fieldstation};
 
-fn simulate(lie: Lie, arguments: &[&str]) -> Ended {
+fn simulate(misbehavior: Misbehavior, arguments: &[&str]) -> Ended {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(lie);
+    let server = MisbehavingServer::start(misbehavior);
     let url = server.url();
     let mut all = vec!["simulate", "--url", &url, "--json", "--sensors", "20"];
     all.extend(arguments);
     fieldstation(directory.path(), &all)
 }
 
-/// Everything that can happen to a reading happens often.
+/// Late, repeated and corrected readings are frequent.
 const UNRULY: [&str; 10] = [
     "--rate",
     "2000",
@@ -27,8 +27,8 @@ const UNRULY: [&str; 10] = [
 ];
 
 #[test]
-fn a_right_server_is_proven() {
-    let report = simulate(Lie::Nothing, &UNRULY).with_code(0).json();
+fn a_correct_server_is_proven() {
+    let report = simulate(Misbehavior::Nothing, &UNRULY).with_code(0).json();
     assert_eq!(report["proven"], true);
     assert_eq!(report["sensorsCompared"], 20);
     assert_eq!(report["readingsCompared"], report["readings"]);
@@ -50,7 +50,7 @@ fn a_right_server_is_proven() {
 #[test]
 fn a_busy_server_is_proven_with_retries() {
     let report = simulate(
-        Lie::IsBusy,
+        Misbehavior::IsBusy,
         &["--rate", "200", "--duration", "1s", "--corrected", "30"],
     )
     .with_code(0)
@@ -60,25 +60,28 @@ fn a_busy_server_is_proven_with_retries() {
 }
 
 #[test]
-fn every_lie_is_found_out() {
-    for lie in [
-        Lie::Loses,
-        Lie::CountsTwice,
-        Lie::KeepsTheFirst,
-        Lie::RoundsWrongly,
-        Lie::CutsTheExport,
-        Lie::ClosesWindows,
+fn every_misbehavior_is_detected() {
+    for misbehavior in [
+        Misbehavior::Loses,
+        Misbehavior::CountsTwice,
+        Misbehavior::KeepsTheFirst,
+        Misbehavior::RoundsWrongly,
+        Misbehavior::CutsTheExport,
+        Misbehavior::ClosesWindows,
     ] {
-        let ended = simulate(lie, &UNRULY);
-        assert_eq!(ended.code, Some(1), "{lie:?}: {ended:#?}");
+        let ended = simulate(misbehavior, &UNRULY);
+        assert_eq!(ended.code, Some(1), "{misbehavior:?}: {ended:#?}");
         ended.says("the server differs from the recount");
         let report = ended.json();
-        assert_eq!(report["proven"], false, "{lie:?}");
-        assert!(report["differenceCount"].as_u64().unwrap() > 0, "{lie:?}");
+        assert_eq!(report["proven"], false, "{misbehavior:?}");
+        assert!(
+            report["differenceCount"].as_u64().unwrap() > 0,
+            "{misbehavior:?}"
+        );
         assert_ne!(
             report["differences"].as_array().unwrap().len(),
             0,
-            "{lie:?}"
+            "{misbehavior:?}"
         );
     }
 }
@@ -86,7 +89,7 @@ fn every_lie_is_found_out() {
 #[test]
 fn the_same_prefix_is_not_used_twice() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(Lie::Nothing);
+    let server = MisbehavingServer::start(Misbehavior::Nothing);
     let url = server.url();
     let arguments = [
         "simulate",

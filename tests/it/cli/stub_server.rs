@@ -1,4 +1,4 @@
-//! A server that misbehaves on purpose.
+//! A server whose answers a test writes byte by byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Answers every request on a connection of its own, as a test says.
-pub struct Fake {
+/// Answers each request on a connection of its own.
+pub struct StubServer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request as it came in.
-pub struct Asked {
-    /// How many came before it.
+/// A request as it arrived.
+pub struct StubRequest {
+    /// The number of requests before this one.
     pub number: usize,
     /// The method and the path.
     pub line: String,
     pub body: String,
 }
 
-impl Fake {
-    /// `answer` gives the bytes of the answer; none closes the connection without a word.
-    pub fn start(answer: impl Fn(&Asked) -> Vec<u8> + Send + 'static) -> Self {
+impl StubServer {
+    /// `answer` returns the bytes of the answer. No bytes: the connection closes without an answer.
+    pub fn start(answer: impl Fn(&StubRequest) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -36,9 +36,9 @@ impl Fake {
                 if stopping.load(Ordering::SeqCst) {
                     break;
                 }
-                if let Some(asked) = read_request(&stream, number) {
-                    // The client may be gone.
-                    let _ = (&stream).write_all(&answer(&asked));
+                if let Some(request) = read_request(&stream, number) {
+                    // The client may have closed the connection.
+                    let _ = (&stream).write_all(&answer(&request));
                 }
             }
         });
@@ -54,7 +54,7 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for StubServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         let woken = TcpStream::connect(self.address);
@@ -64,7 +64,7 @@ impl Drop for Fake {
     }
 }
 
-fn read_request(stream: &TcpStream, number: usize) -> Option<Asked> {
+fn read_request(stream: &TcpStream, number: usize) -> Option<StubRequest> {
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
@@ -87,7 +87,7 @@ fn read_request(stream: &TcpStream, number: usize) -> Option<Asked> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Asked {
+    Some(StubRequest {
         number,
         line: line.trim_end_matches(" HTTP/1.1\r\n").to_owned(),
         body: String::from_utf8(body).unwrap(),
@@ -103,9 +103,9 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The answer to a batch of which all was recorded.
-pub fn all_recorded(asked: &Asked) -> Vec<u8> {
-    let recorded = asked.body.lines().count();
+/// The answer to a batch whose readings were all recorded.
+pub fn all_recorded(request: &StubRequest) -> Vec<u8> {
+    let recorded = request.body.lines().count();
     let body = format!(r#"{{"recorded":{recorded},"unchanged":0,"replaced":0,"rejected":0}}"#);
     answer("200 OK", "content-type: application/json\r\n", &body)
 }

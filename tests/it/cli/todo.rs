@@ -1,6 +1,6 @@
 //! `fieldstation todo`.
 
-use super::stub_server::{Fake, answer};
+use super::stub_server::{StubServer, answer};
 
 use super::{Ended, fieldstation};
 use crate::support::Server;
@@ -12,7 +12,7 @@ fn todo(server: &Server, arguments: &[&str]) -> Ended {
     fieldstation(server.directory().path(), &all)
 }
 
-/// The ids in a table, in its order.
+/// The ids in a table, in the order of its rows.
 fn ids(table: &str) -> Vec<String> {
     let rows = table.lines().skip(1);
     rows.map(|row| row.split(' ').next().unwrap().to_owned())
@@ -75,7 +75,7 @@ fn todos_are_added_listed_done_and_removed() {
 
     let done = todo(&server, &["done", &cat]).with_code(0);
     assert!(done.stdout.contains("completed"), "{}", done.stdout);
-    // Those that there are, in spite of the one that there is not.
+    // A missing todo does not keep the command from removing the others.
     let removed = todo(&server, &["rm", "7", plants, &cat]).with_code(1);
     removed.says("there is no todo with the id 7");
     assert_eq!(removed.stdout, format!("removed {plants}\nremoved {cat}\n"));
@@ -83,7 +83,7 @@ fn todos_are_added_listed_done_and_removed() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn invalid_input_is_named() {
     let server = Server::start();
     todo(&server, &["add", " "])
         .with_code(1)
@@ -113,9 +113,9 @@ fn what_is_wrong_is_said() {
 #[test]
 fn adding_is_not_tried_twice() {
     let directory = tempfile::tempdir().unwrap();
-    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let count = std::sync::Arc::clone(&asked);
-    let fake = Fake::start(move |_| {
+    let request = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = std::sync::Arc::clone(&request);
+    let server = StubServer::start(move |_| {
         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         answer(
             "503 Service Unavailable",
@@ -125,24 +125,26 @@ fn adding_is_not_tried_twice() {
     });
     fieldstation(
         directory.path(),
-        &["todo", "add", "a", "--url", &fake.url()],
+        &["todo", "add", "a", "--url", &server.url()],
     )
     .with_code(1)
     .says("no PostgreSQL");
-    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(request.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 #[test]
 fn a_removal_whose_answer_was_lost_is_done() {
     let directory = tempfile::tempdir().unwrap();
-    let asked = std::sync::atomic::AtomicU32::new(0);
-    let fake =
-        Fake::start(
-            move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 => answer("503 Service Unavailable", "retry-after: 0\r\n", "{}"),
-                _ => answer("404 Not Found", "", "{}"),
-            },
-        );
-    let removed = fieldstation(directory.path(), &["todo", "rm", "7", "--url", &fake.url()]);
+    let request = std::sync::atomic::AtomicU32::new(0);
+    let server = StubServer::start(move |_| {
+        match request.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => answer("503 Service Unavailable", "retry-after: 0\r\n", "{}"),
+            _ => answer("404 Not Found", "", "{}"),
+        }
+    });
+    let removed = fieldstation(
+        directory.path(),
+        &["todo", "rm", "7", "--url", &server.url()],
+    );
     assert_eq!(removed.with_code(0).stdout, "removed 7\n");
 }

@@ -8,7 +8,7 @@ use super::{fieldstation, import_into_data};
 use crate::support::{Answer, Server};
 
 #[test]
-fn what_was_imported_is_sound() {
+fn an_imported_directory_is_sound() {
     let directory = tempfile::tempdir().unwrap();
     let text =
         "sensorId,timestamp,temperature\na,2026-11-20T13:00:00Z,20.5\nb,2026-11-20T13:00:00Z,-1\n";
@@ -41,7 +41,7 @@ fn damage_is_1_and_named() {
     fs::write(directory.path().join("a.csv"), text).unwrap();
     import_into_data(directory.path(), &["a.csv"]).with_code(0);
     let path = directory.path().join("data/readings.db");
-    // In the middle of every page but the first, which says what the file is.
+    // In the middle of every page except the first, which holds the file header.
     let length = fs::metadata(&path).unwrap().len();
     let file = fs::File::options().write(true).open(&path).unwrap();
     for page in 1..length / 4096 {
@@ -56,7 +56,7 @@ fn damage_is_1_and_named() {
 }
 
 #[tokio::test]
-async fn todos_and_files_are_counted_and_what_was_not_looked_at_is_said() {
+async fn todos_and_files_are_counted_and_unchecked_parts_are_named() {
     let server = Server::start();
     let client = server.client();
     let request = client.request("POST", "/api/todos");
@@ -99,7 +99,7 @@ async fn todos_and_files_are_counted_and_what_was_not_looked_at_is_said() {
 }
 
 #[test]
-fn what_a_newer_version_wrote_is_2() {
+fn a_directory_of_a_newer_version_exits_with_2() {
     for (name, application_id) in [("readings.db", 0x4653_544e), ("station.db", 0x4653_5453)] {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("data")).unwrap();
@@ -122,7 +122,7 @@ fn what_a_newer_version_wrote_is_2() {
 }
 
 #[test]
-fn what_is_not_there_is_3() {
+fn a_missing_directory_exits_with_3() {
     let directory = tempfile::tempdir().unwrap();
     fieldstation(directory.path(), &["verify", "--data", "nothing"])
         .with_code(3)

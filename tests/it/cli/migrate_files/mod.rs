@@ -1,22 +1,20 @@
-//! `fieldstation migrate` for files: the older service's bucket, and our own stores in either direction.
+//! `fieldstation migrate` for files: from the bucket of an older service, and between stores of this program in both directions.
 #![cfg(feature = "cloud")]
+
+mod interrupted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
-use crate::support::{
-    Answer, Client, Exited, Fault, FaultProxy, FileBytes, Random, S3Kind, S3Server, Server, run,
-};
+use crate::support::{Answer, Client, Exited, FileBytes, Random, S3Kind, S3Server, Server, run};
 
 const KINDS: [S3Kind; 2] = [S3Kind::Moto, S3Kind::Ministack];
 
-/// What the demonstration asks for.
+/// The number of files in the large copy.
 const FILES: usize = 500;
 
 fn migrate(directory: &Path, from: &str, to: &str) -> Exited {
@@ -36,7 +34,7 @@ fn says(exited: &Exited, code: i32, words: &[&str]) {
     }
 }
 
-/// Files by device, as the older service keeps them: the key is the id.
+/// Files by device in the layout of the older service: the key is the id of the device.
 fn older_files() -> BTreeMap<String, Vec<u8>> {
     let mut ids: Vec<String> = [
         "202",
@@ -94,7 +92,7 @@ fn fill(s3: &S3Server, bucket: &str, prefix: &str, files: &BTreeMap<String, Vec<
     }
 }
 
-/// An id as a part of a path.
+/// An id as a path segment.
 fn encoded(id: &str) -> String {
     let text = |byte: u8| match byte {
         b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
@@ -103,7 +101,7 @@ fn encoded(id: &str) -> String {
     id.bytes().map(text).collect()
 }
 
-/// Compares what a server serves with what it should, to the last byte.
+/// Compares the files of a server with the expected files, byte by byte.
 async fn compare(client: &Client, files: &BTreeMap<String, Vec<u8>>) {
     let mut listed = client.devices().await;
     listed.sort_unstable();
@@ -118,7 +116,7 @@ async fn compare(client: &Client, files: &BTreeMap<String, Vec<u8>>) {
 }
 
 #[tokio::test]
-async fn five_hundred_files_of_an_older_bucket_come_over_whole() {
+async fn five_hundred_files_of_an_older_bucket_are_copied_exactly() {
     for kind in KINDS {
         let s3 = S3Server::start_kind(kind);
         s3.make_bucket("older");
@@ -160,13 +158,13 @@ async fn five_hundred_files_of_an_older_bucket_come_over_whole() {
         );
         let server = Server::try_in(&directory, &[]).unwrap();
         compare(&server.client(), &files).await;
-        // The other side is as it was.
+        // The source is unchanged.
         assert_eq!(s3.keys_of("older").len(), FILES, "{kind:?}");
     }
 }
 
 #[tokio::test]
-async fn keys_that_are_no_ids_are_all_named_and_hold_nothing_back() {
+async fn keys_that_are_no_ids_are_named_and_all_other_files_are_copied() {
     for kind in KINDS {
         let s3 = S3Server::start_kind(kind);
         s3.make_bucket("older");
@@ -223,7 +221,7 @@ async fn a_newer_file_of_the_other_side_stays_and_a_broken_off_copy_goes_on() {
     }
     let directory = tempfile::tempdir().unwrap();
     let older = S3Server::url_of(s3.address(), "older");
-    // Clients have moved already, and sent some.
+    // Clients have already sent files to the new server.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let server = Server::with_args(&["--files", &s3.url()]);
     let client = server.client();
@@ -242,7 +240,7 @@ async fn a_newer_file_of_the_other_side_stays_and_a_broken_off_copy_goes_on() {
     );
     assert_eq!(client.file("d3").await, b"new");
     assert_eq!(client.file("d4").await, b"old 4");
-    // One of them is sent again to the older service, which goes on for a while.
+    // The older service still runs, and gets one of the files again.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     s3.put_object("older", "d4", None, b"old again");
     let exited = migrate(directory.path(), &older, &s3.url());
@@ -252,7 +250,7 @@ async fn a_newer_file_of_the_other_side_stays_and_a_broken_off_copy_goes_on() {
 }
 
 #[tokio::test]
-async fn a_store_of_ours_is_told_from_an_older_bucket_and_both_together_are_asked_about() {
+async fn a_store_is_distinguished_from_an_older_bucket_and_a_mixed_bucket_needs_a_choice() {
     for kind in KINDS {
         let s3 = S3Server::start_kind(kind);
         let bucket = S3Server::url_of(s3.address(), "fieldstation");
@@ -261,7 +259,7 @@ async fn a_store_of_ours_is_told_from_an_older_bucket_and_both_together_are_aske
         for n in 0..3 {
             s3.put_object("fieldstation", &format!("d{n}"), None, b"older");
         }
-        // Into a part of the same bucket: what is written there is not read.
+        // Into a prefix of the same bucket: objects under this prefix are not read.
         let exited = migrate(directory.path(), &bucket, &other);
         says(&exited, 0, &["copied      3", "Keys that begin with new/"]);
         let exited = migrate(directory.path(), &bucket, &other);
@@ -274,7 +272,7 @@ async fn a_store_of_ours_is_told_from_an_older_bucket_and_both_together_are_aske
             .await
             .with_status(200);
         drop(server);
-        // What a server that was killed may leave.
+        // A killed server may leave such an object.
         let probe = "probe/18b9a2d84c4d11f20a7c1b5de9f04386";
         s3.put_object("fieldstation", probe, None, b"1");
         let exited = migrate(directory.path(), &bucket, "file:");
@@ -293,7 +291,7 @@ async fn a_store_of_ours_is_told_from_an_older_bucket_and_both_together_are_aske
 }
 
 #[tokio::test]
-async fn our_own_files_keep_their_type_name_and_time_in_either_direction() {
+async fn files_keep_their_type_name_and_time_in_both_directions() {
     let s3 = S3Server::start();
     let directory: Arc<TempDir> = Arc::new(tempfile::tempdir().unwrap());
     let server = Server::try_in(&directory, &[]).unwrap();
@@ -333,117 +331,8 @@ async fn our_own_files_keep_their_type_name_and_time_in_either_direction() {
     assert_eq!(server.client().file("large").await, large);
 }
 
-/// Runs a copy in a thread, and waits until some of it has arrived.
-fn begin(directory: &Path, from: &str, to: &str, s3: &S3Server) -> std::thread::JoinHandle<Exited> {
-    let (directory, from, to) = (directory.to_owned(), from.to_owned(), to.to_owned());
-    let copy = std::thread::spawn(move || migrate(&directory, &from, &to));
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while s3.keys().iter().all(|key| !key.contains("/index/")) {
-        assert!(Instant::now() < deadline, "nothing arrives");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    copy
-}
-
-#[tokio::test]
-async fn an_object_that_changes_while_it_is_copied_is_named_and_copied_by_the_next_run() {
-    let s3 = S3Server::start();
-    s3.make_bucket("older");
-    for n in 10..90 {
-        s3.put_object("older", &format!("d{n}"), None, b"before");
-    }
-    let proxy = FaultProxy::start(s3.address());
-    proxy.set(Fault::Delay(Duration::from_millis(60)));
-    let directory = tempfile::tempdir().unwrap();
-    let older = S3Server::url_of(proxy.address(), "older");
-    let copy = begin(directory.path(), &older, &s3.url(), &s3);
-    // It was listed, and its turn has not come.
-    s3.put_object("older", "d89", None, b"later!");
-    let exited = copy.join().unwrap();
-    says(&exited, 1, &["CHANGED: \"d89\"", "copied      79"]);
-    proxy.set(Fault::None);
-    let exited = migrate(directory.path(), &older, &s3.url());
-    says(
-        &exited,
-        0,
-        &["copied      1", "the same    79", "The same on both sides."],
-    );
-    let server = Server::with_args(&["--files", &s3.url()]);
-    assert_eq!(server.client().file("d89").await, b"later!");
-}
-
-#[tokio::test]
-async fn a_copy_that_is_cut_off_goes_on_when_it_is_run_again() {
-    let s3 = S3Server::start();
-    s3.make_bucket("older");
-    for n in 0..60 {
-        s3.put_object("older", &format!("d{n}"), None, &[n; 3000]);
-    }
-    let proxy = FaultProxy::start(s3.address());
-    proxy.set(Fault::Delay(Duration::from_millis(40)));
-    let directory = tempfile::tempdir().unwrap();
-    let older = S3Server::url_of(proxy.address(), "older");
-    let copy = begin(directory.path(), &older, &s3.url(), &s3);
-    // For a moment it is tried again, then for good. The other side has some of it.
-    proxy.set(Fault::CutAnswers);
-    std::thread::sleep(Duration::from_millis(600));
-    proxy.set(Fault::None);
-    says(
-        &copy.join().unwrap(),
-        0,
-        &["copied      60", "The same on both sides."],
-    );
-    let exited = migrate(directory.path(), &older, &s3.url());
-    says(&exited, 0, &["copied      0", "the same    60"]);
-    for n in 60..120 {
-        s3.put_object("older", &format!("d{n}"), None, &[n; 3000]);
-    }
-    proxy.set(Fault::Delay(Duration::from_millis(40)));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fieldstation"))
-        .args([
-            "migrate",
-            "--from",
-            &older,
-            "--to",
-            &s3.url(),
-            "--data",
-            "data",
-        ])
-        .envs([
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ])
-        .current_dir(directory.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let records = || {
-        s3.keys()
-            .iter()
-            .filter(|key| key.contains("/index/"))
-            .count()
-    };
-    while records() < 70 {
-        assert!(Instant::now() < deadline, "nothing arrives");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    proxy.set(Fault::None);
-    assert!(records() < 120, "it was done already");
-    let exited = migrate(directory.path(), &older, &s3.url());
-    says(&exited, 0, &["The same on both sides."]);
-    assert_eq!(records(), 120);
-    let server = Server::with_args(&["--files", &s3.url()]);
-    for n in [0, 61, 119] {
-        assert_eq!(server.client().file(&format!("d{n}")).await, [n; 3000]);
-    }
-}
-
 #[test]
-fn what_cannot_be_opened_or_read_is_named() {
+fn an_unusable_source_or_target_is_named() {
     let s3 = S3Server::start();
     let directory = tempfile::tempdir().unwrap();
     for (from, to, code, words) in [

@@ -1,5 +1,8 @@
 //! `fieldstation import` into a data directory.
 
+mod columns;
+mod rejections;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -23,7 +26,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A reading a second, in columns with other names.
+/// A reading per second, in columns with unusual names.
 fn many_rows(rows: u32) -> String {
     let mut text = "Date Time,Value,Station\r\n".to_owned();
     for row in 0..rows {
@@ -60,7 +63,7 @@ fn export(directory: &Path) -> String {
 }
 
 #[test]
-fn a_file_with_a_reading_twice_is_imported_and_again_with_the_same_end() {
+fn a_file_with_a_duplicate_is_imported_and_a_second_import_changes_nothing() {
     let directory = directory_with(
         "machine.csv",
         "timestamp,value\n\
@@ -105,179 +108,6 @@ fn a_file_with_a_reading_twice_is_imported_and_again_with_the_same_end() {
         text.contains("unchanged  2\n") && text.contains("replaced   2\n"),
         "{text}"
     );
-}
-
-#[test]
-fn columns_are_chosen_by_name_and_by_number() {
-    let directory = directory_with("a.csv", many_rows(100));
-    let by_name = import_into_data(directory.path(), &["a.csv", "--sensor-column", "STATION"]);
-    assert_eq!(counts(&by_name.with_code(0).json()), [100, 0, 0, 0]);
-    let by_number = import_into_data(
-        directory.path(),
-        &[
-            "a.csv",
-            "--sensor-column",
-            "3",
-            "--timestamp-column",
-            "1",
-            "--temperature-column",
-            "2",
-        ],
-    );
-    assert_eq!(counts(&by_number.with_code(0).json()), [0, 100, 0, 0]);
-
-    let bare = many_rows(100)
-        .split_once("\r\n")
-        .unwrap()
-        .1
-        .replace(',', ";");
-    fs::write(directory.path().join("bare"), bare).unwrap();
-    let bare = import_into_data(
-        directory.path(),
-        &[
-            "bare",
-            "--no-header",
-            "--delimiter",
-            ";",
-            "--sensor-column",
-            "3",
-            "--timestamp-column",
-            "1",
-            "--temperature-column",
-            "2",
-        ],
-    );
-    assert_eq!(counts(&bare.with_code(0).json()), [0, 100, 0, 0]);
-}
-
-#[test]
-fn columns_that_are_missing_are_an_error_that_says_what_to_pass() {
-    let directory = directory_with("a.csv", "timestamp,value\n2013-12-02 21:15:00,73\n");
-    import_into_data(directory.path(), &["a.csv"])
-        .with_code(2)
-        .says("a.csv")
-        .says("--sensor-column NAME, or --sensor-id ID")
-        .says("1 \"timestamp\", 2 \"value\"");
-    import_into_data(
-        directory.path(),
-        &["a.csv", "--sensor-id", "s", "--temperature-column", "x"],
-    )
-    .with_code(2)
-    .says("--temperature-column x: there is no such column");
-    import_into_data(
-        directory.path(),
-        &["a.csv", "--sensor-id", "s", "--no-header"],
-    )
-    .with_code(2)
-    .says("--timestamp-column N");
-    let both = ["a.csv", "--sensor-id", "s", "--sensor-column", "1"];
-    import_into_data(directory.path(), &both).with_code(2);
-    import_into_data(directory.path(), &["a.csv", "--sensor-id", "\u{7}"]).with_code(2);
-    let second_missing = [
-        "import",
-        "a.csv",
-        "missing.csv",
-        "--data",
-        "other",
-        "--sensor-id",
-        "s",
-    ];
-    fieldstation(directory.path(), &second_missing)
-        .with_code(1)
-        .says("missing.csv");
-    assert!(!directory.path().join("other").exists());
-    import_into_data(directory.path(), &["missing.csv"])
-        .with_code(1)
-        .says("missing.csv");
-    import_into_data(directory.path(), &["."])
-        .with_code(1)
-        .says("directory");
-}
-
-#[test]
-fn bad_lines_are_named_and_the_others_recorded() {
-    let directory = directory_with(
-        "a.csv",
-        "sensorId,timestamp,temperature,note\n\
-         a,2026-11-20T13:00:00Z,1,\n\
-         \n\
-         a,yesterday,2,\n\
-         \"b\",2026-11-20T13:00:00Z,warm,\"two\nlines, \"\"quoted\"\"\"\n\
-         a,2026-11-20T13:00:01Z,3\n\
-         ,2026-11-20T13:00:02Z,4,\n\
-         a,,5,\n\
-         a,2026-11-20T13:00:03Z,NaN,\n\
-         \"a\"x,2026-11-20T13:00:03Z,5,\n\
-         c,2026-11-20T13:00:03Z,6,\"the\r\n\r\nend\"\n\
-         c,2026-11-20T13:00:60Z,7,\n\
-         c,2026-11-20T13:00:04Z,-300,\n",
-    );
-    let arguments = ["a.csv", "--rejects", "rejects.csv"];
-    let ended = import_into_data(directory.path(), &arguments).with_code(1);
-    ended.says("9 of 11 lines were rejected");
-    let summary = ended.json();
-    assert_eq!(counts(&summary), [2, 0, 0, 9]);
-    let rejected = rejected_lines(&summary);
-    let expected = [
-        (4, "timestamp `yesterday` is not a time"),
-        (5, "temperature `warm` is not a number"),
-        (7, "has 3 fields"),
-        (8, "sensorId is empty"),
-        (9, "timestamp is missing"),
-        (10, "temperature `NaN`"),
-        (11, "closing quote"),
-        (15, "no such second"),
-        (16, "outside -273.15"),
-    ];
-    for ((line, reason), (line_expected, part)) in rejected.iter().zip(expected) {
-        assert_eq!(*line, line_expected, "{reason}");
-        assert!(reason.contains(part), "{reason:?} has no {part:?}");
-    }
-    let rejects = fs::read_to_string(directory.path().join("rejects.csv")).unwrap();
-    assert_eq!(rejects.lines().count(), 10);
-    assert!(
-        rejects.starts_with("file,line,field,reason\na.csv,4,timestamp,"),
-        "{rejects}"
-    );
-
-    let text = fieldstation(directory.path(), &["import", "a.csv", "--data", "data"]).with_code(1);
-    text.says("a.csv:4: timestamp `yesterday`");
-    import_into_data(directory.path(), &["a.csv", "--allow-rejects"]).with_code(0);
-}
-
-#[test]
-fn only_the_first_bad_lines_are_shown_and_all_are_written_down() {
-    let mut text = String::new();
-    for _ in 0..50 {
-        text.push_str("{\"sensorId\":\"a\",\"temperature\":1}\n");
-    }
-    let directory = directory_with("a.ndjson", text);
-    let ended =
-        fieldstation(directory.path(), &["import", "a.ndjson", "--data", "data"]).with_code(1);
-    ended
-        .says("a.ndjson:20: timestamp is missing")
-        .says("and 30 more; --rejects FILE");
-    assert!(!ended.stderr.contains("a.ndjson:21:"), "{ended:#?}");
-    let arguments = [
-        "import",
-        "a.ndjson",
-        "--data",
-        "data",
-        "--rejects",
-        "r.csv",
-        "--batch",
-        "7",
-    ];
-    fieldstation(directory.path(), &arguments)
-        .with_code(1)
-        .says("All rejected lines are in r.csv");
-    let rejects = fs::read_to_string(directory.path().join("r.csv")).unwrap();
-    let lines: Vec<u64> = rejects
-        .lines()
-        .skip(1)
-        .map(|line| line.split(',').nth(1).unwrap().parse().unwrap())
-        .collect();
-    assert_eq!(lines, (1..=50).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -336,7 +166,7 @@ fn standard_input_and_several_files_are_read_in_order() {
 }
 
 #[test]
-fn a_compressed_file_that_was_cut_is_an_error_and_what_came_before_is_recorded() {
+fn a_truncated_compressed_file_is_an_error_and_the_lines_before_are_recorded() {
     let rows = 30_000;
     let whole = gzip(many_rows(rows).as_bytes());
     let directory = directory_with("whole.csv.gz", &whole);
@@ -388,7 +218,7 @@ fn a_data_directory_that_is_held_is_refused() {
 #[test]
 #[ignore = "needs a file: FIELDSTATION_TEST_DATA"]
 fn a_real_machine() {
-    // Not a setting of the program: only this test knows it.
+    // Not a setting of the program, but of this test.
     #[allow(clippy::disallowed_methods)]
     let path =
         std::env::var("FIELDSTATION_TEST_DATA").expect("FIELDSTATION_TEST_DATA is the file's path");
