@@ -16,7 +16,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 use crate::timestamp::Timestamp;
-use crate::todos::import::{Arrivals, Arrived, SourceRows, TodoSource};
+use crate::todos::import::{ImportBatch, ImportResult, SourceRows, TodoSource};
 use crate::todos::{self, TodoStore};
 
 /// How often the other side is tried when it is away for a moment.
@@ -35,8 +35,7 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         // The side that is only read comes first: when it is not what it should be, nothing is made on the other.
         let source = todos::open_source(from, Path::new(""), app_database).await;
         let mut source = source.map_err(|error| not_opened(error, from))?;
-        let opened =
-            tokio::task::block_in_place(|| todos::open(Some(to), Path::new(""), app_database));
+        let opened = todos::open(Some(to), Path::new(""), app_database).await;
         let target = opened.map_err(|error| not_opened(error, to))?;
         let total = source.count().await.map_err(failed)?;
         let mut tally = Tally::default();
@@ -92,7 +91,7 @@ async fn copy(
         from = page.next;
         let count = count(&page.rows);
         let arrivals = arrivals(page.rows, &origin, now, Some(&mut *tally));
-        let arrived = take_over(target, &arrivals).await?;
+        let arrived = import(target, &arrivals).await?;
         for (arrival, arrived) in arrivals.items.iter().zip(&arrived) {
             tally.arrived(arrival, arrived);
         }
@@ -115,10 +114,10 @@ fn arrivals(
     origin: &str,
     now: Timestamp,
     mut tally: Option<&mut Tally>,
-) -> Arrivals {
-    let mut arrivals = Arrivals {
+) -> ImportBatch {
+    let mut arrivals = ImportBatch {
         origin: origin.to_owned(),
-        have_times: matches!(rows, SourceRows::Ours(_)),
+        has_timestamps: matches!(rows, SourceRows::Ours(_)),
         items: Vec::new(),
     };
     match rows {
@@ -129,7 +128,7 @@ fn arrivals(
                 if let Some(tally) = &mut tally {
                     tally.converted(row.id, &converted);
                 }
-                arrivals.items.extend(converted.arrivals);
+                arrivals.items.extend(converted.items);
             }
         }
     }
@@ -137,13 +136,13 @@ fn arrivals(
 }
 
 /// Takes them over, again and again if the other side is away for a moment: doing so twice does no more than once.
-async fn take_over(
+async fn import(
     target: &dyn TodoStore,
-    arrivals: &Arrivals,
-) -> Result<Vec<Arrived>, StoreError> {
+    arrivals: &ImportBatch,
+) -> Result<Vec<ImportResult>, StoreError> {
     let mut attempt = 0;
     loop {
-        match target.take_over(arrivals).await {
+        match target.import(arrivals).await {
             Err(error) if attempt < ATTEMPTS_MAX && error.kind() == StoreErrorKind::Unavailable => {
                 attempt += 1;
                 tokio::time::sleep(Duration::from_millis(100 << attempt.min(6))).await;

@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 use crate::cli::progress::rate;
 use crate::http::extract::shortened;
 use crate::todos::Status;
-use crate::todos::import::{Arrival, Arrived, Became, Note, OlderTodo};
+use crate::todos::import::{ImportItem, ImportOutcome, ImportResult, Note, OlderTodo};
 
 /// How many todos are named of each sort.
 const NAMED_MAX: usize = 100;
@@ -68,7 +68,7 @@ impl Named {
 }
 
 /// How a todo is called: by its number, where it had one.
-fn name(arrival: &Arrival) -> String {
+fn name(arrival: &ImportItem) -> String {
     match arrival.number {
         Some(number) => number.to_string(),
         None => arrival.todo.id.to_string(),
@@ -95,13 +95,13 @@ impl Tally {
     }
 
     /// A todo was taken over, or not.
-    pub(super) fn arrived(&mut self, arrival: &Arrival, arrived: &Arrived) {
-        match arrived.became {
-            Became::Added => self.added += 1,
-            Became::Unchanged => self.unchanged += 1,
-            Became::CaughtUp => self.caught_up += 1,
-            Became::ChangedHere => self.changed_here.add(|| name(arrival)),
-            Became::RemovedHere => self.removed_here.add(|| name(arrival)),
+    pub(super) fn arrived(&mut self, arrival: &ImportItem, arrived: &ImportResult) {
+        match arrived.outcome {
+            ImportOutcome::Added => self.added += 1,
+            ImportOutcome::Unchanged => self.unchanged += 1,
+            ImportOutcome::Updated => self.caught_up += 1,
+            ImportOutcome::ChangedHere => self.changed_here.add(|| name(arrival)),
+            ImportOutcome::RemovedHere => self.removed_here.add(|| name(arrival)),
         }
         if let (Some(there), Some(here)) = (arrival.number, arrived.number)
             && there != here
@@ -111,7 +111,7 @@ impl Tally {
     }
 
     /// A todo was read on both sides.
-    pub(super) fn compared(&mut self, arrival: &Arrival, is_same: bool) {
+    pub(super) fn compared(&mut self, arrival: &ImportItem, is_same: bool) {
         self.compared += 1;
         if !is_same {
             self.different.add(|| name(arrival));
