@@ -83,10 +83,12 @@ impl App {
             &config.files,
             || embedded.directory(),
             || embedded.app_database(),
-        )?;
+        )
+        .await?;
         let todos = todos::open(config.todos.as_ref(), Path::new(""), || {
             embedded.app_database()
-        })?;
+        })
+        .await?;
         let greeting = greeting::open(&config.greeting, || embedded.app_database())?;
         let app = Self {
             readings,

@@ -1,16 +1,16 @@
-//! Where a store lives: a URL whose scheme picks the backend.
+//! The URL of a store. Its scheme selects the backend.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A backend's URL. Neither `Debug` nor `Display` shows a password.
+/// The URL of a backend. Neither `Debug` nor `Display` shows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackendUrl {
     scheme: String,
     rest: String,
 }
 
-/// Why a text is not a backend's URL.
+/// The error of a text that is not the URL of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("begin with the scheme of a backend and a colon, such as sqlite:")]
 pub struct BackendUrlError;
@@ -21,7 +21,7 @@ impl BackendUrl {
         &self.scheme
     }
 
-    /// The part after the colon, with whatever secrets it holds.
+    /// The part after the colon, secrets included.
     pub fn rest(&self) -> &str {
         &self.rest
     }
@@ -48,8 +48,8 @@ impl FromStr for BackendUrl {
 
 impl fmt::Display for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `//user:password@host`: what stands between the colon and the last at sign before the path stays here. Where a
-        // password is usual it may have a slash in it by mistake, and the last at sign of all counts.
+        // In `//user:password@host`, the text between the colon and the last at sign before the path is hidden. A password may have
+        // an unencoded slash by mistake. So for schemes with passwords the last at sign of the URL counts.
         let has_password = matches!(
             self.scheme.as_str(),
             "postgres" | "postgresql" | "redis" | "rediss"
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_is_needed() {
+    fn a_url_needs_a_scheme() {
         for text in ["", "sqlite", ":x", "1x:y", "a b:c", "/path:x"] {
             assert_eq!(text.parse::<BackendUrl>(), Err(BackendUrlError), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Which of several servers this one is, as far as the platform below it tells.
+//! The task and the availability zone of this server on Amazon ECS.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use url::Url;
 
 use crate::http::json::write_string;
 
-/// How long the platform may take to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// The time limit for the answer of the metadata service.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How much of its answer is taken in.
-const BYTES_MAX: usize = 1 << 20;
+/// The longest accepted answer.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The task and the zone of this server on ECS. Empty until the platform has said so, and everywhere else.
+/// The task and the zone of this server. Empty outside ECS, and until the metadata service has answered.
 #[derive(Clone, Debug, Default)]
 pub struct Instance(Arc<OnceLock<TaskMetadata>>);
 
@@ -26,7 +26,7 @@ struct TaskMetadata {
     zone: Option<String>,
 }
 
-/// What the platform says of a task, as far as it is of interest here.
+/// The fields of the answer that this program uses.
 #[derive(Deserialize)]
 struct Task {
     #[serde(rename = "TaskARN")]
@@ -36,15 +36,14 @@ struct Task {
 }
 
 impl Instance {
-    /// Asks the metadata service of ECS once, in the background: nobody waits for it, and a server without an answer serves all the
-    /// same.
+    /// Asks the metadata service of ECS once, in the background. The server starts without waiting for the answer.
     pub fn ask_ecs(&self, metadata: Url) {
-        let facts = Arc::clone(&self.0);
+        let metadata_cell = Arc::clone(&self.0);
         tokio::spawn(async move {
             match read(metadata).await {
                 Ok(task) => {
-                    let facts = facts.get_or_init(|| task.into());
-                    info!(task = facts.task, zone = facts.zone, "running on ECS");
+                    let metadata = metadata_cell.get_or_init(|| task.into());
+                    info!(task = metadata.task, zone = metadata.zone, "running on ECS");
                 }
                 Err(error) => warn!("cannot tell which ECS task this is: {error:#}"),
             }
@@ -53,8 +52,10 @@ impl Instance {
 
     /// Appends `,"instance":{"task":…,"zone":…}`, or nothing.
     pub(crate) fn write_member(&self, out: &mut Vec<u8>) {
-        let Some(facts) = self.0.get() else { return };
-        let members = [("task", &facts.task), ("zone", &facts.zone)];
+        let Some(metadata) = self.0.get() else {
+            return;
+        };
+        let members = [("task", &metadata.task), ("zone", &metadata.zone)];
         let members = members
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.as_deref()?)));
@@ -64,14 +65,14 @@ impl Instance {
             out.push(b':');
             write_string(out, value);
         }
-        if facts.task.is_some() || facts.zone.is_some() {
+        if metadata.task.is_some() || metadata.zone.is_some() {
             out.push(b'}');
         }
     }
 }
 
 impl From<Task> for TaskMetadata {
-    /// The last part of a task's long name is the one that people know it by.
+    /// Takes the last part of the ARN, which people use as the name of a task.
     fn from(task: Task) -> Self {
         let known = |text: Option<String>| text.filter(|text| !text.is_empty());
         Self {
@@ -84,25 +85,25 @@ impl From<Task> for TaskMetadata {
 async fn read(mut metadata: Url) -> anyhow::Result<Task> {
     metadata
         .path_segments_mut()
-        .map_err(|()| anyhow::anyhow!("its address is not a URL with a path"))?
+        .map_err(|()| anyhow::anyhow!("the URL of the metadata service has no path"))?
         .pop_if_empty()
         .push("task");
-    // The service is on this machine: no proxy, and no certificates to load.
+    // The service is on this machine, so the client needs neither a proxy nor certificates.
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])
-        .timeout(ANSWER_MAX)
+        .timeout(ANSWER_TIME_MAX)
         .build()?;
     let mut response = client.get(metadata).send().await?.error_for_status()?;
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await? {
         anyhow::ensure!(
-            body.len() + piece.len() <= BYTES_MAX,
-            "its answer is too long"
+            body.len() + piece.len() <= ANSWER_BYTES_MAX,
+            "the answer is too long"
         );
         body.extend_from_slice(&piece);
     }
-    serde_json::from_slice(&body).context("its answer is not what was expected")
+    serde_json::from_slice(&body).context("the answer is not the expected JSON")
 }
 
 #[cfg(test)]
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_known_is_shown() {
+    fn only_known_members_are_written() {
         let arn = "arn:aws:ecs:eu-central-1:1:task/fieldstation/0a1b";
         assert_eq!(
             shown(&format!(

@@ -1,41 +1,43 @@
-//! Conditions on a device's file, as `If-Match` and `If-None-Match` state them.
+//! Conditions on a device's file, from `If-Match` and `If-None-Match`.
 
-/// What must be true of the file that is there for a change to be made. The default is always true.
+/// A condition on the present file of a device. The default condition always holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// One of these must be there.
-    pub is: Option<TagList>,
-    /// None of these may be there.
-    pub is_not: Option<TagList>,
+    /// The file must have one of these tags.
+    pub if_match: Option<TagList>,
+    /// The file must have none of these tags.
+    pub if_none_match: Option<TagList>,
 }
 
 /// Entity tags, without quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagList {
-    /// Whatever is there.
+    /// Any file.
     Any,
-    /// One of these.
+    /// A file with one of these tags.
     These(Vec<String>),
 }
 
 impl Condition {
-    /// Whether nothing is asked for.
+    /// Whether the condition always holds.
     pub const fn is_empty(&self) -> bool {
-        self.is.is_none() && self.is_not.is_none()
+        self.if_match.is_none() && self.if_none_match.is_none()
     }
 
-    /// Whether it holds of the file with this tag, or of no file.
+    /// Whether the condition holds for the file with this tag, or for a device without a file.
     pub fn holds(&self, current: Option<&str>) -> bool {
-        self.is.as_ref().is_none_or(|tags| tags.contains(current))
+        self.if_match
+            .as_ref()
+            .is_none_or(|tags| tags.contains(current))
             && !self
-                .is_not
+                .if_none_match
                 .as_ref()
                 .is_some_and(|tags| tags.contains(current))
     }
 }
 
 impl TagList {
-    /// Whether the file with this tag is among them; no file never is.
+    /// Whether the list contains this tag. No list contains a missing file.
     pub fn contains(&self, current: Option<&str>) -> bool {
         match (self, current) {
             (_, None) => false,
@@ -50,9 +52,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_about_the_file_that_is_there() {
+    fn a_condition_compares_the_tag_of_the_present_file() {
         let these = |tag: &str| Some(TagList::These(vec![tag.to_owned()]));
-        let condition = |is, is_not| Condition { is, is_not };
+        let condition = |if_match, if_none_match| Condition {
+            if_match,
+            if_none_match,
+        };
         for (condition, none, a, b) in [
             (condition(None, None), true, true, true),
             (condition(Some(TagList::Any), None), false, true, true),

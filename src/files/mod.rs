@@ -1,4 +1,4 @@
-//! Device files: one file per device, replaced as a whole, streamed in and out.
+//! Device files: one file for each device, replaced as a whole, streamed in and out.
 
 mod condition;
 pub mod folder;
@@ -22,119 +22,127 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
-/// The bytes of a file, in order, in pieces of some hundred KiB at most.
+/// The bytes of a file, in order, in pieces of at most a few hundred KiB.
 pub type ContentStream = BoxStream<'static, Result<Bytes, StoreError>>;
 
-/// What became of a file that was received.
+/// The outcome of a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publication {
-    /// It is the device's file from now on.
+    /// The file is the device's file from now on.
     Stored(FileInfo),
-    /// The condition did not hold any more, and nothing was changed.
+    /// The condition did not hold. Nothing was changed.
     Refused,
 }
 
-/// What became of a request to remove a file.
+/// The outcome of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It is gone.
+    /// The file was removed.
     Removed,
-    /// There was none.
+    /// The device had no file.
     Missing,
-    /// The condition did not hold, and nothing was changed.
+    /// The condition did not hold. Nothing was changed.
     Refused,
 }
 
-/// A file as it was when it was opened.
+/// An open file.
 pub struct OpenFile {
-    /// What is known of it.
+    /// The metadata.
     pub info: FileInfo,
-    /// Its bytes.
+    /// The bytes.
     pub content: Box<dyn Content>,
 }
 
-/// Where files live. A device has one file or none; sending another replaces it.
+/// A store of device files. A device has one file or none. A new file replaces the old one.
 ///
-/// What every backend promises, and the conformance suite checks:
-/// * A file is published at one moment: every read sees the whole old one or the whole new one, and one that begins after
-///   [`Upload::finish`] returned sees the new one, on every replica. It is durable by then.
-/// * A reader that has begun keeps reading the file that it began with, or fails; it never sees parts of two.
-/// * An upload that is not finished, for whatever reason, changes nothing and leaves nothing behind; what a crash leaves
-///   is never visible and goes with a [`FileStore::sweep`].
-/// * An id is never a path: whatever characters it has, it names one file in the store and nothing outside it.
-/// * Memory for a transfer does not depend on the size of the file.
+/// Every backend keeps these promises, and the conformance suite checks them:
+/// * Success: a file is durable when [`Upload::finish`] returns `Ok`. Every read that starts afterwards sees the new file, on every
+///   server. The same holds for a removal.
+/// * Failure: an upload that is not finished, for any reason, changes nothing and leaves nothing in the store. After a crash the
+///   remains of an upload are never visible, and [`FileStore::sweep`] removes them.
+/// * Concurrent readers: a file is replaced at one moment, so a read sees the complete old file or the complete new file. A reader
+///   that has begun continues with the same file, or fails. It never sees parts of two files.
+/// * Concurrent writers: a condition holds at the moment of the publication. Of several conditional publications for the same
+///   version of a file, one succeeds.
+/// * An id is never a path: an id with any characters names one file in the store, and nothing outside the store.
+/// * The memory of a transfer does not depend on the size of the file.
 #[async_trait]
 pub trait FileStore: Send + Sync {
-    /// Begins an upload. Nothing of it is visible before [`Upload::finish`].
+    /// Begins an upload. The file is not visible before [`Upload::finish`].
     async fn begin(&self, device: &DeviceId) -> Result<Box<dyn Upload>, StoreError>;
 
-    /// What is known of a device's file; `None` when it has none.
+    /// The metadata of a device's file; `None` when the device has no file.
     async fn info(&self, device: &DeviceId) -> Result<Option<FileInfo>, StoreError>;
 
-    /// Opens a device's file for reading; `None` when it has none.
+    /// Opens a device's file for reading; `None` when the device has no file.
     async fn open(&self, device: &DeviceId) -> Result<Option<OpenFile>, StoreError>;
 
-    /// The devices that have a file, in order of their ids (as bytes of UTF-8), beginning after `after`, at most `limit`.
+    /// At most `limit` devices with a file, in order of their ids (as bytes of UTF-8), beginning after `after`.
     async fn list(
         &self,
         after: Option<&DeviceId>,
         limit: usize,
     ) -> Result<Page<DeviceId>, StoreError>;
 
-    /// Removes a device's file if the condition holds. It is durable when this returns.
+    /// Removes a device's file if the condition holds. The removal is durable when this returns `Ok`.
     async fn remove(&self, device: &DeviceId, condition: &Condition)
     -> Result<Removal, StoreError>;
 
-    /// Removes what uploads that a crash cut off have left. Safe beside requests and other replicas. Returns how many files
-    /// were removed.
+    /// Removes the remains of uploads that a crash interrupted. Safe beside requests and other servers. Returns the number of removed
+    /// files.
     async fn sweep(&self) -> Result<u64, StoreError>;
 
-    /// What kind of store it is, in a word.
+    /// The name of the backend, in one word.
     fn backend(&self) -> &'static str;
 
-    /// Whether an upload would be taken now. Cheap enough to be asked every second.
+    /// Whether the store accepts uploads now. Cheap enough for a call every second.
+    ///
+    /// # Errors
+    /// The reason why the store accepts no uploads.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    /// What an operator should know although the store works: one sentence each, which says what to do.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// A file on its way in. Dropping it is as good as [`Upload::abort`], only that nobody learns when it is done.
+/// An upload. Dropping an upload aborts it in the background; [`Upload::abort`] waits for the end.
 #[async_trait]
 pub trait Upload: Send {
-    /// Takes the next bytes, in order, some hundred KiB at a time. They may still be on their way when this returns; whether
-    /// they arrived is known by [`Upload::finish`].
+    /// Writes the next bytes, in order, a few hundred KiB at a time. The bytes may not be written yet when this returns. A later call
+    /// reports an error.
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError>;
 
-    /// Publishes the file if the condition holds at that moment. After an error with
-    /// [`StoreErrorKind::Unavailable`] it may or may not be published, and sending it again is safe; after
-    /// any other it is not. It goes on to its end even when nobody waits for it any more.
+    /// Publishes the file if the condition holds at that moment. The publication runs to its end even when the caller is gone.
+    ///
+    /// # Errors
+    /// After [`StoreErrorKind::Unavailable`] nobody knows whether the file is published, and sending the file again is safe. After any
+    /// other error the file is not published.
     async fn finish(
         self: Box<Self>,
         file: NewFile,
         condition: Condition,
     ) -> Result<Publication, StoreError>;
 
-    /// Removes everything that was written.
+    /// Removes everything that was written, and waits for the removal for a short time.
     async fn abort(self: Box<Self>);
 }
 
-/// The bytes of a file that was opened.
+/// The bytes of an open file.
 #[async_trait]
 pub trait Content: Send {
-    /// Reads a part of it. `None` when it has been replaced or removed since, and its bytes are no longer to be had: open the
-    /// file again.
+    /// Reads a range of the file. `None` when the file was replaced or removed since, and its bytes are gone. Then open the file
+    /// again.
     async fn read(self: Box<Self>, range: Range<u64>) -> Result<Option<ContentStream>, StoreError>;
 }
 
-/// Opens the backend that a URL's scheme picks. Blocks until it is ready. `directory` and `station` are called only for a
-/// backend that lives in the data directory.
+/// Opens the backend that the scheme of a URL selects, on the runtime of the caller. `directory` and `app_database` are called only
+/// for the backend in the data directory.
 ///
 /// # Errors
-/// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
-pub fn open(
+/// [`StoreErrorKind::Unsupported`] when this program has no backend for the URL; otherwise the error of the backend.
+pub async fn open(
     url: &BackendUrl,
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
@@ -149,7 +157,7 @@ pub fn open(
             "files are kept in the data directory: write file: instead of {url}, and name the directory with --data"
         )),
         #[cfg(feature = "cloud")]
-        ("s3", _) => Ok(Arc::new(s3::S3Store::open(url)?)),
+        ("s3", _) => Ok(Arc::new(s3::S3Store::open(url).await?)),
         #[cfg(not(feature = "cloud"))]
         ("s3", _) => unsupported(format!(
             "{url} needs a binary with the feature `cloud`, and this one was built without it"

@@ -1,4 +1,4 @@
-//! The words of the files domain. None of these can be built invalid.
+//! The types of device files. Every value of these types is valid.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use sha2::{Digest as _, Sha256};
 
 use crate::timestamp::Timestamp;
 
-/// The name of a device: 1 to 128 characters, without control characters, without white space at its ends. It may hold
-/// anything else, and is never a path.
+/// The id of a device: 1 to 128 characters, without control characters, and without white space at its ends. All other characters are
+/// allowed. An id is never a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(Arc<str>);
 
-/// Why a text is not a device id.
+/// The error of a text that is not a device id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceIdError {
-    /// Nothing is left after trimming.
+    /// The text is empty after trimming.
     #[error("is empty; send 1 to 128 characters")]
     Empty,
-    /// More than [`DeviceId::CHARACTERS_MAX`] characters.
+    /// The text has more than [`DeviceId::CHARACTERS_MAX`] characters.
     #[error("is longer than 128 characters")]
     TooLong,
-    /// A control character, such as a line break or NUL.
+    /// The text has a control character, such as a line break or NUL.
     #[error("holds a control character")]
     ControlCharacter,
 }
@@ -30,10 +30,10 @@ impl DeviceId {
     /// The longest id, in Unicode scalar values.
     pub const CHARACTERS_MAX: usize = 128;
 
-    /// Trims white space from both ends and checks the rest.
+    /// Trims white space from both ends and checks the text.
     ///
     /// # Errors
-    /// [`DeviceIdError`] says which rule is broken.
+    /// [`DeviceIdError`] names the broken rule.
     pub fn new(text: &str) -> Result<Self, DeviceIdError> {
         let id = text.trim();
         if id.is_empty() {
@@ -65,7 +65,7 @@ impl fmt::Display for DeviceId {
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         let mut bytes = [0; 32];
@@ -81,7 +81,7 @@ impl Digest {
     }
 }
 
-/// As hexadecimal digits, which is how `sha256sum` prints it.
+/// Hexadecimal digits, as `sha256sum` prints them.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -94,7 +94,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A media type as the client named it: what a file says of itself, never guessed from its bytes.
+/// A media type from the client. The server never guesses a media type from the bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentType(Arc<str>);
 
@@ -102,7 +102,7 @@ impl ContentType {
     /// The longest, in bytes.
     pub const BYTES_MAX: usize = 255;
 
-    /// A type and a subtype of RFC 9110 tokens, then parameters that hold no control characters; visible ASCII only.
+    /// Checks a text: a type and a subtype of RFC 9110 tokens, then parameters without control characters. Only visible ASCII.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t']);
         let (essence, _) = text.split_once(';').unwrap_or((text, ""));
@@ -127,14 +127,14 @@ impl ContentType {
     }
 }
 
-/// Bytes of which nothing is known.
+/// Bytes of an unknown type.
 impl Default for ContentType {
     fn default() -> Self {
         Self("application/octet-stream".into())
     }
 }
 
-/// What a file was called where it came from: 1 to 255 characters without directories or control characters.
+/// The name of a file on the client: 1 to 255 characters, without directories and control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileName(Arc<str>);
 
@@ -142,7 +142,7 @@ impl FileName {
     /// The longest, in characters.
     pub const CHARACTERS_MAX: usize = 255;
 
-    /// What stands after the last slash or backslash: some clients send a whole path.
+    /// Takes the text after the last slash or backslash, because some clients send a path.
     pub fn new(text: &str) -> Option<Self> {
         let name = text.rsplit(['/', '\\']).next().unwrap_or(text).trim();
         let is_valid = !name.is_empty()
@@ -157,40 +157,40 @@ impl FileName {
     }
 }
 
-/// A file that has been received, and is to be published.
+/// The metadata of a received file, before its publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewFile {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size_bytes: u64,
-    /// Its media type.
+    /// The media type.
     pub content_type: ContentType,
-    /// Its name, if it has one.
+    /// The name, if there is one.
     pub name: Option<FileName>,
-    /// The digest of its bytes.
+    /// The digest of the bytes.
     pub digest: Digest,
-    /// When it was received.
+    /// The time of receipt.
     pub time: Timestamp,
 }
 
-/// What is known of a device's file.
+/// The metadata of a device's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileInfo {
-    /// Whose file it is.
+    /// The device.
     pub device: DeviceId,
     /// The file.
     pub file: NewFile,
 }
 
 impl FileInfo {
-    /// A tag that changes whenever the bytes, the type or the name of the file change, and never otherwise, so that sending
-    /// the same file again does not make what others have cached stale.
+    /// The entity tag. The tag changes exactly when the bytes, the type or the name of the file change. So sending the same file again
+    /// does not make the caches of clients stale.
     pub fn tag(&self) -> String {
         const BYTES: usize = 16;
         let mut hasher = Sha256::new();
         hasher.update(self.file.digest.0);
         hasher.update(self.file.content_type.as_str());
         if let Some(name) = &self.file.name {
-            // Neither a type nor a name holds a line break.
+            // Neither a type nor a name has a line break.
             hasher.update("\n");
             hasher.update(name.as_str());
         }
@@ -203,12 +203,12 @@ impl FileInfo {
     }
 }
 
-/// Some items of a longer list.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether there are more after the last of them.
+    /// Whether there is another page.
     pub more: bool,
 }
 
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_may_hold_what_a_path_may_not() {
+    fn an_id_may_have_characters_that_a_path_must_not_have() {
         for id in ["..", "../../etc/passwd", "/", "a\\b", "%2e%2e", "CON", "é"] {
             assert_eq!(DeviceId::new(id).unwrap().as_str(), id);
         }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_type_is_a_media_type() {
+    fn only_media_types_are_content_types() {
         for text in ["image/png", "text/plain; charset=utf-8", " a/b ;c=\"d e\" "] {
             assert_eq!(ContentType::new(text).unwrap().as_str(), text.trim());
         }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_follows_bytes_type_and_name_and_not_the_time() {
+    fn a_tag_depends_on_bytes_type_and_name_and_not_on_the_time() {
         let info = |byte, content_type: &str, name: Option<&str>, time| FileInfo {
             device: DeviceId::new("a").unwrap(),
             file: NewFile {

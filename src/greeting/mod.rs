@@ -1,4 +1,4 @@
-//! The greeting: the word on the front page, the promise every backend keeps, the routes, the backends.
+//! The greeting: the word on the front page, the trait with the promises of every backend, the routes, and the backends.
 
 pub mod http;
 mod model;
@@ -18,44 +18,47 @@ use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 
-/// Where the word of the greeting lives.
+/// A store of the greeting's word.
 ///
-/// What every backend promises, and the conformance suite checks:
-/// * There is one word, the same for everybody; it is [`Word::default`] until the first one is set.
-/// * A word whose setting returned `Ok` is seen by every read that starts afterwards, on every replica, until the next one is
-///   set. It is as durable as the backend: on disk with SQLite, and whatever the server is set up for with Redis.
-/// * A word whose setting failed was not set, with one exception: after [`StoreErrorKind::Unavailable`] it may be, now or a little
-///   later, but never over a word that was set with success after it.
+/// Every backend keeps these promises, and the conformance suite checks them:
+/// * There is one word for all clients: [`Word::default`] until the first word is set.
+/// * Success: after [`GreetingStore::set`] returned `Ok`, every read that starts afterwards sees the word, on every server, until the
+///   next word is set. The word is as durable as the backend: on disk with SQLite, and as the configuration of Redis says.
+/// * Failure: after an error the word is not set. The only exception is [`StoreErrorKind::Unavailable`]: then the word may be set, now
+///   or a little later, but never over a word that was set successfully afterwards.
+/// * Concurrent readers: a read returns one complete word, the old word or the new word.
 #[async_trait]
 pub trait GreetingStore: Send + Sync {
-    /// The word.
+    /// Reads the word.
     async fn word(&self) -> Result<Word, StoreError>;
 
-    /// Makes this the word.
+    /// Sets the word.
     async fn set(&self, word: Word) -> Result<(), StoreError>;
 
-    /// What kind of store it is, in a word.
+    /// The name of the backend, in one word.
     fn backend(&self) -> &'static str;
 
-    /// Whether a word could be read now. Cheap enough to be asked every second.
+    /// Whether the store works now. Cheap enough for a call every second.
+    ///
+    /// # Errors
+    /// The reason why the store does not work.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    /// What an operator should know although the store works: one sentence each, which says what to do.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Looks at a backend on another machine from time to time, as long as the server runs. Ends at once where there is nothing to
-    /// look at.
+    /// Checks a backend on another machine from time to time, as long as the server runs. Returns at once for an embedded backend.
     async fn watch(&self) {}
 }
 
-/// Opens the backend that a URL's scheme picks. `station` is called only for a backend that lives in the data directory, so that a
-/// URL with a mistake in it leaves no trace. A backend on another machine is connected to when it is first needed: one that is
-/// down keeps no server from starting.
+/// Opens the backend that the scheme of a URL selects. `app_database` is called only for the embedded backend, so that a URL with a
+/// mistake creates no database. A backend on another machine connects with the first operation, so that the server starts during an
+/// outage of that backend.
 ///
 /// # Errors
-/// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the database cannot be opened.
+/// [`StoreErrorKind::Unsupported`] when the URL has a mistake; otherwise the error of the database.
 pub fn open(
     url: &BackendUrl,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
@@ -85,8 +88,8 @@ pub fn open(
 mod tests {
     use super::*;
 
-    /// The error of a URL, which must not touch the data directory.
-    fn refused(url: &str) -> StoreError {
+    /// The error of a URL. The database must not be opened.
+    fn open_error(url: &str) -> StoreError {
         let app_database = || -> Result<_, StoreError> { panic!("opened the database for {url}") };
         let error = open(&url.parse().unwrap(), app_database).err().unwrap();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{url}");
@@ -94,20 +97,20 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_leads_nowhere_says_which_would() {
-        assert!(refused("postgres://db").message().contains("redis://"));
-        assert!(refused("sqlite:other.db").message().contains("--data"));
+    fn an_error_names_the_urls_that_work() {
+        assert!(open_error("postgres://db").message().contains("redis://"));
+        assert!(open_error("sqlite:other.db").message().contains("--data"));
     }
 
     #[cfg(not(feature = "cloud"))]
     #[test]
-    fn what_was_left_out_of_the_binary_is_named() {
-        assert!(refused("rediss://cache").message().contains("`cloud`"));
+    fn an_error_names_the_missing_feature() {
+        assert!(open_error("rediss://cache").message().contains("`cloud`"));
     }
 
     #[cfg(feature = "cloud")]
     #[test]
-    fn a_server_that_is_not_there_keeps_nothing_from_opening() {
+    fn a_store_opens_during_an_outage_of_redis() {
         let app_database = || -> Result<_, StoreError> { panic!("opened the database") };
         for url in ["redis://127.0.0.1:1", "valkey://no.such.host"] {
             let store = open(&url.parse().unwrap(), app_database).unwrap();

@@ -4,13 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Whom the front page greets: 1 to 200 characters, none of them a control character, not all of them white space. `World` until
-/// somebody says otherwise. Cheap to clone.
+/// The word that the front page greets: 1 to 200 characters, without control characters, and not only white space. The default is
+/// `World`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word(Arc<str>);
 
 impl Word {
-    /// The most characters (Unicode scalar values) that a word may have.
+    /// The longest word, in characters (Unicode scalar values).
     pub const CHARACTERS_MAX: usize = 200;
 
     /// The word as text.
@@ -34,7 +34,7 @@ impl fmt::Display for Word {
 impl FromStr for Word {
     type Err = WordError;
 
-    /// Takes the text as it is, white space at its ends included.
+    /// Keeps the text unchanged, white space at its ends included.
     fn from_str(text: &str) -> Result<Self, WordError> {
         if text.chars().all(char::is_whitespace) && !text.contains(char::is_control) {
             return Err(WordError::Empty);
@@ -54,26 +54,26 @@ impl FromStr for Word {
     }
 }
 
-/// Why a text is not a word.
+/// The error of a text that is not a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
-    /// There is nothing in it that could be seen.
+    /// The text is empty, or only white space.
     #[error("data must contain a string")]
     Empty,
-    /// It has more than [`Word::CHARACTERS_MAX`] characters.
+    /// The text has more than [`Word::CHARACTERS_MAX`] characters.
     #[error(
         "the word has more than the {} characters that it may have",
         Word::CHARACTERS_MAX
     )]
     TooLong,
-    /// It has a character that is an instruction and no text.
+    /// The text has a control character.
     #[error(
         "character {position} of the word is the control character U+{:04X}; send text without any", u32::from(*.character)
     )]
     Control {
-        /// The first of them.
+        /// The first control character.
         character: char,
-        /// Where it is, from 1.
+        /// Its position, counted from 1.
         position: usize,
     },
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_kept_as_it_is() {
+    fn a_word_is_kept_unchanged() {
         let longest = "🌍".repeat(Word::CHARACTERS_MAX);
         for text in ["World", " a ", "<script>", "Grüße, 世界", "0", &longest] {
             assert_eq!(text.parse::<Word>().unwrap().as_str(), text);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_word_is_named() {
+    fn an_error_names_the_rule_that_a_text_breaks() {
         let too_long = "a".repeat(Word::CHARACTERS_MAX + 1);
         let control = |character, position| WordError::Control {
             character,

@@ -1,4 +1,4 @@
-//! The greeting in `station.db`.
+//! The embedded backend of the greeting, in `station.db`.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::error::StoreError;
 use crate::storage::app_database::{self, AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 
-/// The greeting in a table of one row.
+/// The greeting in a table with one row.
 #[derive(Debug)]
 pub struct SqliteGreeting {
     app_database: Arc<AppDatabase>,
 }
 
 impl SqliteGreeting {
-    /// The greeting of this database.
+    /// The greeting in this database.
     pub fn new(app_database: Arc<AppDatabase>) -> Self {
         Self { app_database }
     }
@@ -34,7 +34,7 @@ impl GreetingStore for SqliteGreeting {
                 .query_row([], |row| row.get::<_, String>(0))
                 .optional()?;
             if word.is_none() {
-                refuse_if_lost(transaction)?;
+                check_never_set(transaction)?;
             }
             Ok(word)
         });
@@ -70,8 +70,8 @@ impl GreetingStore for SqliteGreeting {
     }
 }
 
-/// There is no row as long as nobody has changed the word.
-fn refuse_if_lost(transaction: &Transaction<'_>) -> Result<(), WorkError> {
+/// Checks that no word was ever set, because the table has no row.
+fn check_never_set(transaction: &Transaction<'_>) -> Result<(), WorkError> {
     let expected: Option<i64> = transaction
         .prepare_cached("SELECT row_count FROM ledger WHERE table_name = 'greeting'")?
         .query_row([], |row| row.get(0))
@@ -82,25 +82,25 @@ fn refuse_if_lost(transaction: &Transaction<'_>) -> Result<(), WorkError> {
     Err(sqlite::damaged(FILE_NAME, "the greeting is missing").into())
 }
 
-/// Reads the word, if there is one that matches its checksum; `problem` is told when it is none.
+/// Parses the word if its checksum is right. Calls `problem` when the text is not a word.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the row cannot be read.
 pub(crate) fn check_rows(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let failed = |error| sqlite::query_error(FILE_NAME, "read the greeting", error);
+    let query_error = |error| sqlite::query_error(FILE_NAME, "read the greeting", error);
     let sql = format!(
         "SELECT word FROM {}",
         app_database::sound_rows(connection, "greeting")?
     );
-    let mut statement = connection.prepare(&sql).map_err(failed)?;
+    let mut statement = connection.prepare(&sql).map_err(query_error)?;
     let words = statement
         .query_map([], |row| row.get::<_, String>(0))
-        .map_err(failed)?;
+        .map_err(query_error)?;
     for word in words {
-        if let Err(error) = word.map_err(failed)?.parse::<Word>() {
+        if let Err(error) = word.map_err(query_error)?.parse::<Word>() {
             problem(format!("the greeting: {error}"));
         }
     }

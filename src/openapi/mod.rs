@@ -6,10 +6,10 @@
 
 mod curl;
 mod document;
+mod markdown;
 mod page;
 mod rich_text;
 mod schema;
-mod text;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -1,8 +1,8 @@
-//! A status in whatever words: other programs kept free text there.
+//! Statuses of other programs, which are free text.
 
 use super::Status;
 
-/// What a text means as a status: case, white space, hyphens and underscores do not matter, and what nobody knows is pending.
+/// The status that a text means. Case, white space, hyphens and underscores are ignored. An unknown text means pending.
 pub fn free_status(text: &str) -> Status {
     let letters: String = text
         .chars()
@@ -12,7 +12,7 @@ pub fn free_status(text: &str) -> Status {
     match letters.as_str() {
         "completed" | "complete" | "done" | "finished" | "closed" => Status::Completed,
         "inprogress" | "doing" | "started" | "wip" => Status::InProgress,
-        // `todo`, `open`, `new`, nothing at all, and everything else.
+        // Including `todo`, `open`, `new` and the empty text.
         _ => Status::Pending,
     }
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_other_programs_mean_a_status() {
+    fn statuses_of_other_programs_are_recognized() {
         for (status, texts) in [
             (
                 Status::Completed,

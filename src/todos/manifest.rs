@@ -1,4 +1,4 @@
-//! `manifest.json` in the working directory: where PostgreSQL is, for those who configure it by a file.
+//! Reads `manifest.json`, a file with the settings of PostgreSQL.
 
 use std::fmt;
 use std::io;
@@ -31,12 +31,12 @@ const KNOWN: [&str; 9] = [
     POOLED,
 ];
 
-/// The port of PostgreSQL when the file names none.
+/// The port when the file has no port.
 const PORT_DEFAULT: u16 = 5432;
-/// Nobody writes so much into it.
+/// The longest accepted file.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// What the file says. The values are as they stand there: nothing in them is encoded.
+/// The settings of the file. The values are not encoded.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) host: String,
@@ -62,10 +62,10 @@ impl fmt::Debug for Manifest {
     }
 }
 
-/// Reads the file; `None` when there is none.
+/// Reads the file; `None` when the file does not exist.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unsupported`] naming the file and the key that is wrong.
+/// [`StoreErrorKind::Unsupported`] names the file and the wrong key. The error never shows the password.
 pub(super) fn read(path: &Path) -> Result<Option<Manifest>, StoreError> {
     let length = match std::fs::metadata(path) {
         Ok(metadata) => metadata.len(),
@@ -73,20 +73,20 @@ pub(super) fn read(path: &Path) -> Result<Option<Manifest>, StoreError> {
         Err(error) => return Err(unreadable(&error)),
     };
     if length > BYTES_MAX {
-        return Err(wrong("is larger than 1 MiB"));
+        return Err(invalid("is larger than 1 MiB"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     parse(&text).map(Some)
 }
 
 fn parse(text: &str) -> Result<Manifest, StoreError> {
-    // The parser's own words may repeat what stands there, a password, say: only the place is told.
+    // The message of the parser may repeat a part of the file, such as the password. So the error has only the line and column.
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        wrong(format!("is not JSON: see line {line}, column {column}"))
+        invalid(format!("is not JSON: see line {line}, column {column}"))
     })?;
     let Value::Object(keys) = value else {
-        return Err(wrong("is not a JSON object"));
+        return Err(invalid("is not a JSON object"));
     };
     let unknown: Vec<&str> = keys
         .keys()
@@ -111,9 +111,9 @@ fn parse(text: &str) -> Result<Manifest, StoreError> {
 
 fn needed(keys: &Map<String, Value>, key: &str) -> Result<String, StoreError> {
     match optional(keys, key)? {
-        Some(text) if text.is_empty() => Err(wrong(format!("has an empty {key}"))),
+        Some(text) if text.is_empty() => Err(invalid(format!("has an empty {key}"))),
         Some(text) => Ok(text),
-        None => Err(wrong(format!(
+        None => Err(invalid(format!(
             "lacks {key}; it needs {HOST}, {DATABASE} and {USER}, and may have {PORT}, {PASSWORD}, {SSL_MODE}, \
              {SSL_ROOT_CERTIFICATE}, {SCHEMA} and {POOLED}"
         ))),
@@ -124,10 +124,10 @@ fn optional(keys: &Map<String, Value>, key: &str) -> Result<Option<String>, Stor
     match keys.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.contains('\0') => {
-            Err(wrong(format!("has a {key} with a NUL in it")))
+            Err(invalid(format!("has a {key} with a NUL in it")))
         }
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(format!("has a {key} that is not a text in quotes"))),
+        Some(_) => Err(invalid(format!("has a {key} that is not a text in quotes"))),
     }
 }
 
@@ -135,7 +135,9 @@ fn flag(keys: &Map<String, Value>, key: &str) -> Result<bool, StoreError> {
     match keys.get(key) {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => Err(wrong(format!("has a {key} that is neither true nor false"))),
+        Some(_) => Err(invalid(format!(
+            "has a {key} that is neither true nor false"
+        ))),
     }
 }
 
@@ -147,23 +149,23 @@ fn port(keys: &Map<String, Value>) -> Result<u16, StoreError> {
         Some(_) => None,
     };
     port.filter(|port| *port != 0).ok_or_else(|| {
-        wrong(format!(
+        invalid(format!(
             "has a {PORT} that is not a number from 1 to 65535, such as 5432"
         ))
     })
 }
 
-fn wrong(what: impl fmt::Display) -> StoreError {
+fn invalid(reason: impl fmt::Display) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
         format!(
-            "{MANIFEST} {what} (--todos overrules the file; --todos sqlite: needs no database server)"
+            "{MANIFEST} {reason} (--todos overrules the file; --todos sqlite: needs no database server)"
         ),
     )
 }
 
 fn unreadable(error: &io::Error) -> StoreError {
-    wrong(format!("cannot be read: {error}"))
+    invalid(format!("cannot be read: {error}"))
 }
 
 #[cfg(test)]
@@ -171,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_five_keys_are_read_as_they_stand() {
+    fn values_are_not_decoded_and_the_port_has_a_default() {
         let text = r#"{"database_server_host":"db-1.example","database_server_port":5433,"database":"to do",
             "db_user":"ann@site","db_password":"p@ss:w/rd%41 ü"}"#;
         let manifest = parse(text).unwrap();
@@ -196,17 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_without_the_password() {
-        let whole =
+    fn an_error_names_the_key_without_the_password() {
+        let complete =
             r#"{"database_server_host":"h","database":"d","db_user":"u","db_password":"s3cret"}"#;
         for (text, words) in [
-            (whole.replace("\"h\"", "7"), HOST),
-            (whole.replace("\"h\"", "\"\""), HOST),
-            (whole.replace("\"database\"", "\"databas\""), DATABASE),
-            (whole.replace("\"u\"", "null"), USER),
-            (whole.replace("\"s3cret\"", "[\"s3cret\"]"), PASSWORD),
-            (whole.replace("\"s3cret\"", "s3cret"), "line 1"),
-            (whole.replace('}', ""), "not JSON"),
+            (complete.replace("\"h\"", "7"), HOST),
+            (complete.replace("\"h\"", "\"\""), HOST),
+            (complete.replace("\"database\"", "\"databas\""), DATABASE),
+            (complete.replace("\"u\"", "null"), USER),
+            (complete.replace("\"s3cret\"", "[\"s3cret\"]"), PASSWORD),
+            (complete.replace("\"s3cret\"", "s3cret"), "line 1"),
+            (complete.replace('}', ""), "not JSON"),
             ("[]".to_owned(), "object"),
         ] {
             let error = parse(&text).unwrap_err();
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_no_mistake() {
+    fn a_missing_file_is_accepted() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read(&directory.path().join(MANIFEST)).unwrap(), None);
         let error = read(directory.path()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Todos: the words of the domain, the promise every backend keeps, the routes, the backends.
+//! Todos: the types, the trait with the promises of every backend, the routes, and the backends.
 
 mod free_status;
 pub mod http;
@@ -24,46 +24,50 @@ pub use model::{
 
 pub(crate) use sqlite::check_rows;
 
-use self::import::{Arrivals, Arrived, HeldStore, Numbered, NumberedPage, TodoSource};
+use self::import::{
+    ImportBatch, ImportResult, NumberedPage, NumberedTodo, StoreSource, TodoSource,
+};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::timestamp::Timestamp;
 
-/// The file that says where PostgreSQL is, when no URL does, in the working directory.
+/// The file in the working directory with the settings of PostgreSQL. It is read when no URL is given.
 pub const MANIFEST: &str = "manifest.json";
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<T> {
-    /// It was made.
+    /// The change was made.
     Done(T),
-    /// There is no such todo.
+    /// The todo does not exist.
     Missing,
-    /// The todo is another version than the change was meant for: this one, last changed then. Nothing was done.
+    /// The precondition names other versions than the present one, which is returned here. Nothing was changed.
     Conflict(Timestamp),
 }
 
-/// Where todos live.
+/// A store of todos.
 ///
-/// What every backend promises, and the conformance suite checks:
-/// * A change that returned `Ok` is durable and is seen by every read that starts afterwards, on every replica.
-/// * A change is made whole or not at all, and only of a version that its precondition names: of several that name the same
-///   version one is made, whatever the replica.
-/// * Every change makes another [`Todo::updated_at`], later than the one before, whatever the clocks say.
-/// * A page begins after a place, not at a number of todos: what comes and goes meanwhile neither repeats nor hides a todo
-///   that stays where it is.
-/// * A change that failed with an error was not made, with one exception: after [`StoreErrorKind::Unavailable`] it may or may
-///   not have been made, and reading the todo tells.
+/// Every backend keeps these promises, and the conformance suite checks them:
+/// * Success: a change that returned `Ok` is durable. Every read that starts afterwards sees the change, on every server.
+/// * Failure: after an error nothing has changed. The only exception is [`StoreErrorKind::Unavailable`]: then nobody knows whether
+///   the change was made, and reading the todo shows the answer.
+/// * Concurrent readers: a read sees a change completely or not at all, and returns each todo in one version.
+/// * Concurrent changes: a change is made only if the present version is one of those that its precondition names. Of several
+///   changes that name the same version, on any servers, exactly one is made.
+/// * Every change sets [`Todo::updated_at`] to a later time than before, even when a clock goes backwards.
+/// * A page begins after a [`Cursor`], not at a count. So todos that are added or removed between two pages neither repeat nor hide
+///   another todo.
 #[async_trait]
 pub trait TodoStore: Send + Sync {
-    /// Adds a todo. Adding the same one again changes nothing.
+    /// Adds a todo. Adding a todo whose id exists already changes nothing.
     async fn create(&self, todo: &Todo) -> Result<(), StoreError>;
 
-    /// One todo, or `None` when there is none of that id.
+    /// The todo with an id; `None` when there is none.
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError>;
 
-    /// Todos in the order of their [`Cursor`]s, beginning after `after`, at most `limit`.
+    /// At most `limit` todos in the order of their [`Cursor`]s, beginning after `after`. A page may end earlier when the descriptions are
+    /// long.
     async fn list(
         &self,
         filter: &Filter,
@@ -71,7 +75,7 @@ pub trait TodoStore: Send + Sync {
         limit: usize,
     ) -> Result<TodoPage, StoreError>;
 
-    /// Changes a todo, at `now` or a moment after its last change, whichever is later.
+    /// Changes the fields of a todo. The new [`Todo::updated_at`] is `now`, or a microsecond after the old one if that is later.
     async fn change(
         &self,
         id: TodoId,
@@ -80,65 +84,69 @@ pub trait TodoStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Outcome<Todo>, StoreError>;
 
-    /// Removes a todo.
+    /// Removes a todo. Its number is never used again.
     async fn remove(
         &self,
         id: TodoId,
         precondition: &Precondition,
     ) -> Result<Outcome<()>, StoreError>;
 
-    /// The id of the todo with a number.
+    /// The id of the todo with a number; `None` when there is none.
     async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError>;
 
-    /// The number of a todo.
+    /// The number of a todo; `None` when the todo does not exist.
     async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError>;
 
-    /// Todos in the order of their numbers, beginning with the first that is `from` or more, at most `limit`.
+    /// At most `limit` todos in the order of their numbers, beginning at the number `from`.
     async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError>;
 
-    /// Those of these ids that there are, in any order.
-    async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError>;
+    /// The todos with these ids, in any order. Unknown ids are left out.
+    async fn find(&self, ids: &[TodoId]) -> Result<Vec<NumberedTodo>, StoreError>;
 
-    /// How many todos there are.
+    /// The number of todos.
     async fn count(&self) -> Result<u64, StoreError>;
 
-    /// Takes in todos of another store, as [`import`] says; tells what became of each, in their order.
-    async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError>;
+    /// Imports todos of another store, as [`import`] describes: all of the batch or nothing. Returns the outcome of each, in their
+    /// order. Importing the same batch again changes nothing.
+    async fn import(&self, arrivals: &ImportBatch) -> Result<Vec<ImportResult>, StoreError>;
 
-    /// What kind of store it is, in a word.
+    /// The name of the backend, in one word.
     fn backend(&self) -> &'static str;
 
-    /// Whether a change would be taken now. Cheap enough to be asked every second.
+    /// Whether the store accepts changes now. Cheap enough for a call every second.
+    ///
+    /// # Errors
+    /// The reason why the store accepts no changes.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    /// What an operator should know although the store works: one sentence each, which says what to do.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Finishes what is under way and lets go of everything. Changes are refused from then on.
+    /// Waits for running operations and releases all resources. Later operations fail with [`StoreErrorKind::Unavailable`].
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Opens the backend that a URL's scheme picks; without a URL, the one that a file `manifest.json` in `directory` names, and
-/// the embedded one when there is no such file. Blocks until it is ready, or known to be away for the moment. `station` is
-/// called only for the embedded backend.
+/// Opens the backend that the scheme of a URL selects, on the runtime of the caller. Without a URL, opens the database of the file
+/// `manifest.json` in `directory`, and the embedded backend when there is no such file. Returns when the backend is ready, or cannot
+/// be reached at the moment. `app_database` is called only for the embedded backend.
 ///
 /// # Errors
-/// When the URL or the file is not one of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
-pub fn open(
+/// [`StoreErrorKind::Unsupported`] when the URL or the file has a mistake; otherwise the error of the backend.
+pub async fn open(
     url: Option<&BackendUrl>,
     directory: &Path,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn TodoStore>, StoreError> {
     let Some(url) = url else {
         return match manifest::read(&directory.join(MANIFEST))? {
-            Some(manifest) => open_manifest(&manifest),
+            Some(manifest) => open_manifest(&manifest).await,
             None => Ok(Arc::new(sqlite::SqliteTodos::new(app_database()?))),
         };
     };
     if url.scheme() == MANIFEST_SCHEME {
-        return open_manifest(&named_manifest(url, directory)?);
+        return open_manifest(&named_manifest(url, directory)?).await;
     }
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => Ok(Arc::new(sqlite::SqliteTodos::new(app_database()?))),
@@ -148,7 +156,7 @@ pub fn open(
                 "todos are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
             ),
         )),
-        ("postgres" | "postgresql", _) => open_url(url),
+        ("postgres" | "postgresql", _) => open_url(url).await,
         (scheme, _) => Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
@@ -158,10 +166,10 @@ pub fn open(
     }
 }
 
-/// Opens what todos are read from when they go somewhere else: as [`open`], and the table of the older todo app.
+/// Opens the source of a copy: any backend of [`open`], or the table of the older todo app.
 ///
 /// # Errors
-/// As [`open`]; when there is no table of todos, or one of neither kind.
+/// Those of [`open`]; an error when there is no table of todos, or its columns are unknown.
 pub async fn open_source(
     url: &BackendUrl,
     directory: &Path,
@@ -173,13 +181,14 @@ pub async fn open_source(
             let manifest = named_manifest(url, directory)?;
             open_manifest_as_source(manifest).await
         }
-        _ => Ok(Box::new(HeldStore {
-            store: open(Some(url), directory, app_database)?,
+        _ => Ok(Box::new(StoreSource {
+            store: open(Some(url), directory, app_database).await?,
         })),
     }
 }
 
-/// The scheme of what a file `manifest.json` says: `manifest:` for that of the working directory, `manifest:FILE` for another.
+/// The scheme for the settings in a file `manifest.json`: `manifest:` for the file in the working directory, `manifest:FILE` for
+/// another file.
 const MANIFEST_SCHEME: &str = "manifest";
 
 fn named_manifest(url: &BackendUrl, directory: &Path) -> Result<manifest::Manifest, StoreError> {
@@ -190,18 +199,18 @@ fn named_manifest(url: &BackendUrl, directory: &Path) -> Result<manifest::Manife
     manifest::read(&path)?.ok_or_else(|| {
         StoreError::new(
             StoreErrorKind::Unsupported,
-            format!("{url} names a file that is not there: {}", path.display()),
+            format!("{url} names a file that does not exist: {}", path.display()),
         )
     })
 }
 
 #[cfg(feature = "cloud")]
 async fn open_url_as_source(url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
-    let target = postgres::PostgresUrl::from_url(url)?;
-    Ok(Box::new(postgres::PostgresSource::open(&target).await?))
+    let url = postgres::PostgresUrl::from_url(url)?;
+    Ok(Box::new(postgres::PostgresSource::open(&url).await?))
 }
 
-/// The key `schema` is where a server is to keep its own; the table of the older app is where its user finds it.
+/// The key `schema` is the schema of this program. The table of the older app is in the first schema of its user.
 #[cfg(feature = "cloud")]
 async fn open_manifest_as_source(
     manifest: manifest::Manifest,
@@ -210,50 +219,50 @@ async fn open_manifest_as_source(
         schema: None,
         ..manifest
     };
-    let target = postgres::PostgresUrl::from_manifest(&manifest)?;
-    Ok(Box::new(postgres::PostgresSource::open(&target).await?))
+    let url = postgres::PostgresUrl::from_manifest(&manifest)?;
+    Ok(Box::new(postgres::PostgresSource::open(&url).await?))
 }
 
 #[cfg(not(feature = "cloud"))]
 async fn open_url_as_source(_url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
-    Err(left_out("--from asks for PostgreSQL"))
+    Err(not_built("--from asks for PostgreSQL"))
 }
 
 #[cfg(not(feature = "cloud"))]
 async fn open_manifest_as_source(
     _manifest: manifest::Manifest,
 ) -> Result<Box<dyn TodoSource>, StoreError> {
-    Err(left_out("manifest.json asks for PostgreSQL"))
+    Err(not_built("manifest.json asks for PostgreSQL"))
 }
 
 #[cfg(feature = "cloud")]
-fn open_url(url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
-    let target = postgres::PostgresUrl::from_url(url)?;
-    Ok(Arc::new(postgres::PostgresTodos::open(target)?))
+async fn open_url(url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
+    let url = postgres::PostgresUrl::from_url(url)?;
+    Ok(Arc::new(postgres::PostgresTodos::open(url).await?))
 }
 
 #[cfg(feature = "cloud")]
-fn open_manifest(manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
-    let target = postgres::PostgresUrl::from_manifest(manifest)?;
-    Ok(Arc::new(postgres::PostgresTodos::open(target)?))
+async fn open_manifest(manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
+    let url = postgres::PostgresUrl::from_manifest(manifest)?;
+    Ok(Arc::new(postgres::PostgresTodos::open(url).await?))
 }
 
 #[cfg(not(feature = "cloud"))]
-fn open_url(_url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
-    Err(left_out("--todos asks for PostgreSQL"))
+async fn open_url(_url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
+    Err(not_built("--todos asks for PostgreSQL"))
 }
 
 #[cfg(not(feature = "cloud"))]
-fn open_manifest(_manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
-    Err(left_out(
+async fn open_manifest(_manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
+    Err(not_built(
         "manifest.json asks for PostgreSQL (--todos sqlite: keeps todos in the data directory)",
     ))
 }
 
 #[cfg(not(feature = "cloud"))]
-fn left_out(who: &str) -> StoreError {
+fn not_built(option: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
-        format!("{who}, which this binary was built without; build it with the feature `cloud`"),
+        format!("{option}, which this binary was built without; build it with the feature `cloud`"),
     )
 }

@@ -1,34 +1,34 @@
-//! A todo and its parts. None can be built invalid.
+//! A todo and its parts. Every value of these types is valid.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::timestamp::Timestamp;
 
-/// The most characters of a title.
+/// The longest title, in characters.
 pub const TITLE_CHARACTERS_MAX: usize = 200;
-/// The most characters of a description.
+/// The longest description, in characters.
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 10_000;
 
-/// Identifies a todo: a UUID of version 7, whose first half grows with time, so that new rows lie side by side.
+/// The id of a todo: a UUID of version 7. The first half grows with time, so new rows are next to each other in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TodoId(u128);
 
 impl TodoId {
-    /// Smaller than every id that is ever made.
+    /// Smaller than every other id.
     pub const NIL: Self = Self(0);
 
-    /// A new id for something made at a moment, with 74 random bits.
+    /// Makes a new id with this time and 74 random bits.
     ///
     /// # Errors
     /// When the operating system has no random numbers.
-    pub fn make(now: Timestamp) -> Result<Self, getrandom::Error> {
+    pub fn generate(now: Timestamp) -> Result<Self, getrandom::Error> {
         let mut random = [0; 10];
         getrandom::fill(&mut random)?;
         let random = random
             .iter()
             .fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
-        // Moments before 1970 have no place in a UUID: a clock that far off gets random ids without an order.
+        // A UUID cannot hold a time before 1970. With such a clock, ids have no order.
         let milliseconds = u128::try_from(now.micros() / 1000).unwrap_or(0) & ((1 << 48) - 1);
         let upper = random >> 62 & 0xfff;
         let lower = random & ((1 << 62) - 1);
@@ -37,8 +37,8 @@ impl TodoId {
         ))
     }
 
-    /// The id that a hash makes: a UUID of version 8, so that none that is made anew is the same.
-    pub(super) const fn of_hash(bits: u128) -> Self {
+    /// The id for a hash: a UUID of version 8, which differs from every generated id.
+    pub(super) const fn from_hash(bits: u128) -> Self {
         let fixed = 0xf << 76 | 3 << 62;
         Self(bits & !fixed | 8 << 76 | 2 << 62)
     }
@@ -59,7 +59,7 @@ impl fmt::Display for TodoId {
     }
 }
 
-/// Why a text is not the id of a todo.
+/// The error of a text that is not the id of a todo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not the id of a todo")]
 pub struct TodoIdError;
@@ -67,7 +67,7 @@ pub struct TodoIdError;
 impl FromStr for TodoId {
     type Err = TodoIdError;
 
-    /// Reads what `Display` writes, in either case.
+    /// Parses the text that `Display` writes, in upper or lower case.
     fn from_str(text: &str) -> Result<Self, TodoIdError> {
         let mut bits = 0;
         let bytes = text.as_bytes();
@@ -85,23 +85,23 @@ impl FromStr for TodoId {
     }
 }
 
-/// How far a todo is.
+/// The progress of a todo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
-    /// Nobody has begun.
+    /// Not started.
     #[default]
     Pending,
-    /// Somebody is at it.
+    /// Started and not completed.
     InProgress,
-    /// It is done.
+    /// Completed.
     Completed,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 3] = [Self::Pending, Self::InProgress, Self::Completed];
 
-    /// What it is called, in the API and in the databases.
+    /// The name in the API and in the databases.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -111,7 +111,7 @@ impl Status {
     }
 }
 
-/// Why a text is not a status.
+/// The error of a text that is not a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a status; there are pending, in progress and completed")]
 pub struct StatusError;
@@ -126,26 +126,26 @@ impl FromStr for Status {
     }
 }
 
-/// Why a text is not a title or a description.
+/// The error of a text that is not a title or a description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// A title of nothing but white space.
+    /// A title with only white space.
     #[error("is empty; send 1 to {TITLE_CHARACTERS_MAX} characters")]
     Empty,
-    /// More characters than there may be.
+    /// Too many characters.
     #[error("has {characters} characters; at most {characters_max} are accepted")]
     TooLong {
-        /// How many there are.
+        /// The number of characters.
         characters: usize,
-        /// How many there may be.
+        /// The limit.
         characters_max: usize,
     },
-    /// A character that no text is made of.
+    /// A control character that is not accepted.
     #[error("has the control character U+{0:04X}, which is not accepted here")]
     Control(u32),
 }
 
-fn checked(
+fn check(
     text: &str,
     characters_max: usize,
     allowed: impl Fn(char) -> bool,
@@ -163,7 +163,7 @@ fn checked(
     }
 }
 
-/// What is to be done, in a line: 1 to 200 characters after trimming, no control characters.
+/// The title of a todo: one line of 1 to 200 characters after trimming, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Title(String);
 
@@ -174,7 +174,7 @@ impl Title {
     /// [`TextError`] names what is wrong.
     pub fn new(text: &str) -> Result<Self, TextError> {
         let text = text.trim();
-        checked(text, TITLE_CHARACTERS_MAX, |_| false)?;
+        check(text, TITLE_CHARACTERS_MAX, |_| false)?;
         if text.is_empty() {
             return Err(TextError::Empty);
         }
@@ -187,7 +187,7 @@ impl Title {
     }
 }
 
-/// More about it: at most 10,000 characters, kept as they are; of control characters only tabs and line breaks.
+/// The description of a todo: at most 10,000 characters, kept unchanged. Tabs and line breaks are the only control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description(String);
 
@@ -197,7 +197,7 @@ impl Description {
     /// # Errors
     /// [`TextError`] names what is wrong.
     pub fn new(text: &str) -> Result<Self, TextError> {
-        checked(text, DESCRIPTION_CHARACTERS_MAX, |c| {
+        check(text, DESCRIPTION_CHARACTERS_MAX, |c| {
             matches!(c, '\t' | '\n' | '\r')
         })?;
         Ok(Self(text.to_owned()))
@@ -209,32 +209,32 @@ impl Description {
     }
 }
 
-/// A text as it is compared when somebody looks for words: in lower case, by the rules of Unicode.
+/// The form of a text for searches: in lower case, by the rules of Unicode.
 pub fn folded(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// Something to be done.
+/// A todo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Todo {
-    /// Which one.
+    /// The id.
     pub id: TodoId,
-    /// What is to be done.
+    /// The title.
     pub title: Title,
-    /// More about it.
+    /// The description.
     pub description: Description,
-    /// Until when, if that matters.
+    /// The deadline, if there is one.
     pub deadline: Option<Timestamp>,
-    /// How far it is.
+    /// The status.
     pub status: Status,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was changed last. No two versions of a todo share this moment, so it is also the version's name.
+    /// The time of the last change. Two versions of a todo never have the same time, so the time also identifies the version.
     pub updated_at: Timestamp,
 }
 
 impl Todo {
-    /// Where it stands in the list.
+    /// The position in the list.
     pub fn cursor(&self) -> Cursor {
         Cursor {
             deadline: self.deadline,
@@ -245,47 +245,48 @@ impl Todo {
     }
 }
 
-/// What is to become of a todo: fields that are `None` stay as they are.
+/// A change of a todo. Fields with `None` stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Another title.
+    /// The new title.
     pub title: Option<Title>,
-    /// Another description.
+    /// The new description.
     pub description: Option<Description>,
-    /// Another deadline, or none any more.
+    /// The new deadline; `Some(None)` removes the deadline.
     pub deadline: Option<Option<Timestamp>>,
-    /// Another status.
+    /// The new status.
     pub status: Option<Status>,
 }
 
-/// Which versions of a todo a change is meant for.
+/// The versions of a todo that a change applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Whatever it is now.
+    /// Every version.
     Any,
     /// Only these versions, each named by its [`Todo::updated_at`].
     Versions(Vec<Timestamp>),
 }
 
-/// Which todos a list has.
+/// The filter of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those of a status.
+    /// Only todos with this status.
     pub status: Option<Status>,
-    /// Only those with a deadline at this moment or later.
+    /// Only todos with a deadline at this time or later.
     pub deadline_from: Option<Timestamp>,
-    /// Only those with a deadline before this moment.
+    /// Only todos with a deadline before this time.
     pub deadline_to: Option<Timestamp>,
-    /// Only those with this in the title or in the description, in whatever case. [`folded`] already.
+    /// Only todos with this text in the title or the description. Has to be [`folded`].
     pub text: Option<String>,
 }
 
-/// A place in the list of todos: by deadline (those without one last), then by creation, title (as bytes of UTF-8), id.
+/// A position in the list of todos. The order is by deadline (todos without a deadline last), then by creation, title (as bytes of
+/// UTF-8) and id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The deadline.
     pub deadline: Option<Timestamp>,
-    /// The moment of creation.
+    /// The time of creation.
     pub created_at: Timestamp,
     /// The title.
     pub title: String,
@@ -293,12 +294,12 @@ pub struct Cursor {
     pub id: TodoId,
 }
 
-/// Some todos of a list, in order.
+/// A page of a list, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TodoPage {
     /// The todos.
     pub items: Vec<Todo>,
-    /// Whether there are more after the last.
+    /// Whether there is another page.
     pub more: bool,
 }
 
@@ -307,8 +308,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_a_uuid_that_grows_with_time() {
-        let at = |text: &str| TodoId::make(text.parse().unwrap()).unwrap();
+    fn a_new_id_is_a_uuid_that_grows_with_time() {
+        let at = |text: &str| TodoId::generate(text.parse().unwrap()).unwrap();
         let (old, new) = (at("2026-11-20T13:00"), at("2026-11-20T13:01"));
         assert!(TodoId::NIL < old && old < new);
         assert_ne!(old, at("2026-11-20T13:00"));
@@ -320,12 +321,12 @@ mod tests {
         for bad in ["", "7", &text[1..], &text.replace('-', "0"), "é"] {
             assert_eq!(bad.parse::<TodoId>(), Err(TodoIdError), "{bad}");
         }
-        // A clock before 1970 makes ids all the same.
+        // A clock before 1970 still makes ids.
         at("1900-01-01T00:00");
     }
 
     #[test]
-    fn titles_and_descriptions_have_bounds() {
+    fn titles_and_descriptions_have_limits() {
         assert_eq!(Title::new(" water\u{a0}").unwrap().as_str(), "water");
         assert_eq!(Title::new(" \t "), Err(TextError::Empty));
         assert!(Title::new(&"é".repeat(200)).is_ok());
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_read_back() {
+    fn a_status_parses_from_its_name() {
         for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }

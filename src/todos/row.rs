@@ -1,17 +1,17 @@
-//! How todos look in a table, in either database.
+//! A todo as a row of a table, in SQLite and in PostgreSQL.
 
 use super::{Cursor, Description, Filter, Status, Title, Todo, TodoId, TodoPage};
 use crate::timestamp::Timestamp;
 
-/// What stands in the column `deadline` of a todo that has none: later than every moment.
+/// The value of the column `deadline` for a todo without a deadline. Later than every timestamp.
 const NO_DEADLINE: i64 = i64::MAX;
 
-/// A deadline as it is stored.
-pub(super) fn deadline_number(deadline: Option<Timestamp>) -> i64 {
+/// The value of the column `deadline`.
+pub(super) fn deadline_micros(deadline: Option<Timestamp>) -> i64 {
     deadline.map_or(NO_DEADLINE, Timestamp::micros)
 }
 
-/// The columns of a row that todos are read from.
+/// The columns of a todo.
 pub(super) struct Row {
     pub(super) id: String,
     pub(super) title: String,
@@ -23,42 +23,43 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The todo, or what is wrong with the row.
+    /// Parses the row. The error describes the damage.
     pub(super) fn into_todo(self) -> Result<Todo, String> {
         let id = self
             .id
             .parse()
             .map_err(|error| format!("the id `{}` {error}", self.id))?;
-        let wrong = |column: &str, error: &dyn std::fmt::Display| {
+        let invalid = |column: &str, error: &dyn std::fmt::Display| {
             format!("the {column} of todo {id} {error}")
         };
         let deadline = match self.deadline {
             NO_DEADLINE => None,
-            micros => Some(moment(micros).map_err(|error| wrong("deadline", &error))?),
+            micros => Some(timestamp(micros).map_err(|error| invalid("deadline", &error))?),
         };
         Ok(Todo {
             id,
-            title: Title::new(&self.title).map_err(|error| wrong("title", &error))?,
+            title: Title::new(&self.title).map_err(|error| invalid("title", &error))?,
             description: Description::new(&self.description)
-                .map_err(|error| wrong("description", &error))?,
+                .map_err(|error| invalid("description", &error))?,
             deadline,
             status: self
                 .status
                 .parse::<Status>()
-                .map_err(|error| wrong("status", &error))?,
-            created_at: moment(self.created_at).map_err(|error| wrong("creation", &error))?,
-            updated_at: moment(self.updated_at).map_err(|error| wrong("last change", &error))?,
+                .map_err(|error| invalid("status", &error))?,
+            created_at: timestamp(self.created_at).map_err(|error| invalid("creation", &error))?,
+            updated_at: timestamp(self.updated_at)
+                .map_err(|error| invalid("last change", &error))?,
         })
     }
 }
 
-/// A moment from its number.
-pub(super) fn moment(micros: i64) -> Result<Timestamp, String> {
-    Timestamp::from_micros(micros).ok_or_else(|| format!("is no time: {micros}"))
+/// Parses a timestamp.
+pub(super) fn timestamp(micros: i64) -> Result<Timestamp, String> {
+    Timestamp::from_micros(micros).ok_or_else(|| format!("is not a time: {micros}"))
 }
 
-/// Where a page begins, and the last deadline that belongs to the list: two comparisons that an index answers.
-pub(super) struct Span {
+/// The range of a page: the todo before its first, and the last deadline. An index answers both comparisons.
+pub(super) struct ListRange {
     pub(super) after_deadline: i64,
     pub(super) after_created_at: i64,
     pub(super) after_title: String,
@@ -66,19 +67,19 @@ pub(super) struct Span {
     pub(super) deadline_max: i64,
 }
 
-impl Span {
+impl ListRange {
     pub(super) fn new(filter: &Filter, after: Option<&Cursor>) -> Self {
         let deadline_max = match (filter.deadline_to, filter.deadline_from) {
             (Some(to), _) => to.micros() - 1,
-            // A todo without a deadline is in no window of deadlines.
+            // A window of deadlines excludes todos without a deadline.
             (None, Some(_)) => NO_DEADLINE - 1,
             (None, None) => NO_DEADLINE,
         };
         let from = filter.deadline_from.map_or(i64::MIN, Timestamp::micros);
         match after {
-            // A window that begins later than the place has nothing before its beginning.
-            Some(cursor) if deadline_number(cursor.deadline) >= from => Self {
-                after_deadline: deadline_number(cursor.deadline),
+            // The page begins at the later of the cursor and the window.
+            Some(cursor) if deadline_micros(cursor.deadline) >= from => Self {
+                after_deadline: deadline_micros(cursor.deadline),
                 after_created_at: cursor.created_at.micros(),
                 after_title: cursor.title.clone(),
                 after_id: cursor.id,
@@ -95,25 +96,25 @@ impl Span {
     }
 }
 
-/// Descriptions can be long: a page ends early rather than hold more than about this many bytes of them, so that a list is as
-/// bounded in memory as everything else.
+/// The approximate limit of the descriptions of a page, in bytes. A page with long descriptions ends early, which limits the memory
+/// of a list.
 pub(super) const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Todos as they were read.
+/// The todos that a statement found.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundTodos {
     pub(super) todos: Vec<Todo>,
-    /// Whether reading stopped before the last of them, at [`PAGE_BYTES_MAX`].
-    pub(super) is_cut: bool,
+    /// Whether there are more todos, because reading stopped at [`PAGE_BYTES_MAX`].
+    pub(super) is_truncated: bool,
 }
 
-/// A page from what was found when one more than `limit` was asked for.
-pub(super) fn page(found: Found, limit: usize) -> TodoPage {
-    let Found {
+/// Makes a page of at most `limit` todos. The statement asked for one todo more, which shows whether there is another page.
+pub(super) fn page(found: FoundTodos, limit: usize) -> TodoPage {
+    let FoundTodos {
         todos: mut items,
-        is_cut,
+        is_truncated,
     } = found;
-    let more = is_cut || items.len() > limit;
+    let more = is_truncated || items.len() > limit;
     items.truncate(limit);
     TodoPage { items, more }
 }

@@ -32,9 +32,10 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
     }
     let (from, layout) = source::layout_of(from)?;
     let app_database = OnceCell::new();
-    let opened = source::open(&from, |url| open(url, data, &app_database))?;
-    let target = open(to, data, &app_database)?;
     runtime::block_on(2, async {
+        let store = open(&from, data, &app_database).await?;
+        let opened = source::open(&from, store).await?;
+        let target = open(to, data, &app_database).await?;
         let started = Instant::now();
         let source = opened.decide(&from, to, layout).await?;
         let verdict = copy_all(&source, &target, started).await;
@@ -45,7 +46,7 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
     })
 }
 
-fn open(
+async fn open(
     url: &BackendUrl,
     data: &Path,
     app_database: &OnceCell<Arc<AppDatabase>>,
@@ -63,7 +64,8 @@ fn open(
         let opened = AppDatabase::open(the_directory()?)?;
         Ok(Arc::clone(app_database.get_or_init(|| opened)))
     };
-    files::open(url, the_directory, app_database).map_err(|error| open_failure(url, error))
+    let opened = files::open(url, the_directory, app_database).await;
+    opened.map_err(|error| open_failure(url, error))
 }
 
 async fn copy_all(

@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 use crate::timestamp::Timestamp;
-use crate::todos::import::{Arrivals, SourceRows, TodoSource};
+use crate::todos::import::{ImportBatch, SourceRows, TodoSource};
 use crate::todos::{self, TodoStore};
 
 /// Copies and compares the todos, and prints the result.
@@ -32,8 +32,7 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         // The source is opened first, so that an unusable source leaves the target unchanged.
         let source = todos::open_source(from, Path::new(""), app_database).await;
         let mut source = source.map_err(|error| open_failure(from, error))?;
-        let opened =
-            tokio::task::block_in_place(|| todos::open(Some(to), Path::new(""), app_database));
+        let opened = todos::open(Some(to), Path::new(""), app_database).await;
         let target = opened.map_err(|error| open_failure(to, error))?;
         let total = source.count().await.map_err(store_failure)?;
         let mut tally = Tally::default();
@@ -78,7 +77,7 @@ async fn copy(
         let count = count(&page.rows);
         let arrivals = arrivals(page.rows, &origin, now, Some(&mut *tally));
         let arrived = retry_store(
-            || target.take_over(&arrivals),
+            || target.import(&arrivals),
             |notice| progress::note(bar, notice),
         )
         .await?;
@@ -104,10 +103,10 @@ fn arrivals(
     origin: &str,
     now: Timestamp,
     mut tally: Option<&mut Tally>,
-) -> Arrivals {
-    let mut arrivals = Arrivals {
+) -> ImportBatch {
+    let mut arrivals = ImportBatch {
         origin: origin.to_owned(),
-        have_times: matches!(rows, SourceRows::Ours(_)),
+        has_timestamps: matches!(rows, SourceRows::Ours(_)),
         items: Vec::new(),
     };
     match rows {
@@ -118,7 +117,7 @@ fn arrivals(
                 if let Some(tally) = &mut tally {
                     tally.converted(row.id, &converted);
                 }
-                arrivals.items.extend(converted.arrivals);
+                arrivals.items.extend(converted.items);
             }
         }
     }

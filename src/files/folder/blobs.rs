@@ -1,4 +1,4 @@
-//! The folder and the files in it, by names of their own.
+//! The folder with the blobs, each under a unique name.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, ReadDir};
@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::durable_file;
 
-/// What the name of a blob that is not complete ends in.
+/// The suffix of an incomplete blob.
 const PARTIAL: &str = ".part";
 
 /// The name of a blob: 32 hexadecimal digits.
@@ -26,23 +26,23 @@ pub(super) type BlobName = Arc<str>;
 #[derive(Debug)]
 pub(super) struct Blobs {
     path: PathBuf,
-    /// Blobs between their making and their row, which a sweep leaves alone.
-    live: Mutex<HashSet<BlobName>>,
+    /// Blobs of running uploads, which have no row yet. A sweep skips them.
+    in_progress: Mutex<HashSet<BlobName>>,
 }
 
 impl Blobs {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            live: Mutex::default(),
+            in_progress: Mutex::default(),
         }
     }
 
-    /// A blob to write to. There is no file before the first write.
-    pub(super) fn stage(self: &Arc<Self>) -> Staged {
+    /// Starts a blob. The first write creates the file.
+    pub(super) fn stage(self: &Arc<Self>) -> StagedBlob {
         let name = new_name();
-        self.live.lock().insert(Arc::clone(&name));
-        Staged {
+        self.in_progress.lock().insert(Arc::clone(&name));
+        StagedBlob {
             blobs: Arc::clone(self),
             name,
             file: OnceLock::new(),
@@ -51,7 +51,7 @@ impl Blobs {
         }
     }
 
-    /// Opens a blob, and says how many bytes it has; `None` when it is gone.
+    /// Opens a blob, and returns its length in bytes; `None` when the blob does not exist.
     pub(super) fn open(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
         let opened = File::open(self.path.join(name)).and_then(|file| {
             let bytes = file.metadata()?.len();
@@ -60,22 +60,23 @@ impl Blobs {
         match opened {
             Ok(opened) => Ok(Some(opened)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("open a file", error)),
+            Err(error) => Err(io_error("open a file", error)),
         }
     }
 
-    /// Removes a blob that no row names any more, whenever there is time: unlinking gigabytes takes a moment. What stays, by a
-    /// crash or an error, is swept.
+    /// Removes a blob that no row names any more, in the background: removing gigabytes takes a while. After a crash or an error a
+    /// sweep removes the blob.
     pub(super) fn discard(self: &Arc<Self>, name: BlobName) {
         let blobs = Arc::clone(self);
         tokio::task::spawn_blocking(move || blobs.remove_all(&[name]));
     }
 
+    /// Lists the folder.
     pub(super) fn entries(&self) -> Result<ReadDir, StoreError> {
-        fs::read_dir(&self.path).map_err(|error| failed("list the files", error))
+        fs::read_dir(&self.path).map_err(|error| io_error("list the files", error))
     }
 
-    /// The next names that nobody is writing to.
+    /// The next names in the listing that no upload is writing to, at most `count_max`.
     pub(super) fn idle_names(
         &self,
         entries: &mut ReadDir,
@@ -83,14 +84,14 @@ impl Blobs {
     ) -> Result<Vec<BlobName>, StoreError> {
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|error| failed("list the files", error))?;
+            let entry = entry.map_err(|error| io_error("list the files", error))?;
             let file_name = entry.file_name();
-            // What is not named as we name things is not ours.
-            let Some(text) = file_name.to_str().filter(|text| is_ours(text)) else {
+            // Files with other names belong to other programs.
+            let Some(text) = file_name.to_str().filter(|text| is_file_name(text)) else {
                 continue;
             };
             let blob = text.strip_suffix(PARTIAL).unwrap_or(text);
-            if !self.live.lock().contains(blob) {
+            if !self.in_progress.lock().contains(blob) {
                 names.push(text.into());
             }
             if names.len() == count_max {
@@ -100,7 +101,7 @@ impl Blobs {
         Ok(names)
     }
 
-    /// Removes files; says how many there were.
+    /// Removes files. Returns the number of files that existed.
     pub(super) fn remove_all(&self, names: &[BlobName]) -> Result<u64, StoreError> {
         let mut removed = 0;
         for name in names {
@@ -109,7 +110,7 @@ impl Blobs {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     warn!(%error, %name, "cannot remove a file that is no longer used");
-                    return Err(failed("remove a file", error));
+                    return Err(io_error("remove a file", error));
                 }
             }
         }
@@ -117,9 +118,9 @@ impl Blobs {
     }
 }
 
-/// A blob that is being written. Unless it is kept, dropping the last reference to it removes it.
+/// A blob that is being written. Dropping the last reference removes the blob, unless [`StagedBlob::keep`] was called.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(super) struct StagedBlob {
     blobs: Arc<Blobs>,
     name: BlobName,
     file: OnceLock<File>,
@@ -127,7 +128,7 @@ pub(super) struct Staged {
     is_kept: AtomicBool,
 }
 
-impl Staged {
+impl StagedBlob {
     pub(super) fn name(&self) -> &BlobName {
         &self.name
     }
@@ -147,22 +148,22 @@ impl Staged {
         Ok(self.file.get_or_init(|| file))
     }
 
-    /// Appends. One thread at a time.
+    /// Appends bytes. Only one thread may write at a time.
     pub(super) fn write(&self, pieces: &[Bytes]) -> Result<(), StoreError> {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         self.file()
             .and_then(|file| write_all(file, &mut slices))
-            .map_err(|error| not_stored("write a file", error))
+            .map_err(|error| write_error("write a file", error))
     }
 
-    /// Moves what was written towards the disk, so that the last flush finds little to do.
+    /// Flushes the bytes that were written so far, so that the last flush is short.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.file()
             .and_then(File::sync_data)
-            .map_err(|error| not_stored("flush a file", error))
+            .map_err(|error| write_error("flush a file", error))
     }
 
-    /// Makes it complete and durable under its own name.
+    /// Flushes the blob and renames it to its final name. Both are durable when this returns `Ok`.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
         let complete = || {
             self.file()?.sync_all()?;
@@ -170,15 +171,15 @@ impl Staged {
             self.is_renamed.store(true, Ordering::Release);
             File::open(&self.blobs.path)?.sync_all()
         };
-        complete().map_err(|error| not_stored("make a file durable", error))
+        complete().map_err(|error| write_error("make a file durable", error))
     }
 
-    /// Leaves it where it is: a row names it, or may.
+    /// Keeps the blob: a row names the blob, or may name it.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Release);
     }
 
-    /// Removes it now; nobody may be writing to it.
+    /// Removes the blob now. No thread may be writing to the blob.
     pub(super) fn remove(&self) {
         let was_kept = self.is_kept.swap(true, Ordering::AcqRel);
         if !was_kept && self.file.get().is_some() {
@@ -186,7 +187,7 @@ impl Staged {
         }
     }
 
-    /// Where it is at the moment.
+    /// The present path of the file.
     fn path(&self) -> PathBuf {
         if self.is_renamed.load(Ordering::Acquire) {
             self.blobs.path.join(&*self.name)
@@ -196,14 +197,14 @@ impl Staged {
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedBlob {
     fn drop(&mut self) {
-        self.blobs.live.lock().remove(&self.name);
+        self.blobs.in_progress.lock().remove(&self.name);
         if *self.is_kept.get_mut() || self.file.get().is_none() {
             return;
         }
         let path = self.path();
-        // Unlinking gigabytes takes a moment, and the threads that serve requests have none to spare.
+        // Removing gigabytes takes a while, which would delay the requests of this thread.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || remove_unfinished(&path))),
             Err(_) => remove_unfinished(&path),
@@ -214,7 +215,7 @@ impl Drop for Staged {
 fn remove_unfinished(path: &Path) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            warn!(%error, "cannot remove a file that was not received whole; the next start does");
+            warn!(%error, "cannot remove a file that was not received completely; the next start removes it");
         }
         _ => {}
     }
@@ -233,7 +234,7 @@ fn write_all(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
     Ok(())
 }
 
-/// Unique in this folder for good: the time, and a number that the system's randomness makes.
+/// A name that is never used twice in this folder: the time, and a random number.
 fn new_name() -> BlobName {
     let nanoseconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -242,48 +243,53 @@ fn new_name() -> BlobName {
     format!("{:016x}{random:016x}", nanoseconds as u64).into()
 }
 
-fn is_ours(file_name: &str) -> bool {
+/// Whether this program makes files with such a name.
+fn is_file_name(file_name: &str) -> bool {
     is_name(file_name.strip_suffix(PARTIAL).unwrap_or(file_name))
 }
 
-/// Whether a text is the name of a blob, and so never a path to anywhere else.
+/// Whether a text is the name of a blob. Such a text is never a path to another folder.
 pub(super) fn is_name(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Runs work that waits for the disk on a thread that may wait.
+/// Runs work that waits for the disk on a thread for blocking work.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "work on a file was cut off").with_source(error)
+        StoreError::new(
+            StoreErrorKind::Internal,
+            "the work on a file was interrupted",
+        )
+        .with_source(error)
     })?
 }
 
-/// An error of the disk while doing something. The message may be shown to a client, so it holds no path.
-pub(super) fn failed(what: &str, error: io::Error) -> StoreError {
+/// Translates an error of the disk. `action` completes "could not". A client may see the message, so the message has no path.
+pub(super) fn io_error(action: &str, error: io::Error) -> StoreError {
     let kind = durable_file::kind_of(&error);
     let message = match kind {
         StoreErrorKind::StorageFull => {
             "the disk is full; nothing of this file was stored".to_owned()
         }
         StoreErrorKind::Overloaded => format!(
-            "could not {what}: the server may open no more files, or has no memory, at the moment"
+            "could not {action}: the server has too many open files, or no memory, at the moment"
         ),
-        _ => format!("could not {what}"),
+        _ => format!("could not {action}"),
     };
     StoreError::new(kind, message).with_source(error)
 }
 
-/// An error of the disk while storing a file, of which nothing is stored then. It may be sent again.
-fn not_stored(what: &str, error: io::Error) -> StoreError {
+/// Translates an error of the disk while storing a file. Nothing of the file is stored, so the client may send the file again.
+fn write_error(action: &str, error: io::Error) -> StoreError {
     match durable_file::kind_of(&error) {
         StoreErrorKind::Internal => StoreError::new(
             StoreErrorKind::Unavailable,
-            format!("could not {what}: the disk failed; nothing of this file was stored"),
+            format!("could not {action}: the disk failed; nothing of this file was stored"),
         )
         .with_source(error),
-        _ => failed(what, error),
+        _ => io_error(action, error),
     }
 }
 
@@ -299,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_is_there_when_it_is_complete_and_kept() {
+    fn a_complete_blob_that_is_kept_stays() {
         let directory = tempfile::tempdir().unwrap();
         let blobs = Arc::new(Blobs::new(directory.path().to_owned()));
         let staged = blobs.stage();
@@ -321,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_that_is_not_kept_is_removed_complete_or_not() {
+    fn a_blob_that_is_not_kept_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let blobs = Arc::new(Blobs::new(directory.path().to_owned()));
         drop(blobs.stage());
@@ -337,10 +343,10 @@ mod tests {
     }
 
     #[test]
-    fn names_never_repeat_and_nothing_else_is_ours() {
+    fn new_names_are_unique_and_other_names_are_not_blobs() {
         let names: HashSet<_> = (0..1000).map(|_| new_name()).collect();
         assert_eq!(names.len(), 1000);
-        assert!(names.iter().all(|name| is_ours(name)));
+        assert!(names.iter().all(|name| is_file_name(name)));
         for other in [
             "",
             "lost+found",
@@ -349,7 +355,7 @@ mod tests {
             "..",
             "x",
         ] {
-            assert!(!is_ours(other), "{other}");
+            assert!(!is_file_name(other), "{other}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of `station.db`: which blob is a device's file.
+//! The table `files` of `station.db`: which blob holds a device's file, with the metadata of the file.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::storage::app_database::{self, AppDatabase, FILE_NAME};
 use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 
-/// The table `files`.
+/// Access to the table `files`.
 #[derive(Clone, Debug)]
 pub(super) struct Catalog {
     app_database: Arc<AppDatabase>,
@@ -54,7 +54,7 @@ impl Catalog {
         after: Option<&DeviceId>,
         limit: usize,
     ) -> Result<Page<DeviceId>, StoreError> {
-        // No id is empty, so every id comes after the empty text.
+        // Every id comes after the empty text.
         let after = after.map_or("", DeviceId::as_str).to_owned();
         self.app_database
             .read("list the files", move |transaction| {
@@ -65,7 +65,7 @@ impl Catalog {
                 let mut rows = statement.query(params![after, limit as i64 + 1])?;
                 let mut items = Vec::new();
                 while let Some(row) = rows.next()? {
-                    items.push(device_id(row.get_ref(0)?.as_str().map_err(odd)?)?);
+                    items.push(device_id(row.get_ref(0)?.as_str().map_err(conversion_error)?)?);
                 }
                 let more = items.len() > limit;
                 items.truncate(limit);
@@ -74,7 +74,7 @@ impl Catalog {
             .await
     }
 
-    /// Makes a blob a device's file if the condition holds. Returns the blob that was its file before.
+    /// Makes a blob a device's file if the condition holds, in one transaction. Returns the blob of the replaced file.
     pub(super) async fn publish(
         &self,
         device: DeviceId,
@@ -111,7 +111,7 @@ impl Catalog {
             .await
     }
 
-    /// Removes a device's row if the condition holds. Returns the blob that was its file.
+    /// Removes a device's row if the condition holds, in one transaction. Returns the blob of the removed file.
     pub(super) async fn remove(
         &self,
         device: &DeviceId,
@@ -139,10 +139,10 @@ impl Catalog {
             .await
     }
 
-    /// Looks at every row.
+    /// Checks every row.
     ///
     /// # Errors
-    /// [`crate::error::StoreErrorKind::Damaged`] names the first thing that is wrong.
+    /// [`crate::error::StoreErrorKind::Damaged`] names the first damaged row.
     pub(super) async fn refuse_if_damaged(&self) -> Result<(), StoreError> {
         self.app_database
             .read("check the rows of files", |transaction| {
@@ -151,7 +151,7 @@ impl Catalog {
             .await
     }
 
-    /// Those of some names that no row has.
+    /// The names that no row has.
     pub(super) async fn without_row(
         &self,
         names: Vec<BlobName>,
@@ -160,24 +160,25 @@ impl Catalog {
             .read("look up files", move |transaction| {
                 let mut statement =
                     transaction.prepare_cached("SELECT 1 FROM files WHERE blob = ?1")?;
-                let mut unknown = Vec::new();
+                let mut unnamed = Vec::new();
                 for name in names {
                     if !statement.exists([&*name])? {
-                        unknown.push(name);
+                        unnamed.push(name);
                     }
                 }
-                Ok(unknown)
+                Ok(unnamed)
             })
             .await
     }
 }
 
-type Found<T> = Result<T, StoreError>;
+/// A value of a row, or the damage of the row.
+type Parsed<T> = Result<T, StoreError>;
 
 fn find(
     transaction: &Transaction<'_>,
     device: &DeviceId,
-) -> rusqlite::Result<Option<Found<Entry>>> {
+) -> rusqlite::Result<Option<Parsed<Entry>>> {
     transaction
         .prepare_cached(
             "SELECT blob, size_bytes, content_type, name, sha256, time_micros, \
@@ -188,7 +189,7 @@ fn find(
         .optional()
 }
 
-fn entry(row: &Row<'_>, device: &DeviceId) -> rusqlite::Result<Found<Entry>> {
+fn entry(row: &Row<'_>, device: &DeviceId) -> rusqlite::Result<Parsed<Entry>> {
     let blob: String = row.get(0)?;
     let size_bytes: i64 = row.get(1)?;
     let content_type: String = row.get(2)?;
@@ -218,38 +219,38 @@ fn entry(row: &Row<'_>, device: &DeviceId) -> rusqlite::Result<Found<Entry>> {
         .ok_or_else(damaged))
 }
 
-fn device_id(text: &str) -> Found<DeviceId> {
+fn device_id(text: &str) -> Parsed<DeviceId> {
     DeviceId::new(text).map_err(|_| damaged())
 }
 
-fn odd(error: rusqlite::types::FromSqlError) -> rusqlite::Error {
+fn conversion_error(error: rusqlite::types::FromSqlError) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }
 
-/// A row that this program does not write.
+/// The error of a row that this program never writes.
 fn damaged() -> StoreError {
     sqlite::damaged(FILE_NAME, "a row of a file is not what this program writes")
 }
 
-/// Reads every row that matches its checksum; `problem` is told of each that this program does not write.
+/// Parses every row whose checksum is right. Calls `problem` for each row that this program never writes.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When the rows cannot be read.
 pub(crate) fn check_rows(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let failed = |error| sqlite::query_error(FILE_NAME, "read the rows of files", error);
+    let query_error = |error| sqlite::query_error(FILE_NAME, "read the rows of files", error);
     let files = app_database::sound_rows(connection, "files")?;
     let sql = format!(
         "SELECT blob, size_bytes, content_type, name, sha256, time_micros, device FROM {files}"
     );
-    let mut statement = connection.prepare(&sql).map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let device: String = row.get(6).map_err(failed)?;
+    let mut statement = connection.prepare(&sql).map_err(query_error)?;
+    let mut rows = statement.query([]).map_err(query_error)?;
+    while let Some(row) = rows.next().map_err(query_error)? {
+        let device: String = row.get(6).map_err(query_error)?;
         let is_sound = match DeviceId::new(&device) {
-            Ok(device) => entry(row, &device).map_err(failed)?.is_ok(),
+            Ok(device) => entry(row, &device).map_err(query_error)?.is_ok(),
             Err(_) => false,
         };
         if !is_sound {

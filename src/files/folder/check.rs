@@ -1,4 +1,4 @@
-//! Whether the files of a data directory are what their rows say.
+//! Checks the files of a data directory against their rows.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -9,23 +9,23 @@ use rusqlite::Connection;
 
 use super::DIRECTORY_NAME;
 use super::blobs::{self, is_name};
-use super::copies::{Catalogued, failed, name_of, visit};
+use super::copies::{FileRow, name_of, query_error, visit};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database;
 use crate::storage::durable_file;
 
-/// What was found in the folder.
+/// The result of a check of the folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// How many files devices have, and how many bytes these are by their rows.
+pub(crate) struct FolderCheck {
+    /// The number of files that rows name, and their total size by the rows.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
-    /// How many more there are, which no device has: uploads that broke off.
+    /// The number of other files: interrupted uploads.
     pub(crate) unnamed: u64,
 }
 
-/// Reads every file that a row tells of which matches its checksum. `problem` is told of each that is missing or not what was
-/// stored, `progress` how many bytes more were read.
+/// Reads every file that a row names, for rows whose checksum is right. Calls `problem` for each file that is missing or damaged,
+/// and `progress` with the number of bytes of each read.
 ///
 /// # Errors
 /// When the rows or the folder cannot be read.
@@ -34,24 +34,24 @@ pub(crate) fn check_files(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
     progress: &mut dyn FnMut(u64),
-) -> Result<Found, StoreError> {
+) -> Result<FolderCheck, StoreError> {
     let rows = app_database::sound_rows(connection, "files")?;
-    let mut found = Found::default();
+    let mut result = FolderCheck::default();
     let mut named = HashSet::new();
     visit(connection, &rows, &mut |file| {
-        found.files += 1;
-        found.bytes += file.content.bytes;
+        result.files += 1;
+        result.bytes += file.content.bytes;
         if let Err(error) = check_file(directory, &file, progress) {
             problem(error.message().to_owned());
         }
         named.insert(file.blob);
         Ok(())
     })?;
-    found.unnamed = unnamed(directory, &named)?;
-    Ok(found)
+    result.unnamed = unnamed(directory, &named)?;
+    Ok(result)
 }
 
-/// How many bytes [`check_files`] is going to read.
+/// The number of bytes that [`check_files`] reads.
 ///
 /// # Errors
 /// When the rows cannot be read.
@@ -64,22 +64,22 @@ pub(crate) fn bytes_to_check(connection: &Connection) -> Result<u64, StoreError>
             |row| row.get::<_, f64>(0),
         )
         .map(|bytes| bytes as u64)
-        .map_err(failed)
+        .map_err(query_error)
 }
 
-/// How many files there are in the folder but for those with some names.
+/// The number of files in the folder whose names are not in `named`.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the folder cannot be read.
 pub(crate) fn unnamed(directory: &Path, named: &HashSet<String>) -> Result<u64, StoreError> {
-    let failed = |error| blobs::failed("list the files", error);
+    let io_error = |error| blobs::io_error("list the files", error);
     let entries = match fs::read_dir(directory.join(DIRECTORY_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(io_error)?,
     };
     let mut count = 0;
     for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
+        let name = entry.map_err(io_error)?.file_name();
         let is_named = name.to_str().is_some_and(|name| named.contains(name));
         count += u64::from(!is_named);
     }
@@ -88,7 +88,7 @@ pub(crate) fn unnamed(directory: &Path, named: &HashSet<String>) -> Result<u64, 
 
 fn check_file(
     directory: &Path,
-    file: &Catalogued,
+    file: &FileRow,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     if !is_name(&file.blob) {

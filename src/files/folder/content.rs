@@ -1,4 +1,4 @@
-//! Reading a blob: a piece ahead of the client, in threads that may wait for the disk.
+//! Reads a blob, one piece ahead of the client, on threads for blocking work.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::task::JoinHandle;
 
-use super::blobs::{blocking, failed};
+use super::blobs::{blocking, io_error};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Content, ContentStream};
 
-/// How much is read at a time: enough that a hand-over between threads costs little beside it.
+/// The size of a piece: large enough that the switch between threads costs little.
 const PIECE_BYTES: u64 = 256 * 1024;
 
-/// A blob that is open, and stays readable when it is replaced or removed.
+/// An open blob. The blob stays readable after it was replaced or removed.
 pub(super) struct FolderContent {
     file: File,
 }
@@ -33,7 +33,7 @@ impl Content for FolderContent {
         let mut file = self.file;
         let reader = blocking(move || {
             file.seek(SeekFrom::Start(range.start))
-                .map_err(|error| failed("read a file", error))?;
+                .map_err(|error| io_error("read a file", error))?;
             Reader {
                 file,
                 left_bytes: range.end.saturating_sub(range.start),
@@ -56,16 +56,20 @@ impl Content for FolderContent {
     }
 }
 
-type Read1 = (Bytes, Reader);
+type PieceAndReader = (Bytes, Reader);
 
+/// The next piece of the stream: read already, or being read.
 enum Next {
-    Read(Read1),
-    Reading(JoinHandle<Result<Read1, StoreError>>),
+    Read(PieceAndReader),
+    Reading(JoinHandle<Result<PieceAndReader, StoreError>>),
 }
 
-async fn joined(reading: JoinHandle<Result<Read1, StoreError>>) -> Result<Read1, StoreError> {
+async fn joined(
+    reading: JoinHandle<Result<PieceAndReader, StoreError>>,
+) -> Result<PieceAndReader, StoreError> {
     reading.await.map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "reading a file was cut off").with_source(error)
+        StoreError::new(StoreErrorKind::Internal, "reading a file was interrupted")
+            .with_source(error)
     })?
 }
 
@@ -75,19 +79,19 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next piece; an empty one at the end.
-    fn next(mut self) -> Result<Read1, StoreError> {
+    /// Reads the next piece. The piece is empty at the end of the range.
+    fn next(mut self) -> Result<PieceAndReader, StoreError> {
         let length = self.left_bytes.min(PIECE_BYTES);
-        // Of exactly the length, so that it is neither zeroed first nor grown.
+        // The exact capacity avoids both zeroing and growing the buffer.
         let mut piece = Vec::with_capacity(length as usize);
         let read = (&self.file)
             .take(length)
             .read_to_end(&mut piece)
-            .map_err(|error| failed("read a file", error))?;
+            .map_err(|error| io_error("read a file", error))?;
         if read as u64 != length {
             return Err(StoreError::new(
                 StoreErrorKind::Damaged,
-                "a file is shorter than it was when it was stored",
+                "a file is shorter than the file that was stored",
             ));
         }
         self.left_bytes -= length;

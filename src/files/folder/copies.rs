@@ -1,4 +1,4 @@
-//! Blobs beside a copy of `station.db`: copied while a server replaces them, and checked.
+//! Copies blobs for a copy of `station.db` while a server may replace them, and checks copied blobs.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,61 +14,61 @@ use crate::storage::app_database;
 use crate::storage::durable_file::{self, Content};
 use crate::storage::sqlite;
 
-/// How often a file is looked up again because it was replaced between the look-up and the opening.
+/// How often a file is looked up again when a server replaced the file between the look-up and the opening.
 const LOOKUPS_MAX: usize = 100;
 
 const COLUMNS: &str = "device, blob, size_bytes, sha256, content_type, name, time_micros";
 
-/// How many bytes the files have that a copy of `station.db` tells of.
+/// The total size of the files in a copy of `station.db`.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the copy cannot be read.
 pub(crate) fn bytes_total(directory: &Path) -> Result<u64, StoreError> {
     app_database::open_copy(&directory.join(app_database::FILE_NAME))?
         .query_row("SELECT total(size_bytes) FROM files", [], |row| {
             row.get::<_, f64>(0)
         })
         .map(|bytes| bytes as u64)
-        .map_err(failed)
+        .map_err(query_error)
 }
 
-/// Copies the files of a data directory that a copy of its `station.db` tells of, beside that copy, each checked against its
-/// digest; `took` is told of each, by its name in the directory.
+/// Copies the files that a copy of `station.db` names from the data directory to the directory of the copy. Checks the digest of
+/// each file. Calls `copied` for each file with its name in the directory.
 ///
-/// A file that was replaced or removed since the copy of `station.db` was taken may be gone. Then the copy is given the row as
-/// it is by now: a file that is replaced all the time is there all the same, as of a moment that is a little later.
+/// A server may have replaced or removed a file since `station.db` was copied. Then the row in the copy is replaced by the present
+/// row. So the copy has every file, and a file may be a little newer than the copy of `station.db`.
 ///
 /// # Errors
-/// [`StoreErrorKind::Damaged`] names the device whose file is missing or is not what was stored.
+/// [`StoreErrorKind::Damaged`] names the device whose file is missing or damaged.
 pub(crate) fn copy_blobs(
     data: &Path,
     directory: &Path,
     progress: &mut dyn FnMut(u64),
-    took: &mut dyn FnMut(String, Content),
+    copied: &mut dyn FnMut(String, Content),
 ) -> Result<(), StoreError> {
     let blobs = directory.join(DIRECTORY_NAME);
-    fs::create_dir(&blobs).map_err(not_written)?;
-    let mut copying = Copying {
+    fs::create_dir(&blobs).map_err(write_error)?;
+    let mut copier = BlobCopier {
         data,
         directory,
         live: None,
         progress,
-        took,
+        copied,
     };
     let mut copy = app_database::open_copy(&directory.join(app_database::FILE_NAME))?;
     let mut changes = Vec::new();
     visit(&copy, "files", &mut |file| {
-        changes.extend(copying.take(&file)?);
+        changes.extend(copier.copy_current(&file)?);
         Ok(())
     })?;
-    apply(&mut copy, &changes).map_err(failed)?;
-    durable_file::sync_directory(&blobs).map_err(not_written)
+    apply(&mut copy, &changes).map_err(query_error)?;
+    durable_file::sync_directory(&blobs).map_err(write_error)
 }
 
-/// Checks that every file is there that a copy of `station.db` tells of. `content_of` says what is there by a name.
+/// Checks that every file that a copy of `station.db` names exists. `content_of` returns the content of a file by its name.
 ///
 /// # Errors
-/// [`StoreErrorKind::Damaged`] names the first device whose file is missing or is another one.
+/// [`StoreErrorKind::Damaged`] names the first device whose file is missing or different.
 pub(crate) fn check_blobs(
     directory: &Path,
     content_of: &dyn Fn(&str) -> Option<Content>,
@@ -85,28 +85,29 @@ pub(crate) fn check_blobs(
     )
 }
 
-/// Whether a name in a data directory is that of a file of a device.
+/// Whether a path in a data directory belongs to a blob.
 pub(crate) fn is_blob(name: &str) -> bool {
     name.strip_prefix(DIRECTORY_NAME)
         .and_then(|name| name.strip_prefix('/'))
         .is_some_and(is_name)
 }
 
+/// The path of a blob in the data directory.
 pub(super) fn name_of(blob: &str) -> String {
     format!("{DIRECTORY_NAME}/{blob}")
 }
 
 /// A row of `files`.
 #[derive(Debug)]
-pub(super) struct Catalogued {
+pub(super) struct FileRow {
     pub(super) device: String,
     pub(super) blob: String,
     pub(super) content: Content,
-    /// The other columns, as they are.
+    /// The unchanged values of the other columns.
     others: [Value; 3],
 }
 
-impl Catalogued {
+impl FileRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             device: row.get(0)?,
@@ -120,18 +121,18 @@ impl Catalogued {
     }
 
     pub(super) fn missing(&self) -> StoreError {
-        self.wrong("is missing")
+        self.error("is missing")
     }
 
     pub(super) fn damaged(&self) -> StoreError {
-        self.wrong("is not what was stored: its digest or its length is another one")
+        self.error("is not what was stored: its digest or its length differs")
     }
 
-    pub(super) fn wrong(&self, what: &str) -> StoreError {
+    pub(super) fn error(&self, problem: &str) -> StoreError {
         StoreError::new(
             StoreErrorKind::Damaged,
             format!(
-                "{}, the file of the device `{}`, {what}; send it again, or remove it",
+                "{}, the file of the device `{}`, {problem}; send the file again, or remove it",
                 name_of(&self.blob),
                 self.device
             ),
@@ -139,41 +140,42 @@ impl Catalogued {
     }
 }
 
-/// What a copy of `station.db` has to learn.
+/// A change to a row of the copy.
 #[derive(Debug)]
-enum Change {
-    Replaced(Catalogued),
+enum RowChange {
+    Replaced(FileRow),
     Removed { device: String },
 }
 
-struct Copying<'a> {
+struct BlobCopier<'a> {
     data: &'a Path,
     directory: &'a Path,
-    /// The database itself, once it is needed.
+    /// The database of the data directory, opened on first use.
     live: Option<Connection>,
     progress: &'a mut dyn FnMut(u64),
-    took: &'a mut dyn FnMut(String, Content),
+    copied: &'a mut dyn FnMut(String, Content),
 }
 
-impl Copying<'_> {
-    fn take(&mut self, file: &Catalogued) -> Result<Option<Change>, StoreError> {
+impl BlobCopier<'_> {
+    /// Copies a file, or the file that has replaced it. Returns how the row has to change.
+    fn copy_current(&mut self, file: &FileRow) -> Result<Option<RowChange>, StoreError> {
         if self.copy(file)? {
             return Ok(None);
         }
-        let mut gone = file.blob.clone();
+        let mut missing_blob = file.blob.clone();
         for _ in 0..LOOKUPS_MAX {
             let Some(newer) = self.find(&file.device)? else {
                 let device = file.device.clone();
-                return Ok(Some(Change::Removed { device }));
+                return Ok(Some(RowChange::Removed { device }));
             };
-            if newer.blob == gone {
-                // A row changes before its blob goes, so this one has lost it.
+            if newer.blob == missing_blob {
+                // A server changes the row before it removes the blob, so this blob is lost.
                 return Err(newer.missing());
             }
             if self.copy(&newer)? {
-                return Ok(Some(Change::Replaced(newer)));
+                return Ok(Some(RowChange::Replaced(newer)));
             }
-            gone = newer.blob;
+            missing_blob = newer.blob;
         }
         Err(StoreError::new(
             StoreErrorKind::Unavailable,
@@ -184,8 +186,8 @@ impl Copying<'_> {
         ))
     }
 
-    /// Copies a file; says whether it was there.
-    fn copy(&mut self, file: &Catalogued) -> Result<bool, StoreError> {
+    /// Copies a file. Returns whether the file existed.
+    fn copy(&mut self, file: &FileRow) -> Result<bool, StoreError> {
         if !is_name(&file.blob) {
             return Err(file.missing());
         }
@@ -200,55 +202,57 @@ impl Copying<'_> {
         if content != file.content {
             return Err(file.damaged());
         }
-        (self.took)(name, content);
+        (self.copied)(name, content);
         Ok(true)
     }
 
-    fn find(&mut self, device: &str) -> Result<Option<Catalogued>, StoreError> {
+    fn find(&mut self, device: &str) -> Result<Option<FileRow>, StoreError> {
         let live = match self.live.take() {
             Some(live) => live,
             None => app_database::open_reader(&self.data.join(app_database::FILE_NAME))?,
         };
-        // It goes into the copy with a checksum of its own: one that is not what was written would seem to be.
+        // The copy computes a new checksum for the row. A damaged row must not get one.
         let rows = app_database::sound_rows(&live, "files")?;
         let sql = format!("SELECT {COLUMNS} FROM {rows} WHERE device = ?1");
         let found = live
             .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row([device], Catalogued::read).optional())
-            .map_err(failed);
+            .and_then(|mut statement| statement.query_row([device], FileRow::read).optional())
+            .map_err(query_error);
         self.live = Some(live);
         found
     }
 }
 
-/// Reads the rows of `files`, or of what else there is to select from in its place.
+/// Calls `visit` for each row of `files`, or of a view with the same columns, in order of the devices.
 pub(super) fn visit(
     connection: &Connection,
     rows: &str,
-    visit: &mut dyn FnMut(Catalogued) -> Result<(), StoreError>,
+    visit: &mut dyn FnMut(FileRow) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {rows} ORDER BY device");
-    let mut statement = connection.prepare(&sql).map_err(failed)?;
-    let files = statement.query_map([], Catalogued::read).map_err(failed)?;
+    let mut statement = connection.prepare(&sql).map_err(query_error)?;
+    let files = statement
+        .query_map([], FileRow::read)
+        .map_err(query_error)?;
     for file in files {
-        visit(file.map_err(failed)?)?;
+        visit(file.map_err(query_error)?)?;
     }
     Ok(())
 }
 
-fn apply(copy: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
+fn apply(copy: &mut Connection, changes: &[RowChange]) -> rusqlite::Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
     let transaction = copy.transaction()?;
     for change in changes {
         match change {
-            Change::Removed { device } => {
+            RowChange::Removed { device } => {
                 transaction
                     .prepare_cached("DELETE FROM files WHERE device = ?1")?
                     .execute([device])?;
             }
-            Change::Replaced(file) => {
+            RowChange::Replaced(file) => {
                 let [content_type, name, time] = &file.others;
                 transaction
                     .prepare_cached(
@@ -270,11 +274,11 @@ fn apply(copy: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-pub(super) fn failed(error: rusqlite::Error) -> StoreError {
+pub(super) fn query_error(error: rusqlite::Error) -> StoreError {
     sqlite::query_error(app_database::FILE_NAME, "look up the files", error)
 }
 
-fn not_written(error: io::Error) -> StoreError {
+fn write_error(error: io::Error) -> StoreError {
     durable_file::failed("write a copy of the files", error)
 }
 
@@ -305,7 +309,7 @@ mod tests {
         upload.finish(file, Condition::default()).await.unwrap();
     }
 
-    async fn gone(data: &Path, blob: &str) {
+    async fn wait_for_removal(data: &Path, blob: &str) {
         let path = data.join(name_of(blob));
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while path.exists() {
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_changed_since_is_copied_as_it_is_by_now() {
+    async fn a_file_that_changes_during_the_copy_is_copied_in_its_present_version() {
         let parent = tempfile::tempdir().unwrap();
         let [data, copy] = ["data", "copy"].map(|name| parent.path().join(name));
         fs::create_dir(&copy).unwrap();
@@ -340,8 +344,8 @@ mod tests {
         send(&store, "d", b"too late").await;
         let device = DeviceId::new("c").unwrap();
         store.remove(&device, &Condition::default()).await.unwrap();
-        gone(&data, &old).await;
-        gone(&data, &removed).await;
+        wait_for_removal(&data, &old).await;
+        wait_for_removal(&data, &removed).await;
 
         let mut contents = std::collections::HashMap::new();
         copy_blobs(&data, &copy, &mut |_| {}, &mut |name, content| {
@@ -366,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_missing_is_damage_and_not_a_change() {
+    async fn a_missing_file_is_reported_as_damage() {
         let parent = tempfile::tempdir().unwrap();
         let [data, copy] = ["data", "copy"].map(|name| parent.path().join(name));
         fs::create_dir(&copy).unwrap();

@@ -1,4 +1,4 @@
-//! Where the folder is: in the data directory, and perhaps on a disk of its own.
+//! The disk of the folder, which may differ from the disk of the data directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,28 +7,36 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::data_directory::DataDirectory;
 use crate::storage::disk::Disk;
 
+/// The disk of the folder.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(super) struct FolderDisk {
     directory: Arc<DataDirectory>,
-    /// When it is not that of the data directory.
-    disk: Option<Arc<Disk>>,
+    /// The disk of the folder, when the data directory is on another disk.
+    own_disk: Option<Arc<Disk>>,
 }
 
-impl Room {
-    pub(super) fn of(directory: Arc<DataDirectory>, folder: &Path) -> Self {
-        let disk = directory.other_disk(folder, "the folder of device files");
-        Self { directory, disk }
+impl FolderDisk {
+    pub(super) fn new(directory: Arc<DataDirectory>, folder: &Path) -> Self {
+        let own_disk = directory.other_disk(folder, "the folder of device files");
+        Self {
+            directory,
+            own_disk,
+        }
     }
 
     fn disk(&self) -> &Disk {
-        self.disk.as_deref().unwrap_or(self.directory.disk())
+        self.own_disk.as_deref().unwrap_or(self.directory.disk())
     }
 
+    /// Whether the server only reads the data directory.
     pub(super) fn is_read_only(&self) -> bool {
         self.directory.is_read_only()
     }
 
-    /// Whether there is room for more.
+    /// Checks that the disk has free space.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::StorageFull`] when the disk is full.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         if self.is_read_only() {
             return Ok(());
@@ -36,7 +44,8 @@ impl Room {
         self.disk().check()
     }
 
-    /// What writing a file failed with. One that finds no room says nothing of others.
+    /// Adds the state of the disk or of the directory to the error of a write. A file that does not fit does not mean that the disk
+    /// is full for smaller files.
     pub(super) fn explain(&self, error: StoreError) -> StoreError {
         match error.kind() {
             StoreErrorKind::StorageFull => self.disk().too_little().with_source(error),

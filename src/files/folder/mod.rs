@@ -1,8 +1,8 @@
-//! The default backend: a folder of blobs in the data directory, and a row in `station.db` per device.
+//! The default backend: a folder of blobs in the data directory, and one row in `station.db` for each device.
 //!
-//! A blob has a name of its own, which nothing that a client sends has a part in. It is written under `NAME.part`, flushed,
-//! renamed, and the folder flushed; then one transaction makes the device's row name it. That commit is the publication. The
-//! blob before it is removed afterwards. A blob that no row names is what a crash left, and is swept.
+//! A blob has a unique name that contains nothing from a client. The server writes `NAME.part`, flushes the file, renames it and
+//! flushes the folder. Then one transaction writes the name of the blob into the device's row. The commit publishes the file. After
+//! the commit the server removes the replaced blob. A blob that no row names comes from a crash, and a sweep removes it.
 
 mod blobs;
 mod catalog;
@@ -23,20 +23,20 @@ pub(crate) use self::copies::{bytes_total, check_blobs, copy_blobs, is_blob};
 use self::blobs::Blobs;
 use self::catalog::Catalog;
 use self::content::FolderContent;
-use self::disk::Room;
+use self::disk::FolderDisk;
 use self::upload::FolderUpload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
-/// Where blobs are in the data directory.
+/// The name of the folder in the data directory.
 pub(crate) const DIRECTORY_NAME: &str = "files";
 
 /// How often a file is looked up again when its blob was replaced between the look-up and the opening.
-const OPENINGS_MAX: usize = 10;
+const OPEN_ATTEMPTS_MAX: usize = 10;
 
-/// How many names of blobs are looked up at a time by a sweep.
+/// The number of blobs that a sweep looks up at once.
 const SWEEP_BATCH: usize = 500;
 
 /// Files in a folder.
@@ -44,21 +44,21 @@ const SWEEP_BATCH: usize = 500;
 pub struct FolderStore {
     blobs: Arc<Blobs>,
     catalog: Catalog,
-    room: Room,
+    disk: FolderDisk,
 }
 
 impl FolderStore {
-    /// Opens the folder, creating it if it is missing.
+    /// Opens the folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// When the folder cannot be created.
     pub fn open(
         directory: Arc<DataDirectory>,
         app_database: Arc<AppDatabase>,
     ) -> Result<Self, StoreError> {
         let path = directory.create_directory(DIRECTORY_NAME)?;
         Ok(Self {
-            room: Room::of(directory, &path),
+            disk: FolderDisk::new(directory, &path),
             blobs: Arc::new(Blobs::new(path)),
             catalog: Catalog::new(app_database),
         })
@@ -68,14 +68,14 @@ impl FolderStore {
 #[async_trait]
 impl FileStore for FolderStore {
     async fn begin(&self, device: &DeviceId) -> Result<Box<dyn Upload>, StoreError> {
-        // A disk that has failed takes no more writes: better said before the bytes come than after.
+        // After a failure of the disk no write succeeds. The client should know before it sends the file.
         self.catalog.open_for_additions()?;
-        self.room.check()?;
+        self.disk.check()?;
         Ok(Box::new(FolderUpload::new(
             device.clone(),
             Arc::clone(&self.blobs),
             self.catalog.clone(),
-            self.room.clone(),
+            self.disk.clone(),
         )))
     }
 
@@ -85,7 +85,7 @@ impl FileStore for FolderStore {
     }
 
     async fn open(&self, device: &DeviceId) -> Result<Option<OpenFile>, StoreError> {
-        for _ in 0..OPENINGS_MAX {
+        for _ in 0..OPEN_ATTEMPTS_MAX {
             let Some(entry) = self.catalog.find(device).await? else {
                 return Ok(None);
             };
@@ -96,8 +96,8 @@ impl FileStore for FolderStore {
                     return Err(StoreError::new(
                         StoreErrorKind::Damaged,
                         format!(
-                            "the file of the device `{device}` is not what was stored: it has {bytes} bytes, and had {}; send it \
-                             again, or remove it",
+                            "the file of the device `{device}` is not what was stored: it has {bytes} bytes, and had {}; send the \
+                             file again, or remove it",
                             entry.info.file.size_bytes
                         ),
                     ));
@@ -108,14 +108,14 @@ impl FileStore for FolderStore {
                         content: Box::new(FolderContent::new(file)),
                     }));
                 }
-                // Replaced meanwhile, unless it stays so.
+                // The file was replaced since the look-up. If the blob stays missing, the file is damaged.
                 None => continue,
             }
         }
         Err(StoreError::new(
             StoreErrorKind::Damaged,
             format!(
-                "the file of the device `{device}` is missing from the folder {DIRECTORY_NAME}; send it again, or remove it"
+                "the file of the device `{device}` is missing from the folder {DIRECTORY_NAME}; send the file again, or remove it"
             ),
         ))
     }
@@ -141,29 +141,29 @@ impl FileStore for FolderStore {
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {
-        if self.room.is_read_only() {
+        if self.disk.is_read_only() {
             return Ok(0);
         }
-        // A blob whose row is damaged or gone would seem to be what a crash left.
+        // A blob whose row is damaged would look like a blob without a row.
         self.catalog.refuse_if_damaged().await?;
         let mut removed = 0;
         let blobs = Arc::clone(&self.blobs);
         let mut entries = blobs::blocking(move || blobs.entries()).await?;
         loop {
             let blobs = Arc::clone(&self.blobs);
-            let (names, rest) = blobs::blocking(move || {
+            let (names, remaining) = blobs::blocking(move || {
                 let names = blobs.idle_names(&mut entries, SWEEP_BATCH)?;
                 Ok((names, entries))
             })
             .await?;
-            entries = rest;
+            entries = remaining;
             if names.is_empty() {
                 return Ok(removed);
             }
-            // In this order: a name that was idle before the look-up, and has no row at the look-up, never gets one.
-            let unknown = self.catalog.without_row(names).await?;
+            // The order matters: a blob that no upload was writing before the look-up, and that has no row, never gets a row.
+            let unnamed = self.catalog.without_row(names).await?;
             let blobs = Arc::clone(&self.blobs);
-            removed += blobs::blocking(move || blobs.remove_all(&unknown)).await?;
+            removed += blobs::blocking(move || blobs.remove_all(&unnamed)).await?;
         }
     }
 
@@ -173,6 +173,6 @@ impl FileStore for FolderStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.catalog.ready()?;
-        self.room.check()
+        self.disk.check()
     }
 }

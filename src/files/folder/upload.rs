@@ -1,4 +1,4 @@
-//! A file on its way into the folder.
+//! Writes a file into the folder.
 
 use std::sync::Arc;
 
@@ -6,49 +6,54 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::blobs::{Blobs, Staged, blocking};
+use super::blobs::{Blobs, StagedBlob, blocking};
 use super::catalog::Catalog;
-use super::disk::Room;
+use super::disk::FolderDisk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
 
-/// After how many bytes the disk is told to begin: the last flush then finds little to do whatever the size, and no more
-/// than twice this waits in the memory of the system.
+/// The number of bytes between two flushes. So the last flush is short for any size of file, and at most twice as many bytes wait in
+/// the memory of the system.
 const FLUSH_EVERY_BYTES: u64 = 16 << 20;
 
-/// An upload. Bytes are written while the next ones arrive, and flushed while more are written.
+/// An upload. The next bytes arrive while these bytes are written, and more bytes are written during a flush.
 pub(super) struct FolderUpload {
     device: DeviceId,
-    staged: Arc<Staged>,
+    staged: Arc<StagedBlob>,
     blobs: Arc<Blobs>,
     catalog: Catalog,
-    room: Room,
+    disk: FolderDisk,
     writing: Work,
     flushing: Work,
     unflushed_bytes: u64,
 }
 
-/// Something that a thread is doing, if anything.
+/// Work on another thread, if there is any.
 type Work = Option<JoinHandle<Result<(), StoreError>>>;
 
 impl FolderUpload {
-    pub(super) fn new(device: DeviceId, blobs: Arc<Blobs>, catalog: Catalog, room: Room) -> Self {
+    pub(super) fn new(
+        device: DeviceId,
+        blobs: Arc<Blobs>,
+        catalog: Catalog,
+        disk: FolderDisk,
+    ) -> Self {
         Self {
             device,
             staged: Arc::new(blobs.stage()),
             blobs,
             catalog,
-            room,
+            disk,
             writing: None,
             flushing: None,
             unflushed_bytes: 0,
         }
     }
 
-    /// Makes what was written durable, under the name of the blob.
+    /// Makes the blob complete and durable.
     async fn complete(&mut self) -> Result<(), StoreError> {
-        done(&mut self.writing).await?;
-        done(&mut self.flushing).await?;
+        wait_for(&mut self.writing).await?;
+        wait_for(&mut self.flushing).await?;
         let staged = Arc::clone(&self.staged);
         blocking(move || staged.complete()).await
     }
@@ -60,7 +65,7 @@ impl FolderUpload {
     ) -> Result<Publication, StoreError> {
         self.complete()
             .await
-            .map_err(|error| self.room.explain(error))?;
+            .map_err(|error| self.disk.explain(error))?;
         let blob = Arc::clone(self.staged.name());
         let published = self
             .catalog
@@ -77,7 +82,7 @@ impl FolderUpload {
                 Ok(publication)
             }
             Err(error) => {
-                // Past a failure of the disk nobody knows whether the row is there: the blob stays, and a sweep decides.
+                // After a failure of the disk nobody knows whether the row exists. The blob stays, and a sweep finds out.
                 if error.kind() != StoreErrorKind::StorageFull {
                     self.staged.keep();
                 }
@@ -91,10 +96,10 @@ impl FolderUpload {
 impl Upload for FolderUpload {
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError> {
         let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let explain = |error| self.room.explain(error);
-        done(&mut self.writing).await.map_err(explain)?;
+        let explain = |error| self.disk.explain(error);
+        wait_for(&mut self.writing).await.map_err(explain)?;
         if self.unflushed_bytes >= FLUSH_EVERY_BYTES {
-            done(&mut self.flushing).await.map_err(explain)?;
+            wait_for(&mut self.flushing).await.map_err(explain)?;
             let staged = Arc::clone(&self.staged);
             self.flushing = Some(tokio::task::spawn_blocking(move || staged.flush()));
             self.unflushed_bytes = 0;
@@ -110,28 +115,28 @@ impl Upload for FolderUpload {
         file: NewFile,
         condition: Condition,
     ) -> Result<Publication, StoreError> {
-        // A task of its own, so that a client that goes away does not cut it in the middle.
+        // In a task of its own, so that a client that disconnects does not interrupt the publication.
         tokio::spawn(self.publish(file, condition))
             .await
-            .map_err(cut_off)?
+            .map_err(interrupted)?
     }
 
     async fn abort(mut self: Box<Self>) {
-        // What they failed with does not matter any more; that they are done does.
-        let _ = done(&mut self.writing).await;
-        let _ = done(&mut self.flushing).await;
+        // The results do not matter, but both must end before the removal.
+        let _ = wait_for(&mut self.writing).await;
+        let _ = wait_for(&mut self.flushing).await;
         let staged = self.staged;
         let _ = tokio::task::spawn_blocking(move || staged.remove()).await;
     }
 }
 
-async fn done(work: &mut Work) -> Result<(), StoreError> {
+async fn wait_for(work: &mut Work) -> Result<(), StoreError> {
     match work.take() {
         None => Ok(()),
-        Some(work) => work.await.map_err(cut_off)?,
+        Some(work) => work.await.map_err(interrupted)?,
     }
 }
 
-fn cut_off(error: tokio::task::JoinError) -> StoreError {
-    StoreError::new(StoreErrorKind::Internal, "writing a file was cut off").with_source(error)
+fn interrupted(error: tokio::task::JoinError) -> StoreError {
+    StoreError::new(StoreErrorKind::Internal, "writing a file was interrupted").with_source(error)
 }

@@ -10,8 +10,8 @@ use crate::timestamp::Timestamp;
 /// The condition of a request that changes something. `If-Match` compares strongly: a weak tag matches nothing.
 pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, Problem> {
     Ok(Condition {
-        is: tags(headers, &header::IF_MATCH, false)?,
-        is_not: tags(headers, &header::IF_NONE_MATCH, true)?,
+        if_match: tags(headers, &header::IF_MATCH, false)?,
+        if_none_match: tags(headers, &header::IF_NONE_MATCH, true)?,
     })
 }
 

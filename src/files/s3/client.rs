@@ -1,83 +1,145 @@
-//! What every request to S3 goes through: a limit in time, errors in words, a look at how S3 is, and a broom.
+//! The client of a bucket. Every request to S3 has a time limit, a clear error, and a part in the log of outages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::credentials::Credentials;
-use super::errors::Meaning;
-use super::probe::Probe;
-use super::timeouts::Patience;
-use super::{errors, upload};
+use super::errors::{self, ErrorReport};
+use super::status::BucketStatus;
+use super::timeouts::TimeBudget;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::Trouble;
 
-/// How much longer the parts of a file may take to become one, for each byte: S3 says nothing until it is done.
-const JOINING_NANOS_PER_BYTE: u64 = 15;
+/// The number of parts in memory, over all uploads: 30 MiB.
+const PARTS_MAX: usize = 6;
 
-/// How often, and with what pauses, cleaning up is tried: S3 may be away, which is why there is something to clean up.
-const CLEAN_UPS_MAX: u32 = 8;
-const CLEAN_UP_PAUSE: Duration = Duration::from_secs(1);
+/// How much longer S3 may take to join the parts of a file, for each byte. S3 sends nothing until the file is complete.
+const JOIN_NANOS_PER_BYTE: u64 = 15;
 
-/// How many things may wait to be cleaned up. What is more is left to a sweep.
-const CLEAN_UPS_WAITING_MAX: usize = 1000;
+/// How often the removal of a leftover is tried, and the first pause between two attempts. S3 may be unavailable, which is a
+/// usual reason for a leftover.
+const CLEANUP_ATTEMPTS_MAX: u32 = 8;
+const CLEANUP_PAUSE: Duration = Duration::from_secs(1);
 
-/// While there is trouble, whether it is over is looked at so often: doubled from the first.
-const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The number of leftovers that wait for their removal. A sweep removes the others.
+const CLEANUPS_MAX: usize = 1000;
 
-/// A bucket.
+/// The client of a bucket.
 #[derive(Debug)]
 pub(super) struct S3Client {
     pub(super) store: Arc<dyn ObjectStore>,
-    /// The same for uploads in parts, with more patience for silence.
-    pub(super) patient: Arc<dyn ObjectStore>,
-    /// One for each part in memory.
-    pub(super) parts: Arc<Semaphore>,
-    pub(super) probe: Probe,
+    /// The same bucket for uploads in parts, with a longer read timeout.
+    pub(super) multipart_store: Arc<dyn ObjectStore>,
+    /// One permit for each part in memory.
+    pub(super) part_permits: Arc<Semaphore>,
+    pub(super) status: BucketStatus,
     credentials: Arc<Credentials>,
-    clean_ups: Arc<Semaphore>,
-    trouble: Trouble,
-    failures: AtomicU64,
-    is_watched: AtomicBool,
+    cleanup_permits: Arc<Semaphore>,
+    outage: Trouble,
+    /// The number of requests that failed through the fault of S3.
+    failures: watch::Sender<u64>,
 }
 
 impl S3Client {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
-        patient: Arc<dyn ObjectStore>,
+        multipart_store: Arc<dyn ObjectStore>,
         credentials: Arc<Credentials>,
     ) -> Self {
         Self {
             store,
-            patient,
-            parts: Arc::new(Semaphore::new(upload::PARTS_MAX)),
-            probe: Probe::default(),
+            multipart_store,
+            part_permits: Arc::new(Semaphore::new(PARTS_MAX)),
+            status: BucketStatus::default(),
             credentials,
-            clean_ups: Arc::new(Semaphore::new(CLEAN_UPS_WAITING_MAX)),
-            trouble: Trouble::new("files", "s3"),
-            failures: AtomicU64::new(0),
-            is_watched: AtomicBool::new(false),
+            cleanup_permits: Arc::new(Semaphore::new(CLEANUPS_MAX)),
+            outage: Trouble::new("files", "s3"),
+            failures: watch::Sender::new(0),
         }
     }
 
-    /// Makes a file of its parts.
-    pub(super) async fn complete(
-        self: &Arc<Self>,
-        patience: &mut Patience,
+    /// The answer to a request, when S3 sends the answer within the budget. `action` completes "could not".
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Denied`] when S3 refuses; [`StoreErrorKind::Unavailable`] when S3 fails, or the time runs out.
+    pub(super) async fn request<T>(
+        &self,
+        budget: &mut TimeBudget,
+        action: &'static str,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
+        self.long_request(budget, Duration::ZERO, action, request)
+            .await
+    }
+
+    /// As [`Self::request`], with more time than the budget has.
+    async fn long_request<T>(
+        &self,
+        budget: &mut TimeBudget,
+        extra: Duration,
+        action: &'static str,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StoreError> {
+        match budget.wait(extra, request).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => Err(self.request_error(action, &error).await),
+            None => {
+                let ErrorReport { error, cause } = errors::timeout_report(action);
+                self.record_failure(&cause);
+                Err(error)
+            }
+        }
+    }
+
+    /// The error for the caller of a failed request. The failure is recorded.
+    pub(super) async fn request_error(
+        &self,
+        action: &str,
+        error: &object_store::Error,
+    ) -> StoreError {
+        let ErrorReport { error, cause } = errors::report(action, error);
+        if error.kind() == StoreErrorKind::Denied {
+            self.credentials.reject().await;
+            self.status.invalidate();
+        }
+        self.record_failure(&cause);
+        error
+    }
+
+    /// Records a failure that S3 caused, for the log and the health of the server.
+    pub(super) fn record_failure(&self, cause: &StoreError) {
+        self.outage.failed(cause);
+        self.failures.send_modify(|failures| *failures += 1);
+    }
+
+    /// Reports each failure that is recorded from now on.
+    pub(super) fn subscribe_failures(&self) -> watch::Receiver<u64> {
+        self.failures.subscribe()
+    }
+
+    /// Records that S3 works again.
+    pub(super) fn end_outage(&self) {
+        self.outage.ended();
+    }
+
+    /// Joins the parts of a file of `size_bytes` bytes. The object exists when this returns `Ok`.
+    pub(super) async fn complete_multipart(
+        &self,
+        budget: &mut TimeBudget,
         upload: &mut dyn MultipartUpload,
         path: &Path,
         size_bytes: u64,
     ) -> Result<(), StoreError> {
-        let joining = Duration::from_nanos(size_bytes.saturating_mul(JOINING_NANOS_PER_BYTE));
+        let join_time = Duration::from_nanos(size_bytes.saturating_mul(JOIN_NANOS_PER_BYTE));
         let completion = async {
             match upload.complete().await {
-                // A request whose answer was lost is sent again, and then there are no parts any more.
+                // A request is repeated when its answer was lost. The first request has used up the parts by then.
                 Err(error @ object_store::Error::NotFound { .. }) => {
                     self.store.head(path).await.map_err(|_| error)?;
                     Ok(())
@@ -85,150 +147,93 @@ impl S3Client {
                 result => result.map(|_| ()),
             }
         };
-        patience
-            .ask_longer(self, joining, "complete a file", completion)
+        self.long_request(budget, join_time, "complete a file", completion)
             .await
     }
 
-    /// Removes an object; one that is not there is as good as removed.
+    /// Removes an object. A missing object is a success.
     pub(super) async fn delete(
-        self: &Arc<Self>,
-        patience: &mut Patience,
+        &self,
+        budget: &mut TimeBudget,
         path: &Path,
     ) -> Result<(), StoreError> {
-        let removal = async {
-            match self.store.delete(path).await {
-                Err(object_store::Error::NotFound { .. }) => Ok(()),
-                result => result,
-            }
-        };
-        patience.ask(self, "remove a file", removal).await
+        let removal = async { ignore_missing(self.store.delete(path).await) };
+        self.request(budget, "remove a file", removal).await
     }
 
-    /// What an error of S3 means, which the log and whoever asks for the health of the whole get to know, too.
-    pub(super) async fn failed(
-        self: &Arc<Self>,
-        what: &str,
-        error: &object_store::Error,
-    ) -> StoreError {
-        let Meaning { error, cause } = errors::meaning(what, error);
-        if error.kind() == StoreErrorKind::Denied {
-            self.credentials.refused().await;
-            self.probe.forget();
-        }
-        self.in_trouble(&cause);
-        error
+    /// Aborts an upload in parts. A missing upload is a success.
+    pub(super) async fn abort_multipart(
+        &self,
+        budget: &mut TimeBudget,
+        upload: &mut dyn MultipartUpload,
+    ) -> Result<(), StoreError> {
+        let abort = async { ignore_missing(upload.abort().await) };
+        self.request(budget, "abort an upload", abort).await
     }
 
-    /// What it means that S3 does not answer, with the same consequences.
-    pub(super) fn silent(self: &Arc<Self>, what: &str) -> StoreError {
-        let Meaning { error, cause } = errors::silence(what);
-        self.in_trouble(&cause);
-        error
-    }
-
-    /// Something failed, and it was S3's doing.
-    pub(super) fn in_trouble(self: &Arc<Self>, cause: &StoreError) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        self.trouble.failed(cause);
-        self.watch();
-    }
-
-    /// Looks from time to time whether the trouble is over. Nothing else ends it: while some requests fail and others do not, there
-    /// would be a line in the log for each.
-    fn watch(self: &Arc<Self>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        if self.is_watched.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let client = Arc::downgrade(self);
-        runtime.spawn(async move {
-            let mut pause = LOOK_PAUSE_MIN;
-            loop {
-                tokio::time::sleep(pause).await;
-                let Some(client) = client.upgrade() else {
-                    return;
-                };
-                let failures = client.failures.load(Ordering::Relaxed);
-                if client.probe.look(&client).await.is_ok()
-                    && client.failures.load(Ordering::Relaxed) == failures
-                {
-                    client.is_watched.store(false, Ordering::Release);
-                    client.trouble.ended();
-                    return;
-                }
-                pause = (pause * 2).min(LOOK_PAUSE_MAX);
-            }
-        });
-    }
-
-    /// Removes a blob that no record names, as soon as S3 lets it.
-    pub(super) fn discard(self: &Arc<Self>, path: Path) {
-        self.clean_up(Leftover::Blob(path));
-    }
-
-    /// Gives up an upload in parts, as soon as S3 lets it.
-    pub(super) fn abort(self: &Arc<Self>, upload: Box<dyn MultipartUpload>) {
-        self.clean_up(Leftover::Parts(upload));
-    }
-
-    fn clean_up(self: &Arc<Self>, mut leftover: Leftover) {
-        let turn = Arc::clone(&self.clean_ups).try_acquire_owned();
-        let (Ok(turn), Ok(runtime)) = (turn, tokio::runtime::Handle::try_current()) else {
-            debug!("something that is no longer used stays in the bucket until it is swept");
+    /// Removes a leftover in the background, with several attempts. A sweep removes what stays.
+    pub(super) fn clean_up(self: &Arc<Self>, mut leftover: Leftover) {
+        let permit = Arc::clone(&self.cleanup_permits).try_acquire_owned();
+        // An upload may be dropped while the runtime shuts down.
+        let (Ok(permit), Ok(runtime)) = (permit, tokio::runtime::Handle::try_current()) else {
+            debug!("an unused object stays in the bucket until the next sweep");
             return;
         };
         let client = Arc::clone(self);
         runtime.spawn(async move {
-            let _turn = turn;
-            for attempt in 1..=CLEAN_UPS_MAX {
+            let _permit = permit;
+            for attempt in 1..=CLEANUP_ATTEMPTS_MAX {
                 match leftover.remove(&client).await {
                     Ok(()) => return,
-                    Err(error) if attempt == CLEAN_UPS_MAX || is_final(&error) => {
-                        debug!(%error, "something that is no longer used stays in the bucket until it is swept");
+                    Err(error) if attempt == CLEANUP_ATTEMPTS_MAX || is_permanent(&error) => {
+                        debug!(%error, "an unused object stays in the bucket until the next sweep");
                         return;
                     }
-                    Err(_) => tokio::time::sleep(CLEAN_UP_PAUSE * 2_u32.pow(attempt)).await,
+                    Err(_) => tokio::time::sleep(CLEANUP_PAUSE * 2_u32.pow(attempt)).await,
                 }
             }
         });
     }
 }
 
-/// Whether trying again changes nothing.
-fn is_final(error: &StoreError) -> bool {
+/// Whether another attempt fails in the same way.
+fn is_permanent(error: &StoreError) -> bool {
     error.kind() == StoreErrorKind::Denied
 }
 
-/// Something in the bucket that nobody uses any more.
-enum Leftover {
-    Blob(Path),
-    Parts(Box<dyn MultipartUpload>),
-}
-
-impl Leftover {
-    async fn remove(&mut self, client: &Arc<S3Client>) -> Result<(), StoreError> {
-        let mut patience = Patience::new();
-        match self {
-            Self::Blob(path) => client.delete(&mut patience, path).await,
-            Self::Parts(upload) => give_up(client, &mut patience, upload.as_mut()).await,
-        }
+fn ignore_missing(result: object_store::Result<()>) -> object_store::Result<()> {
+    match result {
+        Err(object_store::Error::NotFound { .. }) => Ok(()),
+        result => result,
     }
 }
 
-/// Gives up an upload in parts; one that is not there is as good as given up.
-pub(super) async fn give_up(
-    client: &Arc<S3Client>,
-    patience: &mut Patience,
-    upload: &mut dyn MultipartUpload,
-) -> Result<(), StoreError> {
-    let end = async {
-        match upload.abort().await {
-            Err(object_store::Error::NotFound { .. }) => Ok(()),
-            result => result,
+/// A task that begins an upload in parts.
+pub(super) type MultipartStart = JoinHandle<Result<Box<dyn MultipartUpload>, StoreError>>;
+
+/// Something in the bucket that nothing uses.
+pub(super) enum Leftover {
+    /// An object that no record names.
+    Object(Path),
+    /// An upload in parts that is beginning.
+    StartingUpload(MultipartStart),
+    /// An upload in parts.
+    Upload(Box<dyn MultipartUpload>),
+}
+
+impl Leftover {
+    async fn remove(&mut self, client: &S3Client) -> Result<(), StoreError> {
+        if let Self::StartingUpload(start) = self {
+            match start.await {
+                Ok(Ok(upload)) => *self = Self::Upload(upload),
+                _ => return Ok(()),
+            }
         }
-    };
-    patience.ask(client, "give up an upload", end).await
+        let mut budget = TimeBudget::new();
+        match self {
+            Self::Object(path) => client.delete(&mut budget, path).await,
+            Self::Upload(upload) => client.abort_multipart(&mut budget, upload.as_mut()).await,
+            Self::StartingUpload(_) => Ok(()),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Reading a blob from S3.
+//! Reads a blob from S3.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore as _};
 
 use super::client::S3Client;
-use super::errors::is_of_bucket;
-use super::timeouts::Patience;
+use super::errors::is_bucket_missing;
+use super::timeouts::TimeBudget;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Content, ContentStream};
 
-/// A blob as a record named it.
+/// The blob that a record named.
 pub(super) struct S3Content {
     client: Arc<S3Client>,
     path: Path,
     size_bytes: u64,
-    /// What the look-up of the file has left.
-    patience: Patience,
+    /// The time that is left after the look-up of the record.
+    budget: TimeBudget,
 }
 
 impl S3Content {
@@ -28,13 +28,13 @@ impl S3Content {
         client: Arc<S3Client>,
         path: Path,
         size_bytes: u64,
-        patience: Patience,
+        budget: TimeBudget,
     ) -> Self {
         Self {
             client,
             path,
             size_bytes,
-            patience,
+            budget,
         }
     }
 }
@@ -45,33 +45,33 @@ impl Content for S3Content {
         if range.is_empty() {
             return Ok(Some(Box::pin(futures_util::stream::empty())));
         }
-        let is_whole = range == (0..self.size_bytes);
+        let is_complete = range == (0..self.size_bytes);
         let options = GetOptions {
-            range: (!is_whole).then_some(GetRange::Bounded(range)),
+            range: (!is_complete).then_some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
         let Self {
             client,
             path,
             size_bytes,
-            mut patience,
+            mut budget,
         } = *self;
         let request = async {
             match client.store.get_opts(&path, options).await {
                 Ok(found) => Ok(Some(found)),
-                Err(error @ object_store::Error::NotFound { .. }) if is_of_bucket(&error) => {
+                Err(error @ object_store::Error::NotFound { .. }) if is_bucket_missing(&error) => {
                     Err(error)
                 }
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        let found = patience.ask(&client, "read a file", request).await?;
+        let found = client.request(&mut budget, "read a file", request).await?;
         let found_bytes = found.as_ref().map(|found| found.meta.size);
         if found_bytes.is_some_and(|bytes| bytes != size_bytes) {
             return Err(StoreError::new(
                 StoreErrorKind::Damaged,
-                "a file in the bucket is not as long as it was when it was stored; send it again, or remove it",
+                "a file in the bucket does not have the length that was stored; send the file again, or remove it",
             ));
         }
         Ok(found.map(|found| -> ContentStream {
@@ -81,7 +81,7 @@ impl Content for S3Content {
                 async move {
                     match piece {
                         Ok(piece) => Ok(piece),
-                        Err(error) => Err(client.failed("read a file", &error).await),
+                        Err(error) => Err(client.request_error("read a file", &error).await),
                     }
                 }
             }))

@@ -1,4 +1,4 @@
-//! Who we are in S3: from where the tools of AWS look for it, and looked for again when S3 does not take it any more.
+//! The credentials for S3, from the same places that AWS tools search. The search is repeated when S3 rejects the credentials.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,89 +10,92 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
-/// Credentials are renewed so long before they expire.
-const RENEWED_BEFORE: Duration = Duration::from_secs(5 * 60);
+/// How long before their expiry credentials are renewed.
+const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 
-/// After a search that found none, or none that S3 takes, the next one is made so much later.
+/// The pause after a search without success: no credentials were found, or S3 rejected them.
 const SEARCH_PAUSE: Duration = Duration::from_secs(5);
 
-/// Credentials, asked for when what was given last is about to expire, or is refused.
+/// Credentials that are renewed before they expire, and after S3 rejected them.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    last: Mutex<Last>,
-    /// Where the search is made anew; none for credentials of the caller's.
+    state: Mutex<State>,
+    /// The region for a new search of the machine's settings; `None` for a fixed provider.
     region: Option<String>,
 }
 
 #[derive(Debug)]
-struct Last {
+struct State {
     provider: SharedCredentialsProvider,
-    given: Option<(Arc<AwsCredential>, Option<SystemTime>)>,
-    /// When the search was made last, and whether it is to be made anew: a chain remembers the files that it has read.
+    /// The credentials that the provider returned last, and their expiry.
+    current: Option<(Arc<AwsCredential>, Option<SystemTime>)>,
+    /// When the provider was asked last.
     searched_at: Option<Instant>,
-    is_refused: bool,
-    failure: Option<String>,
+    /// Whether S3 rejected the current credentials. A new search is needed then: a provider caches the files that it has read.
+    is_rejected: bool,
+    /// The error of the last search, when that search found nothing.
+    search_error: Option<String>,
 }
 
 impl Credentials {
-    /// Those of a caller.
-    pub(super) fn of(provider: SharedCredentialsProvider) -> Self {
+    /// Credentials of one provider.
+    pub(super) fn fixed(provider: SharedCredentialsProvider) -> Self {
         Self {
-            last: Mutex::new(Last::new(provider)),
+            state: Mutex::new(State::new(provider)),
             region: None,
         }
     }
 
-    /// Those of the standard chain.
-    pub(super) fn of_the_machine(chain: SharedCredentialsProvider, region: String) -> Self {
+    /// Credentials of the standard chain of AWS.
+    pub(super) fn of_machine(chain: SharedCredentialsProvider, region: String) -> Self {
         Self {
-            last: Mutex::new(Last::new(chain)),
+            state: Mutex::new(State::new(chain)),
             region: Some(region),
         }
     }
 
-    /// S3 has refused them: they may have been renewed since they were asked for.
-    pub(super) async fn refused(&self) {
-        self.last.lock().await.is_refused = true;
+    /// Records that S3 rejected the credentials. An operator may have renewed them since the search.
+    pub(super) async fn reject(&self) {
+        self.state.lock().await.is_rejected = true;
     }
 
     /// Reads the settings of this machine again.
-    async fn search_again(&self, last: &mut Last) {
+    async fn search_again(&self, state: &mut State) {
         let Some(region) = &self.region else { return };
         let region = aws_config::Region::new(region.clone());
         let loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
         if let Some(chain) = loader.load().await.credentials_provider() {
-            last.provider = chain;
+            state.provider = chain;
         }
     }
 }
 
-impl Last {
+impl State {
     fn new(provider: SharedCredentialsProvider) -> Self {
         Self {
             provider,
-            given: None,
+            current: None,
             searched_at: None,
-            is_refused: false,
-            failure: None,
+            is_rejected: false,
+            search_error: None,
         }
     }
 
-    fn has_rested(&self) -> bool {
+    fn may_search(&self) -> bool {
         self.searched_at
             .is_none_or(|searched_at| searched_at.elapsed() >= SEARCH_PAUSE)
     }
 
-    /// What was given last, while it is good.
-    fn good(&self) -> Option<Arc<AwsCredential>> {
-        let (credential, expiry) = self.given.as_ref()?;
-        let is_fresh = expiry.is_none_or(|expiry| SystemTime::now() + RENEWED_BEFORE < expiry);
-        let is_good = if self.is_refused {
-            !self.has_rested()
+    /// The current credentials, while they can be used.
+    fn usable(&self) -> Option<Arc<AwsCredential>> {
+        let (credential, expiry) = self.current.as_ref()?;
+        let is_fresh = expiry.is_none_or(|expiry| SystemTime::now() + RENEW_BEFORE < expiry);
+        let is_usable = if self.is_rejected {
+            !self.may_search()
         } else {
             is_fresh
         };
-        is_good.then(|| Arc::clone(credential))
+        is_usable.then(|| Arc::clone(credential))
     }
 }
 
@@ -101,42 +104,42 @@ impl CredentialProvider for Credentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut last = self.last.lock().await;
-        if let Some(credential) = last.good() {
+        let mut state = self.state.lock().await;
+        if let Some(credential) = state.usable() {
             return Ok(credential);
         }
-        if let Some(failure) = &last.failure
-            && !last.has_rested()
+        if let Some(error) = &state.search_error
+            && !state.may_search()
         {
-            return Err(none_found(failure.clone().into()));
+            return Err(not_found(error.clone().into()));
         }
-        if last.is_refused || last.failure.is_some() {
-            self.search_again(&mut last).await;
+        if state.is_rejected || state.search_error.is_some() {
+            self.search_again(&mut state).await;
         }
-        let found = last.provider.provide_credentials().await;
-        last.searched_at = Some(Instant::now());
-        last.is_refused = false;
+        let found = state.provider.provide_credentials().await;
+        state.searched_at = Some(Instant::now());
+        state.is_rejected = false;
         match found {
-            Ok(given) => {
+            Ok(found) => {
                 let credential = Arc::new(AwsCredential {
-                    key_id: given.access_key_id().to_owned(),
-                    secret_key: given.secret_access_key().to_owned(),
-                    token: given.session_token().map(str::to_owned),
+                    key_id: found.access_key_id().to_owned(),
+                    secret_key: found.secret_access_key().to_owned(),
+                    token: found.session_token().map(str::to_owned),
                 });
-                last.failure = None;
-                last.given = Some((Arc::clone(&credential), given.expiry()));
+                state.search_error = None;
+                state.current = Some((Arc::clone(&credential), found.expiry()));
                 Ok(credential)
             }
             Err(error) => {
-                last.failure = Some(crate::trouble::chain(&error));
-                last.given = None;
-                Err(none_found(Box::new(error)))
+                state.search_error = Some(crate::trouble::chain(&error));
+                state.current = None;
+                Err(not_found(Box::new(error)))
             }
         }
     }
 }
 
-fn none_found(source: Box<dyn std::error::Error + Send + Sync>) -> object_store::Error {
+fn not_found(source: Box<dyn std::error::Error + Send + Sync>) -> object_store::Error {
     object_store::Error::Unauthenticated {
         path: String::new(),
         source,
@@ -147,12 +150,12 @@ fn none_found(source: Box<dyn std::error::Error + Send + Sync>) -> object_store:
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use aws_credential_types::Credentials as Given;
+    use aws_credential_types::Credentials as AwsCredentials;
     use aws_credential_types::provider::future;
 
     use super::*;
 
-    /// Gives another key each time that it is asked.
+    /// A provider that returns another key each time.
     #[derive(Debug)]
     struct Rotating(AtomicUsize);
 
@@ -162,8 +165,9 @@ mod tests {
             Self: 'a,
         {
             let number = self.0.fetch_add(1, Ordering::Relaxed);
-            let given = Given::new(number.to_string(), "secret", None, None, "tests");
-            future::ProvideCredentials::ready(Ok(given))
+            let credentials =
+                AwsCredentials::new(number.to_string(), "secret", None, None, "tests");
+            future::ProvideCredentials::ready(Ok(credentials))
         }
     }
 
@@ -172,14 +176,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_s3_refused_is_asked_for_again_and_not_at_every_request() {
-        let credentials = Credentials::of(SharedCredentialsProvider::new(Rotating(0.into())));
+    async fn rejected_credentials_are_renewed_after_a_pause() {
+        let credentials = Credentials::fixed(SharedCredentialsProvider::new(Rotating(0.into())));
         assert_eq!(key(&credentials).await, "0");
         assert_eq!(key(&credentials).await, "0");
-        credentials.refused().await;
-        assert_eq!(key(&credentials).await, "0", "asked for a moment ago");
+        credentials.reject().await;
+        assert_eq!(key(&credentials).await, "0", "the pause is not over");
         let long_ago = Instant::now().checked_sub(SEARCH_PAUSE);
-        credentials.last.lock().await.searched_at = long_ago;
+        credentials.state.lock().await.searched_at = long_ago;
         assert_eq!(key(&credentials).await, "1");
         assert_eq!(key(&credentials).await, "1");
     }

@@ -1,64 +1,75 @@
-//! What an error of S3 means to those who asked, and what of it the log may know.
+//! Translates errors of S3: the text for the caller, and the text for the log.
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::chain;
 
-/// How much of what S3 says of an error goes to the log.
-const TOLD_CHARACTERS_MAX: usize = 300;
+/// The longest text of S3 in the log, in characters.
+const S3_TEXT_CHARACTERS_MAX: usize = 300;
 
-/// An error of S3: as it is told to whoever asked, and as a cause of trouble, which is the same whatever was asked for.
-pub(super) struct Meaning {
+/// An error of S3 in two forms.
+pub(super) struct ErrorReport {
+    /// The error for the caller, which names what the caller asked for.
     pub(super) error: StoreError,
+    /// The cause of the outage, which is the same for all requests.
     pub(super) cause: StoreError,
 }
 
-/// What an error of S3 while doing something means; `what` completes "could not". What S3 itself says of it goes to the log only:
-/// it names buckets and keys.
-pub(super) fn meaning(what: &str, error: &object_store::Error) -> Meaning {
+/// Translates an error of S3. `action` completes "could not". The text of S3 itself goes to the log only, because the text
+/// names buckets and keys.
+pub(super) fn report(action: &str, error: &object_store::Error) -> ErrorReport {
     let text = chain(error);
     let code = code(&text).unwrap_or_default();
-    let (kind, why) = reason(error, code, &text);
-    let why = if code.is_empty() {
-        why.to_owned()
+    let (kind, reason) = kind_and_reason(error, code, &text);
+    let reason = if code.is_empty() {
+        reason.to_owned()
     } else {
-        format!("{why} ({code})")
+        format!("{reason} ({code})")
     };
-    let told = format!("could not {what}: {}", told(&error.to_string()));
-    Meaning::new(kind, what, &why, told)
+    let source = format!("could not {action}: {}", loggable(&error.to_string()));
+    ErrorReport::new(kind, action, &reason, source)
 }
 
-/// S3 said nothing while something was to be done.
-pub(super) fn silence(what: &str) -> Meaning {
-    let told = format!("could not {what}");
-    let why = "S3 does not answer in time";
-    Meaning::new(StoreErrorKind::Unavailable, what, why, told)
+/// The error for the caller alone. `action` completes "could not".
+pub(super) fn store_error(action: &str, error: &object_store::Error) -> StoreError {
+    report(action, error).error
 }
 
-impl Meaning {
-    fn new(kind: StoreErrorKind, what: &str, why: &str, told: String) -> Self {
-        let end = match kind {
+/// The error of a request without an answer. `action` completes "could not".
+pub(super) fn timeout_report(action: &str) -> ErrorReport {
+    let source = format!("could not {action}");
+    let reason = "S3 does not answer in time";
+    ErrorReport::new(StoreErrorKind::Unavailable, action, reason, source)
+}
+
+impl ErrorReport {
+    fn new(kind: StoreErrorKind, action: &str, reason: &str, source: String) -> Self {
+        let advice = match kind {
             StoreErrorKind::Denied => "",
             _ => "; try again later",
         };
-        let error = StoreError::new(kind, format!("could not {what}: {why}{end}"));
+        let error = StoreError::new(kind, format!("could not {action}: {reason}{advice}"));
         Self {
-            error: error.with_source(told.clone()),
-            cause: StoreError::new(kind, why).with_source(told),
+            error: error.with_source(source.clone()),
+            cause: StoreError::new(kind, reason).with_source(source),
         }
     }
 }
 
-fn reason(error: &object_store::Error, code: &str, text: &str) -> (StoreErrorKind, &'static str) {
+fn kind_and_reason(
+    error: &object_store::Error,
+    code: &str,
+    text: &str,
+) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Denied, Unavailable};
     use object_store::Error as E;
     match (code, error) {
         ("NoSuchBucket", _) => (
             Denied,
-            "the bucket is not there: create it, or correct --files",
+            "the bucket does not exist: create it, or correct --files",
         ),
         ("RequestTimeTooSkewed", _) => (
             Denied,
-            "the clock of this server is not that of S3: set it right",
+            "the clock of this server differs from the clock of S3: set the clock",
         ),
         (
             "ExpiredToken"
@@ -71,11 +82,11 @@ fn reason(error: &object_store::Error, code: &str, text: &str) -> (StoreErrorKin
             _,
         ) => (
             Denied,
-            "S3 does not take the credentials of this server: correct or renew them",
+            "S3 does not accept the credentials of this server: correct or renew them",
         ),
         ("", E::Unauthenticated { .. }) => (
             Denied,
-            "there are no credentials for S3, or it does not take them: see where the server looks for them",
+            "there are no credentials for S3, or S3 does not accept the credentials: see where the server looks for them",
         ),
         (
             "AuthorizationHeaderMalformed"
@@ -92,15 +103,15 @@ fn reason(error: &object_store::Error, code: &str, text: &str) -> (StoreErrorKin
         ),
         (_, E::PermissionDenied { .. } | E::Unauthenticated { .. }) => (
             Denied,
-            "S3 does not let this server do it: its policy has to allow it",
+            "S3 denies this server access: change the policy of the server",
         ),
-        (_, E::NotFound { .. }) => (Unavailable, "it is not there any more"),
+        (_, E::NotFound { .. }) => (Unavailable, "the object does not exist any more"),
         _ => (Unavailable, "S3 cannot be reached, or fails"),
     }
 }
 
-/// Whether S3 says that it does not know how to do what was asked.
-pub(super) fn is_unknown_to_it(error: &object_store::Error) -> bool {
+/// Whether S3 lacks the requested feature.
+pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
     let not_implemented = matches!(
         error,
         object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }
@@ -108,28 +119,29 @@ pub(super) fn is_unknown_to_it(error: &object_store::Error) -> bool {
     not_implemented || code(&chain(error)) == Some("NotImplemented")
 }
 
-/// Whether it is the bucket that is not there.
-pub(super) fn is_of_bucket(error: &object_store::Error) -> bool {
+/// Whether the bucket is missing, and not only an object.
+pub(super) fn is_bucket_missing(error: &object_store::Error) -> bool {
     code(&chain(error)) == Some("NoSuchBucket")
 }
 
-/// The name that S3 gives the error.
+/// The error code of S3.
 fn code(text: &str) -> Option<&str> {
     let code = between(text, "<Code>", "</Code>")?;
     let is_name = code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     (is_name && !code.is_empty() && code.len() <= 64).then_some(code)
 }
 
-/// What the log may know. An error in XML repeats what was signed, tokens included: of it only the code and the message.
-fn told(text: &str) -> String {
-    let told = match code(text) {
+/// The part of an error of S3 that may be logged: of an XML error only the code and the message. The other parts repeat what was
+/// signed, tokens included.
+fn loggable(text: &str) -> String {
+    let text = match code(text) {
         Some(code) => {
             let message = between(text, "<Message>", "</Message>").unwrap_or_default();
             format!("S3 says {code}: {message}")
         }
         None => text.to_owned(),
     };
-    told.chars().take(TOLD_CHARACTERS_MAX).collect()
+    text.chars().take(S3_TEXT_CHARACTERS_MAX).collect()
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -151,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_has_to_correct_is_denied_and_an_outage_is_not() {
+    fn a_mistake_in_the_setup_is_denied_and_an_outage_is_unavailable() {
         for (text, kind, words) in [
             (
                 "400: <Error><Code>ExpiredToken</Code></Error>",
@@ -189,7 +201,7 @@ mod tests {
                 "try again",
             ),
         ] {
-            let error = meaning("store a file", &generic(text)).error;
+            let error = store_error("store a file", &generic(text));
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.message().contains(words), "{error}");
             assert!(error.message().starts_with("could not store a file: "));
@@ -197,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn the_log_gets_no_token_that_s3_repeats() {
+    fn a_token_that_s3_repeats_is_not_logged() {
         let text = "403: <Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message>\
                     <CanonicalRequest>x-amz-security-token:s3cret</CanonicalRequest></Error>";
-        let error = meaning("read a file", &generic(text)).error;
+        let error = store_error("read a file", &generic(text));
         let source = error.source().unwrap().to_string();
         assert!(source.ends_with(": S3 says SignatureDoesNotMatch: No."));
         assert!(!error.message().contains("s3cret"));

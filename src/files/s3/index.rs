@@ -1,27 +1,25 @@
-//! The records: which blob is a device's file, and what is known of it.
-
-use std::sync::Arc;
+//! The records: which object holds a device's file, with the metadata of the file.
 
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
 use super::client::S3Client;
-use super::errors::is_of_bucket;
+use super::errors::is_bucket_missing;
 use super::key;
-use super::timeouts::Patience;
+use super::timeouts::TimeBudget;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, NewFile, Publication,
 };
 
-/// How often a publication is tried when others publish for the same device at the same time.
+/// How often a publication is tried when other requests publish files of the same device at the same time.
 const ATTEMPTS_MAX: usize = 20;
 
-/// No record is larger: ids are not in it, and the longest type and name are.
+/// The largest size of a record. A record has no id, and the longest content type and file name fit.
 pub(super) const RECORD_BYTES_MAX: u64 = 8192;
 
-/// What a record holds, as JSON.
+/// The JSON of a record.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     blob: String,
@@ -38,21 +36,26 @@ struct Record {
 pub(super) struct Entry {
     pub(super) info: FileInfo,
     pub(super) blob: String,
-    /// Which record it is, so that it is replaced only while it is this one.
+    /// The version of the record. A replacement requires this version.
     version: UpdateVersion,
 }
 
-/// The record of a device.
+/// Reads the record of a device; `None` when the device has no file.
+///
+/// # Errors
+/// [`StoreErrorKind::Damaged`] when the record is not valid; those of [`S3Client::request`].
 pub(super) async fn find(
-    client: &Arc<S3Client>,
-    patience: &mut Patience,
+    client: &S3Client,
+    budget: &mut TimeBudget,
     device: &DeviceId,
 ) -> Result<Option<Entry>, StoreError> {
     let path = key::index(device);
     let request = async {
         match client.store.get(&path).await {
-            // A bucket that is missing shows the same way, and is no device without a file.
-            Err(error @ object_store::Error::NotFound { .. }) if !is_of_bucket(&error) => Ok(None),
+            // A missing bucket is also "not found", and is an error.
+            Err(error @ object_store::Error::NotFound { .. }) if !is_bucket_missing(&error) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
             Ok(found) => {
                 let version = UpdateVersion {
@@ -63,42 +66,49 @@ pub(super) async fn find(
             }
         }
     };
-    let found = patience.ask(client, "look up a file", request).await?;
+    let found = client.request(budget, "look up a file", request).await?;
     let Some((json, version)) = found else {
         return Ok(None);
     };
-    let (info, blob) = parse(device, &json).ok_or_else(|| {
+    let (file, blob) = parse(&json).ok_or_else(|| {
         StoreError::new(
             StoreErrorKind::Damaged,
             "the record of a file is not what this program writes",
         )
     })?;
     Ok(Some(Entry {
-        info,
+        info: FileInfo {
+            device: device.clone(),
+            file,
+        },
         blob,
         version,
     }))
 }
 
-/// Makes a blob a device's file if the condition holds. Returns the blob that was its file before.
+/// Makes a blob a device's file if the condition holds. Returns the blob of the replaced file.
+///
+/// # Errors
+/// [`StoreErrorKind::Overloaded`] when other requests publish files of the device all the time; those of
+/// [`S3Client::request`], after which nobody knows whether the file is published.
 pub(super) async fn publish(
-    client: &Arc<S3Client>,
-    patience: &mut Patience,
+    client: &S3Client,
+    budget: &mut TimeBudget,
     device: &DeviceId,
     blob: &str,
     file: NewFile,
     condition: &Condition,
 ) -> Result<(Publication, Option<String>), StoreError> {
     let path = key::index(device);
-    let json = Bytes::from(json(blob, &file)?);
+    let json = Bytes::from(to_json(blob, &file)?);
     let info = FileInfo {
         device: device.clone(),
         file,
     };
     let mut replaced = None;
     for _ in 0..ATTEMPTS_MAX {
-        let current = find(client, patience, device).await?;
-        // A request whose answer was lost is sent again, and then finds what it did itself.
+        let current = find(client, budget, device).await?;
+        // A request is repeated when its answer was lost. The repeated request is refused, and the record is already written.
         if current.as_ref().is_some_and(|entry| entry.blob == blob) {
             return Ok((Publication::Stored(info), replaced));
         }
@@ -120,28 +130,28 @@ pub(super) async fn publish(
             let put = client.store.put_opts(&path, json.clone().into(), options);
             match put.await {
                 Ok(_) => Ok(true),
-                // Somebody else was faster.
+                // Another request has changed the record since `find`.
                 Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Ok(false),
                 Err(error) => Err(error),
             }
         };
-        let is_published = patience.ask(client, "publish a file", request).await?;
+        let is_published = client.request(budget, "publish a file", request).await?;
         if is_published {
             return Ok((Publication::Stored(info), replaced));
         }
     }
     Err(StoreError::new(
         StoreErrorKind::Overloaded,
-        "too many send files of this device at once; try again",
+        "too many requests send files of this device at once; try again",
     ))
 }
 
 /// Whether these bytes are a record.
 pub(super) fn is_record(json: &[u8]) -> bool {
-    parsed(json).is_some()
+    parse(json).is_some()
 }
 
-fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
+fn to_json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
     let record = Record {
         blob: blob.to_owned(),
         size: file.size_bytes,
@@ -155,13 +165,7 @@ fn json(blob: &str, file: &NewFile) -> Result<Vec<u8>, StoreError> {
     })
 }
 
-fn parse(device: &DeviceId, json: &[u8]) -> Option<(FileInfo, String)> {
-    let (file, blob) = parsed(json)?;
-    let device = device.clone();
-    Some((FileInfo { device, file }, blob))
-}
-
-fn parsed(json: &[u8]) -> Option<(NewFile, String)> {
+fn parse(json: &[u8]) -> Option<(NewFile, String)> {
     let record: Record = serde_json::from_slice(json).ok()?;
     let file = NewFile {
         size_bytes: record.size,

@@ -1,111 +1,123 @@
-//! Ids as keys. A key is plain ASCII, cannot be mistaken for a directory, and keys are in the order of their ids, so that S3
-//! lists devices in order.
+//! Encodes device ids as keys of S3. A key is plain ASCII and has no slash. Keys have the same order as their ids, so S3 lists
+//! devices in order.
 //!
-//! Letters and digits stand for themselves. Everything else is a sign and the character's number, and the signs lie among
-//! letters and digits where the characters do: `-` and two hexadecimal digits for what comes before the digits, `=` for what
-//! is between digits and capitals, `_` for what is between capitals and small letters, and `~` with five digits of base 32
-//! for what comes after. The longest id makes 768 characters; S3 takes keys of 1024.
+//! A letter or a digit stands for itself. Any other character becomes a sign and the number of the character. The sign keeps the
+//! order: `-` and two hexadecimal digits for characters before the digits, `=` for characters between digits and capital letters,
+//! `_` for characters between capital and small letters, and `~` with five digits of base 32 for all later characters. The longest
+//! id makes a key of 768 characters, and S3 accepts 1024.
 
 use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use object_store::path::Path;
 
 use crate::files::DeviceId;
 
-/// The longest prefix that leaves room for the longest key.
+/// The longest prefix in front of the longest key.
 pub(super) const PREFIX_BYTES_MAX: usize = 200;
 
 const INDEX: &str = "index";
 const CONTENT: &str = "content";
 const PROBE: &str = "probe";
 
-/// Comes before everything that a key can go on with, so that blobs are in the order of ids as well.
-const BLOB_SIGN: char = '!';
+/// Separates the key of a device from the name of a blob. Sorts before every character of a key, so that blobs have the order of
+/// their ids, too.
+const BLOB_SEPARATOR: char = '!';
 
 const BASE_32: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 const BASE_32_DIGITS: u32 = 5;
 
-/// Where records are.
+/// The prefix of all records.
 pub(super) fn index_prefix() -> Path {
     Path::from(INDEX)
 }
 
-/// Where blobs are.
+/// The prefix of all blobs.
 pub(super) fn content_prefix() -> Path {
     Path::from(CONTENT)
 }
 
-/// Where what a bucket is tried with is.
+/// The prefix of all probe objects.
 pub(super) fn probe_prefix() -> Path {
     Path::from(PROBE)
 }
 
-/// Something that a bucket is tried with.
+/// The key of a probe object.
 pub(super) fn probe(name: &str) -> Path {
     path(PROBE, name)
 }
 
-/// The record of a device.
+/// The key of a device's record.
 pub(super) fn index(device: &DeviceId) -> Path {
     path(INDEX, &encode(device.as_str()))
 }
 
-/// After the record of every device.
-pub(super) fn past_the_last() -> Path {
+/// A key after all records.
+pub(super) fn after_all_records() -> Path {
     path(INDEX, "~~")
 }
 
-/// A blob of a device.
+/// The key of a blob of a device.
 pub(super) fn content(device: &DeviceId, blob: &str) -> Path {
-    let name = format!("{}{BLOB_SIGN}{blob}", encode(device.as_str()));
+    let name = format!("{}{BLOB_SEPARATOR}{blob}", encode(device.as_str()));
     path(CONTENT, &name)
 }
 
-/// A path as it stands: making one of parts would encode the tilde once more. It holds nothing that a path may not.
+/// A path without further encoding: `Path::from_iter` would encode the tilde. Names here have only characters that a path allows.
 fn path(folder: &str, name: &str) -> Path {
     Path::parse(format!("{folder}/{name}")).unwrap_or_else(|_| Path::from_iter([folder, name]))
 }
 
-/// The device of a record; `None` when it is not one of ours.
+/// The device of a record; `None` for an object of another program.
 pub(super) fn device(index: &Path) -> Option<DeviceId> {
-    decoded(index.filename()?)
+    decode_device(index.filename()?)
 }
 
-/// The device of a blob, and the blob's name; `None` when it is not one of ours.
+/// The device of a blob, and the name of the blob; `None` for an object of another program.
 pub(super) fn device_and_blob(content: &Path) -> Option<(DeviceId, &str)> {
-    let (key, blob) = content.filename()?.split_once(BLOB_SIGN)?;
-    Some((decoded(key)?, blob))
+    let (key, blob) = content.filename()?.split_once(BLOB_SEPARATOR)?;
+    Some((decode_device(key)?, blob))
 }
 
-/// Whether a key has the shape of a record's.
+/// Whether a key has the form of a record key.
 pub(super) fn is_record(key: &str) -> bool {
     let name = key
         .strip_prefix(INDEX)
         .and_then(|key| key.strip_prefix('/'));
-    name.is_some_and(|name| decoded(name).is_some())
+    name.is_some_and(|name| decode_device(name).is_some())
 }
 
-/// Whether no record comes after a key in the order of keys.
-pub(super) fn is_past_records(key: &str) -> bool {
+/// Whether all records come before a key.
+pub(super) fn is_after_all_records(key: &str) -> bool {
     key > "index/~~"
 }
 
-/// Whether a key has the shape of one of a store of this program.
+/// Whether a key has the form of any key of this program.
 pub(super) fn is_ours(key: &str) -> bool {
     match key.split_once('/') {
         Some((CONTENT, name)) => name
-            .split_once(BLOB_SIGN)
-            .is_some_and(|(name, blob)| decoded(name).is_some() && is_new_name(blob)),
+            .split_once(BLOB_SEPARATOR)
+            .is_some_and(|(name, blob)| decode_device(name).is_some() && is_new_name(blob)),
         _ => is_probe(key) || is_record(key),
     }
 }
 
-/// Whether a key has the shape of what a bucket is tried with.
+/// Whether a key has the form of a probe key.
 pub(super) fn is_probe(key: &str) -> bool {
     matches!(key.split_once('/'), Some((PROBE, name)) if is_new_name(name))
 }
 
-/// Whether something has the shape of a name that was made up for one object.
+/// A name that no server uses twice: the time, and a random number.
+pub(super) fn new_name() -> String {
+    let nanoseconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos());
+    let random = RandomState::new().hash_one(nanoseconds);
+    format!("{:016x}{random:016x}", nanoseconds as u64)
+}
+
+/// Whether a text has the form of [`new_name`].
 fn is_new_name(name: &str) -> bool {
     const CHARACTERS: usize = 32;
     name.len() == CHARACTERS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -138,8 +150,8 @@ fn encode(id: &str) -> String {
     key
 }
 
-/// The id of a key, which must be the one key of that id.
-fn decoded(key: &str) -> Option<DeviceId> {
+/// The device of a key. `None` unless the key is exactly the key of that device.
+fn decode_device(key: &str) -> Option<DeviceId> {
     let id = decode(key)?;
     let device = DeviceId::new(&id).ok()?;
     (device.as_str() == id && encode(&id) == key).then_some(device)
@@ -172,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_readable_where_they_are_plain_and_never_paths() {
+    fn plain_ids_stay_readable_and_no_id_becomes_a_path() {
         for (id, key) in [
             ("202", "202"),
             ("sensor-1", "sensor-2d1"),
@@ -185,7 +197,7 @@ mod tests {
             ("💡", "~03t51"),
         ] {
             assert_eq!(encode(id), key);
-            assert_eq!(decoded(key).unwrap().as_str(), id);
+            assert_eq!(decode_device(key).unwrap().as_str(), id);
         }
         let longest = DeviceId::new(&"\u{10ffff}".repeat(128)).unwrap();
         let blob = "0".repeat(32);
@@ -195,11 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_ours_is_none() {
+    fn a_text_that_is_not_a_key_has_no_device() {
         for key in [
             "", "-2", "-zz", "~0000", "~zzzzz", "-61", "~0001q", "a b", "-20a", "é",
         ] {
-            assert_eq!(decoded(key), None, "{key}");
+            assert_eq!(decode_device(key), None, "{key}");
         }
         let device = DeviceId::new("a!b").unwrap();
         let path = content(&device, "x");
@@ -207,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_store_are_told_from_those_of_others() {
+    fn keys_of_this_program_differ_from_keys_of_other_programs() {
         let blob = "0123456789abcdef0123456789abcdef";
         for key in [
             "index/202",
@@ -234,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_lead_back_and_are_in_the_order_of_ids(a in "\\PC{1,9}", b in "\\PC{1,9}") {
+        fn keys_decode_to_their_ids_and_keep_the_order_of_ids(a in "\\PC{1,9}", b in "\\PC{1,9}") {
             let (Ok(a), Ok(b)) = (DeviceId::new(&a), DeviceId::new(&b)) else {
                 return Ok(());
             };

@@ -1,10 +1,10 @@
-//! The backend on S3, or anything that speaks its language.
+//! The backend on S3, or on any server with the API of S3.
 //!
-//! As in the folder, a file is a blob of its own, and a small record that says which blob is a device's file:
-//! `content/KEY!BLOB` and `index/KEY`, where KEY stands for the id (`key.rs`). Writing the record is the publication. S3
-//! does that atomically, and only if the record is still the one that was read: so a condition holds at the moment of
-//! publication, and of two replicas that publish at once each knows which blob it replaced. A listing of `index/` is a
-//! listing of the devices, in their order. Whether a bucket knows conditions is tried before the first file is taken (`probe.rs`).
+//! A file is a blob and a small record. The record says which blob is the file of the device: `content/KEY!BLOB` and `index/KEY`,
+//! where KEY stands for the id of the device (`key.rs`). Writing the record publishes the file. S3 writes a record atomically, and
+//! only if the record has not changed since the server read it. So a condition holds at the moment of publication, and of two
+//! servers that publish at once each knows which blob it replaced. A listing of `index/` lists the devices in order of their ids.
+//! Before the first file is accepted, a probe tests whether the bucket has conditional writes (`probe.rs`).
 
 mod client;
 mod connect;
@@ -14,10 +14,13 @@ mod errors;
 mod index;
 mod key;
 pub mod older;
+mod outage;
 mod probe;
+mod status;
 mod sweep;
 mod timeouts;
 mod upload;
+mod url;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,52 +31,54 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 
-use self::client::S3Client;
+use self::client::{Leftover, S3Client};
 use self::content::S3Content;
-use self::timeouts::Patience;
+use self::timeouts::TimeBudget;
 use self::upload::S3Upload;
 use super::{Condition, DeviceId, FileInfo, FileStore, OpenFile, Page, Removal, Upload};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How long an answer to "are you there?" is good for.
+/// How long an answer of S3 counts as a sign that the bucket can be reached.
 const READY_FOR: Duration = Duration::from_secs(2);
 
-/// How often a sweep looks whether S3 is there.
+/// The pause between two attempts of a sweep to reach S3.
 const SWEEP_PAUSE: Duration = Duration::from_secs(15);
 
 /// Files in a bucket.
 #[derive(Debug)]
 pub struct S3Store {
     client: Arc<S3Client>,
-    /// The last time that S3 was seen to answer.
+    /// When S3 answered last.
     ready_at: Mutex<Option<Instant>>,
 }
 
 impl S3Store {
-    /// Files in the bucket that `s3://bucket/prefix?region=…&endpoint=…` names. Blocks while the machine's settings are read;
-    /// S3 itself is not asked yet, so that the server starts while it is away.
+    /// Opens the bucket of `s3://bucket/prefix?region=…&endpoint=…`. Reads the AWS settings of the machine, and sends no request to
+    /// S3, so that the server starts during an outage of S3.
     ///
     /// # Errors
-    /// When the URL or the settings make no sense.
-    pub fn open(url: &BackendUrl) -> Result<Self, StoreError> {
-        Ok(Self::with(connect::connect(url, None)?))
+    /// [`StoreErrorKind::Unsupported`] when the URL or the settings are wrong.
+    pub async fn open(url: &BackendUrl) -> Result<Self, StoreError> {
+        Ok(Self::new(connect::connect(url, None).await?))
     }
 
-    /// [`S3Store::open`] with credentials of the caller's.
+    /// As [`S3Store::open`], with these credentials instead of those of the machine.
     ///
     /// # Errors
     /// As [`S3Store::open`].
-    pub fn open_as(
+    pub async fn open_with_credentials(
         url: &BackendUrl,
         credentials: SharedCredentialsProvider,
     ) -> Result<Self, StoreError> {
-        Ok(Self::with(connect::connect(url, Some(credentials))?))
+        Ok(Self::new(connect::connect(url, Some(credentials)).await?))
     }
 
-    fn with(client: S3Client) -> Self {
+    fn new(client: S3Client) -> Self {
+        let client = Arc::new(client);
+        outage::watch(&client);
         Self {
-            client: Arc::new(client),
+            client,
             ready_at: Mutex::default(),
         }
     }
@@ -82,35 +87,35 @@ impl S3Store {
 #[async_trait]
 impl FileStore for S3Store {
     async fn begin(&self, device: &DeviceId) -> Result<Box<dyn Upload>, StoreError> {
-        let mut patience = Patience::new();
-        if !self.client.probe.is_proven() {
-            let proof = self.client.probe.ensure(&self.client);
-            patience
-                .wait(Duration::ZERO, proof)
+        let mut budget = TimeBudget::new();
+        if !self.client.status.is_proven() {
+            let probe = probe::ensure(&self.client);
+            budget
+                .wait(Duration::ZERO, probe)
                 .await
-                .unwrap_or_else(|| Err(too_slow()))?;
+                .unwrap_or_else(|| Err(timeout_error()))?;
         }
         Ok(Box::new(S3Upload::new(
             device.clone(),
             Arc::clone(&self.client),
-            patience,
+            budget,
         )))
     }
 
     async fn info(&self, device: &DeviceId) -> Result<Option<FileInfo>, StoreError> {
-        let found = index::find(&self.client, &mut Patience::new(), device).await?;
+        let found = index::find(&self.client, &mut TimeBudget::new(), device).await?;
         Ok(found.map(|entry| entry.info))
     }
 
     async fn open(&self, device: &DeviceId) -> Result<Option<OpenFile>, StoreError> {
-        let mut patience = Patience::new();
-        let found = index::find(&self.client, &mut patience, device).await?;
+        let mut budget = TimeBudget::new();
+        let found = index::find(&self.client, &mut budget, device).await?;
         Ok(found.map(|entry| OpenFile {
             content: Box::new(S3Content::new(
                 Arc::clone(&self.client),
                 key::content(device, &entry.blob),
                 entry.info.file.size_bytes,
-                patience,
+                budget,
             )),
             info: entry.info,
         }))
@@ -129,13 +134,15 @@ impl FileStore for S3Store {
                 .list_with_offset(Some(&prefix), &key::index(after)),
             None => self.client.store.list(Some(&prefix)),
         };
-        // What does not stand for an id is not ours.
+        // Objects of other programs have no device.
         let listing = objects
             .try_filter_map(async |object| Ok(key::device(&object.location)))
             .take(limit + 1)
             .try_collect::<Vec<_>>();
-        let mut items = Patience::new()
-            .ask(&self.client, "list the files", listing)
+        let mut budget = TimeBudget::new();
+        let mut items = self
+            .client
+            .request(&mut budget, "list the files", listing)
             .await?;
         let more = items.len() > limit;
         items.truncate(limit);
@@ -147,8 +154,8 @@ impl FileStore for S3Store {
         device: &DeviceId,
         condition: &Condition,
     ) -> Result<Removal, StoreError> {
-        let mut patience = Patience::new();
-        let Some(entry) = index::find(&self.client, &mut patience, device).await? else {
+        let mut budget = TimeBudget::new();
+        let Some(entry) = index::find(&self.client, &mut budget, device).await? else {
             return Ok(if condition.holds(None) {
                 Removal::Missing
             } else {
@@ -159,15 +166,16 @@ impl FileStore for S3Store {
             return Ok(Removal::Refused);
         }
         let record = key::index(device);
-        self.client.delete(&mut patience, &record).await?;
-        self.client.discard(key::content(device, &entry.blob));
+        self.client.delete(&mut budget, &record).await?;
+        let blob = key::content(device, &entry.blob);
+        self.client.clean_up(Leftover::Object(blob));
         Ok(Removal::Removed)
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {
-        // Asked for at the start, which is when what the bucket can do is found out, too. S3 may be away: the log says so, and
-        // this waits until it is back.
-        while self.client.probe.ensure(&self.client).await.is_err() {
+        // The server sweeps at its start, so the sweep is also the first probe of the bucket. During an outage the log reports
+        // the outage, and the sweep waits.
+        while probe::ensure(&self.client).await.is_err() {
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
         sweep::sweep(&self.client).await
@@ -178,26 +186,27 @@ impl FileStore for S3Store {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.client.probe.ensure(&self.client).await?;
+        probe::ensure(&self.client).await?;
         let is_recent = |at: Instant| at.elapsed() < READY_FOR;
         if self.ready_at.lock().is_some_and(is_recent) {
             return Ok(());
         }
-        // Past the last key that there may be: S3 answers, and has nothing to say.
-        let mut nothing = self
+        // The listing begins after the last possible key, so the answer is always empty.
+        let mut empty = self
             .client
             .store
-            .list_with_offset(Some(&key::index_prefix()), &key::past_the_last());
-        let answer = async { nothing.next().await.transpose() };
-        Patience::new()
-            .ask(&self.client, "reach the bucket", answer)
+            .list_with_offset(Some(&key::index_prefix()), &key::after_all_records());
+        let answer = async { empty.next().await.transpose() };
+        let mut budget = TimeBudget::new();
+        self.client
+            .request(&mut budget, "reach the bucket", answer)
             .await?;
         *self.ready_at.lock() = Some(Instant::now());
         Ok(())
     }
 }
 
-fn too_slow() -> StoreError {
+fn timeout_error() -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         "could not write to the bucket: S3 does not answer in time; try again later",

@@ -1,31 +1,52 @@
-//! Removing the blobs that a crash left: those that no record names, after a day.
+//! Removes the blobs that a crash left: blobs that no record names, after a day.
 //!
-//! Other replicas may be publishing meanwhile, so what is young is left alone: young by the clock of S3 alone, which dates what
-//! is there, and an object that is written for the purpose. The clocks of the servers have no part in it. Blobs and records
-//! are listed side by side, in the same order, and only a device that has more blobs than one, or no record, is looked at more
-//! closely.
+//! Other servers may be publishing files meanwhile, so young blobs stay. The age is measured by the clock of S3 alone: S3 dates
+//! each object, and an object that is written for this purpose gives the present time. The clocks of the servers do not matter.
+//!
+//! Blobs and records are listed side by side, in the same order. Only a device with several blobs, or with no record, needs a
+//! closer look.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt, PutPayload};
 
-use super::client::S3Client;
-use super::timeouts::Patience;
-use super::{errors, index, key, upload};
+use super::client::{Leftover, S3Client};
+use super::errors::store_error;
+use super::timeouts::TimeBudget;
+use super::{index, key};
 use crate::error::StoreError;
 use crate::files::DeviceId;
 
-/// Removes what is old and unnamed. Returns how many blobs there were.
+/// The age of a leftover. No upload takes this long until a record names its blob.
+const AGE_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// The number of blobs of one device that are checked at once. A device has one blob, and sometimes two. Further blobs are in
+/// the next group.
+const GROUP_MAX: usize = 1000;
+
+const LIST: &str = "list the files";
+
+struct Blob {
+    device: DeviceId,
+    name: String,
+    is_old: bool,
+}
+
+/// Removes the old blobs that no record names. Returns the number of removed blobs.
+///
+/// # Errors
+/// Those of requests to S3. Blobs that were removed before the error stay removed.
 pub(super) async fn sweep(client: &Arc<S3Client>) -> Result<u64, StoreError> {
-    let failed = |error| errors::meaning("list the files", &error).error;
+    let list_error = |error| store_error(LIST, &error);
     let now = now(client).await?;
     remove_old_probes(client, now).await?;
     let mut blobs = client
         .store
         .list(Some(&key::content_prefix()))
-        .map_err(failed)
+        .map_err(list_error)
         .try_filter_map(async |object| {
             let found = key::device_and_blob(&object.location);
             Ok(found.map(|(device, blob)| Blob {
@@ -38,7 +59,7 @@ pub(super) async fn sweep(client: &Arc<S3Client>) -> Result<u64, StoreError> {
     let mut records = client
         .store
         .list(Some(&key::index_prefix()))
-        .map_err(failed)
+        .map_err(list_error)
         .try_filter_map(async |object| Ok(key::device(&object.location)))
         .boxed();
     let mut record = next(&mut records).await?;
@@ -67,54 +88,44 @@ pub(super) async fn sweep(client: &Arc<S3Client>) -> Result<u64, StoreError> {
     Ok(removed)
 }
 
-/// No upload takes so long from its beginning until a record names it.
-const OLD: Duration = Duration::from_secs(24 * 3600);
-
 fn is_old(object: &ObjectMeta, now: SystemTime) -> bool {
     now.duration_since(object.last_modified.into())
-        .is_ok_and(|age| age > OLD)
+        .is_ok_and(|age| age > AGE_MIN)
 }
 
-/// What time it is by the clock of S3: that of an object that has just been written.
+/// The present time by the clock of S3: the date of an object that has just been written.
 async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
-    let path = key::probe(&upload::new_name());
-    let mut patience = Patience::new();
-    let written = async {
+    let path = key::probe(&key::new_name());
+    let mut budget = TimeBudget::new();
+    let write = async {
         client.store.put(&path, PutPayload::default()).await?;
         client.store.head(&path).await
     };
-    let written = patience.ask(client, "ask for the time", written).await;
-    client.discard(path);
+    let written = client.request(&mut budget, "ask for the time", write).await;
+    client.clean_up(Leftover::Object(path));
     Ok(written?.last_modified.into())
 }
 
-/// Removes what a killed server has tried the bucket with.
-async fn remove_old_probes(client: &Arc<S3Client>, now: SystemTime) -> Result<(), StoreError> {
+/// Removes the probe objects of servers that were killed.
+async fn remove_old_probes(client: &S3Client, now: SystemTime) -> Result<(), StoreError> {
     let probes = client.store.list(Some(&key::probe_prefix()));
-    let mut probes = probes.map_err(|error| errors::meaning("list the files", &error).error);
+    let mut probes = probes.map_err(|error| store_error(LIST, &error));
     while let Some(probe) = probes.try_next().await? {
         if is_old(&probe, now) {
-            client.delete(&mut Patience::new(), &probe.location).await?;
+            client
+                .delete(&mut TimeBudget::new(), &probe.location)
+                .await?;
         }
     }
     Ok(())
 }
 
-/// A device has one blob, and another one for a moment. The others of a longer group are looked at next.
-const GROUP_MAX: usize = 1000;
-
-struct Blob {
-    device: DeviceId,
-    name: String,
-    is_old: bool,
-}
-
 async fn remove_unnamed(
-    client: &Arc<S3Client>,
+    client: &S3Client,
     device: &DeviceId,
     group: &[Blob],
 ) -> Result<u64, StoreError> {
-    let current = index::find(client, &mut Patience::new(), device).await?;
+    let current = index::find(client, &mut TimeBudget::new(), device).await?;
     let mut removed = 0;
     for blob in group {
         let is_named = current
@@ -122,7 +133,7 @@ async fn remove_unnamed(
             .is_some_and(|entry| entry.blob == blob.name);
         if blob.is_old && !is_named {
             let path = key::content(device, &blob.name);
-            client.delete(&mut Patience::new(), &path).await?;
+            client.delete(&mut TimeBudget::new(), &path).await?;
             removed += 1;
         }
     }
@@ -130,7 +141,7 @@ async fn remove_unnamed(
 }
 
 async fn next<T>(
-    items: &mut futures_util::stream::BoxStream<'_, Result<T, StoreError>>,
+    items: &mut BoxStream<'_, Result<T, StoreError>>,
 ) -> Result<Option<T>, StoreError> {
     items.try_next().await
 }

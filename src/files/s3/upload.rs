@@ -1,4 +1,4 @@
-//! A file on its way to S3: in one request when it is small, in parts otherwise.
+//! Sends a file to S3: in one request when the file is small, in parts otherwise.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,66 +8,64 @@ use bytes::Bytes;
 use object_store::{
     MultipartUpload, ObjectStore as _, ObjectStoreExt, PutMultipartOptions, PutPayload,
 };
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use super::client::{S3Client, give_up};
-use super::timeouts::Patience;
+use super::client::{Leftover, MultipartStart, S3Client};
+use super::timeouts::TimeBudget;
 use super::{index, key};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
 
-/// The smallest part that S3 takes, but for the last. There may be 10,000.
+/// The smallest part that S3 accepts, except for the last part of a file. A file may have 10,000 parts.
 const PART_BYTES: usize = 5 << 20;
 
-/// How many parts may be in memory at a time, over all uploads: 30 MiB.
-pub(super) const PARTS_MAX: usize = 6;
+/// The bytes that an upload may hold without a part permit, so that small and slow uploads never wait for large uploads.
+const BYTES_WITHOUT_PERMIT: usize = 512 << 10;
 
-/// What an upload may hold without a place among the parts, so that small and slow ones never wait for large ones.
-const PLACELESS_BYTES: usize = 512 << 10;
-
-/// How long an upload may take until a record names it: well below the age at which a sweep of another server takes a blob that no
-/// record names for left over. S3 dates what comes in parts from their beginning.
+/// The longest time from the beginning of an upload until a record names the blob. A sweep removes a blob that no record
+/// names when the blob is older than a day, and S3 dates an upload in parts from its beginning.
 const UPLOAD_TIME_MAX: Duration = Duration::from_secs(20 * 3600);
 
-/// How long a request that has failed waits for what it has left in the bucket to be removed; that goes on without it.
-const GIVING_UP_MAX: Duration = Duration::from_millis(500);
+/// How long a failed request waits for the removal of its parts. The removal continues without the request.
+const ABORT_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// An upload. A part is sent while the next one arrives.
+/// An upload. A part is sent while the next part arrives.
 pub(super) struct S3Upload {
     device: DeviceId,
     client: Arc<S3Client>,
     blob: String,
+    /// Bytes that were received and not sent yet.
     pieces: Vec<Bytes>,
-    waiting_bytes: usize,
-    /// In parts, sent or under way.
+    pending_bytes: usize,
+    /// Bytes in parts that were sent, or are being sent.
     sent_bytes: u64,
-    place: Option<OwnedSemaphorePermit>,
-    beginning: Option<JoinHandle<Result<Box<dyn MultipartUpload>, StoreError>>>,
+    permit: Option<OwnedSemaphorePermit>,
+    starting: Option<MultipartStart>,
     multipart: Option<Box<dyn MultipartUpload>>,
     sending: Option<JoinHandle<Result<(), StoreError>>>,
-    is_stored: bool,
-    patience: Patience,
-    began: Instant,
+    /// Whether there may be an object that no record names.
+    has_object: bool,
+    budget: TimeBudget,
+    began_at: Instant,
 }
 
 impl S3Upload {
-    pub(super) fn new(device: DeviceId, client: Arc<S3Client>, patience: Patience) -> Self {
+    pub(super) fn new(device: DeviceId, client: Arc<S3Client>, budget: TimeBudget) -> Self {
         Self {
             device,
             client,
-            blob: new_name(),
+            blob: key::new_name(),
             pieces: Vec::new(),
-            waiting_bytes: 0,
+            pending_bytes: 0,
             sent_bytes: 0,
-            place: None,
-            beginning: None,
+            permit: None,
+            starting: None,
             multipart: None,
             sending: None,
-            is_stored: false,
-            patience,
-            began: Instant::now(),
+            has_object: false,
+            budget,
+            began_at: Instant::now(),
         }
     }
 
@@ -76,112 +74,119 @@ impl S3Upload {
     }
 
     async fn push(&mut self, piece: Bytes) -> Result<(), StoreError> {
-        self.waiting_bytes += piece.len();
+        self.pending_bytes += piece.len();
         self.pieces.push(piece);
-        if self.waiting_bytes > PLACELESS_BYTES && self.place.is_none() {
-            let place = Arc::clone(&self.client.parts).acquire_owned();
-            let place = self.patience.wait(Duration::ZERO, place).await;
-            self.place = Some(place.and_then(Result::ok).ok_or_else(|| {
+        if self.pending_bytes > BYTES_WITHOUT_PERMIT && self.permit.is_none() {
+            let permit = Arc::clone(&self.client.part_permits).acquire_owned();
+            let permit = self.budget.wait(Duration::ZERO, permit).await;
+            self.permit = Some(permit.and_then(Result::ok).ok_or_else(|| {
                 StoreError::new(
                     StoreErrorKind::Overloaded,
-                    "too many files are on their way to S3 at once; try again",
+                    "too many files are being sent to S3 at once; try again",
                 )
             })?);
         }
         Ok(())
     }
 
-    /// Sends what waits as the next part.
+    /// Starts to send the pending bytes as the next part.
     async fn send_part(&mut self) -> Result<(), StoreError> {
-        self.sent().await?;
+        self.wait_for_part().await?;
         let multipart = match self.multipart.take() {
             Some(multipart) => multipart,
-            None => self.begun().await?,
+            None => self.start_multipart().await?,
         };
         let multipart = self.multipart.insert(multipart);
-        self.sent_bytes += self.waiting_bytes as u64;
-        self.waiting_bytes = 0;
+        self.sent_bytes += self.pending_bytes as u64;
+        self.pending_bytes = 0;
         let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
         let part = multipart.put_part(payload);
-        let place = self.place.take();
+        let permit = self.permit.take();
         let client = Arc::clone(&self.client);
-        // The client may take its time with what comes next, so this has a time of its own.
-        let mut patience = self.patience.copy();
+        // The next bytes of the client may come much later, so the task has a budget of its own.
+        let mut budget = self.budget.clone();
         self.sending = Some(tokio::spawn(async move {
-            let sent = patience.ask(&client, "store a part of a file", part).await;
-            drop(place);
+            let sent = client
+                .request(&mut budget, "store a part of a file", part)
+                .await;
+            drop(permit);
             sent
         }));
         Ok(())
     }
 
-    /// Begins an upload in parts. In a task of its own, which is kept until it has ended: whoever waits for this may go away,
-    /// and what S3 has begun has to be given up.
-    async fn begun(&mut self) -> Result<Box<dyn MultipartUpload>, StoreError> {
+    /// Starts an upload in parts, in a task of its own. The task is kept until it has ended: the caller may be dropped, and an
+    /// upload that S3 has started has to be aborted.
+    async fn start_multipart(&mut self) -> Result<Box<dyn MultipartUpload>, StoreError> {
         let (client, path) = (Arc::clone(&self.client), self.path());
-        let mut patience = self.patience.copy();
-        let beginning = self.beginning.insert(tokio::spawn(async move {
+        let mut budget = self.budget.clone();
+        let starting = self.starting.insert(tokio::spawn(async move {
             let options = PutMultipartOptions::default();
-            let begun = client.patient.put_multipart_opts(&path, options);
-            patience.ask(&client, "begin a file", begun).await
+            let start = client.multipart_store.put_multipart_opts(&path, options);
+            client.request(&mut budget, "begin a file", start).await
         }));
-        let waiting = Instant::now();
-        let begun = beginning.await;
-        self.beginning = None;
-        self.patience.spend(waiting.elapsed());
-        begun.map_err(cut_off)?
+        let wait_start = Instant::now();
+        let started = starting.await;
+        self.starting = None;
+        self.budget.spend(wait_start.elapsed());
+        started.map_err(interrupted)?
     }
 
-    /// Waits for the part under way, which is kept until it has arrived.
-    async fn sent(&mut self) -> Result<(), StoreError> {
+    /// Waits until S3 has the part that is being sent. Keeps the task when the caller is dropped.
+    async fn wait_for_part(&mut self) -> Result<(), StoreError> {
         let Some(sending) = &mut self.sending else {
             return Ok(());
         };
         let sent = sending.await;
         self.sending = None;
-        sent.map_err(cut_off)??;
-        self.patience.renew();
+        sent.map_err(interrupted)??;
+        self.budget.reset();
         Ok(())
     }
 
-    /// Removes what is in the bucket, and lets somebody else try again if S3 does not.
-    async fn give_up(mut self: Box<Self>) {
-        // What it failed with does not matter any more; that no part arrives after the end does.
-        let _ = self.sent().await;
+    /// Removes the parts in the bucket. When S3 does not, the client tries again in the background.
+    async fn remove_parts(mut self: Box<Self>) {
+        // The result of the last part does not matter, but no part may arrive after the abort.
+        let _ = self.wait_for_part().await;
         if let Some(mut multipart) = self.multipart.take() {
-            let mut patience = Patience::new();
-            let end = give_up(&self.client, &mut patience, multipart.as_mut());
-            if end.await.is_err() {
-                self.client.abort(multipart);
+            let mut budget = TimeBudget::new();
+            let abort = self
+                .client
+                .abort_multipart(&mut budget, multipart.as_mut())
+                .await;
+            if abort.is_err() {
+                self.client.clean_up(Leftover::Upload(multipart));
             }
         }
     }
 
-    /// Everything that was written is an object from here on, which nobody knows of.
+    /// Makes all bytes one object, which no record names yet.
     async fn store(&mut self) -> Result<(), StoreError> {
         if self.multipart.is_none() {
             let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
             let path = self.path();
-            // Whether it is there is known only when there is an answer.
-            self.is_stored = true;
+            // After an error, nobody knows whether the object exists.
+            self.has_object = true;
             let put = self.client.store.put(&path, payload);
-            self.patience.ask(&self.client, "store a file", put).await?;
+            self.client
+                .request(&mut self.budget, "store a file", put)
+                .await?;
         } else {
-            if self.waiting_bytes > 0 {
+            if self.pending_bytes > 0 {
                 self.send_part().await?;
             }
-            self.sent().await?;
+            self.wait_for_part().await?;
             let path = self.path();
             if let Some(multipart) = &mut self.multipart {
-                let patience = &mut self.patience;
+                let budget = &mut self.budget;
                 self.client
-                    .complete(patience, multipart.as_mut(), &path, self.sent_bytes)
+                    .complete_multipart(budget, multipart.as_mut(), &path, self.sent_bytes)
                     .await?;
             }
             self.multipart = None;
-            self.is_stored = true;
+            self.has_object = true;
         }
-        self.place = None;
+        self.permit = None;
         Ok(())
     }
 
@@ -191,15 +196,15 @@ impl S3Upload {
         condition: Condition,
     ) -> Result<Publication, StoreError> {
         self.store().await?;
-        if self.began.elapsed() > UPLOAD_TIME_MAX {
+        if self.began_at.elapsed() > UPLOAD_TIME_MAX {
             return Err(StoreError::new(
                 StoreErrorKind::Overloaded,
-                "the file took longer than the 20 hours that there are for one; nothing was stored",
+                "the upload took longer than the 20 hours that an upload may take; nothing was stored",
             ));
         }
         let published = index::publish(
             &self.client,
-            &mut self.patience,
+            &mut self.budget,
             &self.device,
             &self.blob,
             file,
@@ -209,40 +214,33 @@ impl S3Upload {
         match published {
             Ok((Publication::Refused, _)) => Ok(Publication::Refused),
             Ok((stored, replaced)) => {
-                self.is_stored = false; // It is not ours to remove any more.
+                self.has_object = false;
                 if let Some(replaced) = replaced {
-                    self.client.discard(key::content(&self.device, &replaced));
+                    let path = key::content(&self.device, &replaced);
+                    self.client.clean_up(Leftover::Object(path));
                 }
                 Ok(stored)
             }
             Err(error) => {
-                // Nobody knows whether the record names it: it stays, and a sweep decides.
-                self.is_stored = false;
+                // Nobody knows whether the record names the object. A sweep finds out.
+                self.has_object = false;
                 Err(error)
             }
         }
     }
 }
 
-/// Whatever is left of an upload that was not published goes.
+/// Removes everything that an unpublished upload has left in the bucket.
 impl Drop for S3Upload {
     fn drop(&mut self) {
         if let Some(sending) = self.sending.take() {
             sending.abort();
         }
-        if let (Some(beginning), Ok(runtime)) = (self.beginning.take(), Handle::try_current()) {
-            let client = Arc::clone(&self.client);
-            runtime.spawn(async move {
-                if let Ok(Ok(multipart)) = beginning.await {
-                    client.abort(multipart);
-                }
-            });
-        }
-        if let Some(multipart) = self.multipart.take() {
-            self.client.abort(multipart);
-        }
-        if self.is_stored {
-            self.client.discard(self.path());
+        let starting = self.starting.take().map(Leftover::StartingUpload);
+        let multipart = self.multipart.take().map(Leftover::Upload);
+        let object = self.has_object.then(|| Leftover::Object(self.path()));
+        for leftover in [starting, multipart, object].into_iter().flatten() {
+            self.client.clean_up(leftover);
         }
     }
 }
@@ -251,9 +249,9 @@ impl Drop for S3Upload {
 impl Upload for S3Upload {
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError> {
         for mut piece in pieces {
-            while self.waiting_bytes + piece.len() > PART_BYTES {
-                // Some that speak S3 want all parts to be of one size.
-                let head = piece.split_to(PART_BYTES - self.waiting_bytes);
+            while self.pending_bytes + piece.len() > PART_BYTES {
+                // Some S3 servers require that all parts but the last have the same size.
+                let head = piece.split_to(PART_BYTES - self.pending_bytes);
                 if !head.is_empty() {
                     self.push(head).await?;
                 }
@@ -269,29 +267,23 @@ impl Upload for S3Upload {
         file: NewFile,
         condition: Condition,
     ) -> Result<Publication, StoreError> {
-        // A task of its own, so that a client that goes away does not cut it in the middle.
+        // In a task of its own, so that a client that disconnects does not interrupt the publication.
         tokio::spawn(self.publish(file, condition))
             .await
-            .map_err(cut_off)?
+            .map_err(interrupted)?
     }
 
     async fn abort(self: Box<Self>) {
-        // A task of its own as well, which ends in its own time. It has no result.
-        let end = tokio::spawn(self.give_up());
-        let _ = tokio::time::timeout(GIVING_UP_MAX, end).await;
+        // In a task of its own, which continues after the wait. The task has no result.
+        let removal = tokio::spawn(self.remove_parts());
+        let _ = tokio::time::timeout(ABORT_WAIT_MAX, removal).await;
     }
 }
 
-fn cut_off(error: tokio::task::JoinError) -> StoreError {
-    StoreError::new(StoreErrorKind::Internal, "sending a file to S3 was cut off").with_source(error)
-}
-
-/// Unique among all replicas for good: the time, and a number that the system's randomness makes.
-pub(super) fn new_name() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let nanoseconds = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.as_nanos());
-    let random = RandomState::new().hash_one(nanoseconds);
-    format!("{:016x}{random:016x}", nanoseconds as u64)
+fn interrupted(error: tokio::task::JoinError) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Internal,
+        "sending a file to S3 was interrupted",
+    )
+    .with_source(error)
 }

@@ -1,7 +1,8 @@
-//! One connection to Redis, shared by all requests, made when it is needed and made again after every failure.
+//! One connection to Redis, shared by all requests. The first request makes the connection, and the next request after a failure
+//! makes it again.
 //!
-//! The crate's own manager of connections keeps one whose answers do not come in time, and so would wait on a network that has
-//! swallowed it for as long as TCP does.
+//! The connection manager of the redis crate keeps a connection whose answers do not arrive in time. On a dead network such a
+//! connection would fail only after the timeout of TCP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,56 +17,55 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-/// How long making a connection may take, up to its first answer.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// The time limit for a new connection, up to its first answer.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// How long an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// The time limit for an answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// How long no connection is tried after a failure: doubled from the first with each further one. What is asked for meanwhile
-/// fails at once.
-const REST_MIN: Duration = Duration::from_millis(50);
-const REST_MAX: Duration = Duration::from_secs(1);
+/// The pause after a failed connection attempt. Each further failure doubles the pause. Commands during a pause fail at once.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// The end of a rest that is so near is waited for: a look that found Redis away for a moment makes no request fail.
-const REST_WAITED_FOR: Duration = Duration::from_millis(200);
+/// A command waits for the end of a pause that is this short, so that a short outage makes no command fail.
+const BACKOFF_WAIT_MAX: Duration = Duration::from_millis(200);
 
-/// The connection, or why there is none.
-pub(super) struct Link {
+/// The connection, or the error of the last attempt to connect.
+pub(super) struct SharedConnection {
     client: Client,
     config: AsyncConnectionConfig,
     state: Mutex<State>,
-    /// Held by the one who makes a connection; the others wait for what comes of it.
+    /// Held during an attempt to connect. Other commands wait for its result.
     connecting: tokio::sync::Mutex<()>,
-    /// Told of each connection that is made: it may lead to another server than the one before.
+    /// Notified of each new connection, which may lead to another server.
     connected: Arc<Notify>,
 }
 
 #[derive(Default)]
 struct State {
-    connection: Option<Numbered>,
-    /// How many connections there were.
-    made: u64,
-    failure: Option<Failure>,
+    connection: Option<OpenConnection>,
+    /// The number of connections so far.
+    connections: u64,
+    failure: Option<ConnectFailure>,
 }
 
-/// A connection, and which one it is.
+/// A connection with its number.
 #[derive(Clone)]
-struct Numbered {
+struct OpenConnection {
     number: u64,
     connection: MultiplexedConnection,
 }
 
-struct Failure {
+struct ConnectFailure {
     error: RedisError,
-    rest: Duration,
-    over_at: Instant,
+    backoff: Duration,
+    retry_at: Instant,
 }
 
-impl Link {
-    /// A link that is not connected yet.
+impl SharedConnection {
+    /// Connects with the first command.
     pub(super) fn new(client: Client, connected: Arc<Notify>) -> Self {
-        // Time is kept here, where running out of it ends the connection.
+        // This module has the time limits, because a timeout has to close the connection.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
@@ -78,16 +78,16 @@ impl Link {
         }
     }
 
-    /// How many connections there were.
-    pub(super) fn made(&self) -> u64 {
-        self.state.lock().made
+    /// The number of connections so far.
+    pub(super) fn connections(&self) -> u64 {
+        self.state.lock().connections
     }
 
-    /// Asks for something that may be done twice: a connection that has ended since it was used last is replaced unnoticed. When it
-    /// fails with an error of the connection, nobody knows whether it was done.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+    /// Sends a command that may run twice. When the connection has died since its last use, the command is sent again on a new
+    /// connection. After an error of the connection, nobody knows whether the command was executed.
+    pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self.attempt(command).await {
-            Err(Attempt { error, was_in_use }) if was_in_use && !error.is_timeout() => {
+            Err(AttemptError { error, was_in_use }) if was_in_use && !error.is_timeout() => {
                 self.attempt(command).await
             }
             result => result,
@@ -95,71 +95,71 @@ impl Link {
         .map_err(|attempt| attempt.error)
     }
 
-    async fn attempt<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Attempt> {
+    async fn attempt<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, AttemptError> {
         let known = self.state.lock().connection.clone();
         let was_in_use = known.is_some();
-        let failed = |error| Attempt { error, was_in_use };
-        let mut link = match known {
-            Some(link) => link,
-            None => self.connect().await.map_err(failed)?,
+        let attempt_error = |error| AttemptError { error, was_in_use };
+        let mut open = match known {
+            Some(open) => open,
+            None => self.connect().await.map_err(attempt_error)?,
         };
-        let answer = timeout(ANSWER_MAX, command.query_async(&mut link.connection));
+        let answer = timeout(ANSWER_TIME_MAX, command.query_async(&mut open.connection));
         let answer = answer.await.unwrap_or_else(|_| Err(timed_out()));
         if let Err(error) = &answer
             && ends_connection(error)
         {
-            self.lost(link.number, error);
+            self.drop_connection(open.number, error);
         }
-        // An error that leaves the connection as it is would come again.
-        answer.map_err(|error| Attempt {
+        // A new connection helps only against an error of the connection.
+        answer.map_err(|error| AttemptError {
             was_in_use: was_in_use && ends_connection(&error),
             error,
         })
     }
 
-    async fn connect(&self) -> RedisResult<Numbered> {
+    async fn connect(&self) -> RedisResult<OpenConnection> {
         let _turn = self.connecting.lock().await;
-        let rest_over_at = {
-            // Somebody else may have made one meanwhile, or failed to.
+        let retry_at = {
+            // Another command may have made a connection meanwhile, or failed to make one.
             let state = self.state.lock();
-            if let Some(link) = &state.connection {
-                return Ok(link.clone());
+            if let Some(open) = &state.connection {
+                return Ok(open.clone());
             }
             match &state.failure {
-                Some(failure) if failure.over_at > Instant::now() + REST_WAITED_FOR => {
+                Some(failure) if failure.retry_at > Instant::now() + BACKOFF_WAIT_MAX => {
                     return Err(failure.error.clone());
                 }
-                Some(failure) => Some(failure.over_at),
+                Some(failure) => Some(failure.retry_at),
                 None => None,
             }
         };
-        if let Some(over_at) = rest_over_at {
-            tokio::time::sleep_until(over_at).await;
+        if let Some(retry_at) = retry_at {
+            tokio::time::sleep_until(retry_at).await;
         }
-        let made = timeout(CONNECT_MAX, self.make()).await;
+        let made = timeout(CONNECT_TIME_MAX, self.make()).await;
         let made = made.unwrap_or_else(|_| Err(timed_out()));
         let mut state = self.state.lock();
         match made {
             Ok(connection) => {
                 state.failure = None;
-                state.made += 1;
-                let link = Numbered {
-                    number: state.made,
+                state.connections += 1;
+                let open = OpenConnection {
+                    number: state.connections,
                     connection,
                 };
-                state.connection = Some(link.clone());
+                state.connection = Some(open.clone());
                 debug!("connected to Redis");
                 self.connected.notify_one();
-                Ok(link)
+                Ok(open)
             }
             Err(error) => {
-                state.fail(&error);
+                state.record_failure(&error);
                 Err(error)
             }
         }
     }
 
-    /// A connection that has answered once.
+    /// Makes a connection and waits for its first answer.
     async fn make(&self) -> RedisResult<MultiplexedConnection> {
         let config = &self.config;
         let client = &self.client;
@@ -170,48 +170,48 @@ impl Link {
         Ok(connection)
     }
 
-    /// Lets go of a connection, unless that has been done.
-    fn lost(&self, number: u64, error: &RedisError) {
+    /// Drops a connection, unless a newer connection has replaced it.
+    fn drop_connection(&self, number: u64, error: &RedisError) {
         let mut state = self.state.lock();
         if state
             .connection
-            .take_if(|link| link.number == number)
+            .take_if(|open| open.number == number)
             .is_some()
             && error.is_timeout()
         {
-            // The next one would most likely wait as long.
-            state.fail(error);
+            // The next connection would most likely time out, too.
+            state.record_failure(error);
         }
     }
 }
 
 impl State {
-    fn fail(&mut self, error: &RedisError) {
-        let rest = match &self.failure {
-            None => REST_MIN,
-            Some(failure) => (failure.rest * 2).min(REST_MAX),
+    fn record_failure(&mut self, error: &RedisError) {
+        let backoff = match &self.failure {
+            None => BACKOFF_MIN,
+            Some(failure) => (failure.backoff * 2).min(BACKOFF_MAX),
         };
-        self.failure = Some(Failure {
+        self.failure = Some(ConnectFailure {
             error: error.clone(),
-            rest,
-            over_at: Instant::now() + rest,
+            backoff,
+            retry_at: Instant::now() + backoff,
         });
     }
 }
 
-/// How an attempt failed.
-struct Attempt {
+/// The error of an attempt to send a command.
+struct AttemptError {
     error: RedisError,
-    /// Whether it was on a connection that had been used before, and that is gone now.
+    /// Whether the command was sent on a connection that had been used before, and is closed now.
     was_in_use: bool,
 }
 
-/// Whether an error says something of the connection, or of the server behind it, rather than of what was asked.
+/// Whether an error concerns the connection or the server, and not the command.
 fn ends_connection(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => matches!(
             kind,
-            // The address leads to another server after a fail-over.
+            // After a fail-over the URL leads to another server.
             ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
         ),
         ErrorKind::Extension | ErrorKind::UnexpectedReturnType => error.code() == Some("NOAUTH"),

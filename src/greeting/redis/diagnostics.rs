@@ -1,32 +1,32 @@
-//! How a Redis is set up, as far as it says so, and what that means for the word.
+//! Finds settings of Redis that may lose the word.
 
 use super::errors::REPLICA;
 
-/// What was found. Nothing is said of what is not known.
+/// What the settings of Redis mean for the word. Unknown settings cause neither a refusal nor a warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings {
-    /// Why it takes no words, if that is so.
+pub(super) struct Diagnostics {
+    /// Why Redis accepts no word; `None` when Redis does.
     pub(super) refusal: Option<&'static str>,
-    /// What an operator should know, a sentence each.
+    /// What an operator should know, one sentence each.
     pub(super) warnings: Vec<String>,
 }
 
-impl Findings {
-    /// From what `INFO` answers, and the setting `save`.
-    pub(super) fn of(info: Option<&str>, save: Option<&str>) -> Self {
-        let mut findings = Self::default();
-        let Some(info) = info else { return findings };
+impl Diagnostics {
+    /// Evaluates the answer to `INFO`, and the setting `save`.
+    pub(super) fn from_info(info: Option<&str>, save: Option<&str>) -> Self {
+        let mut diagnostics = Self::default();
+        let Some(info) = info else { return diagnostics };
         let value = |name: &str| {
             let mut fields = info.lines().filter_map(|line| line.split_once(':'));
             let found = fields.find(|(field, _)| *field == name);
             found.map(|(_, value)| value.trim())
         };
-        let mut warn = |warning: String| findings.warnings.push(warning);
+        let mut warn = |warning: String| diagnostics.warnings.push(warning);
         match (value("role"), value("slave_read_only")) {
-            (Some("slave"), Some("1")) => findings.refusal = Some(REPLICA),
+            (Some("slave"), Some("1")) => diagnostics.refusal = Some(REPLICA),
             (Some("slave"), Some("0")) => warn(
-                "this address leads to a replica of Redis that takes changes: they are lost as soon as it follows its primary \
-                 again; name the primary in --greeting"
+                "the URL leads to a replica of Redis that accepts changes: the changes are lost as soon as the replica follows its \
+                 primary again; name the primary in --greeting"
                     .to_owned(),
             ),
             _ => {}
@@ -37,13 +37,13 @@ impl Findings {
             && has_limit
         {
             warn(format!(
-                "Redis drops any key, the word too, when its memory is full (maxmemory-policy {policy}): set maxmemory-policy \
+                "Redis drops any key, the word included, when its memory is full (maxmemory-policy {policy}): set maxmemory-policy \
                  to noeviction or to one of the volatile- policies"
             ));
         }
         if value("aof_enabled") == Some("0") && save == Some("") {
             warn(
-                "Redis keeps nothing on its disk, so the word is lost when it restarts: set appendonly yes, and appendfsync \
+                "Redis keeps nothing on its disk, so the word is lost when Redis restarts: set appendonly yes, and appendfsync \
                  always if no word may be lost"
                     .to_owned(),
             );
@@ -58,7 +58,7 @@ impl Findings {
                 ));
             }
         }
-        findings
+        diagnostics
     }
 }
 
@@ -66,15 +66,15 @@ impl Findings {
 mod tests {
     use super::*;
 
-    const WELL: &str = "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory:1048576\r\n\
+    const HEALTHY: &str = "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory:1048576\r\n\
         maxmemory_policy:volatile-lru\r\n# Persistence\r\nrdb_last_bgsave_status:ok\r\naof_enabled:1\r\n\
         aof_last_write_status:ok\r\n# Replication\r\nrole:master\r\n";
 
     #[test]
-    fn nothing_is_said_of_what_is_well_or_not_known() {
+    fn good_and_unknown_settings_cause_no_warning() {
         for (info, save) in [
-            (Some(WELL), Some("")),
-            (Some(WELL), None),
+            (Some(HEALTHY), Some("")),
+            (Some(HEALTHY), None),
             (None, Some("")),
             (Some(""), None),
             (Some("aof_enabled:0\r\n"), None),
@@ -86,12 +86,16 @@ mod tests {
             (Some("maxmemory_policy:allkeys-lru\r\n"), None),
             (Some("role:slave\r\n"), None),
         ] {
-            assert_eq!(Findings::of(info, save), Findings::default(), "{info:?}");
+            assert_eq!(
+                Diagnostics::from_info(info, save),
+                Diagnostics::default(),
+                "{info:?}"
+            );
         }
     }
 
     #[test]
-    fn what_may_lose_the_word_is_a_sentence_that_says_what_to_do() {
+    fn each_setting_that_may_lose_the_word_has_a_warning_with_advice() {
         for (from, to, save, words) in [
             (
                 "policy:volatile-lru",
@@ -109,17 +113,17 @@ mod tests {
                 "primary",
             ),
         ] {
-            let info = WELL.replace(from, to);
-            assert_ne!(info, WELL);
-            let findings = Findings::of(Some(&info), Some(save));
-            let [warning] = &findings.warnings[..] else {
-                panic!("{findings:?}");
+            let info = HEALTHY.replace(from, to);
+            assert_ne!(info, HEALTHY);
+            let diagnostics = Diagnostics::from_info(Some(&info), Some(save));
+            let [warning] = &diagnostics.warnings[..] else {
+                panic!("{diagnostics:?}");
             };
             assert!(warning.contains(words), "{warning}");
-            assert_eq!(findings.refusal, None);
+            assert_eq!(diagnostics.refusal, None);
         }
-        let info = WELL.replace("role:master", "role:slave\r\nslave_read_only:1");
-        let findings = Findings::of(Some(&info), None);
-        assert_eq!(findings.refusal, Some(REPLICA));
+        let info = HEALTHY.replace("role:master", "role:slave\r\nslave_read_only:1");
+        let diagnostics = Diagnostics::from_info(Some(&info), None);
+        assert_eq!(diagnostics.refusal, Some(REPLICA));
     }
 }

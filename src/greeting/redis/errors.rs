@@ -1,16 +1,16 @@
-//! What an error of Redis means to those who asked.
+//! Translates errors of Redis.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::{StoreError, StoreErrorKind};
 
-/// An error of Redis as one of ours.
-pub(super) fn meaning(error: RedisError) -> StoreError {
+/// Translates an error of Redis.
+pub(super) fn store_error(error: RedisError) -> StoreError {
     use StoreErrorKind::{Damaged, Denied, Internal, StorageFull, Unavailable};
     let (kind, message) = match (error.kind(), error.code()) {
         (_, Some("WRONGTYPE")) => (
             Damaged,
-            "the key of the greeting in Redis holds something else; delete it, or set another prefix",
+            "the key of the greeting in Redis holds something else; delete the key, or set another prefix",
         ),
         (_, Some("OOM")) => (
             StorageFull,
@@ -18,7 +18,7 @@ pub(super) fn meaning(error: RedisError) -> StoreError {
         ),
         (_, Some("NOPERM")) => (
             Denied,
-            "Redis does not let the user of this server do it: allow PING, HGET, HSET, HINCRBY and EVAL on the key of the greeting",
+            "Redis denies the command to the user of this server: allow PING, HGET, HSET, HINCRBY and EVAL on the key of the greeting",
         ),
         (_, Some("NOAUTH" | "WRONGPASS")) | (ErrorKind::AuthenticationFailed, _) => (
             Denied,
@@ -26,7 +26,7 @@ pub(super) fn meaning(error: RedisError) -> StoreError {
         ),
         (_, Some("MISCONF")) => (
             Unavailable,
-            "Redis takes no changes: it cannot save them to its disk",
+            "Redis accepts no changes, because Redis cannot save them to its disk",
         ),
         (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => (Unavailable, REPLICA),
         (
@@ -38,34 +38,32 @@ pub(super) fn meaning(error: RedisError) -> StoreError {
             ),
             _,
         ) => (Unavailable, "Redis is not ready yet"),
-        (ErrorKind::Server(_) | ErrorKind::Extension, _) => {
-            (Internal, "Redis refuses what it was asked")
-        }
-        _ if error.is_timeout() => return too_late().with_source(error),
+        (ErrorKind::Server(_) | ErrorKind::Extension, _) => (Internal, "Redis refuses the command"),
+        _ if error.is_timeout() => return timeout_error().with_source(error),
         _ => (Unavailable, "Redis cannot be reached"),
     };
     StoreError::new(kind, message).with_source(error)
 }
 
-/// Of a replica that takes no writes.
+/// The message about a replica that accepts no writes.
 pub(super) const REPLICA: &str =
-    "Redis takes no changes: this address leads to a replica; name the primary in --greeting";
+    "Redis accepts no changes, because the URL leads to a replica; name the primary in --greeting";
 
-/// Whether an error says that words are not taken, whatever else works.
+/// Whether Redis refuses writes, although reads may work.
 pub(super) fn refuses_writes(error: &RedisError) -> bool {
     matches!(error.code(), Some("MISCONF" | "NOPERM" | "READONLY"))
         || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
-/// No answer came.
-pub(super) fn too_late() -> StoreError {
+/// The error of a command without an answer.
+pub(super) fn timeout_error() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "Redis does not answer in time")
 }
 
-/// What is under the key was not written by this program, or by hand with a mistake.
-pub(super) fn not_a_word() -> StoreError {
+/// The error of a stored text that is not a word.
+pub(super) fn invalid_word() -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
-        "what Redis has under the key of the greeting is no word; POST /hello replaces it",
+        "the value of the key of the greeting in Redis is not a word; POST /hello replaces the value",
     )
 }

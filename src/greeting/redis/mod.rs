@@ -1,14 +1,14 @@
-//! The greeting in Redis or Valkey, shared by all replicas.
+//! The greeting in Redis or Valkey, shared by all servers.
 //!
-//! It is one key, a hash. Nothing is kept in the server: every replica sees every word at once. Whoever sets a word draws a ticket
-//! first, and a word is only set over those of earlier tickets. So a command may be sent again when its answer was lost, and one that
-//! the network delivers long after it was given up never undoes a later one.
+//! The greeting is one key, a hash. No server caches the word, so every server sees a new word at once. A server draws a ticket
+//! before it sets a word, and a word replaces only words with earlier tickets. So a command may be sent again when its answer was
+//! lost, and a command that the network delivers late never undoes a later command.
 //!
 //! | Field | Meaning |
 //! |---|---|
 //! | `word` | the word |
-//! | `ticket` | the ticket that it was set with |
-//! | `drawn` | the last ticket that was drawn |
+//! | `ticket` | the ticket of the word |
+//! | `drawn` | the last drawn ticket |
 
 mod connection;
 mod diagnostics;
@@ -28,30 +28,31 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::connection::Link;
-use self::diagnostics::Findings;
-use self::errors::{meaning, not_a_word, refuses_writes, too_late};
+use self::connection::SharedConnection;
+use self::diagnostics::Diagnostics;
+use self::errors::{invalid_word, refuses_writes, store_error, timeout_error};
 use self::url::RedisUrl;
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::Trouble;
 
-/// How long anything may take, all its commands and connections together.
-const TIME_MAX: Duration = Duration::from_millis(1500);
+/// The time limit of an operation, all its commands and connections together.
+const OPERATION_TIME_MAX: Duration = Duration::from_millis(1500);
 
-/// How much may be under way at a time.
-const UNDER_WAY_MAX: usize = 1024;
+/// The number of operations at a time.
+const OPERATIONS_MAX: usize = 1024;
 
-/// How often Redis is looked at for what an operator should know.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The pause between two checks of a healthy Redis.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
 
-/// The same while there is trouble: doubled from the first.
-const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The pause between two checks during an outage: doubled from the first to the last.
+const CHECK_PAUSE_MIN: Duration = Duration::from_secs(1);
+const CHECK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Sets the word (`ARGV[1]`) unless one with a later ticket than this (`ARGV[2]`) stands. A Redis that has lost its last changes may
-/// give out a ticket twice, or one that is behind: then the word that comes later stands, and drawing goes on from the highest.
+/// Sets the word (`ARGV[1]`) unless the present word has a later ticket than this word (`ARGV[2]`). A Redis that has lost its last
+/// changes may give out a ticket twice, or an earlier ticket. Then the word that arrives later wins, and the next ticket is the
+/// highest known ticket plus one.
 const SET_SCRIPT: &str = "\
 local ticket = tonumber(ARGV[2])
 local function number(field) return tonumber(redis.call('HGET', KEYS[1], field) or 0) or 0 end
@@ -61,117 +62,124 @@ end
 if number('drawn') < ticket then redis.call('HSET', KEYS[1], 'drawn', ARGV[2]) end
 return 1";
 
-/// The greeting under a key.
+/// The greeting under a key of Redis.
 pub struct RedisGreeting {
-    link: Arc<Link>,
+    connection: Arc<SharedConnection>,
     key: Arc<str>,
-    under_way: Arc<Semaphore>,
-    trouble: Trouble,
+    operation_permits: Arc<Semaphore>,
+    outage: Trouble,
     failures: AtomicU64,
-    seen: Mutex<Seen>,
-    /// Rung when there is reason to look at Redis now.
-    bell: Arc<Notify>,
+    state: Mutex<ServerState>,
+    /// Notified when Redis should be checked now: after a new connection, and at the beginning of an outage.
+    check_now: Arc<Notify>,
 }
 
-/// What is known of Redis.
+/// What is known about the server.
 #[derive(Default)]
-struct Seen {
-    findings: Findings,
-    /// Whether it did not take the last word, until it takes one.
-    is_refused: bool,
-    /// The connection that was looked at last, as a number.
-    connection: u64,
+struct ServerState {
+    diagnostics: Diagnostics,
+    /// Whether Redis refused the last write.
+    refuses_writes: bool,
+    /// The number of the connection of the last check.
+    checked_connection: u64,
 }
 
 impl RedisGreeting {
-    /// The greeting at a URL. It is connected to when somebody asks for it.
+    /// The greeting at a URL. The first operation makes the connection.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unsupported`] when the URL has a mistake in it.
+    /// [`StoreErrorKind::Unsupported`] when the URL has a mistake.
     pub fn new(url: &BackendUrl) -> Result<Self, StoreError> {
-        let address = RedisUrl::parse(url)?;
-        let bell = Arc::new(Notify::new());
+        let url = RedisUrl::parse(url)?;
+        let check_now = Arc::new(Notify::new());
+        let connection = SharedConnection::new(url.client, Arc::clone(&check_now));
         Ok(Self {
-            link: Arc::new(Link::new(address.client, Arc::clone(&bell))),
-            key: address.key.into(),
-            under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
-            trouble: Trouble::new("greeting", "redis"),
+            connection: Arc::new(connection),
+            key: url.key.into(),
+            operation_permits: Arc::new(Semaphore::new(OPERATIONS_MAX)),
+            outage: Trouble::new("greeting", "redis"),
             failures: AtomicU64::new(0),
-            seen: Mutex::default(),
-            bell,
+            state: Mutex::default(),
+            check_now,
         })
     }
 
-    /// Runs some commands to their end, also when nobody waits for it any more: only who sees a time run out finds out that the
-    /// connection is no good.
+    /// Runs the commands of an operation to their end, even when the caller is gone. A timeout must be noticed, because only a
+    /// timeout shows that a connection is dead.
     async fn run<T, F>(&self, commands: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = RedisResult<T>> + Send + 'static,
     {
-        let Ok(turn) = Arc::clone(&self.under_way).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.operation_permits).try_acquire_owned() else {
             return Err(StoreError::new(
                 StoreErrorKind::Overloaded,
                 "too many requests wait for Redis",
             ));
         };
         let task = tokio::spawn(async move {
-            let _turn = turn;
-            timeout(TIME_MAX, commands).await
+            let _permit = permit;
+            timeout(OPERATION_TIME_MAX, commands).await
         });
         let error = match task.await {
             Ok(Ok(Ok(answer))) => return Ok(answer),
-            Ok(Ok(Err(error))) => self.meaning(error),
-            Ok(Err(_)) => too_late(),
-            Err(error) => {
-                StoreError::new(StoreErrorKind::Internal, "work on the greeting was cut off")
-                    .with_source(error)
-            }
+            Ok(Ok(Err(error))) => self.translate(error),
+            Ok(Err(_)) => timeout_error(),
+            Err(error) => StoreError::new(
+                StoreErrorKind::Internal,
+                "the work on the greeting was interrupted",
+            )
+            .with_source(error),
         };
-        self.note(&error);
+        self.record_error(&error);
         Err(error)
     }
 
-    /// What an error means; whether Redis takes words at all is remembered.
-    fn meaning(&self, error: RedisError) -> StoreError {
+    /// Translates an error, and remembers whether Redis refuses writes.
+    fn translate(&self, error: RedisError) -> StoreError {
         if refuses_writes(&error) {
-            self.seen.lock().is_refused = true;
+            self.state.lock().refuses_writes = true;
         }
-        meaning(error)
+        store_error(error)
     }
 
-    /// Tells the log of an error that is Redis' doing.
-    fn note(&self, error: &StoreError) {
+    /// Records an error that Redis caused, for the log.
+    fn record_error(&self, error: &StoreError) {
         if matches!(
             error.kind(),
             StoreErrorKind::Unavailable | StoreErrorKind::Denied
         ) {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            if self.trouble.reason().is_none() {
-                self.bell.notify_one();
+            if self.outage.reason().is_none() {
+                self.check_now.notify_one();
             }
-            self.trouble.failed(error);
+            self.outage.failed(error);
         }
     }
 
-    /// Asks Redis how it is set up, and whether it takes words.
-    async fn look(&self) -> Result<(), StoreError> {
-        let link = Arc::clone(&self.link);
-        let ask = async move {
-            link.ask::<redis::Value>(&redis::cmd("PING")).await?;
-            // Either may be forbidden or renamed, and then nothing is known.
-            let info = link.ask::<String>(&redis::cmd("INFO")).await.ok();
+    /// Checks the settings of Redis, and whether Redis accepts words.
+    async fn check(&self) -> Result<(), StoreError> {
+        let connection = Arc::clone(&self.connection);
+        let commands = async move {
+            let ping = redis::cmd("PING");
+            connection.send::<redis::Value>(&ping).await?;
+            // Redis may forbid or rename these two commands. Then the settings stay unknown.
+            let info = connection.send::<String>(&redis::cmd("INFO")).await.ok();
             let mut config = redis::cmd("CONFIG");
             config.arg("GET").arg("save");
-            let saves = link.ask::<HashMap<String, String>>(&config).await.ok();
-            Ok((info, saves.and_then(|mut saves| saves.remove("save"))))
+            let settings = connection.send::<HashMap<String, String>>(&config);
+            let settings = settings.await.ok();
+            Ok((
+                info,
+                settings.and_then(|mut settings| settings.remove("save")),
+            ))
         };
-        let (info, saves) = self.run(ask).await?;
-        let findings = Findings::of(info.as_deref(), saves.as_deref());
-        let refused = {
-            let mut seen = self.seen.lock();
-            for warning in &findings.warnings {
-                if !seen.findings.warnings.contains(warning) {
+        let (info, save) = self.run(commands).await?;
+        let diagnostics = Diagnostics::from_info(info.as_deref(), save.as_deref());
+        let refused_writes = {
+            let mut state = self.state.lock();
+            for warning in &diagnostics.warnings {
+                if !state.diagnostics.warnings.contains(warning) {
                     warn!(
                         store = "greeting",
                         backend = "redis",
@@ -180,44 +188,44 @@ impl RedisGreeting {
                     );
                 }
             }
-            seen.findings = findings.clone();
-            seen.connection = self.link.made();
-            seen.is_refused
+            state.diagnostics = diagnostics.clone();
+            state.checked_connection = self.connection.connections();
+            state.refuses_writes
         };
-        if let Some(why) = findings.refusal {
-            let error = StoreError::new(StoreErrorKind::Unavailable, why);
-            self.note(&error);
+        if let Some(reason) = diagnostics.refusal {
+            let error = StoreError::new(StoreErrorKind::Unavailable, reason);
+            self.record_error(&error);
             return Err(error);
         }
-        if refused {
-            // Changes nothing that anybody sees, and is refused as a word would be.
-            self.draw().await?;
+        if refused_writes {
+            // Drawing a ticket changes no word, and Redis refuses it whenever Redis refuses a word.
+            self.draw_ticket().await?;
         }
         Ok(())
     }
 
-    /// Waits for a connection that was not looked at yet, or for trouble.
-    async fn news(&self) {
+    /// Waits for a new connection, or for the beginning of an outage.
+    async fn wait_for_reason_to_check(&self) {
         loop {
-            self.bell.notified().await;
-            // A moment later all of it is known, however often the bell was rung.
-            tokio::time::sleep(LOOK_PAUSE_MIN / 10).await;
-            let is_new = self.seen.lock().connection != self.link.made();
-            if is_new || self.trouble.reason().is_some() {
+            self.check_now.notified().await;
+            // Several notifications at almost the same time need one check.
+            tokio::time::sleep(CHECK_PAUSE_MIN / 10).await;
+            let checked = self.state.lock().checked_connection;
+            if checked != self.connection.connections() || self.outage.reason().is_some() {
                 return;
             }
         }
     }
 
-    /// A ticket for a word.
-    async fn draw(&self) -> Result<u64, StoreError> {
-        let (link, key) = (Arc::clone(&self.link), Arc::clone(&self.key));
+    /// Draws a ticket.
+    async fn draw_ticket(&self) -> Result<u64, StoreError> {
+        let (connection, key) = (Arc::clone(&self.connection), Arc::clone(&self.key));
         let draw = async move {
             let mut draw = command("HINCRBY", &key);
-            link.ask(draw.arg("drawn").arg(1)).await
+            connection.send(draw.arg("drawn").arg(1)).await
         };
         let ticket = self.run(draw).await?;
-        self.seen.lock().is_refused = false;
+        self.state.lock().refuses_writes = false;
         Ok(ticket)
     }
 }
@@ -225,29 +233,29 @@ impl RedisGreeting {
 #[async_trait]
 impl GreetingStore for RedisGreeting {
     async fn word(&self) -> Result<Word, StoreError> {
-        let (link, key) = (Arc::clone(&self.link), Arc::clone(&self.key));
-        let read = async move { link.ask(command("HGET", &key).arg("word")).await };
+        let (connection, key) = (Arc::clone(&self.connection), Arc::clone(&self.key));
+        let read = async move { connection.send(command("HGET", &key).arg("word")).await };
         match self.run::<Option<Vec<u8>>, _>(read).await? {
             None => Ok(Word::default()),
             Some(bytes) => String::from_utf8(bytes)
                 .ok()
                 .and_then(|text| text.parse().ok())
-                .ok_or_else(not_a_word),
+                .ok_or_else(invalid_word),
         }
     }
 
     async fn set(&self, word: Word) -> Result<(), StoreError> {
-        let (link, key) = (Arc::clone(&self.link), Arc::clone(&self.key));
+        let (connection, key) = (Arc::clone(&self.connection), Arc::clone(&self.key));
         let set = async move {
             let mut draw = command("HINCRBY", &key);
-            let ticket: u64 = link.ask(draw.arg("drawn").arg(1)).await?;
+            let ticket: u64 = connection.send(draw.arg("drawn").arg(1)).await?;
             let mut script = redis::cmd("EVAL");
             script.arg(SET_SCRIPT).arg(1).arg(&*key);
             script.arg(word.as_str()).arg(ticket);
-            link.ask(&script).await
+            connection.send(&script).await
         };
         self.run::<u64, _>(set).await?;
-        self.seen.lock().is_refused = false;
+        self.state.lock().refuses_writes = false;
         Ok(())
     }
 
@@ -256,38 +264,39 @@ impl GreetingStore for RedisGreeting {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let takes_words = {
-            let seen = self.seen.lock();
-            !seen.is_refused && seen.findings.refusal.is_none()
+        let accepts_words = {
+            let state = self.state.lock();
+            !state.refuses_writes && state.diagnostics.refusal.is_none()
         };
-        if !takes_words {
-            return self.look().await;
+        if !accepts_words {
+            return self.check().await;
         }
-        let link = Arc::clone(&self.link);
-        let ping = async move { link.ask(&redis::cmd("PING")).await };
+        let connection = Arc::clone(&self.connection);
+        let ping = async move { connection.send(&redis::cmd("PING")).await };
         self.run::<redis::Value, _>(ping).await.map(drop)
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.seen.lock().findings.warnings.clone()
+        self.state.lock().diagnostics.warnings.clone()
     }
 
     async fn watch(&self) {
-        let mut pause = LOOK_PAUSE_MIN;
+        let mut pause = CHECK_PAUSE_MIN;
         loop {
             let failures = self.failures.load(Ordering::Relaxed);
-            let is_well = self.look().await.is_ok();
-            // Requests that fail while others do not would end the trouble with every one that does not.
-            let wait = if is_well && self.failures.load(Ordering::Relaxed) == failures {
-                self.trouble.ended();
-                pause = LOOK_PAUSE_MIN;
-                LOOK_EVERY
+            let is_healthy = self.check().await.is_ok();
+            // Only a check without failed requests beside it ends an outage. If each successful request did, a Redis that fails
+            // every second request would fill the log.
+            let wait = if is_healthy && self.failures.load(Ordering::Relaxed) == failures {
+                self.outage.ended();
+                pause = CHECK_PAUSE_MIN;
+                CHECK_EVERY
             } else {
                 let wait = pause;
-                pause = (pause * 2).min(LOOK_PAUSE_MAX);
+                pause = (pause * 2).min(CHECK_PAUSE_MAX);
                 wait
             };
-            let _ = timeout(wait, self.news()).await;
+            let _ = timeout(wait, self.wait_for_reason_to_check()).await;
         }
     }
 }

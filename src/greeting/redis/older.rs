@@ -1,4 +1,4 @@
-//! The word of an older greeting page: the string under the key `hello`, read and never written to.
+//! Reads the word of an older greeting page: the string with the key `hello`. Never writes the key.
 
 use redis::Cmd;
 
@@ -9,40 +9,41 @@ use crate::error::{StoreError, StoreErrorKind};
 pub const KEY: &str = "hello";
 
 impl RedisGreeting {
-    /// The bytes of the older page's word; `None` when the key is not there.
+    /// The word of the older page as bytes; `None` when the key does not exist.
     ///
     /// # Errors
-    /// When Redis refuses or cannot be reached; when the key is no string.
+    /// [`StoreErrorKind::Damaged`] when the key is not a string; the usual errors when Redis refuses or cannot be reached.
     pub async fn older_word(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let kind: String = self.ask(redis::cmd("TYPE").arg(KEY)).await?;
+        let kind: String = self.send(redis::cmd("TYPE").arg(KEY)).await?;
         match kind.as_str() {
             "none" => Ok(None),
-            "string" => self.ask(redis::cmd("GET").arg(KEY)).await,
+            "string" => self.send(redis::cmd("GET").arg(KEY)).await,
             other => Err(StoreError::new(
                 StoreErrorKind::Damaged,
                 format!(
-                    "the key {KEY} in Redis holds a {other}, and the older page's word is a string: is it another database?"
+                    "the key {KEY} in Redis holds a {other}, and the word of the older page is a string: is this another database?"
                 ),
             )),
         }
     }
 
-    /// Whether there is a word of this program.
+    /// Whether this program has stored a word.
     ///
     /// # Errors
-    /// When Redis refuses or cannot be reached.
+    /// The usual errors when Redis refuses or cannot be reached.
     pub async fn has_word(&self) -> Result<bool, StoreError> {
         let word: Option<Vec<u8>> = self
-            .ask(redis::cmd("HGET").arg(&*self.key).arg("word"))
+            .send(redis::cmd("HGET").arg(&*self.key).arg("word"))
             .await?;
         Ok(word.is_some())
     }
 
-    async fn ask<T: redis::FromRedisValue + Send + 'static>(
+    async fn send<T: redis::FromRedisValue + Send + 'static>(
         &self,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let (link, command) = (std::sync::Arc::clone(&self.link), command.clone());
-        self.run(async move { link.ask(&command).await }).await
+        let (connection, command) = (std::sync::Arc::clone(&self.connection), command.clone());
+        self.run(async move { connection.send(&command).await })
+            .await
     }
 }

@@ -1,4 +1,4 @@
-//! Where the greeting is in Redis, read from a URL.
+//! The connection settings of Redis, from a URL.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -18,33 +18,34 @@ const PREFIX: &str = "fieldstation:";
 const KEY: &str = "greeting";
 const PREFIX_BYTES_MAX: usize = 200;
 
-/// An idle connection is tried after so long, so that one whose other end is gone does not wait for the next request to be found
-/// out.
+/// After this time TCP tests an idle connection, so that a dead connection is closed before the next request uses it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A server, how to speak to it, and the key of the greeting there.
+/// The connection settings, and the key of the greeting.
 pub(super) struct RedisUrl {
     pub(super) client: Client,
     pub(super) key: String,
 }
 
 impl RedisUrl {
-    /// Reads `redis://user:password@host:port/database?prefix=…&ca=…`; `rediss:` means TLS. Nothing is connected to yet.
+    /// Parses `redis://user:password@host:port/database?prefix=…&ca=…`; `rediss:` means TLS. Reads the certificate file. Does not
+    /// connect.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unsupported`] when the URL is not one of these, or names a file of certificates that cannot be used.
+    /// [`StoreErrorKind::Unsupported`] names the mistake in the URL, or the certificate file that cannot be used. The error never
+    /// shows the password.
     pub(super) fn parse(backend: &BackendUrl) -> Result<Self, StoreError> {
-        let invalid = |why: &dyn Display| {
+        let invalid = |reason: &dyn Display| {
             let example =
                 "write redis://host:6379 or rediss://user:password@host:6379/0?prefix=name:";
-            let message = format!("{backend} is no address of the greeting: {why}; {example}");
+            let message = format!("{backend} is not a URL of the greeting: {reason}; {example}");
             StoreError::new(StoreErrorKind::Unsupported, message)
         };
         let is_encrypted = matches!(backend.scheme(), "rediss" | "valkeys");
         let text = format!("{}:{}", backend.scheme(), backend.rest());
         let url = Url::parse(&text).map_err(|error| invalid(&error))?;
         if url.fragment().is_some() {
-            return Err(invalid(&"there is nothing after a #"));
+            return Err(invalid(&"a URL of Redis has no part after a #"));
         }
         let (mut prefix, mut certificates) = (PREFIX.to_owned(), None);
         for (name, value) in url.query_pairs() {
@@ -53,7 +54,7 @@ impl RedisUrl {
                 "prefix" => return Err(invalid(&"the prefix is longer than 200 bytes")),
                 "ca" if is_encrypted => certificates = Some(value.into_owned()),
                 "ca" => return Err(invalid(&"ca is for rediss://, which uses TLS")),
-                _ => return Err(invalid(&"its parameters are prefix and ca")),
+                _ => return Err(invalid(&"the parameters are prefix and ca")),
             }
         }
         let host = match url.host() {
@@ -73,11 +74,11 @@ impl RedisUrl {
         } else {
             ConnectionAddr::Tcp(host, port)
         };
-        let login = login(&url).map_err(|why| invalid(&why))?;
+        let login = login(&url).map_err(|reason| invalid(&reason))?;
         let transport = TcpSettings::default()
             .set_nodelay(true)
             .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE))
-            // What has not been sent when a connection is given up is not sent later either.
+            // Closing a connection drops the bytes that were not sent yet. Otherwise they would be sent later.
             .set_linger_time(Duration::ZERO);
         let connection = addr
             .into_connection_info()
@@ -104,14 +105,14 @@ impl RedisUrl {
     }
 }
 
-/// Who we are there, and the database.
+/// The user, the password and the number of the database.
 fn login(url: &Url) -> Result<RedisConnectionInfo, &'static str> {
     let decode = |text| percent_decode(text, false).ok_or("the user or password is not UTF-8");
-    // Servers before version 7.2 take the name of the library for a mistake.
+    // Redis before version 7.2 reports an error when the name of the library is set.
     let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     match (url.username(), url.password()) {
         ("", None) => {}
-        (_, None) => return Err("a user without a password"),
+        (_, None) => return Err("a user needs a password"),
         (user, Some(password)) => {
             login = login.set_password(decode(password)?);
             if !user.is_empty() {
@@ -123,7 +124,7 @@ fn login(url: &Url) -> Result<RedisConnectionInfo, &'static str> {
         "" => Ok(login),
         number => match number.parse::<u16>() {
             Ok(number) => Ok(login.set_db(number.into())),
-            Err(_) => Err("the path is the number of a database"),
+            Err(_) => Err("the path has to be the number of a database"),
         },
     }
 }
@@ -137,17 +138,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_server_a_login_and_a_key() {
-        let address = parse("redis://cache.local").unwrap();
-        let connection = address.client.get_connection_info();
+    fn a_url_gives_a_server_a_login_and_a_key() {
+        let settings = parse("redis://cache.local").unwrap();
+        let connection = settings.client.get_connection_info();
         assert_eq!(connection.addr().to_string(), "cache.local:6379");
-        assert_eq!(address.key, "fieldstation:greeting");
+        assert_eq!(settings.key, "fieldstation:greeting");
         assert_eq!(connection.redis_settings().password(), None);
 
-        let address = parse("valkeys://ann:p%40ss@[::1]:7000/3?prefix=plant%201%2F").unwrap();
-        let connection = address.client.get_connection_info();
+        let settings = parse("valkeys://ann:p%40ss@[::1]:7000/3?prefix=plant%201%2F").unwrap();
+        let connection = settings.client.get_connection_info();
         assert_eq!(connection.addr().to_string(), "::1:7000");
-        assert_eq!(address.key, "plant 1/greeting");
+        assert_eq!(settings.key, "plant 1/greeting");
         let login = connection.redis_settings();
         assert_eq!(
             (login.username(), login.password(), login.db()),
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_mistake_is_refused_without_its_password() {
+    fn an_error_names_the_mistake_without_the_password() {
         for (text, words) in [
             ("redis:", "host"),
             ("redis://", "host"),

@@ -33,8 +33,8 @@ pub(super) struct Whole {
     pub(super) status: Status,
 }
 
-/// All fields of a todo.
-pub(super) fn whole(entries: Entries) -> Result<Whole, Problem> {
+/// Parses all fields of a todo. A field that was not sent has its default.
+pub(super) fn parse_full(entries: Entries) -> Result<Whole, Problem> {
     let (change, mut wrong) = read(entries);
     let title_is_wrong = wrong.iter().any(|(field, _)| field == "title");
     match change.title {
@@ -52,8 +52,8 @@ pub(super) fn whole(entries: Entries) -> Result<Whole, Problem> {
     }
 }
 
-/// Those fields that were sent. A `null` gives a field its default, as leaving it out of a new todo does.
-pub(super) fn some(entries: Entries) -> Result<Change, Problem> {
+/// Parses the fields that were sent. A `null` gives a field its default, as leaving it out of a new todo does.
+pub(super) fn parse_partial(entries: Entries) -> Result<Change, Problem> {
     let (change, wrong) = read(entries);
     if wrong.is_empty() {
         Ok(change)
@@ -179,16 +179,16 @@ mod tests {
             text("title", " water "),
             ("deadline".to_owned(), Value::Null),
         ];
-        let new = whole(sent.clone()).unwrap();
+        let new = parse_full(sent.clone()).unwrap();
         assert_eq!(new.title.as_str(), "water");
         assert_eq!(new.description.as_str(), "");
         assert_eq!((new.deadline, new.status), (None, Status::Pending));
-        let change = some(sent).unwrap();
+        let change = parse_partial(sent).unwrap();
         assert_eq!(change.deadline, Some(None));
         assert_eq!((change.description, change.status), (None, None));
         let nulls =
             ["description", "deadline", "status"].map(|name| (name.to_owned(), Value::Null));
-        let change = some(nulls.into()).unwrap();
+        let change = parse_partial(nulls.into()).unwrap();
         assert_eq!(change.description, Some(Description::default()));
         assert_eq!(change.status, Some(Status::Pending));
     }
@@ -204,7 +204,7 @@ mod tests {
             text("status", "pending"),
             text("status", "completed"),
         ];
-        let Err(problem) = whole(sent) else {
+        let Err(problem) = parse_full(sent) else {
             panic!("taken");
         };
         let body: serde_json::Value = serde_json::from_slice(&problem.to_json("r")).unwrap();

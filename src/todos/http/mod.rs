@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing;
 
 use super::{Change, Filter, Outcome, Todo, TodoId, TodoStore, folded};
 use crate::http::extract::{PathPart, Query, RawQuery, shortened};
@@ -41,9 +41,9 @@ struct TodoRoutes {
 
 /// The routes over a store.
 pub fn router(store: Arc<dyn TodoStore>, limits: TodoLimits) -> Router {
-    let one = get(one).put(replace).patch(merge).delete(remove);
+    let one = routing::get(get).put(replace).patch(patch).delete(remove);
     Router::new()
-        .route("/api/todos", get(list).post(create))
+        .route("/api/todos", routing::get(list).post(create))
         .route("/api/todos/{id}", one)
         .with_state(Arc::new(TodoRoutes { store, limits }))
 }
@@ -98,15 +98,15 @@ async fn create(
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
     let entries = routes.entries(media::of_todo(&headers)?, body).await?;
-    let whole = fields::whole(entries)?;
+    let fields = fields::parse_full(entries)?;
     let now = Timestamp::now();
     let id = new_id(now)?;
     let todo = Todo {
         id,
-        title: whole.title,
-        description: whole.description,
-        deadline: whole.deadline,
-        status: whole.status,
+        title: fields.title,
+        description: fields.description,
+        deadline: fields.deadline,
+        status: fields.status,
         created_at: now,
         updated_at: now,
     };
@@ -121,7 +121,7 @@ async fn create(
 }
 
 /// One todo.
-async fn one(
+async fn get(
     State(routes): State<Arc<TodoRoutes>>,
     PathPart(id): PathPart,
     query: RawQuery,
@@ -147,18 +147,18 @@ async fn replace(
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
     let entries = routes.entries(media::of_todo(&headers)?, body).await?;
-    let whole = fields::whole(entries)?;
+    let fields = fields::parse_full(entries)?;
     let change = Change {
-        title: Some(whole.title),
-        description: Some(whole.description),
-        deadline: Some(whole.deadline),
-        status: Some(whole.status),
+        title: Some(fields.title),
+        description: Some(fields.description),
+        deadline: Some(fields.deadline),
+        status: Some(fields.status),
     };
     routes.change(&id, &headers, &change).await
 }
 
 /// Changes some fields: what is not sent stays as it is (RFC 7396).
-async fn merge(
+async fn patch(
     State(routes): State<Arc<TodoRoutes>>,
     PathPart(id): PathPart,
     query: RawQuery,
@@ -167,7 +167,7 @@ async fn merge(
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
     let entries = routes.entries(media::of_patch(&headers)?, body).await?;
-    let change = fields::some(entries)?;
+    let change = fields::parse_partial(entries)?;
     routes.change(&id, &headers, &change).await
 }
 
@@ -233,7 +233,7 @@ fn answer(todo: &Todo) -> Response {
 }
 
 fn new_id(now: Timestamp) -> Result<TodoId, Problem> {
-    TodoId::make(now).map_err(|error| {
+    TodoId::generate(now).map_err(|error| {
         Problem::new(ProblemKind::Internal, "there are no random numbers").with_source(error)
     })
 }

@@ -21,7 +21,7 @@ use crate::http::extract::{PathPart, shortened};
 use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind, body};
 use crate::timestamp::Timestamp;
-use crate::todos::import::{Numbered, NumberedPage};
+use crate::todos::import::{NumberedPage, NumberedTodo};
 use crate::todos::{Outcome, Precondition, Todo, TodoStore, free_status};
 
 /// How many todos are read at a time.
@@ -50,7 +50,7 @@ async fn add(
     body: Body,
 ) -> Result<Response, Problem> {
     let entries = routes.entries(media::of_todo(&headers)?, body).await?;
-    let whole = fields::whole(ours(entries))?;
+    let whole = fields::parse_full(ours(entries))?;
     let now = Timestamp::now();
     let todo = Todo {
         id: new_id(now)?,
@@ -64,7 +64,7 @@ async fn add(
     routes.store.create(&todo).await?;
     let number = routes.store.number_of(todo.id).await?;
     match number {
-        Some(number) => Ok(said(&Numbered { number, todo }, ADDED)),
+        Some(number) => Ok(said(&NumberedTodo { number, todo }, ADDED)),
         // Somebody was fast.
         None => Ok(no_todo()),
     }
@@ -107,14 +107,14 @@ async fn change(
         }
         _ => return Err(fields::refused_one("id", "is missing".to_owned())),
     };
-    let change = fields::some(ours(entries))?;
+    let change = fields::parse_partial(ours(entries))?;
     let Some(id) = routes.store.id_of(number).await? else {
         return Ok(no_todo());
     };
     let now = Timestamp::now();
     let changed = routes.store.change(id, &Precondition::Any, &change, now);
     Ok(match changed.await? {
-        Outcome::Done(todo) => said(&Numbered { number, todo }, ADDED),
+        Outcome::Done(todo) => said(&NumberedTodo { number, todo }, ADDED),
         Outcome::Missing | Outcome::Conflict(_) => no_todo(),
     })
 }
@@ -146,12 +146,12 @@ async fn remove(
 async fn numbered(
     store: &dyn TodoStore,
     number: i64,
-) -> Result<Option<Numbered>, crate::error::StoreError> {
+) -> Result<Option<NumberedTodo>, crate::error::StoreError> {
     let Some(id) = store.id_of(number).await? else {
         return Ok(None);
     };
     let todo = store.get(id).await?;
-    Ok(todo.map(|todo| Numbered { number, todo }))
+    Ok(todo.map(|todo| NumberedTodo { number, todo }))
 }
 
 /// The fields as `/api/todos` takes them: a free status is one of ours, and what else a client sends means nothing.
@@ -200,7 +200,7 @@ pub(super) fn number(text: &str) -> Option<i64> {
 }
 
 /// `{"res":{…},"status":200,"msg":…}`
-fn said(todo: &Numbered, message: &str) -> Response {
+fn said(todo: &NumberedTodo, message: &str) -> Response {
     let mut out = Vec::with_capacity(256 + todo.todo.description.as_str().len());
     out.extend_from_slice(b"{\"res\":");
     write_todo(&mut out, todo);
@@ -285,7 +285,7 @@ impl Listing {
     }
 }
 
-fn write_todo(out: &mut Vec<u8>, numbered: &Numbered) {
+fn write_todo(out: &mut Vec<u8>, numbered: &NumberedTodo) {
     let todo = &numbered.todo;
     out.extend_from_slice(b"{\"id\":");
     out.extend_from_slice(numbered.number.to_string().as_bytes());

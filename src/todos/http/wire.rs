@@ -129,7 +129,7 @@ mod tests {
                 deadline,
                 created_at: Timestamp::from_micros(7).unwrap(),
                 title: "buy milk  now é".to_owned(),
-                id: TodoId::make(Timestamp::now()).unwrap(),
+                id: TodoId::generate(Timestamp::now()).unwrap(),
             };
             let text = write_cursor(&cursor, &all);
             assert_eq!(read_cursor(&text, &all), Some(cursor));

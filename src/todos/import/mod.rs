@@ -1,59 +1,60 @@
-//! Todos that come from another store: what becomes of each.
+//! The import of todos from another store.
 //!
-//! What was changed or removed here since it came is left as it is, and said. What was changed there only is changed here, too, so
-//! that a move can be run again until nobody writes to the other side any more.
+//! An import can be repeated until no client writes to the other store any more. A todo that was changed only in the other store is
+//! updated in this store. A todo that was changed or removed in this store since its import stays unchanged, and the import reports
+//! the difference.
 
 mod older;
 mod source;
 mod texts;
 
 pub use older::{Note, OlderRow, OlderTodo};
-pub(super) use source::HeldStore;
 #[cfg(feature = "cloud")]
 pub(super) use source::PAGE_ROWS;
+pub(super) use source::StoreSource;
 pub use source::{SourcePage, SourceRows, TodoSource};
 
 use super::Todo;
 use crate::timestamp::Timestamp;
 
-/// A todo with its number: the id of those who count. No two todos of a store have the same, and what a store gives it never
-/// gives twice.
+/// A todo with its number. The older todo app used the number as the id. A number is unique in a store, and a store never assigns a
+/// number twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub struct NumberedTodo {
     /// The number.
     pub number: i64,
     /// The todo.
     pub todo: Todo,
 }
 
-/// Some todos in the order of their numbers.
+/// A page of todos, in the order of their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NumberedPage {
     /// The todos.
-    pub items: Vec<Numbered>,
-    /// Whether there are more after the last.
+    pub items: Vec<NumberedTodo>,
+    /// Whether there is another page.
     pub more: bool,
 }
 
 impl NumberedPage {
-    /// The number that the next page begins with; `None` after the last.
+    /// The first number of the next page; `None` on the last page.
     pub fn next(&self) -> Option<i64> {
         let last = self.items.last().filter(|_| self.more)?;
         last.number.checked_add(1)
     }
 }
 
-/// A todo that comes from another store.
+/// A todo of another store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// The number it had there; the store gives one to those that had none.
+pub struct ImportItem {
+    /// The number in the other store. A todo without a number gets a new one.
     pub number: Option<i64>,
     /// The todo.
     pub todo: Todo,
 }
 
-impl From<Numbered> for Arrival {
-    fn from(Numbered { number, todo }: Numbered) -> Self {
+impl From<NumberedTodo> for ImportItem {
+    fn from(NumberedTodo { number, todo }: NumberedTodo) -> Self {
         Self {
             number: Some(number),
             todo,
@@ -61,105 +62,105 @@ impl From<Numbered> for Arrival {
     }
 }
 
-/// Todos that come together: all of them are taken in, or none.
+/// A batch of todos. An import imports the whole batch or nothing.
 #[derive(Clone, Debug)]
-pub struct Arrivals {
-    /// The name of the store that they come from.
+pub struct ImportBatch {
+    /// The name of the other store.
     pub origin: String,
-    /// Whether the other store knows when a todo was made and changed. Otherwise the moment of the move stands for both.
-    pub have_times: bool,
+    /// Whether the other store has times of creation and change. Otherwise the time of the import stands for both.
+    pub has_timestamps: bool,
     /// The todos.
-    pub items: Vec<Arrival>,
+    pub items: Vec<ImportItem>,
 }
 
-/// What became of an arrival.
+/// The outcome of the import of a todo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Became {
-    /// It was not here.
+pub enum ImportOutcome {
+    /// The todo was added.
     Added,
-    /// It was here, and the same.
+    /// The same todo existed already.
     Unchanged,
-    /// It was changed there since it came, and not here: now it is the same again.
-    CaughtUp,
-    /// It was changed here since it came, or another todo has its id: this store's is left as it is.
+    /// The todo was changed only in the other store since its import, and was updated.
+    Updated,
+    /// The todo was changed in this store since its import, or another todo has its id. It stays unchanged.
     ChangedHere,
-    /// It came once, and was removed here since: it stays removed.
+    /// The todo was removed in this store since its import. It stays removed.
     RemovedHere,
 }
 
-/// An arrival that was looked at.
+/// The result of the import of a todo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrived {
-    /// What became of it.
-    pub became: Became,
-    /// The number that it has here. It is another one than there if another todo has that.
+pub struct ImportResult {
+    /// The outcome.
+    pub outcome: ImportOutcome,
+    /// The number in this store. Differs from the number in the other store when another todo has that number.
     pub number: Option<i64>,
 }
 
-/// What a store remembers of a todo that came.
+/// What a store has recorded about an imported todo.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Moved {
+pub(super) struct ImportRecord {
     pub(super) version: i64,
     pub(super) origin: String,
 }
 
-impl Arrivals {
-    /// What is to become of an arrival, given the todo of its id and what is remembered of it.
+impl ImportBatch {
+    /// Decides the outcome for a todo. `current` is the todo with its id in this store, and `record` is from its last import.
     pub(super) fn decide(
         &self,
-        arrival: &Arrival,
-        here: Option<&Numbered>,
-        moved: Option<&Moved>,
-    ) -> Became {
-        let (here, moved) = match (here, moved) {
-            (None, None) => return Became::Added,
-            (None, Some(_)) => return Became::RemovedHere,
-            (Some(here), moved) => (&here.todo, moved),
+        item: &ImportItem,
+        current: Option<&NumberedTodo>,
+        record: Option<&ImportRecord>,
+    ) -> ImportOutcome {
+        let (current, record) = match (current, record) {
+            (None, None) => return ImportOutcome::Added,
+            (None, Some(_)) => return ImportOutcome::RemovedHere,
+            (Some(current), record) => (&current.todo, record),
         };
-        if self.is_same(&arrival.todo, here) {
-            return Became::Unchanged;
+        if self.is_same(&item.todo, current) {
+            return ImportOutcome::Unchanged;
         }
-        let is_untouched = moved.is_some_and(|moved| {
-            moved.origin == self.origin && moved.version == here.updated_at.micros()
+        let is_untouched = record.is_some_and(|record| {
+            record.origin == self.origin && record.version == current.updated_at.micros()
         });
-        // No version of a todo is older than the one before it.
-        let is_later = !self.have_times || arrival.todo.updated_at > here.updated_at;
+        // A newer version of a todo always has a later time.
+        let is_later = !self.has_timestamps || item.todo.updated_at > current.updated_at;
         if is_untouched && is_later {
-            Became::CaughtUp
+            ImportOutcome::Updated
         } else {
-            Became::ChangedHere
+            ImportOutcome::ChangedHere
         }
     }
 
-    /// Whether two todos are the same, as far as both stores know of it.
-    pub fn is_same(&self, there: &Todo, here: &Todo) -> bool {
-        let words = |todo: &Todo| (todo.id, todo.deadline, todo.status);
+    /// Whether two todos are equal in everything that both stores know.
+    pub fn is_same(&self, imported: &Todo, current: &Todo) -> bool {
+        let values = |todo: &Todo| (todo.id, todo.deadline, todo.status);
         let times = |todo: &Todo| {
-            self.have_times
+            self.has_timestamps
                 .then_some((todo.created_at, todo.updated_at))
         };
-        words(there) == words(here)
-            && there.title == here.title
-            && there.description == here.description
-            && times(there) == times(here)
+        values(imported) == values(current)
+            && imported.title == current.title
+            && imported.description == current.description
+            && times(imported) == times(current)
     }
 
-    /// A todo that is here, made the same as the one there.
-    pub(super) fn caught_up(&self, there: &Todo, here: &Todo) -> Todo {
-        if self.have_times {
-            return there.clone();
+    /// The todo of this store after an update from the other store.
+    pub(super) fn updated(&self, imported: &Todo, current: &Todo) -> Todo {
+        if self.has_timestamps {
+            return imported.clone();
         }
-        let later = Timestamp::from_micros(here.updated_at.micros() + 1);
+        let later = Timestamp::from_micros(current.updated_at.micros() + 1);
         Todo {
-            created_at: here.created_at,
-            updated_at: there.updated_at.max(later.unwrap_or(Timestamp::MAX)),
-            ..there.clone()
+            created_at: current.created_at,
+            updated_at: imported.updated_at.max(later.unwrap_or(Timestamp::MAX)),
+            ..imported.clone()
         }
     }
 
     #[cfg(feature = "cloud")]
     pub(super) fn ids(&self) -> Vec<super::TodoId> {
-        self.items.iter().map(|arrival| arrival.todo.id).collect()
+        self.items.iter().map(|item| item.todo.id).collect()
     }
 }
 
@@ -182,41 +183,56 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_touched_here_follows_the_other_side() {
-        let from = |have_times| Arrivals {
+    fn only_todos_that_were_not_changed_in_this_store_are_updated() {
+        let from = |has_timestamps| ImportBatch {
             origin: "old".to_owned(),
-            have_times,
+            has_timestamps,
             items: Vec::new(),
         };
-        let moved = |version, origin: &str| Moved {
+        let record = |version, origin: &str| ImportRecord {
             version,
             origin: origin.to_owned(),
         };
-        let of = |title: &str, updated_at| Arrival {
+        let of = |title: &str, updated_at| ImportItem {
             number: Some(7),
             todo: todo(title, updated_at),
         };
-        let here = Numbered {
+        let current = NumberedTodo {
             number: 7,
             todo: todo("a", 5),
         };
-        let is = |have_times, arrival: &Arrival, moved: Option<&Moved>| {
-            from(have_times).decide(arrival, Some(&here), moved)
+        let is = |has_timestamps, item: &ImportItem, record: Option<&ImportRecord>| {
+            from(has_timestamps).decide(item, Some(&current), record)
         };
-        let came = moved(5, "old");
-        assert_eq!(is(false, &of("a", 9), None), Became::Unchanged);
-        assert_eq!(is(false, &of("b", 9), Some(&came)), Became::CaughtUp);
-        assert_eq!(is(false, &of("b", 1), Some(&came)), Became::CaughtUp);
-        assert_eq!(is(false, &of("b", 9), None), Became::ChangedHere);
-        for other in [moved(4, "old"), moved(5, "other")] {
-            assert_eq!(is(false, &of("b", 9), Some(&other)), Became::ChangedHere);
+        let unchanged = record(5, "old");
+        assert_eq!(is(false, &of("a", 9), None), ImportOutcome::Unchanged);
+        assert_eq!(
+            is(false, &of("b", 9), Some(&unchanged)),
+            ImportOutcome::Updated
+        );
+        assert_eq!(
+            is(false, &of("b", 1), Some(&unchanged)),
+            ImportOutcome::Updated
+        );
+        assert_eq!(is(false, &of("b", 9), None), ImportOutcome::ChangedHere);
+        for other in [record(4, "old"), record(5, "other")] {
+            assert_eq!(
+                is(false, &of("b", 9), Some(&other)),
+                ImportOutcome::ChangedHere
+            );
         }
-        assert_eq!(is(true, &of("a", 5), None), Became::Unchanged);
-        assert_eq!(is(true, &of("a", 6), Some(&came)), Became::CaughtUp);
-        assert_eq!(is(true, &of("b", 4), Some(&came)), Became::ChangedHere);
+        assert_eq!(is(true, &of("a", 5), None), ImportOutcome::Unchanged);
+        assert_eq!(
+            is(true, &of("a", 6), Some(&unchanged)),
+            ImportOutcome::Updated
+        );
+        assert_eq!(
+            is(true, &of("b", 4), Some(&unchanged)),
+            ImportOutcome::ChangedHere
+        );
         let nothing = from(false).decide(&of("b", 9), None, None);
-        assert_eq!(nothing, Became::Added);
-        let removed = from(false).decide(&of("b", 9), None, Some(&came));
-        assert_eq!(removed, Became::RemovedHere);
+        assert_eq!(nothing, ImportOutcome::Added);
+        let removed = from(false).decide(&of("b", 9), None, Some(&unchanged));
+        assert_eq!(removed, ImportOutcome::RemovedHere);
     }
 }

@@ -1,17 +1,19 @@
-//! A row of the older todo app as todos of ours. Its columns may hold anything or nothing; whatever ours cannot hold is kept in the
-//! description, and said.
+//! Converts a row of the older todo app to todos. A column may hold any value or none. The description keeps every value that the
+//! other fields cannot hold, and a note reports the change.
 
 use sha2::{Digest, Sha256};
 
-use super::Arrival;
-use super::texts::{decode, known, part_title, parts, shortened, written};
+use super::ImportItem;
+use super::texts::{
+    decode, escape_controls, part_title, shorten_title, split_description, valid_title,
+};
 use crate::timestamp::Timestamp;
 use crate::todos::{Status, Title, Todo, TodoId, free_status};
 
-/// What stands for a title where there is none.
+/// The title of a todo without a title.
 const NO_TITLE: &str = "(no title)";
 
-/// A row as it was read. Texts are bytes: not every database checks what they are.
+/// A row of the older todo app. Texts are bytes, because not every database checks the encoding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OlderRow {
     /// The column `id`.
@@ -20,35 +22,35 @@ pub struct OlderRow {
     pub title: Option<Vec<u8>>,
     /// The column `description`.
     pub description: Option<Vec<u8>>,
-    /// The column `deadline`, in microseconds since 1970; `None` also where it is no such number.
+    /// The column `deadline` in microseconds since 1970; `None` when the column is empty or not a finite time.
     pub deadline: Option<i64>,
-    /// The column `deadline` as the database writes it.
+    /// The column `deadline` as text.
     pub deadline_text: Option<String>,
     /// The column `status`.
     pub status: Option<Vec<u8>>,
 }
 
-/// What is other than it was.
+/// A difference between the row and the todo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
-    /// There was no title.
+    /// The row had no title.
     NoTitle,
-    /// The title had white space around it, which is left out.
+    /// White space around the title was removed.
     TitleTrimmed,
-    /// The title was too long, or had control characters: all of it begins the description.
+    /// The title was too long, or had control characters. The description begins with the complete title.
     TitleInDescription,
-    /// The description had control characters, which are written `\x07`.
+    /// The description had control characters, which are written like `\x07`.
     ControlsWritten,
-    /// The description was too long: it goes on in further todos.
+    /// The description was too long, and continues in further todos.
     Continued,
-    /// The deadline is no time of the years 1 to 9999: its text begins the description.
+    /// The deadline is outside the years 1 to 9999. The description begins with its text.
     DeadlineInDescription,
-    /// A text was not UTF-8: it is read as ISO 8859-1.
+    /// A text was not UTF-8, and was read as ISO 8859-1.
     NotUtf8,
 }
 
 impl Note {
-    /// What it is called in a report.
+    /// The text in a report.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoTitle => "had no title: it is (no title)",
@@ -70,21 +72,21 @@ impl Note {
     }
 }
 
-/// What becomes of a row.
+/// The todos of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OlderTodo {
-    /// The todo, and those that its description goes on in.
-    pub arrivals: Vec<Arrival>,
-    /// What is other than it was.
+    /// The todo, and the further todos with the rest of its description.
+    pub items: Vec<ImportItem>,
+    /// The differences.
     pub notes: Vec<Note>,
-    /// The status as it was, unless it is one of ours.
+    /// The status of the row, when it is not a status of this program.
     pub free_status: Option<String>,
-    /// The status that it is now.
+    /// The status of the todo.
     pub status: Status,
 }
 
 impl OlderRow {
-    /// The todos that hold all of a row, moved at `now`.
+    /// Converts the row to todos that keep all its values. `now` is the time of the import.
     pub fn convert(&self, now: Timestamp) -> OlderTodo {
         let mut notes = Vec::new();
         let mut text = |bytes: &Option<Vec<u8>>| {
@@ -94,30 +96,30 @@ impl OlderRow {
             }
             text
         };
-        let (whole_title, whole_description) = (text(&self.title), text(&self.description));
+        let (full_title, full_description) = (text(&self.title), text(&self.description));
         let status_text = text(&self.status);
-        let (title, title_in_description) = title(&whole_title, &mut notes);
+        let (title, title_in_description) = title(&full_title, &mut notes);
         let deadline = self.deadline.and_then(Timestamp::from_micros);
 
         let mut description = String::new();
         if title_in_description {
-            description.push_str(&written(&whole_title));
+            description.push_str(&escape_controls(&full_title));
         }
         if let (None, Some(text)) = (deadline, &self.deadline_text) {
             notes.push(Note::DeadlineInDescription);
-            separate(&mut description, "\n");
+            append_separator(&mut description, "\n");
             description.push_str("Deadline: ");
-            description.push_str(&written(text));
+            description.push_str(&escape_controls(text));
         }
-        let rest = written(&whole_description);
-        if rest != whole_description {
+        let escaped = escape_controls(&full_description);
+        if escaped != full_description {
             notes.push(Note::ControlsWritten);
         }
-        if !rest.is_empty() {
-            separate(&mut description, "\n\n");
+        if !escaped.is_empty() {
+            append_separator(&mut description, "\n\n");
         }
-        description.push_str(&rest);
-        let parts = parts(&description);
+        description.push_str(&escaped);
+        let parts = split_description(&description);
         if parts.len() > 1 {
             notes.push(Note::Continued);
         }
@@ -125,7 +127,7 @@ impl OlderRow {
         notes.dedup();
 
         let status = free_status(&status_text);
-        let arrivals = (1..).zip(parts).map(|(part, description)| Arrival {
+        let items = (1..).zip(parts).map(|(part, description)| ImportItem {
             number: (part == 1).then_some(self.id),
             todo: Todo {
                 id: id(self.id, part),
@@ -137,39 +139,40 @@ impl OlderRow {
                 updated_at: now,
             },
         });
-        let is_ours = self.status.is_some() && status.as_str() == status_text;
+        let is_known = self.status.is_some() && status.as_str() == status_text;
         OlderTodo {
-            arrivals: arrivals.collect(),
+            items: items.collect(),
             notes,
-            free_status: (!is_ours).then_some(status_text),
+            free_status: (!is_known).then_some(status_text),
             status,
         }
     }
 }
 
-fn separate(text: &mut String, by: &str) {
+/// Appends a separator to a text that is not empty.
+fn append_separator(text: &mut String, separator: &str) {
     if !text.is_empty() {
-        text.push_str(by);
+        text.push_str(separator);
     }
 }
 
-/// The title, and whether the description has to hold what it was.
-fn title(whole: &str, notes: &mut Vec<Note>) -> (Title, bool) {
-    let without_controls: String = whole
+/// The title, and whether the description has to keep the complete title.
+fn title(full: &str, notes: &mut Vec<Note>) -> (Title, bool) {
+    let without_controls: String = full
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     let trimmed = without_controls.trim();
-    let Ok(title) = Title::new(&shortened(trimmed)) else {
+    let Ok(title) = Title::new(&shorten_title(trimmed)) else {
         notes.push(Note::NoTitle);
-        // Nothing but control characters is something.
-        let is_something = !whole.trim_matches(' ').is_empty();
-        return (known(NO_TITLE), is_something);
+        // A title of only control characters is kept in the description.
+        let has_characters = !full.trim_matches(' ').is_empty();
+        return (valid_title(NO_TITLE), has_characters);
     };
-    if title.as_str() == whole {
+    if title.as_str() == full {
         return (title, false);
     }
-    if whole.trim() == title.as_str() && !whole.chars().any(char::is_control) {
+    if full.trim() == title.as_str() && !full.chars().any(char::is_control) {
         notes.push(Note::TitleTrimmed);
         return (title, false);
     }
@@ -177,14 +180,14 @@ fn title(whole: &str, notes: &mut Vec<Note>) -> (Title, bool) {
     (title, true)
 }
 
-/// The id that a number always leads to, so that a move that is run again finds what it moved: a UUID of version 8.
+/// The id for a number. A repeated import computes the same id and so finds the imported todo. A UUID of version 8.
 fn id(number: i64, part: u32) -> TodoId {
     let digest = Sha256::digest(format!("a todo with an integer id: {number} {part}"));
     let bits = digest
         .iter()
         .take(16)
         .fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
-    TodoId::of_hash(bits)
+    TodoId::from_hash(bits)
 }
 
 #[cfg(test)]
@@ -210,13 +213,13 @@ mod tests {
 
     fn only(row: &OlderRow) -> (Todo, Vec<Note>) {
         let converted = row.convert(now());
-        assert_eq!(converted.arrivals.len(), 1);
-        assert_eq!(converted.arrivals[0].number, Some(row.id));
-        (converted.arrivals[0].todo.clone(), converted.notes)
+        assert_eq!(converted.items.len(), 1);
+        assert_eq!(converted.items[0].number, Some(row.id));
+        (converted.items[0].todo.clone(), converted.notes)
     }
 
     #[test]
-    fn what_ours_can_hold_comes_over_as_it_is() {
+    fn values_that_fit_are_kept_unchanged() {
         let (todo, notes) = only(&row("Water é", "a\n\tb "));
         assert_eq!(todo.title.as_str(), "Water é");
         assert_eq!(todo.description.as_str(), "a\n\tb ");
@@ -224,14 +227,14 @@ mod tests {
         assert_eq!((todo.created_at, todo.updated_at), (now(), now()));
         assert!(notes.is_empty());
         assert_eq!(row("a", "").convert(now()).free_status, None);
-        // Whoever moves it later finds the same todo.
+        // A later import computes the same id.
         assert_eq!(todo.id, only(&row("other", "")).0.id);
         assert_ne!(todo.id, id(78, 1));
         assert_eq!(todo.id.to_string().as_bytes()[14], b'8');
     }
 
     #[test]
-    fn a_row_of_nothing_is_a_todo() {
+    fn an_empty_row_becomes_a_todo() {
         let empty = OlderRow {
             id: -3,
             ..OlderRow::default()
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ours_cannot_hold_is_kept_in_the_description() {
+    fn values_that_do_not_fit_are_kept_in_the_description() {
         let long = "x".repeat(201);
         let (todo, notes) = only(&row(&long, "more"));
         assert_eq!(todo.title.as_str().chars().count(), 200);
@@ -288,31 +291,25 @@ mod tests {
     }
 
     #[test]
-    fn a_long_description_goes_on_in_further_todos() {
+    fn a_long_description_continues_in_further_todos() {
         let whole: String = (0..25_000)
             .map(|n| char::from(b'a' + (n % 26) as u8))
             .collect();
         let converted = row(&"t".repeat(200), &whole).convert(now());
         assert_eq!(converted.notes, [Note::Continued]);
-        let numbers: Vec<_> = converted.arrivals.iter().map(|part| part.number).collect();
+        let numbers: Vec<_> = converted.items.iter().map(|part| part.number).collect();
         assert_eq!(numbers, [Some(77), None, None]);
         let together: String = converted
-            .arrivals
+            .items
             .iter()
             .map(|part| part.todo.description.as_str())
             .collect();
         assert_eq!(together, whole);
-        assert!(
-            converted.arrivals[2]
-                .todo
-                .title
-                .as_str()
-                .ends_with("t… (3)")
-        );
+        assert!(converted.items[2].todo.title.as_str().ends_with("t… (3)"));
     }
 
     #[test]
-    fn free_words_are_said() {
+    fn an_unknown_status_is_reported() {
         let done = OlderRow {
             status: Some(b"Done".to_vec()),
             ..row("a", "")
@@ -324,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_of_any_row_is_lost(
+        fn every_value_of_any_row_is_kept(
             title in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
             long in "\\PC{0,30}",
             times in 0..900_usize,
@@ -344,14 +341,14 @@ mod tests {
             };
             let converted = row.convert(now());
             let all: String = converted
-                .arrivals
+                .items
                 .iter()
-                .map(|arrival| arrival.todo.description.as_str())
+                .map(|item| item.todo.description.as_str())
                 .collect();
-            prop_assert!(all.ends_with(&written(&decode(&whole).0)));
+            prop_assert!(all.ends_with(&escape_controls(&decode(&whole).0)));
             let (title, _) = decode(&title.unwrap_or_default());
-            let first = &converted.arrivals[0].todo;
-            let is_kept = first.title.as_str() == title.trim() || all.starts_with(&written(&title));
+            let first = &converted.items[0].todo;
+            let is_kept = first.title.as_str() == title.trim() || all.starts_with(&escape_controls(&title));
             prop_assert!(is_kept || title.trim_matches(' ').is_empty(), "{title:?}");
             match (deadline, first.deadline) {
                 (Some(micros), Some(kept)) => prop_assert_eq!(kept.micros(), micros),

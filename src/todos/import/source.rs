@@ -1,48 +1,48 @@
-//! Where todos come from: read in the order of their numbers, as of one moment, and never written to.
+//! The sources of an import. A source is only read.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Numbered, NumberedPage, OlderRow};
+use super::{NumberedPage, NumberedTodo, OlderRow};
 use crate::error::StoreError;
 use crate::todos::TodoStore;
 
-/// Something that todos are read from.
+/// A source of todos. All pages come from one snapshot, and nothing is written.
 #[async_trait]
 pub trait TodoSource: Send {
-    /// What it is, in words.
+    /// The name of the source, for a person.
     fn name(&self) -> &str;
 
-    /// A name that stays the same, for the store that remembers where its todos came from.
+    /// The permanent name of the source, which the importing store records.
     fn origin(&self) -> &str;
 
-    /// How many rows there are.
+    /// The number of rows.
     async fn count(&mut self) -> Result<u64, StoreError>;
 
-    /// Rows in the order of their numbers, beginning with the first that is `from` or more.
+    /// A page of rows in the order of their numbers, beginning at the number `from`.
     async fn page(&mut self, from: i64) -> Result<SourcePage, StoreError>;
 }
 
-/// Some rows.
+/// A page of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourcePage {
     /// The rows.
     pub rows: SourceRows,
-    /// The number that the next page begins with; `None` after the last.
+    /// The first number of the next page; `None` on the last page.
     pub next: Option<i64>,
 }
 
-/// What rows are.
+/// The rows of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceRows {
-    /// Todos of a store of ours.
-    Ours(Vec<Numbered>),
+    /// Todos of a store of this program.
+    Ours(Vec<NumberedTodo>),
     /// Rows of the older todo app.
     Older(Vec<OlderRow>),
 }
 
-/// How many rows are read at a time.
+/// The number of rows of a page.
 pub(in crate::todos) const PAGE_ROWS: usize = 200;
 
 impl From<NumberedPage> for SourcePage {
@@ -54,13 +54,13 @@ impl From<NumberedPage> for SourcePage {
     }
 }
 
-/// A store that nobody else writes to meanwhile.
-pub(in crate::todos) struct HeldStore {
+/// The embedded store as a source. No other process can write to the store meanwhile.
+pub(in crate::todos) struct StoreSource {
     pub(in crate::todos) store: Arc<dyn TodoStore>,
 }
 
 #[async_trait]
-impl TodoSource for HeldStore {
+impl TodoSource for StoreSource {
     fn name(&self) -> &str {
         "station.db"
     }

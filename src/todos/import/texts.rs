@@ -1,8 +1,8 @@
-//! Texts of another program as titles and descriptions hold them.
+//! Converts texts of another program to titles and descriptions.
 
 use crate::todos::{DESCRIPTION_CHARACTERS_MAX, Description, TITLE_CHARACTERS_MAX, Title};
 
-/// Bytes as text, and whether they are UTF-8.
+/// Decodes bytes as UTF-8, or else as ISO 8859-1. Returns whether the bytes are UTF-8.
 pub(super) fn decode(bytes: &[u8]) -> (String, bool) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), true),
@@ -10,8 +10,8 @@ pub(super) fn decode(bytes: &[u8]) -> (String, bool) {
     }
 }
 
-/// A text with its control characters made visible, as descriptions may hold them.
-pub(super) fn written(text: &str) -> String {
+/// Replaces the control characters that a description cannot hold by their hexadecimal numbers.
+pub(super) fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && !matches!(c, '\t' | '\n' | '\r') {
@@ -23,12 +23,13 @@ pub(super) fn written(text: &str) -> String {
     out
 }
 
-/// As much of a text as a title holds; three dots say that there is more.
-pub(super) fn shortened(text: &str) -> String {
-    cut(text, TITLE_CHARACTERS_MAX)
+/// Shortens a text to the length of a title. Three dots mark a shortened text.
+pub(super) fn shorten_title(text: &str) -> String {
+    shorten(text, TITLE_CHARACTERS_MAX)
 }
 
-pub(super) fn cut(text: &str, characters_max: usize) -> String {
+/// Shortens a text to `characters_max`. Three dots mark a shortened text.
+pub(super) fn shorten(text: &str, characters_max: usize) -> String {
     if text.chars().count() <= characters_max {
         return text.to_owned();
     }
@@ -38,37 +39,37 @@ pub(super) fn cut(text: &str, characters_max: usize) -> String {
     short
 }
 
-/// The title of a todo that a description goes on in.
+/// The title of the todo with the given part of a long description.
 pub(super) fn part_title(title: &Title, part: u32) -> Title {
     if part == 1 {
         return title.clone();
     }
     let number = format!(" ({part})");
-    let room = TITLE_CHARACTERS_MAX - number.chars().count();
-    known(&(cut(title.as_str(), room) + &number))
+    let title_max = TITLE_CHARACTERS_MAX - number.chars().count();
+    valid_title(&(shorten(title.as_str(), title_max) + &number))
 }
 
-/// A title of which it is known that it is one.
-pub(super) fn known(text: &str) -> Title {
-    // What is neither empty, nor too long, nor has control characters is a title: there is no other error.
+/// Makes a title of a text that is known to be valid.
+pub(super) fn valid_title(text: &str) -> Title {
+    // The callers pass texts that are not empty, not too long, and without control characters. There is no other error.
     Title::new(text).unwrap_or_else(|error| unreachable!("`{text}` {error}"))
 }
 
-/// A description in pieces that each fit, one at least.
-pub(super) fn parts(text: &str) -> Vec<Description> {
+/// Splits a text into descriptions that are short enough. There is at least one.
+pub(super) fn split_description(text: &str) -> Vec<Description> {
     let mut parts = Vec::new();
-    let mut rest = text;
+    let mut remaining = text;
     loop {
-        let end = rest
+        let end = remaining
             .char_indices()
             .nth(DESCRIPTION_CHARACTERS_MAX)
-            .map_or(rest.len(), |(at, _)| at);
-        let (piece, after) = rest.split_at(end);
-        // Control characters are written out, and there are no more characters than there may be.
+            .map_or(remaining.len(), |(at, _)| at);
+        let (piece, after) = remaining.split_at(end);
+        // The text has no control characters, and the piece is short enough.
         let piece = Description::new(piece);
         parts.push(piece.unwrap_or_else(|error| unreachable!("a part {error}")));
-        rest = after;
-        if rest.is_empty() {
+        remaining = after;
+        if remaining.is_empty() {
             return parts;
         }
     }

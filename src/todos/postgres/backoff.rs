@@ -1,15 +1,15 @@
-//! A pause after something that failed, so that waiting clients do not try it over and over.
+//! A pause after a failure, so that waiting clients do not repeat the failed attempt all the time.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::errors::{Cause, Failure};
+use super::errors::{Cause, PostgresError};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// Whether to try. Each failure in a row makes the pause twice as long.
-pub(super) struct Rest {
+/// The present pause, if any. Each further failure doubles the pause.
+pub(super) struct Backoff {
     pause_max: Duration,
     current: Mutex<Option<Pause>>,
 }
@@ -18,11 +18,11 @@ struct Pause {
     until: Instant,
     length: Duration,
     cause: Cause,
-    why: String,
+    reason: String,
     source: Option<String>,
 }
 
-impl Rest {
+impl Backoff {
     pub(super) fn new(pause_max: Duration) -> Self {
         Self {
             pause_max,
@@ -30,35 +30,35 @@ impl Rest {
         }
     }
 
-    /// What was wrong, while there is a pause.
-    pub(super) fn check(&self, what: &str) -> Result<(), Failure> {
+    /// The error of the last attempt, while the pause lasts. `action` completes "could not".
+    pub(super) fn check(&self, action: &str) -> Result<(), PostgresError> {
         match &*self.current.lock() {
-            Some(pause) if Instant::now() < pause.until => Err(Failure::again(
-                what,
+            Some(pause) if Instant::now() < pause.until => Err(PostgresError::repeated(
+                action,
                 pause.cause,
-                &pause.why,
+                &pause.reason,
                 pause.source.clone(),
             )),
             _ => Ok(()),
         }
     }
 
-    /// A pause begins, which everybody is told the reason of.
-    pub(super) fn begin(&self, failure: Failure) -> Failure {
+    /// Begins a pause after an attempt failed with this error. Returns the error.
+    pub(super) fn begin(&self, error: PostgresError) -> PostgresError {
         let mut current = self.current.lock();
         let length = current.as_ref().map_or(PAUSE_MIN, |pause| pause.length * 2);
         let length = length.min(self.pause_max);
         *current = Some(Pause {
             until: Instant::now() + length,
             length,
-            cause: failure.cause,
-            why: failure.why.clone(),
-            source: failure.source_text(),
+            cause: error.cause,
+            reason: error.reason.clone(),
+            source: error.source_text(),
         });
-        failure
+        error
     }
 
-    /// It went well.
+    /// Ends the pause after an attempt succeeded.
     pub(super) fn end(&self) {
         *self.current.lock() = None;
     }
@@ -69,21 +69,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_a_bound_and_end_with_success() {
-        let rest = Rest::new(Duration::from_millis(120));
-        let length = || rest.current.lock().as_ref().map(|pause| pause.length);
-        assert!(rest.check("read").is_ok());
+    fn pauses_double_up_to_a_maximum_and_end_after_a_success() {
+        let backoff = Backoff::new(Duration::from_millis(120));
+        let length = || backoff.current.lock().as_ref().map(|pause| pause.length);
+        assert!(backoff.check("read").is_ok());
         let lengths = [50, 100, 120, 120].map(Duration::from_millis);
         for expected in lengths {
-            let _ = rest.begin(Failure::timed_out("read"));
+            let _ = backoff.begin(PostgresError::timed_out("read"));
             assert_eq!(length(), Some(expected));
-            let told = rest.check("add a todo").unwrap_err().into_error();
+            let error = backoff.check("add a todo").unwrap_err().into_error();
             assert!(
-                told.message().starts_with("could not add a todo: "),
-                "{told}"
+                error.message().starts_with("could not add a todo: "),
+                "{error}"
             );
         }
-        rest.end();
-        assert!(rest.check("read").is_ok());
+        backoff.end();
+        assert!(backoff.check("read").is_ok());
     }
 }

@@ -1,243 +1,198 @@
-//! PostgreSQL as statements see it.
+//! PostgreSQL as the store sees it: a pool of connections, tables that are up to date, and a time limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use parking_lot::Mutex as Lock;
-use sqlx_core::error::{BoxDynError, Error};
-use sqlx_core::query::query_with;
+use sqlx_core::error::Error;
 use sqlx_core::raw_sql::raw_sql;
-use sqlx_core::row::Row as _;
-use sqlx_postgres::{PgArguments, PgConnection, PgRow};
+use sqlx_postgres::{PgArguments, PgConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::backoff::Rest;
-use super::errors::{Cause, Failure};
-use super::pool::{Lease, Pool};
+use super::backoff::Backoff;
+use super::errors::{Cause, PostgresError};
+use super::pool::Pool;
 use super::session::Session;
+use super::statement::{Rows, Statement, StatementKind, read_page};
+use super::transaction::Transaction;
 use super::{PostgresUrl, migrations};
-use crate::error::{StoreError, StoreErrorKind};
-use crate::todos::row::PAGE_BYTES_MAX;
+use crate::error::StoreError;
 use crate::trouble::Trouble;
 
-/// How long an operation may take, the wait for a connection included: a client is to know within two seconds. The limit of a
-/// statement, in settings.sql, is a little shorter.
+/// The time limit of an operation, the wait for a connection included: a client gets its answer within two seconds. The limit
+/// of a statement, in settings.sql, is a little shorter.
 const OPERATION_TIME_MAX: Duration = Duration::from_millis(1500);
-/// How long a statement that takes many todos over may take.
-const WORK_TIME_MAX: Duration = Duration::from_secs(90);
-/// How long a goodbye may take at shutdown.
+/// The time limit for closing the connections at shutdown.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
-/// The longest pause after tables that could not be brought up to date.
+/// The longest pause after the tables could not be brought up to date.
 const MIGRATION_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// PostgreSQL as statements see it: a pool, tables that are up to date, and a limit of time.
+/// The database of the todos.
 pub(super) struct Database {
-    target: PostgresUrl,
+    url: PostgresUrl,
     pool: Pool,
     is_migrated: AtomicBool,
+    /// Held during a migration.
     migrating: Mutex<()>,
-    migration_rest: Rest,
-    trouble: Trouble,
-    /// What writes failed of, although reads may go well all the time.
-    writes_fail: Lock<Option<Cause>>,
+    migration_backoff: Backoff,
+    outage: Trouble,
+    /// Why writes fail. Reads may succeed meanwhile.
+    write_failure: Lock<Option<Cause>>,
     warnings: Lock<Vec<String>>,
 }
 
-/// A statement with its values, which can be sent again.
-pub(super) struct Statement<'a> {
-    /// Completes "could not".
-    pub(super) what: &'static str,
-    pub(super) sql: &'static str,
-    pub(super) values: &'a (dyn Fn(&mut PgArguments) -> Result<(), BoxDynError> + Send + Sync),
-    /// What it shows when it goes well.
-    pub(super) kind: StatementKind,
-}
-
-/// What a statement does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StatementKind {
-    /// It reads, so sending it again does no harm.
-    Read,
-    /// It asks whether writes would be taken.
-    Question,
-    /// It writes, and sending it again does no more than sending it once.
-    RepeatableWrite,
-    /// It writes.
-    Write,
-}
-
-/// What a statement answered.
-pub(super) struct Rows {
-    pub(super) rows: Vec<PgRow>,
-    /// Whether there are more, which were not read.
-    pub(super) is_cut: bool,
-}
-
 impl Database {
-    /// Connects and brings the tables up to date. A server that is away for the moment is no error: that is done once it is there.
+    /// Connects, and brings the tables up to date. During an outage of PostgreSQL this succeeds, and the first statement after
+    /// the outage brings the tables up to date.
     ///
     /// # Errors
-    /// When PostgreSQL does not let us in, or its tables cannot be brought up to date.
-    pub(super) fn open(target: PostgresUrl) -> Result<Arc<Self>, StoreError> {
+    /// [`crate::error::StoreErrorKind::Denied`] when PostgreSQL refuses access, or the tables cannot be brought up to date.
+    pub(super) async fn open(url: PostgresUrl) -> Result<Arc<Self>, StoreError> {
         let database = Arc::new(Self {
-            pool: Pool::new(Session::new(&target), target.connections_max),
-            target,
+            pool: Pool::new(Session::new(&url), url.connections_max),
+            url,
             is_migrated: AtomicBool::new(false),
             migrating: Mutex::new(()),
-            migration_rest: Rest::new(MIGRATION_PAUSE_MAX),
-            trouble: Trouble::new("todos", super::BACKEND),
-            writes_fail: Lock::default(),
+            migration_backoff: Backoff::new(MIGRATION_PAUSE_MAX),
+            outage: Trouble::new("todos", super::BACKEND),
+            write_failure: Lock::default(),
             warnings: Lock::default(),
         });
-        // A thread of its own, since the caller may be one of a runtime. The connection ends with it.
-        let migrated = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .map(|runtime| runtime.block_on(database.migrate()))
-            });
-            thread.join()
-        });
-        let migrated = match migrated {
-            Ok(Ok(migrated)) => migrated,
-            Ok(Err(error)) => return Err(no_thread().with_source(error)),
-            Err(_) => return Err(no_thread()),
-        };
-        let (host, port) = (database.target.host(), database.target.options.get_port());
-        let name = database.target.options.get_database();
+        let migrated = database.migrate().await;
+        let (host, port) = (database.url.host(), database.url.options.get_port());
+        let name = database.url.options.get_database();
         match migrated {
             Ok(()) => info!(host, port, database = name, "todos are in PostgreSQL"),
-            Err(failure) if failure.may_pass() => {
+            Err(error) if error.is_transient() => {
                 info!(
                     host,
                     port,
                     database = name,
                     "todos are in PostgreSQL, which is away; there are none until it is back"
                 );
-                database.trouble.failed(&failure.for_log());
+                database.outage.failed(&error.for_log());
             }
-            Err(failure) => return Err(failure.into_error()),
+            Err(error) => return Err(error.into_error()),
         }
         Ok(database)
     }
 
-    /// What a statement answers, in time or not at all.
+    /// The answer to a statement, within [`OPERATION_TIME_MAX`].
     ///
     /// # Errors
-    /// As [`Cause`] says; [`StoreErrorKind::Unavailable`] when it takes too long.
-    pub(super) async fn rows(
+    /// As [`Cause`] says; [`crate::error::StoreErrorKind::Unavailable`] when the statement takes too long.
+    pub(super) async fn query(
         self: &Arc<Self>,
         statement: Statement<'_>,
     ) -> Result<Rows, StoreError> {
         let work = async {
-            self.migrated().await?;
+            self.wait_for_tables().await?;
             self.send(&statement).await
         };
         let result = match timeout(OPERATION_TIME_MAX, work).await {
             Ok(result) => result,
             Err(_) => {
-                // What went unanswered on one connection is not to be tried on the next.
-                self.pool.forget();
-                Err(Failure::timed_out(statement.what))
+                // The other connections are most likely dead as well.
+                self.pool.close_idle();
+                Err(PostgresError::timed_out(statement.action))
             }
         };
         match result {
             Ok(rows) => {
-                // What a question is answered decides whether it went well.
-                if statement.kind != StatementKind::Question {
-                    self.went_well(statement.kind);
+                // The answer to a readiness check decides whether the check succeeded.
+                if statement.kind != StatementKind::ReadinessCheck {
+                    self.record_success(statement.kind);
                 }
                 Ok(rows)
             }
-            Err(failure) => Err(self.failed(statement.kind, failure)),
+            Err(error) => Err(self.record_error(statement.kind, error)),
         }
     }
 
     /// Begins a transaction of several statements.
     ///
     /// # Errors
-    /// As for statements.
+    /// Those of [`Self::query`].
     pub(super) async fn begin(
         self: &Arc<Self>,
-        what: &'static str,
-    ) -> Result<Work<'_>, StoreError> {
-        let begun = async {
-            self.migrated().await?;
-            let mut lease = self.pool.lease(what).await?;
-            let begin = self.pool.session().begin();
-            let begun = raw_sql(begin).execute(&mut lease.connection).await;
-            begun.map_err(|error| Failure::of(what, error))?;
+        action: &'static str,
+    ) -> Result<Transaction<'_>, StoreError> {
+        let begin = async {
+            self.wait_for_tables().await?;
+            let mut lease = self.pool.lease(action).await?;
+            let sql = self.pool.session().begin();
+            let begun = raw_sql(sql).execute(&mut lease.connection).await;
+            begun.map_err(|error| PostgresError::from_sqlx(action, error))?;
             Ok(lease)
         };
-        match timeout(OPERATION_TIME_MAX, begun).await {
-            Ok(Ok(lease)) => Ok(Work { lease, what }),
-            Ok(Err(failure)) => Err(self.failed(StatementKind::Write, failure)),
-            Err(_) => Err(self.failed(StatementKind::Write, Failure::timed_out(what))),
-        }
+        let error = match timeout(OPERATION_TIME_MAX, begin).await {
+            Ok(Ok(lease)) => return Ok(Transaction::new(lease, action)),
+            Ok(Err(error)) => error,
+            Err(_) => PostgresError::timed_out(action),
+        };
+        Err(self.record_error(StatementKind::Write, error))
     }
 
-    /// Something is wrong that no statement says.
-    pub(super) fn failed(&self, kind: StatementKind, failure: Failure) -> StoreError {
-        if failure.cause != Cause::Closed {
-            self.trouble.failed(&failure.for_log());
-            if kind != StatementKind::Read && !failure.may_pass()
-                || failure.cause == Cause::ReadOnly
-            {
-                *self.writes_fail.lock() = Some(failure.cause);
+    /// Records an error for the log and the health of the server.
+    pub(super) fn record_error(&self, kind: StatementKind, error: PostgresError) -> StoreError {
+        if error.cause != Cause::Closed {
+            self.outage.failed(&error.for_log());
+            let affects_writes = kind != StatementKind::Read && !error.is_transient();
+            if affects_writes || error.cause == Cause::ReadOnly {
+                *self.write_failure.lock() = Some(error.cause);
             }
         }
-        failure.into_error()
+        error.into_error()
     }
 
-    /// What writes fail of is not over because a read went well; and a question does not know whether there is room.
-    pub(super) fn went_well(&self, kind: StatementKind) {
-        let mut writes_fail = self.writes_fail.lock();
-        let shows = match (kind, *writes_fail) {
+    /// Records a success. A read does not show that writes work again, and a readiness check does not show that the disk has
+    /// room again.
+    pub(super) fn record_success(&self, kind: StatementKind) {
+        let mut write_failure = self.write_failure.lock();
+        let ends_outage = match (kind, *write_failure) {
             (_, None) | (StatementKind::Write | StatementKind::RepeatableWrite, _) => true,
             (StatementKind::Read, Some(_)) => false,
-            (StatementKind::Question, Some(cause)) => cause != Cause::Full,
+            (StatementKind::ReadinessCheck, Some(cause)) => cause != Cause::DiskFull,
         };
-        if shows {
-            *writes_fail = None;
-            self.trouble.ended();
+        if ends_outage {
+            *write_failure = None;
+            self.outage.ended();
         }
     }
 
-    /// What an operator should know although it works.
+    /// What an operator should know although the store works.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.lock().clone()
     }
 
-    /// Closes all connections that nobody uses.
-    pub(super) fn forget(&self) {
-        self.pool.forget();
+    /// Closes all connections that are not in use.
+    pub(super) fn close_idle(&self) {
+        self.pool.close_idle();
     }
 
-    /// Refuses what comes from now on, and waits for what is under way, within bounds.
+    /// Refuses new statements, and waits for the running ones, up to [`CLOSE_TIME_MAX`].
     pub(super) async fn close(&self) {
-        let connections_max = u32::try_from(self.target.connections_max).unwrap_or(u32::MAX);
-        // Whoever does not answer a goodbye notices its end.
+        let connections_max = u32::try_from(self.url.connections_max).unwrap_or(u32::MAX);
+        // A peer that does not answer notices the end of the connection later.
         let _ = timeout(CLOSE_TIME_MAX, self.pool.close(connections_max)).await;
     }
 
-    async fn send(&self, statement: &Statement<'_>) -> Result<Rows, Failure> {
-        let failed = |error| Failure::of(statement.what, error);
+    async fn send(&self, statement: &Statement<'_>) -> Result<Rows, PostgresError> {
+        let query_error = |error| PostgresError::from_sqlx(statement.action, error);
         loop {
-            let mut lease = self.pool.lease(statement.what).await?;
+            let mut lease = self.pool.lease(statement.action).await?;
             let mut values = PgArguments::default();
-            (statement.values)(&mut values).map_err(|error| failed(Error::Encode(error)))?;
-            let error = match self
+            (statement.values)(&mut values).map_err(|error| query_error(Error::Encode(error)))?;
+            let result = self
                 .read(&mut lease.connection, statement.sql, values)
-                .await
-            {
+                .await;
+            let error = match result {
                 Ok(rows) => {
-                    // What was not read would be in the way of the next.
-                    if !rows.is_cut {
+                    // Unread rows would come before the answer to the next statement.
+                    if !rows.is_truncated {
                         lease.give_back();
                     }
                     return Ok(rows);
@@ -246,17 +201,19 @@ impl Database {
             };
             let (cause, is_reused) = (Cause::of(&error), lease.is_reused);
             drop(lease);
-            if matches!(cause, Cause::Away | Cause::ReadOnly) {
-                self.pool.forget();
+            if matches!(cause, Cause::Unavailable | Cause::ReadOnly) {
+                self.pool.close_idle();
             }
-            // The connection may have died before the statement was sent. Another one tells.
-            if !(cause == Cause::Away && is_reused && statement.kind != StatementKind::Write) {
-                return Err(failed(error));
+            // The connection may have died before the statement was sent. Then another connection works.
+            let may_retry =
+                cause == Cause::Unavailable && is_reused && statement.kind != StatementKind::Write;
+            if !may_retry {
+                return Err(query_error(error));
             }
         }
     }
 
-    /// Sends a statement, within a transaction of its own where nothing lasts longer than one.
+    /// Sends a statement. Behind a pooler the statement has a transaction of its own, because settings last no longer than that.
     async fn read(
         &self,
         connection: &mut PgConnection,
@@ -265,152 +222,84 @@ impl Database {
     ) -> Result<Rows, Error> {
         let session = self.pool.session();
         if !session.is_pooled {
-            return read(connection, sql, values, true).await;
+            return read_page(connection, sql, values, true).await;
         }
         raw_sql(session.begin()).execute(&mut *connection).await?;
-        let rows = read(connection, sql, values, false).await?;
-        if !rows.is_cut {
+        let rows = read_page(connection, sql, values, false).await?;
+        if !rows.is_truncated {
             raw_sql("COMMIT").execute(connection).await?;
         }
         Ok(rows)
     }
 
-    /// Waits until the tables are there, for a server that was started while PostgreSQL was away.
-    async fn migrated(self: &Arc<Self>) -> Result<(), Failure> {
+    /// Waits until the tables are up to date. They are not when the server was started during an outage of PostgreSQL.
+    async fn wait_for_tables(self: &Arc<Self>) -> Result<(), PostgresError> {
         if self.pool.is_closed() {
-            return Err(Failure::of("", Error::PoolClosed));
+            return Err(PostgresError::from_sqlx("", Error::PoolClosed));
         }
         if self.is_migrated.load(Ordering::Acquire) {
             return Ok(());
         }
-        // One at a time, and not as a part of the request: one that is given up does not cut a change short.
+        // One migration at a time, in a task of its own: a request that is dropped must not interrupt the migration.
         if let Ok(turn) = self.migrating.try_lock() {
             drop(turn);
             let this = Arc::clone(self);
-            let migrating = tokio::spawn(async move {
+            let migration = tokio::spawn(async move {
                 match this.migrating.try_lock() {
                     Ok(_turn) => this.migrate().await,
                     Err(_) => Ok(()),
                 }
             });
-            match migrating.await {
+            match migration.await {
                 Ok(Ok(())) => {}
-                Ok(Err(failure)) => return Err(failure),
+                Ok(Err(error)) => return Err(error),
                 Err(error) => {
-                    return Err(Failure::new(
+                    return Err(PostgresError::new(
                         Cause::Other,
-                        format!("{}: {error}", no_thread()),
+                        format!("could not prepare the tables in PostgreSQL: {error}"),
                     ));
                 }
             }
         }
-        // Whoever has the turn is at it.
+        // Another request may have started the migration.
         drop(self.migrating.lock().await);
         if self.is_migrated.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(Failure::new(
-            Cause::Away,
+        Err(PostgresError::new(
+            Cause::Unavailable,
             "the tables in PostgreSQL are not ready yet",
         ))
     }
 
-    async fn migrate(&self) -> Result<(), Failure> {
-        let what = "bring the tables in PostgreSQL up to date";
-        self.migration_rest.check(what)?;
-        let migrated = async {
-            // Whether anybody is there is known soon; waiting for another replica's change takes as long as it takes.
+    async fn migrate(&self) -> Result<(), PostgresError> {
+        let action = "bring the tables in PostgreSQL up to date";
+        self.migration_backoff.check(action)?;
+        let migration = async {
+            // Connecting has the short limit. The migration itself may wait for the migration of another server.
             let connected = timeout(OPERATION_TIME_MAX, self.pool.connect("connect")).await;
             let mut connection =
-                connected.unwrap_or_else(|_| Err(Failure::timed_out("connect")))?;
-            let run = migrations::run(&mut connection, self.target.schema.as_deref());
+                connected.unwrap_or_else(|_| Err(PostgresError::timed_out("connect")))?;
+            let run = migrations::run(&mut connection, self.url.schema.as_deref());
             let run = timeout(migrations::TIME_MAX, run).await;
             run.unwrap_or_else(|_| {
-                Err(Failure::again(
-                    what,
-                    Cause::TooSlow,
+                Err(PostgresError::repeated(
+                    action,
+                    Cause::Timeout,
                     "PostgreSQL took too long",
                     None,
                 ))
             })
         };
-        match migrated.await {
-            Ok(place) => {
-                self.pool.session().set_schema(place.schema);
-                *self.warnings.lock() = place.warnings;
-                self.migration_rest.end();
+        match migration.await {
+            Ok(target) => {
+                self.pool.session().set_schema(target.schema);
+                *self.warnings.lock() = target.warnings;
+                self.migration_backoff.end();
                 self.is_migrated.store(true, Ordering::Release);
                 Ok(())
             }
-            Err(failure) => Err(self.migration_rest.begin(failure)),
+            Err(error) => Err(self.migration_backoff.begin(error)),
         }
     }
-}
-
-/// A transaction. It is undone, and its connection closed, unless it is committed.
-pub(super) struct Work<'a> {
-    lease: Lease<'a>,
-    what: &'static str,
-}
-
-impl Work<'_> {
-    /// What a statement answers.
-    pub(super) async fn rows(
-        &mut self,
-        sql: &'static str,
-        values: impl FnOnce(&mut PgArguments) -> Result<(), BoxDynError>,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        let failed = |error| Failure::of(self.what, error).into_error();
-        let mut arguments = PgArguments::default();
-        values(&mut arguments).map_err(|error| failed(Error::Encode(error)))?;
-        let query = query_with(sql, arguments).persistent(false);
-        let rows = query.fetch(&mut self.lease.connection).try_collect();
-        match timeout(WORK_TIME_MAX, rows).await {
-            Ok(rows) => rows.map_err(failed),
-            Err(_) => Err(Failure::timed_out(self.what).into_error()),
-        }
-    }
-
-    /// Makes all of it last.
-    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        let committed = raw_sql("COMMIT").execute(&mut self.lease.connection).await;
-        committed.map_err(|error| Failure::of(self.what, error).into_error())?;
-        self.lease.give_back();
-        Ok(())
-    }
-}
-
-/// Sends a statement and reads its rows, up to about [`PAGE_BYTES_MAX`].
-async fn read(
-    connection: &mut PgConnection,
-    sql: &'static str,
-    values: PgArguments,
-    is_persistent: bool,
-) -> Result<Rows, Error> {
-    let mut stream = query_with(sql, values)
-        .persistent(is_persistent)
-        .fetch(connection);
-    let mut read = Rows {
-        rows: Vec::new(),
-        is_cut: false,
-    };
-    let mut bytes = 0;
-    while let Some(row) = stream.try_next().await? {
-        if bytes > PAGE_BYTES_MAX {
-            read.is_cut = true;
-            break;
-        }
-        for column in 0..row.len() {
-            bytes += row.try_get_raw(column)?.as_bytes().map_or(0, <[u8]>::len);
-        }
-        read.rows.push(row);
-    }
-    Ok(read)
-}
-
-fn no_thread() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Internal,
-        "could not prepare the tables in PostgreSQL",
-    )
 }

@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean.
+//! Translates errors of PostgreSQL.
 
 use std::io;
 
@@ -7,65 +7,65 @@ use sqlx_core::error::{DatabaseError, Error};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble;
 
-/// What is wrong, as far as it decides what to do.
+/// The cause of an error, which decides what the store does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// This server is shutting down.
     Closed,
-    /// It cannot be reached, or is starting, stopping or full of connections: that passes.
-    Away,
-    /// It does not let us in, or is not who it should be: somebody has to look.
-    Refused,
-    /// There is no such database.
-    NoDatabase,
-    /// The user may not do this.
-    NoRight,
-    /// The tables are not there, or not as they were made.
-    NoTables,
-    /// A pooler stands between that was not told of.
-    Pooled,
-    /// It takes no writes: a standby, or the primary that was.
+    /// PostgreSQL cannot be reached, is starting or stopping, or has too many connections. Ends without an operator.
+    Unavailable,
+    /// PostgreSQL rejects the login, or its certificate is wrong. Needs an operator.
+    AccessRefused,
+    /// The database does not exist.
+    DatabaseMissing,
+    /// The user lacks a right.
+    PermissionDenied,
+    /// The tables are missing or changed.
+    TablesMissing,
+    /// There is a pooler before PostgreSQL, and the configuration does not say so.
+    UndeclaredPooler,
+    /// PostgreSQL accepts no writes: a standby, or a former primary.
     ReadOnly,
-    /// It did not do it in time.
-    TooSlow,
-    /// Its disk is full.
-    Full,
+    /// A statement took too long.
+    Timeout,
+    /// The disk of PostgreSQL is full.
+    DiskFull,
     /// Anything else.
     Other,
 }
 
-/// What was sent at the start of a session did not arrive.
+/// PostgreSQL did not receive the parameters that were sent at the start of the session.
 #[derive(Debug, thiserror::Error)]
-#[error("the parameters of the session do not arrive")]
-pub(super) struct PoolerInBetween;
+#[error("PostgreSQL does not receive the parameters of the session")]
+pub(super) struct PoolerError;
 
 impl Cause {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::PoolClosed => Self::Closed,
-            // A certificate that is not accepted comes as data that is not.
-            Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => Self::Refused,
-            Error::Io(_) | Error::Protocol(_) => Self::Away,
-            Error::Configuration(error) if error.is::<PoolerInBetween>() => Self::Pooled,
-            Error::Tls(_) | Error::Configuration(_) => Self::Refused,
+            // A rejected certificate is reported as invalid data.
+            Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => Self::AccessRefused,
+            Error::Io(_) | Error::Protocol(_) => Self::Unavailable,
+            Error::Configuration(error) if error.is::<PoolerError>() => Self::UndeclaredPooler,
+            Error::Tls(_) | Error::Configuration(_) => Self::AccessRefused,
             Error::Database(error) => Self::of_database(&**error),
             _ => Self::Other,
         }
     }
 
     fn of_database(error: &dyn DatabaseError) -> Self {
-        // PgBouncer's own words; PostgreSQL takes every parameter that is sent.
+        // The text is PgBouncer's. PostgreSQL accepts every parameter that this program sends.
         let message = error.message();
         if message.starts_with("unsupported startup parameter") {
-            return Self::Pooled;
+            return Self::UndeclaredPooler;
         }
-        // An older PgBouncer has one code for all its refusals.
+        // Older versions of PgBouncer have one code for all refusals.
         if error.code().as_deref() == Some("08P01") {
             if message.starts_with("no such database") {
-                return Self::NoDatabase;
+                return Self::DatabaseMissing;
             }
             if message.contains("authentication failed") || message.starts_with("no such user") {
-                return Self::Refused;
+                return Self::AccessRefused;
             }
         }
         let code = error.code();
@@ -76,20 +76,20 @@ impl Cause {
     fn of_code(code: &str) -> Self {
         match code {
             "25006" => Self::ReadOnly,
-            // Cancelled, by the time limit; a lock not given in time; a deadlock.
-            "57014" | "55P03" | "40P01" => Self::TooSlow,
-            "53100" => Self::Full,
-            // The database takes no connections at the moment (`ALLOW_CONNECTIONS false`).
-            "55000" => Self::Away,
-            "3D000" => Self::NoDatabase,
-            "42501" => Self::NoRight,
-            // No such table, column or schema.
-            "42P01" | "42703" | "3F000" => Self::NoTables,
-            // A prepared statement that is not there, or is there already: another session is on the other end.
-            "26000" | "42P05" => Self::Pooled,
+            // A statement that was cancelled at its time limit; a lock that was not granted in time; a deadlock.
+            "57014" | "55P03" | "40P01" => Self::Timeout,
+            "53100" => Self::DiskFull,
+            // The database accepts no connections at the moment (`ALLOW_CONNECTIONS false`).
+            "55000" => Self::Unavailable,
+            "3D000" => Self::DatabaseMissing,
+            "42501" => Self::PermissionDenied,
+            // A missing table, column or schema.
+            "42P01" | "42703" | "3F000" => Self::TablesMissing,
+            // A prepared statement that is missing, or exists already: a pooler has switched the session.
+            "26000" | "42P05" => Self::UndeclaredPooler,
             _ => match code.get(..2) {
-                Some("28") => Self::Refused,
-                Some("08" | "53" | "57" | "58") => Self::Away,
+                Some("28") => Self::AccessRefused,
+                Some("08" | "53" | "57" | "58") => Self::Unavailable,
                 _ => Self::Other,
             },
         }
@@ -97,74 +97,81 @@ impl Cause {
 
     const fn kind(self) -> StoreErrorKind {
         match self {
-            Self::Closed | Self::Away | Self::ReadOnly | Self::TooSlow => {
+            Self::Closed | Self::Unavailable | Self::ReadOnly | Self::Timeout => {
                 StoreErrorKind::Unavailable
             }
-            Self::Refused | Self::NoDatabase | Self::NoRight | Self::NoTables | Self::Pooled => {
-                StoreErrorKind::Denied
-            }
-            Self::Full => StoreErrorKind::StorageFull,
+            Self::AccessRefused
+            | Self::DatabaseMissing
+            | Self::PermissionDenied
+            | Self::TablesMissing
+            | Self::UndeclaredPooler => StoreErrorKind::Denied,
+            Self::DiskFull => StoreErrorKind::StorageFull,
             Self::Other => StoreErrorKind::Internal,
         }
     }
 
-    const fn why(self) -> &'static str {
+    const fn reason(self) -> &'static str {
         match self {
-            Self::Closed => "the server is shutting down; send this to another one",
-            Self::Away => "PostgreSQL cannot be reached",
-            Self::Refused => {
+            Self::Closed => "the server is shutting down; send the request to another server",
+            Self::Unavailable => "PostgreSQL cannot be reached",
+            Self::AccessRefused => {
                 "PostgreSQL does not let this server in: correct the user, the password or the certificates, or see its log"
             }
-            Self::NoDatabase => {
+            Self::DatabaseMissing => {
                 "PostgreSQL has no such database: make it, or correct the name in --todos or manifest.json"
             }
-            Self::NoRight => {
+            Self::PermissionDenied => {
                 "PostgreSQL denies it: the user lacks a right on the tables of the todos (GRANT SELECT, INSERT, UPDATE, DELETE)"
             }
-            Self::NoTables => {
+            Self::TablesMissing => {
                 "the tables of the todos in PostgreSQL are gone, or are not as they were made: restore them; a restart of this \
                  server says what is missing"
             }
-            Self::Pooled => {
+            Self::UndeclaredPooler => {
                 "a pooler such as PgBouncer stands between this server and PostgreSQL: add ?pgbouncer=true to the URL of \
                  --todos, or \"pgbouncer\": true to manifest.json"
             }
             Self::ReadOnly => "PostgreSQL takes no writes at the moment",
-            Self::TooSlow => "PostgreSQL took too long",
-            Self::Full => "the disk of PostgreSQL is full",
+            Self::Timeout => "PostgreSQL took too long",
+            Self::DiskFull => "the disk of PostgreSQL is full",
             Self::Other => "PostgreSQL reports an error",
         }
     }
 }
 
-/// A failure: what it means, and the error for whoever asked.
+/// An error with its cause, for the caller and for the log.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct PostgresError {
     pub(super) cause: Cause,
-    /// What is wrong, whatever was to be done.
-    pub(super) why: String,
+    /// The reason without the action that failed.
+    pub(super) reason: String,
     error: StoreError,
 }
 
-impl Failure {
-    /// The error of a statement. `what` completes "could not".
-    pub(super) fn of(what: &str, error: Error) -> Self {
+impl PostgresError {
+    /// The error of a statement. `action` completes "could not".
+    pub(super) fn from_sqlx(action: &str, error: Error) -> Self {
         let cause = Cause::of(&error);
-        let mut failure = Self::again(what, cause, cause.why(), None);
-        failure.error = failure.error.with_source(error);
-        failure
+        let mut translated = Self::repeated(action, cause, cause.reason(), None);
+        translated.error = translated.error.with_source(error);
+        translated
     }
 
-    /// The same failure of something else.
-    pub(super) fn again(what: &str, cause: Cause, why: &str, source: Option<String>) -> Self {
+    /// An earlier error, reported again for another action. `action` completes "could not".
+    pub(super) fn repeated(
+        action: &str,
+        cause: Cause,
+        reason: &str,
+        source: Option<String>,
+    ) -> Self {
         let message = match cause {
-            Cause::Closed => why.to_owned(),
-            _ => format!("could not {what}: {why}"),
+            Cause::Closed => reason.to_owned(),
+            _ => format!("could not {action}: {reason}"),
         };
         let error = StoreError::new(cause.kind(), message);
         Self {
             cause,
-            why: why.to_owned(),
+            reason: reason.to_owned(),
             error: match source {
                 Some(source) => error.with_source(source),
                 None => error,
@@ -172,45 +179,54 @@ impl Failure {
         }
     }
 
-    /// Nothing came of it in time.
-    pub(super) fn timed_out(what: &str) -> Self {
-        Self::again(what, Cause::Away, "PostgreSQL does not answer", None)
+    /// The error of an action without an answer. `action` completes "could not".
+    pub(super) fn timed_out(action: &str) -> Self {
+        Self::repeated(
+            action,
+            Cause::Unavailable,
+            "PostgreSQL does not answer",
+            None,
+        )
     }
 
-    /// Something that no statement says.
-    pub(super) fn new(cause: Cause, why: impl Into<String>) -> Self {
-        let why = why.into();
+    /// An error that this program found, with its own reason.
+    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
         Self {
             cause,
-            error: StoreError::new(cause.kind(), why.clone()),
-            why,
+            error: StoreError::new(cause.kind(), reason.clone()),
+            reason,
         }
     }
 
-    /// A cause that no statement failed of.
-    pub(super) fn known(cause: Cause) -> Self {
-        Self::new(cause, cause.why())
+    /// An error that this program found, with the usual reason of its cause.
+    pub(super) fn from_cause(cause: Cause) -> Self {
+        Self::new(cause, cause.reason())
     }
 
-    /// Whether it may pass by itself.
-    pub(super) fn may_pass(&self) -> bool {
-        matches!(self.cause, Cause::Away | Cause::ReadOnly | Cause::TooSlow)
+    /// Whether the error may end without an operator.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(
+            self.cause,
+            Cause::Unavailable | Cause::ReadOnly | Cause::Timeout
+        )
     }
 
-    /// What lies below it, as a text.
+    /// The text of the errors below this error.
     pub(super) fn source_text(&self) -> Option<String> {
         std::error::Error::source(&self.error).map(trouble::chain)
     }
 
-    /// What is to be told of it in the log, whatever was to be done.
+    /// The error for the log, without the action that failed.
     pub(super) fn for_log(&self) -> StoreError {
-        let error = StoreError::new(self.cause.kind(), self.why.clone());
+        let error = StoreError::new(self.cause.kind(), self.reason.clone());
         match self.source_text() {
             Some(source) => error.with_source(source),
             None => error,
         }
     }
 
+    /// The error for the caller.
     pub(super) fn into_error(self) -> StoreError {
         self.error
     }
@@ -221,21 +237,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_mean_what_the_manual_says() {
+    fn each_error_code_has_the_cause_of_the_manual() {
         for (code, cause) in [
-            ("57P03", Cause::Away),
-            ("57P01", Cause::Away),
-            ("53300", Cause::Away),
-            ("55000", Cause::Away),
-            ("08006", Cause::Away),
-            ("53100", Cause::Full),
-            ("28P01", Cause::Refused),
-            ("3D000", Cause::NoDatabase),
-            ("42501", Cause::NoRight),
-            ("57014", Cause::TooSlow),
+            ("57P03", Cause::Unavailable),
+            ("57P01", Cause::Unavailable),
+            ("53300", Cause::Unavailable),
+            ("55000", Cause::Unavailable),
+            ("08006", Cause::Unavailable),
+            ("53100", Cause::DiskFull),
+            ("28P01", Cause::AccessRefused),
+            ("3D000", Cause::DatabaseMissing),
+            ("42501", Cause::PermissionDenied),
+            ("57014", Cause::Timeout),
             ("25006", Cause::ReadOnly),
-            ("42P01", Cause::NoTables),
-            ("26000", Cause::Pooled),
+            ("42P01", Cause::TablesMissing),
+            ("26000", Cause::UndeclaredPooler),
             ("22001", Cause::Other),
             ("", Cause::Other),
         ] {

@@ -1,4 +1,4 @@
-//! Numbers, and todos that come from another store.
+//! The numbers of todos, and the import of todos from another store.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,63 +7,66 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgRow};
 
-use super::database::{Statement, StatementKind, Work};
-use super::errors::Failure;
+use super::errors::PostgresError;
+use super::statement::{Statement, StatementKind};
+use super::transaction::Transaction;
 use super::{PostgresTodos, columns, damaged};
 use crate::error::StoreError;
-use crate::todos::import::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
-use crate::todos::row::deadline_number;
+use crate::todos::import::{
+    ImportBatch, ImportItem, ImportOutcome, ImportRecord, ImportResult, NumberedPage, NumberedTodo,
+};
+use crate::todos::row::deadline_micros;
 use crate::todos::{Todo, TodoId, folded};
 
-/// A transaction that takes many todos in may take longer than a request.
-const LIMITS: &str = "SELECT set_config('statement_timeout', '60s', true)";
+/// The import of many todos may take longer than a request.
+const SET_TIME_LIMIT: &str = "SELECT set_config('statement_timeout', '60s', true)";
 
 impl PostgresTodos {
     pub(super) async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
-        let what = "look for a number";
+        let action = "look for a number";
         let found = self
             .database
-            .rows(Statement {
-                what,
+            .query(Statement {
+                action,
                 sql: include_str!("../sql/postgres/id_of.sql"),
                 values: &|values| values.add(number),
                 kind: StatementKind::Read,
             })
             .await?;
-        let id: Option<String> = self.first(what, &found.rows)?;
-        let read = |id: String| {
+        let id: Option<String> = self.first(action, &found.rows)?;
+        let parse = |id: String| {
             let parsed = id.parse();
             parsed.map_err(|error| damaged(&format!("the id `{id}` {error}")))
         };
-        id.map(read).transpose()
+        id.map(parse).transpose()
     }
 
     pub(super) async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError> {
-        let what = "look for a number";
+        let action = "look for a number";
         let found = self
             .database
-            .rows(Statement {
-                what,
+            .query(Statement {
+                action,
                 sql: include_str!("../sql/postgres/number_of.sql"),
                 values: &|values| values.add(id.to_string()),
                 kind: StatementKind::Read,
             })
             .await?;
-        self.first(what, &found.rows)
+        self.first(action, &found.rows)
     }
 
     pub(super) async fn count(&self) -> Result<u64, StoreError> {
-        let what = "count todos";
+        let action = "count todos";
         let found = self
             .database
-            .rows(Statement {
-                what,
+            .query(Statement {
+                action,
                 sql: include_str!("../sql/postgres/count.sql"),
                 values: &|_| Ok(()),
                 kind: StatementKind::Read,
             })
             .await?;
-        let count: Option<i64> = self.first(what, &found.rows)?;
+        let count: Option<i64> = self.first(action, &found.rows)?;
         Ok(count.unwrap_or_default().unsigned_abs())
     }
 
@@ -72,11 +75,11 @@ impl PostgresTodos {
         from: i64,
         limit: usize,
     ) -> Result<NumberedPage, StoreError> {
-        let what = "list todos";
+        let action = "list todos";
         let found = self
             .database
-            .rows(Statement {
-                what,
+            .query(Statement {
+                action,
                 sql: include_str!("../sql/postgres/by_number.sql"),
                 values: &|values| {
                     values.add(from)?;
@@ -85,166 +88,168 @@ impl PostgresTodos {
                 kind: StatementKind::Read,
             })
             .await?;
-        let mut items = numbered(what, &found.rows)?;
-        let more = found.is_cut || items.len() > limit;
+        let mut items = numbered(action, &found.rows)?;
+        let more = found.is_truncated || items.len() > limit;
         items.truncate(limit);
         Ok(NumberedPage { items, more })
     }
 
-    pub(super) async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
-        let what = "read todos";
-        let mut found: Vec<Numbered> = Vec::with_capacity(ids.len());
+    pub(super) async fn find(&self, ids: &[TodoId]) -> Result<Vec<NumberedTodo>, StoreError> {
+        let action = "read todos";
+        let mut found: Vec<NumberedTodo> = Vec::with_capacity(ids.len());
         let mut wanted: HashSet<TodoId> = ids.iter().copied().collect();
         loop {
             let ids: Vec<String> = wanted.iter().map(TodoId::to_string).collect();
             let rows = self
                 .database
-                .rows(Statement {
-                    what,
+                .query(Statement {
+                    action,
                     sql: include_str!("../sql/postgres/find.sql"),
                     values: &|values| values.add(&ids),
                     kind: StatementKind::Read,
                 })
                 .await?;
-            let some = numbered(what, &rows.rows)?;
-            for item in &some {
+            let page = numbered(action, &rows.rows)?;
+            for item in &page {
                 wanted.remove(&item.todo.id);
             }
-            found.extend(some);
-            if !rows.is_cut {
+            found.extend(page);
+            if !rows.is_truncated {
                 return Ok(found);
             }
         }
     }
 
-    pub(super) async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
-        let what = "take todos over";
-        let mut work = self.database.begin(what).await?;
-        work.rows(LIMITS, |_| Ok(())).await?;
-        let known = Known::read(&mut work, what, arrivals).await?;
-        let mut taken = known.taken.clone();
-        let mut remembered = Vec::new();
-        let (mut with_number, mut without) = (Vec::new(), Vec::new());
-        let mut became = Vec::with_capacity(arrivals.items.len());
-        for arrival in &arrivals.items {
-            let here = known.here.get(&arrival.todo.id);
-            let moved = known.moved.get(&arrival.todo.id);
-            let mut outcome = arrivals.decide(arrival, here, moved);
-            match (outcome, here) {
-                (Became::Added, _) => {
-                    match arrival.number {
-                        Some(number) if taken.insert(number) => with_number.push(arrival),
-                        _ => without.push(arrival),
+    pub(super) async fn import(
+        &self,
+        batch: &ImportBatch,
+    ) -> Result<Vec<ImportResult>, StoreError> {
+        let action = "import todos";
+        let mut transaction = self.database.begin(action).await?;
+        transaction.query(SET_TIME_LIMIT, |_| Ok(())).await?;
+        let existing = Existing::read(&mut transaction, action, batch).await?;
+        let mut taken = existing.numbers_taken.clone();
+        let mut imported = Vec::new();
+        let (mut with_number, mut without_number) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::with_capacity(batch.items.len());
+        for item in &batch.items {
+            let current = existing.todos.get(&item.todo.id);
+            let record = existing.records.get(&item.todo.id);
+            let mut outcome = batch.decide(item, current, record);
+            match (outcome, current) {
+                (ImportOutcome::Added, _) => {
+                    match item.number {
+                        Some(number) if taken.insert(number) => with_number.push(item),
+                        _ => without_number.push(item),
                     }
-                    remembered.push(arrival.todo.clone());
+                    imported.push(item.todo.clone());
                 }
-                (Became::CaughtUp, Some(here)) => {
-                    let todo = arrivals.caught_up(&arrival.todo, &here.todo);
-                    // Somebody may have changed or removed it since it was looked at.
-                    if catch_up(&mut work, &todo, &here.todo).await? {
-                        remembered.push(todo);
+                (ImportOutcome::Updated, Some(current)) => {
+                    let todo = batch.updated(&item.todo, &current.todo);
+                    // A client may have changed or removed the todo since it was read.
+                    if update(&mut transaction, &todo, &current.todo).await? {
+                        imported.push(todo);
                     } else {
-                        outcome = Became::ChangedHere;
+                        outcome = ImportOutcome::ChangedHere;
                     }
                 }
-                (Became::Unchanged, Some(here)) if moved.is_none() => {
-                    remembered.push(here.todo.clone());
+                (ImportOutcome::Unchanged, Some(current)) if record.is_none() => {
+                    imported.push(current.todo.clone());
                 }
                 _ => {}
             }
-            became.push(outcome);
+            outcomes.push(outcome);
         }
-        arrive(&mut work, &with_number, &without).await?;
-        remember(&mut work, arrivals, &remembered).await?;
-        let found = work
-            .rows(include_str!("../sql/postgres/find.sql"), |values| {
-                values.add(texts(&arrivals.ids()))
+        insert(&mut transaction, &with_number, &without_number).await?;
+        save_records(&mut transaction, batch, &imported).await?;
+        let found = transaction
+            .query(include_str!("../sql/postgres/find.sql"), |values| {
+                values.add(texts(&batch.ids()))
             })
             .await?;
-        let numbers: HashMap<TodoId, i64> = numbered(what, &found)?
+        let numbers: HashMap<TodoId, i64> = numbered(action, &found)?
             .into_iter()
             .map(|item| (item.todo.id, item.number))
             .collect();
-        work.commit().await?;
-        let arrived = arrivals.items.iter().zip(became);
-        let arrived = arrived.map(|(arrival, became)| Arrived {
-            became,
-            number: numbers.get(&arrival.todo.id).copied(),
+        transaction.commit().await?;
+        let results = batch.items.iter().zip(outcomes);
+        let results = results.map(|(item, outcome)| ImportResult {
+            outcome,
+            number: numbers.get(&item.todo.id).copied(),
         });
-        Ok(arrived.collect())
+        Ok(results.collect())
     }
 
-    fn first<'r, T>(&self, what: &str, rows: &'r [PgRow]) -> Result<Option<T>, StoreError>
+    fn first<'r, T>(&self, action: &str, rows: &'r [PgRow]) -> Result<Option<T>, StoreError>
     where
         T: sqlx_core::decode::Decode<'r, sqlx_postgres::Postgres>
             + sqlx_core::types::Type<sqlx_postgres::Postgres>,
     {
         let first = rows.first().map(|row| row.try_get(0)).transpose();
-        first.map_err(|error| Failure::of(what, error).into_error())
+        first.map_err(|error| PostgresError::from_sqlx(action, error).into_error())
     }
 }
 
-/// What is here of some arrivals.
-struct Known {
-    here: HashMap<TodoId, Numbered>,
-    moved: HashMap<TodoId, Moved>,
-    /// Those of their numbers that somebody has.
-    taken: HashSet<i64>,
+/// The state of this store before an import.
+struct Existing {
+    /// The todos with the ids of the batch.
+    todos: HashMap<TodoId, NumberedTodo>,
+    /// What earlier imports recorded about these todos.
+    records: HashMap<TodoId, ImportRecord>,
+    /// The numbers of the batch that other todos have.
+    numbers_taken: HashSet<i64>,
 }
 
-impl Known {
+impl Existing {
     async fn read(
-        work: &mut Work<'_>,
-        what: &'static str,
-        arrivals: &Arrivals,
+        transaction: &mut Transaction<'_>,
+        action: &'static str,
+        batch: &ImportBatch,
     ) -> Result<Self, StoreError> {
-        let failed = |error| Failure::of(what, error).into_error();
-        let ids = texts(&arrivals.ids());
-        let numbers: Vec<i64> = arrivals
-            .items
-            .iter()
-            .filter_map(|arrival| arrival.number)
-            .collect();
-        let found = work
-            .rows(include_str!("../sql/postgres/find.sql"), |values| {
+        let row_error = |error| PostgresError::from_sqlx(action, error).into_error();
+        let ids = texts(&batch.ids());
+        let numbers: Vec<i64> = batch.items.iter().filter_map(|item| item.number).collect();
+        let found = transaction
+            .query(include_str!("../sql/postgres/find.sql"), |values| {
                 values.add(&ids)
             })
             .await?;
-        let here = numbered(what, &found)?
+        let todos = numbered(action, &found)?
             .into_iter()
             .map(|item| (item.todo.id, item))
             .collect();
-        let rows = work
-            .rows(include_str!("../sql/postgres/moved.sql"), |values| {
-                values.add(&ids)
-            })
+        let rows = transaction
+            .query(
+                include_str!("../sql/postgres/import_record.sql"),
+                |values| values.add(&ids),
+            )
             .await?;
-        let mut moved = HashMap::new();
+        let mut records = HashMap::new();
         for row in rows {
-            let id: String = row.try_get(0).map_err(failed)?;
+            let id: String = row.try_get(0).map_err(row_error)?;
             let id = id
                 .parse()
                 .map_err(|error| damaged(&format!("the id `{id}` {error}")))?;
-            let version = row.try_get(1).map_err(failed)?;
-            let origin = row.try_get(2).map_err(failed)?;
-            moved.insert(id, Moved { version, origin });
+            let version = row.try_get(1).map_err(row_error)?;
+            let origin = row.try_get(2).map_err(row_error)?;
+            records.insert(id, ImportRecord { version, origin });
         }
-        let rows = work
-            .rows(
+        let rows = transaction
+            .query(
                 include_str!("../sql/postgres/numbers_taken.sql"),
                 |values| values.add(&numbers),
             )
             .await?;
-        let taken = rows.iter().map(|row| row.try_get(0));
+        let numbers_taken = rows.iter().map(|row| row.try_get(0));
         Ok(Self {
-            here,
-            moved,
-            taken: taken.collect::<Result<_, _>>().map_err(failed)?,
+            todos,
+            records,
+            numbers_taken: numbers_taken.collect::<Result<_, _>>().map_err(row_error)?,
         })
     }
 }
 
-/// The columns of some todos, each as an array.
+/// Adds the columns of several todos to the values, each column as an array.
 fn add_columns<'a>(
     values: &mut PgArguments,
     todos: &(impl Iterator<Item = &'a Todo> + Clone),
@@ -262,50 +267,53 @@ fn add_columns<'a>(
     values.add(text(|todo| folded(todo.title.as_str())))?;
     values.add(text(description))?;
     values.add(text(|todo| folded(todo.description.as_str())))?;
-    values.add(number(|todo| deadline_number(todo.deadline)))?;
+    values.add(number(|todo| deadline_micros(todo.deadline)))?;
     values.add(text(|todo| todo.status.as_str().to_owned()))?;
     values.add(number(|todo| todo.created_at.micros()))?;
     values.add(number(|todo| todo.updated_at.micros()))
 }
 
-async fn arrive(
-    work: &mut Work<'_>,
-    with_number: &[&Arrival],
-    without: &[&Arrival],
+/// Inserts new todos. A large number first moves the sequence of numbers past it, so that no later todo gets the same number.
+async fn insert(
+    transaction: &mut Transaction<'_>,
+    with_number: &[&ImportItem],
+    without_number: &[&ImportItem],
 ) -> Result<(), StoreError> {
-    let numbers: Vec<i64> = with_number
-        .iter()
-        .filter_map(|arrival| arrival.number)
-        .collect();
+    let numbers: Vec<i64> = with_number.iter().filter_map(|item| item.number).collect();
     if let Some(last) = numbers.iter().max().filter(|last| **last >= 1 << 28) {
-        work.rows("LOCK TABLE todos IN SHARE ROW EXCLUSIVE MODE", |_| Ok(()))
+        transaction
+            .query("LOCK TABLE todos IN SHARE ROW EXCLUSIVE MODE", |_| Ok(()))
             .await?;
-        work.rows(
-            include_str!("../sql/postgres/numbers_above.sql"),
-            |values| values.add(*last),
-        )
-        .await?;
+        transaction
+            .query(
+                include_str!("../sql/postgres/numbers_above.sql"),
+                |values| values.add(*last),
+            )
+            .await?;
     }
     if !with_number.is_empty() {
-        work.rows(include_str!("../sql/postgres/arrive.sql"), |values| {
-            add_columns(values, &with_number.iter().map(|arrival| &arrival.todo))?;
-            values.add(numbers)
-        })
-        .await?;
+        transaction
+            .query(include_str!("../sql/postgres/import.sql"), |values| {
+                add_columns(values, &with_number.iter().map(|item| &item.todo))?;
+                values.add(numbers)
+            })
+            .await?;
     }
-    if !without.is_empty() {
-        let sql = include_str!("../sql/postgres/arrive_without_number.sql");
-        work.rows(sql, |values| {
-            add_columns(values, &without.iter().map(|arrival| &arrival.todo))
-        })
-        .await?;
+    if !without_number.is_empty() {
+        let sql = include_str!("../sql/postgres/import_without_number.sql");
+        transaction
+            .query(sql, |values| {
+                add_columns(values, &without_number.iter().map(|item| &item.todo))
+            })
+            .await?;
     }
     Ok(())
 }
 
-async fn remember(
-    work: &mut Work<'_>,
-    arrivals: &Arrivals,
+/// Records which versions of these todos came from the other store.
+async fn save_records(
+    transaction: &mut Transaction<'_>,
+    batch: &ImportBatch,
     todos: &[Todo],
 ) -> Result<(), StoreError> {
     if todos.is_empty() {
@@ -313,44 +321,55 @@ async fn remember(
     }
     let ids: Vec<String> = todos.iter().map(|todo| todo.id.to_string()).collect();
     let versions: Vec<i64> = todos.iter().map(|todo| todo.updated_at.micros()).collect();
-    work.rows(include_str!("../sql/postgres/remember.sql"), |values| {
-        values.add(ids)?;
-        values.add(versions)?;
-        values.add(&arrivals.origin)
-    })
-    .await
-    .map(drop)
+    transaction
+        .query(
+            include_str!("../sql/postgres/save_import_record.sql"),
+            |values| {
+                values.add(ids)?;
+                values.add(versions)?;
+                values.add(&batch.origin)
+            },
+        )
+        .await
+        .map(drop)
 }
 
-/// Sets all fields of a todo, if it still is the version that was seen.
-async fn catch_up(work: &mut Work<'_>, todo: &Todo, seen: &Todo) -> Result<bool, StoreError> {
-    let rows = work
-        .rows(include_str!("../sql/postgres/catch_up.sql"), |values| {
-            values.add(todo.id.to_string())?;
-            values.add(todo.title.as_str())?;
-            values.add(folded(todo.title.as_str()))?;
-            values.add(todo.description.as_str())?;
-            values.add(folded(todo.description.as_str()))?;
-            values.add(deadline_number(todo.deadline))?;
-            values.add(todo.status.as_str())?;
-            values.add(todo.created_at.micros())?;
-            values.add(todo.updated_at.micros())?;
-            values.add(seen.updated_at.micros())
-        })
+/// Sets all fields of a todo, unless the todo has changed since `current` was read. Returns whether the todo was updated.
+async fn update(
+    transaction: &mut Transaction<'_>,
+    todo: &Todo,
+    current: &Todo,
+) -> Result<bool, StoreError> {
+    let rows = transaction
+        .query(
+            include_str!("../sql/postgres/update_imported.sql"),
+            |values| {
+                values.add(todo.id.to_string())?;
+                values.add(todo.title.as_str())?;
+                values.add(folded(todo.title.as_str()))?;
+                values.add(todo.description.as_str())?;
+                values.add(folded(todo.description.as_str()))?;
+                values.add(deadline_micros(todo.deadline))?;
+                values.add(todo.status.as_str())?;
+                values.add(todo.created_at.micros())?;
+                values.add(todo.updated_at.micros())?;
+                values.add(current.updated_at.micros())
+            },
+        )
         .await?;
     Ok(!rows.is_empty())
 }
 
-/// The todos of rows that end with their numbers.
-pub(super) fn numbered(what: &str, rows: &[PgRow]) -> Result<Vec<Numbered>, StoreError> {
-    let each = rows.iter().map(|row| {
-        let failed = |error: Error| Failure::of(what, error).into_error();
-        let number = row.try_get(7).map_err(failed)?;
-        let todo = columns(row).map_err(failed)?.into_todo();
+/// The todos of rows whose last column is the number.
+pub(super) fn numbered(action: &str, rows: &[PgRow]) -> Result<Vec<NumberedTodo>, StoreError> {
+    let row_error = |error: Error| PostgresError::from_sqlx(action, error).into_error();
+    let todos = rows.iter().map(|row| {
+        let number = row.try_get(7).map_err(row_error)?;
+        let todo = columns(row).map_err(row_error)?.into_todo();
         let todo = todo.map_err(|reason| damaged(&reason))?;
-        Ok(Numbered { number, todo })
+        Ok(NumberedTodo { number, todo })
     });
-    each.collect()
+    todos.collect()
 }
 
 fn texts(ids: &[TodoId]) -> Vec<String> {

@@ -1,15 +1,14 @@
-//! What is in the database already, before anything is made there: tables of ours, of another program, or something odd.
+//! Inspects the schema before anything is created in it: the tables may exist, and another program may use their names.
 
 use sqlx_core::arguments::Arguments as _;
 use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
-use super::errors::{Cause, Failure};
-use super::migrations::rows;
-use crate::error::StoreErrorKind;
+use super::errors::{Cause, PostgresError};
+use super::statement::read_all;
 
-/// The columns of the table as the first change made it: those that this program cannot do without.
+/// The columns that the first change made. This program needs all of them.
 const COLUMNS: [&str; 9] = [
     "id uuid",
     "title text",
@@ -21,10 +20,10 @@ const COLUMNS: [&str; 9] = [
     "created_at bigint",
     "updated_at bigint",
 ];
-/// The columns of the older todo app, by which its table is known.
-const OLDER: [&str; 5] = ["id", "title", "description", "deadline", "status"];
-/// Whatever else the changes make.
-const OTHERS: [&str; 5] = [
+/// The columns that identify the table of the older todo app.
+const OLDER_COLUMNS: [&str; 5] = ["id", "title", "description", "deadline", "status"];
+/// The names of everything else that the changes make.
+const OTHER_NAMES: [&str; 5] = [
     "todos_in_order",
     "todos_of_status",
     "todos_trigrams",
@@ -32,19 +31,19 @@ const OTHERS: [&str; 5] = [
     "todos_moved",
 ];
 const TABLE: &str = "todos";
-const LIST: &str = "fieldstation_migrations";
-const WHAT: &str = "look at the tables in PostgreSQL";
+const CHANGES_TABLE: &str = "fieldstation_migrations";
+const ACTION: &str = "look at the tables in PostgreSQL";
 
-/// Where the tables are or are to be, and what this user may do there.
+/// The schema of the tables, and the rights of the user in the schema.
 #[derive(Clone, Debug)]
 pub(super) struct TargetSchema {
     pub(super) schema: String,
     pub(super) database: String,
-    /// Whether the schema is there.
+    /// Whether the schema exists.
     pub(super) exists: bool,
-    /// Whether there are tables of ours.
+    /// Whether the tables of this program exist.
     pub(super) has_tables: bool,
-    /// What works, and should be known.
+    /// What an operator should know although the tables can be used.
     pub(super) warnings: Vec<String>,
     user: String,
     may_use: bool,
@@ -56,7 +55,7 @@ pub(super) struct TargetSchema {
     is_owner: bool,
 }
 
-/// Something that has one of our names.
+/// A table, index or other relation with a name that this program uses.
 #[derive(Clone, Debug)]
 pub(super) struct Relation {
     pub(super) name: String,
@@ -64,36 +63,44 @@ pub(super) struct Relation {
     owner: String,
     is_owner: bool,
     pub(super) columns: Vec<String>,
-    /// The table that it is an index of.
-    indexed: String,
+    /// The table of an index; empty for other relations.
+    indexed_table: String,
     missing_rights: Vec<String>,
 }
 
-/// Looks at everything that has a name of ours.
+/// Finds the schema, and every relation in it with a name that this program uses. Changes nothing.
 ///
 /// # Errors
-/// That the tables are not to be made, or not to be used, because of what is there: says what it is, and what to do.
-pub(super) async fn look(
+/// [`Cause::PermissionDenied`] or [`Cause::TablesMissing`] when the tables must not be made or used: the error names the relation
+/// in the way, and says what to do.
+pub(super) async fn inspect(
     connection: &mut PgConnection,
     schema: Option<&str>,
-) -> Result<TargetSchema, Failure> {
-    let failed = |error| Failure::of(WHAT, error);
+) -> Result<TargetSchema, PostgresError> {
+    let sqlx_error = |error| PostgresError::from_sqlx(ACTION, error);
     let mut values = PgArguments::default();
     let added = values.add(schema).map_err(Error::Encode);
-    added.map_err(failed)?;
-    let sql = include_str!("../sql/postgres/place.sql").to_owned();
-    let found = rows(connection, sql, values).await.map_err(failed)?;
-    let row = found.first().ok_or_else(|| failed(Error::RowNotFound))?;
-    let mut schema_target = schema_target(row, schema).map_err(failed)??;
-    let names: Vec<&str> = [TABLE, LIST].into_iter().chain(OTHERS).collect();
-    let relations = relations(connection, &schema_target.schema, &names)
+    added.map_err(sqlx_error)?;
+    let sql = include_str!("../sql/postgres/target_schema.sql").to_owned();
+    let found = read_all(connection, sql, values)
         .await
-        .map_err(failed)?;
-    schema_target.judge(&relations)?;
-    Ok(schema_target)
+        .map_err(sqlx_error)?;
+    let row = found
+        .first()
+        .ok_or_else(|| sqlx_error(Error::RowNotFound))?;
+    let mut target = parse_target(row, schema).map_err(sqlx_error)??;
+    let names: Vec<&str> = [TABLE, CHANGES_TABLE]
+        .into_iter()
+        .chain(OTHER_NAMES)
+        .collect();
+    let relations = relations(connection, &target.schema, &names)
+        .await
+        .map_err(sqlx_error)?;
+    target.check_relations(&relations)?;
+    Ok(target)
 }
 
-/// What has one of these names in a schema.
+/// The relations of a schema with one of these names.
 pub(super) async fn relations(
     connection: &mut PgConnection,
     schema: &str,
@@ -104,7 +111,7 @@ pub(super) async fn relations(
     let added = values.add(schema).and_then(|()| values.add(names));
     added.map_err(Error::Encode)?;
     let sql = include_str!("../sql/postgres/relations.sql").to_owned();
-    let rows = rows(connection, sql, values).await?;
+    let rows = read_all(connection, sql, values).await?;
     rows.iter().map(relation).collect()
 }
 
@@ -115,19 +122,19 @@ fn relation(row: &PgRow) -> Result<Relation, Error> {
         owner: row.try_get(2)?,
         is_owner: row.try_get(3)?,
         columns: row.try_get(4)?,
-        indexed: row.try_get(5)?,
+        indexed_table: row.try_get(5)?,
         missing_rights: row.try_get(6)?,
     })
 }
 
-fn schema_target(
+fn parse_target(
     row: &PgRow,
     schema: Option<&str>,
-) -> Result<Result<TargetSchema, Failure>, Error> {
+) -> Result<Result<TargetSchema, PostgresError>, Error> {
     let name: Option<String> = row.try_get(0)?;
     let user: String = row.try_get(5)?;
     let Some(name) = name.or_else(|| schema.map(str::to_owned)) else {
-        return Ok(Err(refused(format!(
+        return Ok(Err(needs_decision(format!(
             "the user {user} has no schema in the database {}: its search_path names none that is there; name one with \
              ?schema=NAME in the URL, or with the key schema in manifest.json",
             row.try_get::<String, _>(6)?
@@ -155,7 +162,7 @@ impl Relation {
         self.columns.iter().any(|other| other == column)
     }
 
-    /// Whether it is the table of the older todo app: an integer for an id, and no column of ours.
+    /// Whether the relation is the table of the older todo app: with an integer id, and without the columns of this program.
     pub(super) fn is_older_app(&self) -> bool {
         let has_id = ["integer", "bigint", "smallint"]
             .iter()
@@ -167,12 +174,12 @@ impl Relation {
             .collect();
         has_id
             && self.is_table()
-            && OLDER.iter().all(|name| names.contains(name))
+            && OLDER_COLUMNS.iter().all(|name| names.contains(name))
             && !names.contains(&"title_folded")
     }
 
-    /// Whether it is a table of ours, of this version.
-    pub(super) fn is_ours(&self) -> bool {
+    /// Whether the relation is the table of this version of this program.
+    pub(super) fn is_current(&self) -> bool {
         self.is_table()
             && COLUMNS.iter().all(|column| self.has(column))
             && self.has("number bigint")
@@ -182,7 +189,7 @@ impl Relation {
         matches!(self.kind.as_str(), "r" | "p")
     }
 
-    fn what(&self) -> &'static str {
+    fn kind_name(&self) -> &'static str {
         match self.kind.as_str() {
             "r" | "p" => "a table",
             "v" => "a view",
@@ -196,86 +203,87 @@ impl Relation {
 }
 
 impl TargetSchema {
-    /// The schema and the database, in words.
-    pub(super) fn shown(&self) -> String {
+    /// The schema and the database, for a message.
+    pub(super) fn description(&self) -> String {
         format!(
             "the schema {} of the database {}",
             self.schema, self.database
         )
     }
 
-    /// Whether what is there is ours, and can be used.
-    fn judge(&mut self, relations: &[Relation]) -> Result<(), Failure> {
+    /// Checks whether the relations belong to this program and can be used.
+    fn check_relations(&mut self, relations: &[Relation]) -> Result<(), PostgresError> {
         let named = |name: &str| relations.iter().find(|relation| relation.name == name);
-        let (todos, list) = (named(TABLE), named(LIST));
+        let (todos, changes) = (named(TABLE), named(CHANGES_TABLE));
         if self.exists && !self.may_use {
-            return Err(self.no_right(&format!(
+            return Err(self.permission_denied(format!(
                 "the user {} may not use {}: as its owner run GRANT USAGE, CREATE ON SCHEMA {} TO {}",
                 self.user,
-                self.shown(),
+                self.description(),
                 self.schema,
                 self.user
             )));
         }
-        match (list, todos) {
+        match (changes, todos) {
             (None, None) => {
                 if let Some(other) = relations.iter().find(|relation| !relation.name.is_empty()) {
                     return Err(self.in_the_way(other));
                 }
             }
             (None, Some(todos)) => return Err(self.not_ours(todos)),
-            (Some(list), _) if !list.is_table() || !list.has("checksum bytea") => {
-                return Err(self.in_the_way(list));
+            (Some(changes), _) if !changes.is_table() || !changes.has("checksum bytea") => {
+                return Err(self.in_the_way(changes));
             }
             (Some(_), None) => {
-                return Err(Failure::new(
-                    Cause::NoTables,
+                return Err(PostgresError::new(
+                    Cause::TablesMissing,
                     format!(
                         "the table todos is missing in {}, where fieldstation_migrations says that it was made: restore it \
                          from a backup; to begin with no todos, drop fieldstation_migrations and todos_moved there",
-                        self.shown()
+                        self.description()
                     ),
                 ));
             }
-            (Some(_), Some(todos)) => self.ours(todos)?,
+            (Some(_), Some(todos)) => self.use_table(todos)?,
         }
         if self.encoding != "UTF8" {
-            let what = format!(
-                "the database {} has the encoding {}, and todos may hold any text: make one with CREATE DATABASE … ENCODING \
+            let message = format!(
+                "the database {} has the encoding {}, and todos may hold any text: make a database with CREATE DATABASE … ENCODING \
                  'UTF8' TEMPLATE template0",
                 self.database, self.encoding
             );
-            // What works goes on.
+            // A store that already works continues with a warning.
             match self.has_tables {
-                true => self.warnings.push(what),
-                false => return Err(refused(what)),
+                true => self.warnings.push(message),
+                false => return Err(needs_decision(message)),
             }
         }
         Ok(())
     }
 
-    fn ours(&mut self, todos: &Relation) -> Result<(), Failure> {
+    /// Checks the columns and the rights of the table, and notes its owner.
+    fn use_table(&mut self, todos: &Relation) -> Result<(), PostgresError> {
         let missing: Vec<&str> = COLUMNS
             .into_iter()
             .filter(|column| !todos.has(column))
             .collect();
         if !todos.is_table() || !missing.is_empty() {
-            return Err(Failure::new(
-                Cause::NoTables,
+            return Err(PostgresError::new(
+                Cause::TablesMissing,
                 format!(
                     "todos in {} is {} that lacks columns which fieldstation_migrations says were made ({}): restore it from \
                      a backup, or run the version of fieldstation that it belongs to",
-                    self.shown(),
-                    todos.what(),
+                    self.description(),
+                    todos.kind_name(),
                     missing.join(", ")
                 ),
             ));
         }
         if !todos.missing_rights.is_empty() {
             let (rights, user) = (todos.missing_rights.join(", "), &self.user);
-            return Err(self.no_right(&format!(
+            return Err(self.permission_denied(format!(
                 "the user {user} lacks rights on the table todos in {}: as {} run GRANT {rights} ON {}.todos TO {user}",
-                self.shown(),
+                self.description(),
                 todos.owner,
                 self.schema
             )));
@@ -286,11 +294,11 @@ impl TargetSchema {
         Ok(())
     }
 
-    /// Whether the tables can be made or changed.
-    pub(super) fn check_rights(&self) -> Result<(), Failure> {
+    /// Checks whether the user may make or change the tables.
+    pub(super) fn check_rights(&self) -> Result<(), PostgresError> {
         let (user, schema, database) = (&self.user, &self.schema, &self.database);
         if self.is_read_only {
-            return Err(Failure::new(
+            return Err(PostgresError::new(
                 Cause::ReadOnly,
                 format!(
                     "PostgreSQL takes no writes at the moment, and the tables of the todos are not made yet: the database \
@@ -299,58 +307,59 @@ impl TargetSchema {
             ));
         }
         if !self.exists && !self.may_create_schemas {
-            return Err(self.no_right(&format!(
-                "there is no schema {schema} in the database {database}, and the user {user} may not make one: as its owner \
+            return Err(self.permission_denied(format!(
+                "there is no schema {schema} in the database {database}, and the user {user} may not make one: as the owner of the database \
                  run CREATE SCHEMA \"{schema}\" AUTHORIZATION {user}"
             )));
         }
         if self.exists && !self.may_create {
-            return Err(self.no_right(&format!(
+            return Err(self.permission_denied(format!(
                 "the user {user} may not make tables in {} (since PostgreSQL 15 only the owner of a database may, in public): \
                  as the owner run GRANT CREATE ON SCHEMA {schema} TO {user}, or name another schema with ?schema=NAME",
-                self.shown()
+                self.description()
             )));
         }
         match &self.owner {
-            Some(owner) if !self.is_owner => Err(self.no_right(&format!(
-                "the tables of the todos in {} are to be changed for this version, and belong to {owner}: start this version \
+            Some(owner) if !self.is_owner => Err(self.permission_denied(format!(
+                "this version has to change the tables of the todos in {}, which belong to {owner}: start this version \
                  once as {owner}, or run ALTER TABLE {schema}.todos OWNER TO {user} and the same for fieldstation_migrations",
-                self.shown()
+                self.description()
             ))),
             _ => Ok(()),
         }
     }
 
-    fn no_right(&self, what: &str) -> Failure {
-        Failure::new(Cause::NoRight, what)
+    fn permission_denied(&self, message: String) -> PostgresError {
+        PostgresError::new(Cause::PermissionDenied, message)
     }
 
-    fn in_the_way(&self, relation: &Relation) -> Failure {
-        let index = match relation.indexed.as_str() {
+    /// The error for a relation of another program.
+    fn in_the_way(&self, relation: &Relation) -> PostgresError {
+        let index = match relation.indexed_table.as_str() {
             "" => String::new(),
             table => format!(" on {table}"),
         };
-        refused(format!(
+        needs_decision(format!(
             "{} in {} is {}{index} of another program (owner {}), and todos need that name: use a schema of its own, with \
              ?schema=fieldstation in the URL or \"schema\": \"fieldstation\" in manifest.json",
             relation.name,
-            self.shown(),
-            relation.what(),
+            self.description(),
+            relation.kind_name(),
             relation.owner
         ))
     }
 
-    /// Something that is called `todos` where no change of ours was made.
-    fn not_ours(&self, todos: &Relation) -> Failure {
+    /// The error for a relation `todos` in a schema without the list of changes.
+    fn not_ours(&self, todos: &Relation) -> PostgresError {
         let of = format!(
             "todos in {} is {} of another program (owner {}; columns: {})",
-            self.shown(),
-            todos.what(),
+            self.description(),
+            todos.kind_name(),
             todos.owner,
             todos.columns.join(", ")
         );
         if todos.is_older_app() {
-            return refused(format!(
+            return needs_decision(format!(
                 "{of}: a todo app with integer ids. It is left as it is. To take its todos over run fieldstation migrate --from \
                  'postgres://…/{0}' --to 'postgres://…/{0}?schema=fieldstation'. Then, or to leave them alone, start the \
                  server with ?schema=fieldstation in the URL of --todos, or with \"schema\": \"fieldstation\" in manifest.json",
@@ -358,25 +367,23 @@ impl TargetSchema {
             ));
         }
         if COLUMNS.iter().all(|column| todos.has(column)) {
-            return Failure::new(
-                Cause::NoTables,
+            return PostgresError::new(
+                Cause::TablesMissing,
                 format!(
                     "todos in {} is a table of fieldstation, and the list of its changes, fieldstation_migrations, is missing \
                      or not to be seen: restore that, too",
-                    self.shown()
+                    self.description()
                 ),
             );
         }
-        refused(format!(
+        needs_decision(format!(
             "{of}. It is left as it is: use a schema of its own, with ?schema=fieldstation in the URL of --todos or \"schema\": \
              \"fieldstation\" in manifest.json"
         ))
     }
 }
 
-/// What somebody has to decide. The cause counts as the lack of a right: trying again changes nothing.
-fn refused(what: String) -> Failure {
-    let failure = Failure::new(Cause::NoRight, what);
-    debug_assert_eq!(failure.for_log().kind(), StoreErrorKind::Denied);
-    failure
+/// An error that an operator has to resolve. The cause is a missing right, because another attempt fails in the same way.
+fn needs_decision(message: String) -> PostgresError {
+    PostgresError::new(Cause::PermissionDenied, message)
 }

@@ -1,31 +1,30 @@
-//! The tables in PostgreSQL, brought up to date by whoever comes first.
+//! Brings the tables in PostgreSQL up to date. Of several servers that start at once, one makes the changes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt;
 use sqlx_core::arguments::Arguments as _;
 use sqlx_core::connection::Connection as _;
 use sqlx_core::error::Error;
 use sqlx_core::migrate::{Migration, MigrationType};
-use sqlx_core::query::query_with;
 use sqlx_core::raw_sql::raw_sql;
 use sqlx_core::row::Row as _;
 use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr};
-use sqlx_postgres::{PgArguments, PgConnection, PgRow};
+use sqlx_postgres::{PgArguments, PgConnection};
 
-use super::errors::{Cause, Failure};
+use super::errors::{Cause, PostgresError};
 use super::inspection::{self, TargetSchema};
 use super::session::quoted;
+use super::statement::read_all;
 
-/// How long to wait for another replica that is changing the tables, and for the change itself.
+/// The time limit for the changes, the wait for another server that makes them included.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The limit of a request is none for a change of a large table, nor for waiting until another replica has made it.
+/// The limits of a request are too short for a change of a large table, and for the wait for another server.
 const NO_LIMITS: &str =
     "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
-const WHAT: &str = "bring the tables in PostgreSQL up to date";
+const ACTION: &str = "bring the tables in PostgreSQL up to date";
 
 /// The changes, in order.
 fn all() -> [Migration; 2] {
@@ -52,81 +51,82 @@ fn all() -> [Migration; 2] {
     ]
 }
 
-/// Runs the changes that the database has not seen, all in one transaction, under a lock that other replicas wait for. Changes that
-/// only a newer version of this program knows are left alone: they only ever add.
+/// Makes the missing changes, all in one transaction, under a lock that other servers wait for. Changes of a newer version of this
+/// program stay: a change only ever adds.
 ///
-/// Looks first at what is there, so that nothing of anybody else is touched, and a user who may only read and write the
-/// tables is enough once they are made.
+/// Inspects the schema first. So tables of other programs stay untouched, and once the tables are up to date, a user needs only
+/// the rights to read and write them.
+///
+/// # Errors
+/// Those of [`inspection::inspect`] and of PostgreSQL. After an error nothing has changed.
 pub(super) async fn run(
     connection: &mut PgConnection,
     schema: Option<&str>,
-) -> Result<TargetSchema, Failure> {
-    let failed = |error| Failure::of(WHAT, error);
-    let mut transaction = connection.begin().await.map_err(failed)?;
-    let schema_target = inspection::look(&mut transaction, schema).await?;
-    if is_up_to_date(&mut transaction, &schema_target).await? {
-        transaction.rollback().await.map_err(failed)?;
-        return Ok(schema_target);
+) -> Result<TargetSchema, PostgresError> {
+    let sqlx_error = |error| PostgresError::from_sqlx(ACTION, error);
+    let mut transaction = connection.begin().await.map_err(sqlx_error)?;
+    let target = inspection::inspect(&mut transaction, schema).await?;
+    if is_up_to_date(&mut transaction, &target).await? {
+        transaction.rollback().await.map_err(sqlx_error)?;
+        return Ok(target);
     }
     raw_sql(NO_LIMITS)
         .execute(&mut *transaction)
         .await
-        .map_err(failed)?;
-    lock(&mut transaction, &schema_target)
-        .await
-        .map_err(failed)?;
-    // Another replica may have been faster.
-    let schema_target = inspection::look(&mut transaction, schema).await?;
-    schema_target.check_rights()?;
-    change(&mut transaction, &schema_target).await?;
-    transaction.commit().await.map_err(failed)?;
-    Ok(schema_target)
+        .map_err(sqlx_error)?;
+    lock(&mut transaction, &target).await.map_err(sqlx_error)?;
+    // Another server may have made the changes meanwhile.
+    let target = inspection::inspect(&mut transaction, schema).await?;
+    target.check_rights()?;
+    apply(&mut transaction, &target).await?;
+    transaction.commit().await.map_err(sqlx_error)?;
+    Ok(target)
 }
 
 async fn is_up_to_date(
     connection: &mut PgConnection,
-    schema_target: &TargetSchema,
-) -> Result<bool, Failure> {
-    if !schema_target.has_tables {
+    target: &TargetSchema,
+) -> Result<bool, PostgresError> {
+    if !target.has_tables {
         return Ok(false);
     }
-    let seen = seen(connection, schema_target).await?;
+    let applied = applied(connection, target).await?;
     Ok(all()
         .iter()
-        .all(|change| seen.contains_key(&change.version)))
+        .all(|change| applied.contains_key(&change.version)))
 }
 
-/// The changes that were made, each with its checksum.
-async fn seen(
+/// The changes that were made before, each with its checksum.
+async fn applied(
     connection: &mut PgConnection,
-    schema_target: &TargetSchema,
-) -> Result<HashMap<i64, Vec<u8>>, Failure> {
-    let failed = |error| Failure::of(WHAT, error);
+    target: &TargetSchema,
+) -> Result<HashMap<i64, Vec<u8>>, PostgresError> {
+    let sqlx_error = |error| PostgresError::from_sqlx(ACTION, error);
     let sql = format!(
         "SELECT version, checksum, success FROM {}.fieldstation_migrations",
-        quoted(&schema_target.schema)
+        quoted(&target.schema)
     );
-    let rows = rows(connection, sql, PgArguments::default()).await;
-    let mut seen: HashMap<i64, Vec<u8>> = HashMap::new();
-    for row in rows.map_err(failed)? {
-        let version: i64 = row.try_get(0).map_err(failed)?;
-        if !row.try_get::<bool, _>(2).map_err(failed)? {
-            return Err(Failure::new(
-                Cause::NoTables,
+    let rows = read_all(connection, sql, PgArguments::default()).await;
+    let mut applied: HashMap<i64, Vec<u8>> = HashMap::new();
+    for row in rows.map_err(sqlx_error)? {
+        let version: i64 = row.try_get(0).map_err(sqlx_error)?;
+        if !row.try_get::<bool, _>(2).map_err(sqlx_error)? {
+            return Err(PostgresError::new(
+                Cause::TablesMissing,
                 format!(
                     "fieldstation_migrations in {} says that change {version} was not completed: restore a backup of the \
-                     tables, or ask whoever edited them",
-                    schema_target.shown()
+                     tables, or ask the person who edited them",
+                    target.description()
                 ),
             ));
         }
-        seen.insert(version, row.try_get(1).map_err(failed)?);
+        applied.insert(version, row.try_get(1).map_err(sqlx_error)?);
     }
     for change in all() {
-        match seen.get(&change.version) {
+        match applied.get(&change.version) {
             Some(checksum) if checksum[..] != change.checksum[..] => {
-                return Err(Failure::new(
-                    Cause::NoTables,
+                return Err(PostgresError::new(
+                    Cause::TablesMissing,
                     format!(
                         "PostgreSQL has other tables than this program: change {} was edited after it ran; run the version \
                          of fieldstation that made them",
@@ -137,62 +137,60 @@ async fn seen(
             _ => {}
         }
     }
-    Ok(seen)
+    Ok(applied)
 }
 
-/// Waits for other replicas. The lock ends with the transaction, whatever becomes of it, and is the one that older versions take.
-async fn lock(connection: &mut PgConnection, schema_target: &TargetSchema) -> Result<(), Error> {
+/// Takes the lock that other servers wait for, older versions of this program included. The lock ends with the transaction.
+async fn lock(connection: &mut PgConnection, target: &TargetSchema) -> Result<(), Error> {
     let mut checksum = flate2::Crc::new();
-    checksum.update(schema_target.database.as_bytes());
+    checksum.update(target.database.as_bytes());
     let key = 0x3d32_ad9e_i64 * i64::from(checksum.sum());
     let sql = format!("SELECT pg_advisory_xact_lock({key})");
     raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
 }
 
-async fn change(
-    connection: &mut PgConnection,
-    schema_target: &TargetSchema,
-) -> Result<(), Failure> {
-    let failed = |error| Failure::of(WHAT, error);
-    let schema = quoted(&schema_target.schema);
-    if !schema_target.exists {
+async fn apply(connection: &mut PgConnection, target: &TargetSchema) -> Result<(), PostgresError> {
+    let sqlx_error = |error| PostgresError::from_sqlx(ACTION, error);
+    let schema = quoted(&target.schema);
+    if !target.exists {
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
         raw_sql(AssertSqlSafe(sql))
             .execute(&mut *connection)
             .await
-            .map_err(failed)?;
+            .map_err(sqlx_error)?;
     }
-    // Where the extension is, an index needs to know; nothing of this is created there.
+    // An index needs an extension, which may be in another schema. Nothing is created in that schema.
     let mut values = PgArguments::default();
     let added = values.add(&schema).map_err(Error::Encode);
-    added.map_err(failed)?;
-    let path = include_str!("../sql/postgres/path_of_changes.sql");
-    rows(connection, path.to_owned(), values)
+    added.map_err(sqlx_error)?;
+    let path = include_str!("../sql/postgres/migration_search_path.sql");
+    read_all(connection, path.to_owned(), values)
         .await
-        .map_err(failed)?;
+        .map_err(sqlx_error)?;
     raw_sql(include_str!("../sql/postgres/migrations.sql"))
         .execute(&mut *connection)
         .await
-        .map_err(failed)?;
-    let seen = seen(connection, schema_target).await?;
+        .map_err(sqlx_error)?;
+    let applied = applied(connection, target).await?;
     for change in all() {
-        if seen.contains_key(&change.version) {
+        if applied.contains_key(&change.version) {
             continue;
         }
         let start = Instant::now();
         raw_sql(change.sql.clone())
             .execute(&mut *connection)
             .await
-            .map_err(failed)?;
-        note(connection, &change, start.elapsed())
+            .map_err(sqlx_error)?;
+        record(connection, &change, start.elapsed())
             .await
-            .map_err(failed)?;
+            .map_err(sqlx_error)?;
     }
     Ok(())
 }
 
-async fn note(
+/// Records a change in the list of changes.
+async fn record(
     connection: &mut PgConnection,
     change: &Migration,
     elapsed: Duration,
@@ -206,18 +204,5 @@ async fn note(
     added.map_err(Error::Encode)?;
     let sql = "INSERT INTO fieldstation_migrations (version, description, success, checksum, execution_time)
                VALUES ($1, $2, true, $3, $4)";
-    rows(connection, sql.to_owned(), values).await.map(drop)
-}
-
-/// Without a prepared statement that would outlast the transaction.
-pub(super) async fn rows(
-    connection: &mut PgConnection,
-    sql: String,
-    values: PgArguments,
-) -> Result<Vec<PgRow>, Error> {
-    query_with(AssertSqlSafe(sql), values)
-        .persistent(false)
-        .fetch(connection)
-        .try_collect()
-        .await
+    read_all(connection, sql.to_owned(), values).await.map(drop)
 }

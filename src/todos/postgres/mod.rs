@@ -1,4 +1,4 @@
-//! Todos in PostgreSQL, shared by any number of servers.
+//! The backend in PostgreSQL, shared by any number of servers.
 
 mod backoff;
 mod database;
@@ -9,6 +9,8 @@ mod migrations;
 mod pool;
 mod session;
 mod source;
+mod statement;
+mod transaction;
 mod url;
 
 use std::sync::Arc;
@@ -19,58 +21,63 @@ use sqlx_core::error::Error;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::PgRow;
 
-use self::errors::{Cause, Failure};
+use self::errors::{Cause, PostgresError};
 pub(super) use self::url::PostgresUrl;
-use super::import::{Arrivals, Arrived, Numbered, NumberedPage};
-use super::row::{Found, Row, Span, deadline_number, moment, page};
+use super::import::{ImportBatch, ImportResult, NumberedPage, NumberedTodo};
+use super::row::{FoundTodos, ListRange, Row, deadline_micros, page, timestamp};
 use super::{
     Change, Cursor, Filter, Outcome, Precondition, Status, Todo, TodoId, TodoPage, TodoStore,
     folded,
 };
 use crate::error::{StoreError, StoreErrorKind};
 use crate::timestamp::Timestamp;
-use database::{Database, Rows, Statement, StatementKind};
+use database::Database;
 pub(super) use source::PostgresSource;
+use statement::{Rows, Statement, StatementKind};
 
-/// What this kind of store is called.
+/// The name of this backend.
 const BACKEND: &str = "postgres";
 
-/// The backend for many servers.
+/// Todos in PostgreSQL.
 pub(super) struct PostgresTodos {
     database: Arc<Database>,
 }
 
 impl PostgresTodos {
-    /// Connects and brings the tables up to date. A server that is away for the moment is no error: that is done once it is there.
+    /// Connects, and brings the tables up to date. During an outage of PostgreSQL this succeeds, and the first statement after the
+    /// outage brings the tables up to date.
     ///
     /// # Errors
-    /// When PostgreSQL does not let us in, or its tables cannot be brought up to date.
-    pub(super) fn open(target: PostgresUrl) -> Result<Self, StoreError> {
-        let database = Database::open(target)?;
+    /// [`StoreErrorKind::Denied`] when PostgreSQL refuses access, or the tables cannot be brought up to date.
+    pub(super) async fn open(url: PostgresUrl) -> Result<Self, StoreError> {
+        let database = Database::open(url).await?;
         Ok(Self { database })
     }
 
-    async fn todos(&self, statement: Statement<'_>) -> Result<Found, StoreError> {
-        let what = statement.what;
-        let Rows { rows, is_cut } = self.database.rows(statement).await?;
-        let failed = |error| Failure::of(what, error).into_error();
+    async fn todos(&self, statement: Statement<'_>) -> Result<FoundTodos, StoreError> {
+        let action = statement.action;
+        let Rows { rows, is_truncated } = self.database.query(statement).await?;
+        let row_error = |error| PostgresError::from_sqlx(action, error).into_error();
         let todos = rows
             .iter()
             .map(|row| {
-                let row = columns(row).map_err(failed)?;
+                let row = columns(row).map_err(row_error)?;
                 row.into_todo().map_err(|reason| damaged(&reason))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Found { todos, is_cut })
+        Ok(FoundTodos {
+            todos,
+            is_truncated,
+        })
     }
 
-    /// Why a statement with a precondition found no row.
-    async fn untouched<T>(&self, id: TodoId) -> Result<Outcome<T>, StoreError> {
-        let what = "read a todo";
+    /// The outcome of a statement with a precondition that found no row.
+    async fn unmatched<T>(&self, id: TodoId) -> Result<Outcome<T>, StoreError> {
+        let action = "read a todo";
         let rows = self
             .database
-            .rows(Statement {
-                what,
+            .query(Statement {
+                action,
                 sql: include_str!("../sql/postgres/version.sql"),
                 values: &|values| values.add(id.to_string()),
                 kind: StatementKind::Read,
@@ -80,8 +87,9 @@ impl PostgresTodos {
             return Ok(Outcome::Missing);
         };
         let micros = row.try_get(0);
-        let micros = micros.map_err(|error| Failure::of(what, error).into_error())?;
-        let version = moment(micros).map_err(|reason| damaged(&reason))?;
+        let micros =
+            micros.map_err(|error| PostgresError::from_sqlx(action, error).into_error())?;
+        let version = timestamp(micros).map_err(|reason| damaged(&reason))?;
         Ok(Outcome::Conflict(version))
     }
 }
@@ -91,8 +99,8 @@ impl TodoStore for PostgresTodos {
     async fn create(&self, todo: &Todo) -> Result<(), StoreError> {
         let (title, description) = (todo.title.as_str(), todo.description.as_str());
         self.database
-            .rows(Statement {
-                what: "add a todo",
+            .query(Statement {
+                action: "add a todo",
                 sql: include_str!("../sql/postgres/create.sql"),
                 values: &|values| {
                     values.add(todo.id.to_string())?;
@@ -100,7 +108,7 @@ impl TodoStore for PostgresTodos {
                     values.add(folded(title))?;
                     values.add(description)?;
                     values.add(folded(description))?;
-                    values.add(deadline_number(todo.deadline))?;
+                    values.add(deadline_micros(todo.deadline))?;
                     values.add(todo.status.as_str())?;
                     values.add(todo.created_at.micros())?;
                     values.add(todo.updated_at.micros())
@@ -113,7 +121,7 @@ impl TodoStore for PostgresTodos {
 
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError> {
         let statement = Statement {
-            what: "read a todo",
+            action: "read a todo",
             sql: include_str!("../sql/postgres/get.sql"),
             values: &|values| values.add(id.to_string()),
             kind: StatementKind::Read,
@@ -127,11 +135,11 @@ impl TodoStore for PostgresTodos {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<TodoPage, StoreError> {
-        let span = Span::new(filter, after);
+        let range = ListRange::new(filter, after);
         let status = filter.status.map(Status::as_str);
         let pattern = filter.text.as_deref().map(pattern);
         let statement = Statement {
-            what: "list todos",
+            action: "list todos",
             sql: match (status, &pattern) {
                 (None, None) => include_str!("../sql/postgres/list.sql"),
                 (Some(_), None) => include_str!("../sql/postgres/list_of_status.sql"),
@@ -139,11 +147,11 @@ impl TodoStore for PostgresTodos {
                 (Some(_), Some(_)) => include_str!("../sql/postgres/list_of_status_with_text.sql"),
             },
             values: &|values| {
-                values.add(span.after_deadline)?;
-                values.add(span.after_created_at)?;
-                values.add(&span.after_title)?;
-                values.add(span.after_id.to_string())?;
-                values.add(span.deadline_max)?;
+                values.add(range.after_deadline)?;
+                values.add(range.after_created_at)?;
+                values.add(&range.after_title)?;
+                values.add(range.after_id.to_string())?;
+                values.add(range.deadline_max)?;
                 values.add(limit as i64 + 1)?;
                 if let Some(status) = status {
                     values.add(status)?;
@@ -169,7 +177,7 @@ impl TodoStore for PostgresTodos {
         let title = change.title.as_ref().map(|title| title.as_str());
         let description = change.description.as_ref().map(|text| text.as_str());
         let statement = Statement {
-            what: "change a todo",
+            action: "change a todo",
             sql: include_str!("../sql/postgres/change.sql"),
             values: &|values| {
                 values.add(id.to_string())?;
@@ -178,7 +186,7 @@ impl TodoStore for PostgresTodos {
                 values.add(title.map(folded))?;
                 values.add(description)?;
                 values.add(description.map(folded))?;
-                values.add(change.deadline.map(deadline_number))?;
+                values.add(change.deadline.map(deadline_micros))?;
                 values.add(change.status.map(Status::as_str))?;
                 values.add(now.micros())
             },
@@ -186,7 +194,7 @@ impl TodoStore for PostgresTodos {
         };
         match self.todos(statement).await?.todos.pop() {
             Some(todo) => Ok(Outcome::Done(todo)),
-            None => self.untouched(id).await,
+            None => self.unmatched(id).await,
         }
     }
 
@@ -198,8 +206,8 @@ impl TodoStore for PostgresTodos {
         let versions = versions(precondition);
         let removed = self
             .database
-            .rows(Statement {
-                what: "remove a todo",
+            .query(Statement {
+                action: "remove a todo",
                 sql: include_str!("../sql/postgres/remove.sql"),
                 values: &|values| {
                     values.add(id.to_string())?;
@@ -209,7 +217,7 @@ impl TodoStore for PostgresTodos {
             })
             .await?;
         match removed.rows.is_empty() {
-            true => self.untouched(id).await,
+            true => self.unmatched(id).await,
             false => Ok(Outcome::Done(())),
         }
     }
@@ -230,7 +238,7 @@ impl TodoStore for PostgresTodos {
         self.by_number(from, limit).await
     }
 
-    async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
+    async fn find(&self, ids: &[TodoId]) -> Result<Vec<NumberedTodo>, StoreError> {
         self.find(ids).await
     }
 
@@ -238,36 +246,38 @@ impl TodoStore for PostgresTodos {
         self.count().await
     }
 
-    async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
-        self.take_over(arrivals).await
+    async fn import(&self, batch: &ImportBatch) -> Result<Vec<ImportResult>, StoreError> {
+        self.import(batch).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let what = "ask PostgreSQL how it is";
+        let action = "check whether PostgreSQL is ready";
         let rows = self
             .database
-            .rows(Statement {
-                what,
+            .query(Statement {
+                action,
                 sql: include_str!("../sql/postgres/state.sql"),
                 values: &|_| Ok(()),
-                kind: StatementKind::Question,
+                kind: StatementKind::ReadinessCheck,
             })
             .await?;
-        let state = rows.rows.first().map(state).transpose();
-        let wrong = match state {
-            Ok(Some(wrong)) => wrong,
+        let problem = rows.rows.first().map(problem).transpose();
+        let problem = match problem {
+            Ok(Some(problem)) => problem,
             Ok(None) => return Ok(()),
-            Err(error) => return Err(Failure::of(what, error).into_error()),
+            Err(error) => return Err(PostgresError::from_sqlx(action, error).into_error()),
         };
-        match wrong {
+        match problem {
             None => {
-                self.database.went_well(StatementKind::Question);
+                self.database.record_success(StatementKind::ReadinessCheck);
                 Ok(())
             }
-            Some(failure) => {
-                // The next connection may lead to the one that takes writes.
-                self.database.forget();
-                Err(self.database.failed(StatementKind::Question, failure))
+            Some(error) => {
+                // A new connection may lead to the primary, which accepts writes.
+                self.database.close_idle();
+                Err(self
+                    .database
+                    .record_error(StatementKind::ReadinessCheck, error))
             }
         }
     }
@@ -282,20 +292,20 @@ impl TodoStore for PostgresTodos {
     }
 }
 
-/// What is wrong with a database that answers.
-fn state(row: &PgRow) -> Result<Option<Failure>, Error> {
-    let (takes_no_writes, has_table): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+/// The problem of a database that answers, if there is one.
+fn problem(row: &PgRow) -> Result<Option<PostgresError>, Error> {
+    let (is_read_only, has_table): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
     let missing_rights: Vec<String> = row.try_get(2)?;
     Ok(if !has_table {
-        Some(Failure::known(Cause::NoTables))
+        Some(PostgresError::from_cause(Cause::TablesMissing))
     } else if !missing_rights.is_empty() {
         let rights = missing_rights.join(", ");
-        Some(Failure::new(
-            Cause::NoRight,
+        Some(PostgresError::new(
+            Cause::PermissionDenied,
             format!("the user of PostgreSQL lacks rights on the table todos: GRANT {rights}"),
         ))
-    } else if takes_no_writes {
-        Some(Failure::known(Cause::ReadOnly))
+    } else if is_read_only {
+        Some(PostgresError::from_cause(Cause::ReadOnly))
     } else {
         None
     })
@@ -313,7 +323,7 @@ fn columns(row: &PgRow) -> Result<Row, Error> {
     })
 }
 
-/// The versions of a precondition as SQL takes them: an array, or nothing.
+/// The versions of a precondition for SQL: an array, or NULL for all versions.
 fn versions(precondition: &Precondition) -> Option<Vec<i64>> {
     match precondition {
         Precondition::Any => None,
@@ -323,7 +333,7 @@ fn versions(precondition: &Precondition) -> Option<Vec<i64>> {
     }
 }
 
-/// A pattern of LIKE for texts that hold this one.
+/// The LIKE pattern that matches every text with this text in it.
 fn pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');

@@ -1,7 +1,7 @@
-//! A bounded number of connections, each used by one statement at a time, and none trusted after an error.
+//! A pool with a limited number of connections. Each connection serves one statement at a time.
 //!
-//! A connection goes back only after a statement that ended well; otherwise it is closed at once, without a word to a peer
-//! that may not listen. So a request that is given up, or a network that swallows everything, leaves nothing behind.
+//! A connection goes back to the pool only after a statement that succeeded. After an error the connection is closed at once,
+//! without a message to PostgreSQL. So neither a dropped request nor a dead network leaves a broken connection in the pool.
 
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,27 @@ use sqlx_core::error::Error;
 use sqlx_postgres::PgConnection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::backoff::Rest;
-use super::errors::Failure;
+use super::backoff::Backoff;
+use super::errors::PostgresError;
 use super::session::Session;
 
-/// A connection that was used more recently than this is taken to be alive without asking.
-const TRUSTED: Duration = Duration::from_secs(1);
-/// Connections that nobody needed for this long are closed.
-const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Connections are closed when they are this old: the name of the host may mean another machine by then.
+/// A connection that was used more recently than this is not tested before its next use.
+const PING_AFTER: Duration = Duration::from_secs(1);
+/// Connections that were idle for this long are closed.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(300);
+/// Older connections are closed: the name of the host may belong to another machine by then.
 const AGE_MAX: Duration = Duration::from_secs(1800);
-/// The longest pause after a connection could not be made.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The longest pause after a failed connection attempt.
+const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// The connections of a server to PostgreSQL.
 pub(super) struct Pool {
     session: Session,
-    turns: Semaphore,
-    /// The one used last is on top, so that those not needed grow old.
+    /// One permit for each connection in use.
+    permits: Semaphore,
+    /// The connection that was used last is at the end, so that surplus connections stay idle.
     idle: Mutex<Vec<Idle>>,
-    rest: Rest,
+    connect_backoff: Backoff,
 }
 
 struct Idle {
@@ -38,23 +40,23 @@ struct Idle {
     used: Instant,
 }
 
-/// A connection for one statement. It is closed when this is dropped, unless it is given back.
+/// A connection for one statement. Dropping the lease closes the connection; [`Lease::give_back`] keeps it.
 pub(super) struct Lease<'a> {
     pub(super) connection: PgConnection,
-    /// Whether it has been used before, so that an error may come of what happened meanwhile.
+    /// Whether the connection has been used before, and may have died since.
     pub(super) is_reused: bool,
     opened: Instant,
     pool: &'a Pool,
-    _turn: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Pool {
     pub(super) fn new(session: Session, connections_max: usize) -> Self {
         Self {
             session,
-            turns: Semaphore::new(connections_max),
+            permits: Semaphore::new(connections_max),
             idle: Mutex::default(),
-            rest: Rest::new(PAUSE_MAX),
+            connect_backoff: Backoff::new(CONNECT_PAUSE_MAX),
         }
     }
 
@@ -62,60 +64,61 @@ impl Pool {
         &self.session
     }
 
-    /// A connection, once there may be one more. Takes as long as it takes: the caller has the time limit. `what` completes
-    /// "could not".
-    pub(super) async fn lease(&self, what: &str) -> Result<Lease<'_>, Failure> {
-        let turn = self.turns.acquire().await;
-        let turn = turn.map_err(|_| Failure::of(what, Error::PoolClosed))?;
+    /// Waits for a free connection, or makes a new one. The caller limits the time. `action` completes "could not".
+    pub(super) async fn lease(&self, action: &str) -> Result<Lease<'_>, PostgresError> {
+        let permit = self.permits.acquire().await;
+        let permit = permit.map_err(|_| PostgresError::from_sqlx(action, Error::PoolClosed))?;
         while let Some(mut idle) = self.pop() {
-            if idle.used.elapsed() < TRUSTED || idle.connection.ping().await.is_ok() {
+            if idle.used.elapsed() < PING_AFTER || idle.connection.ping().await.is_ok() {
                 return Ok(Lease {
                     connection: idle.connection,
                     is_reused: true,
                     opened: idle.opened,
                     pool: self,
-                    _turn: turn,
+                    _permit: permit,
                 });
             }
-            // One that has died is rarely the only one.
-            self.forget();
+            // The other connections are most likely dead as well.
+            self.close_idle();
         }
         Ok(Lease {
-            connection: self.connect(what).await?,
+            connection: self.connect(action).await?,
             is_reused: false,
             opened: Instant::now(),
             pool: self,
-            _turn: turn,
+            _permit: permit,
         })
     }
 
-    /// A new connection. After one that could not be made there is a pause, in which everybody hears at once what was wrong:
-    /// waiting clients make no more attempts than a few.
-    pub(super) async fn connect(&self, what: &str) -> Result<PgConnection, Failure> {
-        self.rest.check(what)?;
+    /// Makes a new connection. A failed attempt begins a pause. During the pause every caller gets the same error at once, so that
+    /// many waiting clients make few attempts.
+    pub(super) async fn connect(&self, action: &str) -> Result<PgConnection, PostgresError> {
+        self.connect_backoff.check(action)?;
         match self.session.connect().await {
             Ok(connection) => {
-                self.rest.end();
+                self.connect_backoff.end();
                 Ok(connection)
             }
-            Err(error) => Err(self.rest.begin(Failure::of(what, error))),
+            Err(error) => Err(self
+                .connect_backoff
+                .begin(PostgresError::from_sqlx(action, error))),
         }
     }
 
-    /// Closes all connections that nobody uses.
-    pub(super) fn forget(&self) {
-        let forgotten = std::mem::take(&mut *self.idle.lock());
-        drop(forgotten);
+    /// Closes all connections that are not in use.
+    pub(super) fn close_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
     }
 
     fn pop(&self) -> Option<Idle> {
         let mut idle = self.idle.lock();
-        // The oldest lie at the bottom.
-        let unneeded = idle
+        // The connections at the beginning were idle for the longest time.
+        let surplus = idle
             .iter()
-            .take_while(|idle| idle.used.elapsed() > IDLE_MAX)
+            .take_while(|idle| idle.used.elapsed() > IDLE_TIME_MAX)
             .count();
-        idle.drain(..unneeded);
+        idle.drain(..surplus);
         while let Some(last) = idle.pop() {
             if last.opened.elapsed() < AGE_MAX {
                 return Some(last);
@@ -124,25 +127,25 @@ impl Pool {
         None
     }
 
-    /// Refuses what comes from now on, waits for what is under way, and says goodbye.
+    /// Refuses new leases, waits for the leased connections, and closes the connections in an orderly way.
     pub(super) async fn close(&self, connections_max: u32) {
-        let turns = self.turns.acquire_many(connections_max).await;
-        self.turns.close();
-        drop(turns);
+        let permits = self.permits.acquire_many(connections_max).await;
+        self.permits.close();
+        drop(permits);
         let idle = std::mem::take(&mut *self.idle.lock());
         for idle in idle {
-            // It is closed in any case.
+            // The connection is closed even after an error.
             let _ = idle.connection.close().await;
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.turns.is_closed()
+        self.permits.is_closed()
     }
 }
 
 impl Lease<'_> {
-    /// Keeps the connection for others.
+    /// Returns the connection to the pool.
     pub(super) fn give_back(self) {
         let idle = Idle {
             connection: self.connection,

@@ -1,4 +1,4 @@
-//! What every connection begins with: limits of time, durable commits, and the schema.
+//! The settings at the beginning of every connection: time limits, durable commits, and the schema.
 
 use std::sync::OnceLock;
 
@@ -11,41 +11,41 @@ use sqlx_core::sql_str::{AssertSqlSafe, SqlStr};
 use sqlx_postgres::{PgConnectOptions, PgConnection};
 
 use super::PostgresUrl;
-use super::errors::PoolerInBetween;
+use super::errors::PoolerError;
 use super::url::EXTRA_FLOAT_DIGITS;
 
-/// A statement ends before the request that waits for it gives up, a commit is durable whatever the default, and PostgreSQL lets
-/// go of connections whose other end has vanished.
+/// The settings of a connection. A statement ends before its request does, a commit is durable whatever the default of
+/// PostgreSQL, and PostgreSQL closes connections whose client has disappeared.
 const SETTINGS: &str = include_str!("../sql/postgres/settings.sql");
-/// The same for a transaction, where the next one may come to another connection of PostgreSQL.
-const SETTINGS_OF_TRANSACTION: &str = include_str!("../sql/postgres/settings_of_transaction.sql");
+/// The same settings for one transaction, because a pooler may give the next transaction another connection.
+const TRANSACTION_SETTINGS: &str = include_str!("../sql/postgres/transaction_settings.sql");
 
-/// How to connect, and what to set.
+/// How to connect, and which settings to make.
 pub(super) struct Session {
     options: PgConnectOptions,
-    /// Whether each transaction may come to another connection of PostgreSQL: then nothing lasts longer than one.
+    /// Whether a pooler may give each transaction another connection. Then settings last for one transaction.
     pub(super) is_pooled: bool,
-    /// Where the tables are, once that is known.
+    /// The schema of the tables, once the migration has found it.
     schema: OnceLock<String>,
 }
 
 impl Session {
-    pub(super) fn new(target: &PostgresUrl) -> Self {
+    pub(super) fn new(url: &PostgresUrl) -> Self {
         Self {
-            options: target.options.clone(),
-            is_pooled: target.is_pooled,
+            options: url.options.clone(),
+            is_pooled: url.is_pooled,
             schema: OnceLock::new(),
         }
     }
 
-    /// From now on the tables are looked for here and nowhere else, so that nobody's table of the same name is taken for one
-    /// of them.
+    /// Sets the schema. From now on statements find tables in this schema only, and never a table of the same name in another
+    /// schema.
     pub(super) fn set_schema(&self, name: String) {
-        // It is the same every time.
+        // Every migration finds the same schema.
         let _ = self.schema.set(name);
     }
 
-    /// A new connection with our settings.
+    /// Makes a new connection with the settings.
     pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
         let mut connection = self.options.connect().await?;
         if self.is_pooled {
@@ -54,9 +54,9 @@ impl Session {
         let row = raw_sql("SELECT current_setting('extra_float_digits')")
             .fetch_one(&mut connection)
             .await?;
-        // What was sent at the start did not arrive, so it was not PostgreSQL that it was sent to.
+        // A pooler drops the parameter that was sent at the start of the session. PostgreSQL does not.
         if row.try_get::<String, _>(0)? != EXTRA_FLOAT_DIGITS.to_string() {
-            return Err(Error::Configuration(Box::new(PoolerInBetween)));
+            return Err(Error::Configuration(Box::new(PoolerError)));
         }
         raw_sql(SETTINGS).execute(&mut connection).await?;
         if let Some(schema) = self.schema.get() {
@@ -66,17 +66,17 @@ impl Session {
         Ok(connection)
     }
 
-    /// Begins a transaction with our settings.
+    /// The SQL that begins a transaction with the settings.
     pub(super) fn begin(&self) -> SqlStr {
         let path = match self.schema.get() {
             Some(schema) => format!("SET LOCAL search_path = {}, pg_temp;", quoted(schema)),
             None => String::new(),
         };
-        AssertSqlSafe(format!("{SETTINGS_OF_TRANSACTION}{path}")).into_sql_str()
+        AssertSqlSafe(format!("{TRANSACTION_SETTINGS}{path}")).into_sql_str()
     }
 }
 
-/// A name as SQL takes it, whatever it is made of.
+/// Quotes a name for SQL.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_ends_its_quotes() {
+    fn a_quote_in_a_name_does_not_end_the_quoted_name() {
         assert_eq!(quoted("todos"), "\"todos\"");
         assert_eq!(quoted("a\"; DROP"), "\"a\"\"; DROP\"");
     }

@@ -1,5 +1,5 @@
-//! Todos that are to go somewhere else: those of the older todo app, found by its columns, or ours. Read in one transaction that
-//! cannot write, so that all of it is of one moment.
+//! Reads the todos that are copied to another store: from the table of the older todo app, recognized by its columns, or from the
+//! table of this program. All reads are in one read-only transaction, so they see one snapshot.
 
 use async_trait::async_trait;
 use sqlx_core::arguments::Arguments as _;
@@ -8,11 +8,11 @@ use sqlx_core::raw_sql::raw_sql;
 use sqlx_core::row::Row as _;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
-use super::errors::{Cause, Failure};
+use super::errors::{Cause, PostgresError};
 use super::import::numbered;
 use super::inspection::{Relation, relations};
-use super::migrations::rows;
 use super::session::{Session, quoted};
+use super::statement::read_all;
 use super::{BACKEND, PostgresUrl};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::todos::import::{NumberedPage, OlderRow, PAGE_ROWS, SourcePage, SourceRows, TodoSource};
@@ -22,47 +22,51 @@ const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
     SET LOCAL idle_in_transaction_session_timeout = 0;
     SET LOCAL timezone = 'UTC'";
 
-/// Microseconds from 1970 to 2000, which PostgreSQL counts from.
-const EPOCH: i64 = 946_684_800_000_000;
+/// Microseconds from 1970 to 2000. PostgreSQL counts from 2000.
+const EPOCH_OFFSET_MICROS: i64 = 946_684_800_000_000;
 
-const WHAT: &str = "read the todos";
+const ACTION: &str = "read the todos";
 
-/// A table of todos, as of one moment.
+/// A snapshot of a table of todos.
 pub(in crate::todos) struct PostgresSource {
     connection: PgConnection,
-    /// The table, as SQL names it.
+    /// The quoted name of the table, with the schema.
     table: String,
     name: String,
     origin: String,
-    /// How the older app's deadlines are read; `None` for a table of ours.
-    older: Option<Deadlines>,
+    /// The type of the deadlines of the older app; `None` for a table of this program.
+    older: Option<DeadlineColumn>,
 }
 
-/// What kind of column deadlines are in.
+/// The type of the column with the deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deadlines {
-    Times,
-    /// Something that is no time by itself.
+enum DeadlineColumn {
+    Timestamp,
+    /// A type that is not a time, such as a text.
     Other,
 }
 
 impl PostgresSource {
-    /// Finds the table: in the schema of the target, or where a server would, or the only one there is.
-    pub(in crate::todos) async fn open(target: &PostgresUrl) -> Result<Self, StoreError> {
-        let session = Session::new(target);
+    /// Connects, and finds the table: in the schema of the URL, or in the first schema of the user, or the only table `todos` of the
+    /// database.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unsupported`] when there is no table, or several; [`StoreErrorKind::Denied`] when the columns are unknown.
+    pub(in crate::todos) async fn open(url: &PostgresUrl) -> Result<Self, StoreError> {
+        let session = Session::new(url);
         let connected = session.connect().await;
         let mut connection =
-            connected.map_err(|error| Failure::of("connect", error).into_error())?;
+            connected.map_err(|error| PostgresError::from_sqlx("connect", error).into_error())?;
         let begun = raw_sql(BEGIN).execute(&mut connection).await;
-        begun.map_err(failed)?;
-        let database = target.options.get_database().unwrap_or_default().to_owned();
-        let (schema, todos) = find(&mut connection, target.schema.as_deref(), &database).await?;
+        begun.map_err(query_error)?;
+        let database = url.options.get_database().unwrap_or_default().to_owned();
+        let (schema, todos) = find_table(&mut connection, url.schema.as_deref(), &database).await?;
         let older = if todos.is_older_app() {
-            Some(deadlines(&todos))
-        } else if todos.is_ours() {
+            Some(deadline_column(&todos))
+        } else if todos.is_current() {
             None
         } else {
-            return Err(unknown(&schema, &database, &todos));
+            return Err(unknown_table(&schema, &database, &todos));
         };
         let table = format!("{}.todos", quoted(&schema));
         let mut source = Self {
@@ -81,7 +85,7 @@ impl PostgresSource {
         Ok(source)
     }
 
-    /// A move that is run again has to know which is which.
+    /// Checks that every row has an id of its own. A copy that is repeated finds each todo by its id.
     async fn check_ids(&mut self) -> Result<(), StoreError> {
         let sql = format!(
             "SELECT count(*) FILTER (WHERE id IS NULL), count(id) - count(DISTINCT id) FROM {}",
@@ -90,8 +94,8 @@ impl PostgresSource {
         let found = self.rows(sql, PgArguments::default()).await?;
         let (mut nulls, mut repeated) = (0i64, 0i64);
         if let Some(row) = found.first() {
-            nulls = row.try_get(0).map_err(failed)?;
-            repeated = row.try_get(1).map_err(failed)?;
+            nulls = row.try_get(0).map_err(query_error)?;
+            repeated = row.try_get(1).map_err(query_error)?;
         }
         if nulls == 0 && repeated == 0 {
             return Ok(());
@@ -99,17 +103,17 @@ impl PostgresSource {
         Err(StoreError::new(
             StoreErrorKind::Unsupported,
             format!(
-                "{} has {nulls} rows without an id, and {repeated} with an id that another one has: which todo is which cannot \
-                 be told; give each an id of its own first (UPDATE … SET id = …), nothing was copied",
+                "{} has {nulls} rows without an id, and {repeated} with an id that another row has, so the todos cannot be told \
+                 apart; give each row an id of its own first (UPDATE … SET id = …), nothing was copied",
                 self.name
             ),
         ))
     }
 
     async fn rows(&mut self, sql: String, values: PgArguments) -> Result<Vec<PgRow>, StoreError> {
-        rows(&mut self.connection, sql, values)
+        read_all(&mut self.connection, sql, values)
             .await
-            .map_err(failed)
+            .map_err(query_error)
     }
 }
 
@@ -127,7 +131,7 @@ impl TodoSource for PostgresSource {
         let sql = format!("SELECT count(*) FROM {}", self.table);
         let found = self.rows(sql, PgArguments::default()).await?;
         let count = found.first().map(|row| row.try_get::<i64, _>(0));
-        let count = count.transpose().map_err(failed)?;
+        let count = count.transpose().map_err(query_error)?;
         Ok(count.unwrap_or_default().unsigned_abs())
     }
 
@@ -136,21 +140,21 @@ impl TodoSource for PostgresSource {
         let added = values
             .add(from)
             .and_then(|()| values.add(PAGE_ROWS as i64 + 1));
-        added.map_err(|error| failed(Error::Encode(error)))?;
-        let Some(deadlines) = self.older else {
+        added.map_err(|error| query_error(Error::Encode(error)))?;
+        let Some(deadline_column) = self.older else {
             let sql = format!(
                 "SELECT id::text, title, description, deadline, status, created_at, updated_at, number
                  FROM {} WHERE number >= $1 ORDER BY number LIMIT $2",
                 self.table
             );
-            let mut items = numbered(WHAT, &self.rows(sql, values).await?)?;
+            let mut items = numbered(ACTION, &self.rows(sql, values).await?)?;
             let more = items.len() > PAGE_ROWS;
             items.truncate(PAGE_ROWS);
             return Ok(NumberedPage { items, more }.into());
         };
-        let deadline = match deadlines {
-            Deadlines::Times => "deadline::timestamp",
-            Deadlines::Other => "NULL::timestamp",
+        let deadline = match deadline_column {
+            DeadlineColumn::Timestamp => "deadline::timestamp",
+            DeadlineColumn::Other => "NULL::timestamp",
         };
         let sql = format!(
             "SELECT id::bigint, title::text, description::text, {deadline}, deadline::text, status::text
@@ -161,7 +165,7 @@ impl TodoSource for PostgresSource {
         let more = found.len() > PAGE_ROWS;
         found.truncate(PAGE_ROWS);
         let older: Result<Vec<_>, Error> = found.iter().map(older_row).collect();
-        let older = older.map_err(failed)?;
+        let older = older.map_err(query_error)?;
         let last = older.last().filter(|_| more);
         Ok(SourcePage {
             next: last.and_then(|row| row.id.checked_add(1)),
@@ -179,9 +183,9 @@ fn older_row(row: &PgRow) -> Result<OlderRow, Error> {
     let deadline = number
         .map(i64::from_be_bytes)
         .and_then(|micros| match micros {
-            // Never, and always.
+            // PostgreSQL stores `infinity` and `-infinity` as these numbers.
             i64::MIN | i64::MAX => None,
-            micros => micros.checked_add(EPOCH),
+            micros => micros.checked_add(EPOCH_OFFSET_MICROS),
         });
     Ok(OlderRow {
         id: row.try_get(0)?,
@@ -193,38 +197,40 @@ fn older_row(row: &PgRow) -> Result<OlderRow, Error> {
     })
 }
 
-/// The table with its schema.
-async fn find(
+/// The schema of the table, and the table.
+async fn find_table(
     connection: &mut PgConnection,
     schema: Option<&str>,
     database: &str,
 ) -> Result<(String, Relation), StoreError> {
     let mut values = PgArguments::default();
     let added = values.add(schema);
-    added.map_err(|error| failed(Error::Encode(error)))?;
+    added.map_err(|error| query_error(Error::Encode(error)))?;
     let sql = include_str!("../sql/postgres/tables_named_todos.sql").to_owned();
-    let found = rows(connection, sql, values).await.map_err(failed)?;
+    let found = read_all(connection, sql, values)
+        .await
+        .map_err(query_error)?;
     let mut candidates = Vec::new();
     for row in &found {
-        let schema: String = row.try_get(0).map_err(failed)?;
-        let is_first: bool = row.try_get(1).map_err(failed)?;
+        let schema: String = row.try_get(0).map_err(query_error)?;
+        let is_first: bool = row.try_get(1).map_err(query_error)?;
         candidates.push((schema, is_first));
     }
     let schema = match candidates.as_slice() {
         [] => {
-            let place =
+            let location =
                 schema.map_or_else(String::new, |schema| format!(" in the schema {schema}"));
             return Err(StoreError::new(
                 StoreErrorKind::Unsupported,
                 format!(
-                    "the database {database} has no table todos{place}; --from names the database of the older app or of \
+                    "the database {database} has no table todos{location}; --from names the database of the older app or of \
                      a server, and ?schema=NAME the schema"
                 ),
             ));
         }
         [(schema, true), ..] | [(schema, _)] => schema.clone(),
-        several => {
-            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+        candidates => {
+            let names: Vec<&str> = candidates.iter().map(|(name, _)| name.as_str()).collect();
             return Err(StoreError::new(
                 StoreErrorKind::Unsupported,
                 format!(
@@ -235,27 +241,27 @@ async fn find(
         }
     };
     let todos = relations(connection, &schema, &["todos"]).await;
-    let todos = todos.map_err(failed)?.pop();
+    let todos = todos.map_err(query_error)?.pop();
     match todos {
         Some(todos) => Ok((schema, todos)),
-        None => Err(failed(Error::RowNotFound)),
+        None => Err(query_error(Error::RowNotFound)),
     }
 }
 
-fn deadlines(todos: &Relation) -> Deadlines {
+fn deadline_column(todos: &Relation) -> DeadlineColumn {
     let is_time = |column: &String| {
         column
             .strip_prefix("deadline ")
             .is_some_and(|kind| kind.starts_with("timestamp") || kind == "date")
     };
     match todos.columns.iter().any(is_time) {
-        true => Deadlines::Times,
-        false => Deadlines::Other,
+        true => DeadlineColumn::Timestamp,
+        false => DeadlineColumn::Other,
     }
 }
 
-fn unknown(schema: &str, database: &str, todos: &Relation) -> StoreError {
-    let what = if todos
+fn unknown_table(schema: &str, database: &str, todos: &Relation) -> StoreError {
+    let description = if todos
         .columns
         .iter()
         .any(|column| column == "title_folded text")
@@ -263,14 +269,14 @@ fn unknown(schema: &str, database: &str, todos: &Relation) -> StoreError {
         "is of an older version of fieldstation; start this version on it once, which brings it up to date".to_owned()
     } else {
         format!(
-            "is neither the older app's (id, title, description, deadline, status, with an integer id) nor ours; its columns are {}",
+            "is neither the older app's (id, title, description, deadline, status, with an integer id) nor fieldstation's; its columns are {}",
             todos.columns.join(", ")
         )
     };
-    let what = format!("the table {schema}.todos of the database {database} {what}");
-    Failure::new(Cause::NoTables, what).into_error()
+    let message = format!("the table {schema}.todos of the database {database} {description}");
+    PostgresError::new(Cause::TablesMissing, message).into_error()
 }
 
-fn failed(error: Error) -> StoreError {
-    Failure::of(WHAT, error).into_error()
+fn query_error(error: Error) -> StoreError {
+    PostgresError::from_sqlx(ACTION, error).into_error()
 }

@@ -1,4 +1,4 @@
-//! Where PostgreSQL is, and how to speak to it: from a URL or from `manifest.json`.
+//! The connection settings of PostgreSQL, from a URL or from `manifest.json`.
 
 use std::fmt;
 
@@ -14,22 +14,22 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::todos::MANIFEST;
 use crate::todos::manifest::Manifest;
 
-/// How many connections a server keeps at most when nobody says. A small database server has room for some eighty.
+/// The default limit of connections for each server. A small database server accepts about eighty.
 const CONNECTIONS_MAX_DEFAULT: usize = 10;
 
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host, application_name, connections_max, schema and pgbouncer";
 
-/// The longest name of a schema, in bytes: PostgreSQL cuts longer ones off.
+/// The longest name of a schema, in bytes. PostgreSQL truncates longer names.
 const SCHEMA_BYTES_MAX: usize = 63;
 
-/// A database, and how to get to it.
+/// The connection settings of a database.
 pub(in crate::todos) struct PostgresUrl {
     pub(super) options: PgConnectOptions,
-    /// How many connections may be open at a time.
+    /// The limit of open connections.
     pub(super) connections_max: usize,
-    /// The schema that holds the tables; the user's first one if it is not named.
+    /// The schema of the tables; `None` for the first schema of the user.
     pub(super) schema: Option<String>,
-    /// Whether each transaction may come to another connection of PostgreSQL, as PgBouncer does it.
+    /// Whether a pooler such as PgBouncer may give each transaction another connection.
     pub(super) is_pooled: bool,
 }
 
@@ -45,58 +45,58 @@ impl fmt::Debug for PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// The database of a URL: `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=FILE`.
+    /// Parses `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=FILE`.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unsupported`] with what is wrong, and nothing that may be a part of the password.
+    /// [`StoreErrorKind::Unsupported`] names the mistake, and never shows a part of the password.
     pub(in crate::todos) fn from_url(url: &BackendUrl) -> Result<Self, StoreError> {
         let text = format!("postgres:{}", url.rest());
         let url = Url::parse(&text).map_err(|error| {
-            wrong(format!(
+            invalid(format!(
                 "is not a URL ({error}); within the user name and the password, / ? # @ : and % are written %2F %3F %23 \
                  %40 %3A and %25"
             ))
         })?;
         if url.fragment().is_some() {
-            return Err(wrong("has a #; within a password it is written %23"));
+            return Err(invalid("has a #; within a password it is written %23"));
         }
         let decoded = |what: &str, text: &str| match percent_decode_str(text).decode_utf8() {
             Ok(text) if !text.contains('\0') => Ok(text.into_owned()),
-            _ => Err(wrong(format!("has a {what} that is not text"))),
+            _ => Err(invalid(format!("has a {what} that is not text"))),
         };
         let user = decoded("user name", url.username())?;
         if user.is_empty() {
-            return Err(wrong(format!("names no user; {EXAMPLE}")));
+            return Err(invalid(format!("names no user; {EXAMPLE}")));
         }
         let database = decoded("database", url.path().trim_start_matches('/'))?;
         if database.is_empty() {
-            return Err(wrong(format!("names no database; {EXAMPLE}")));
+            return Err(invalid(format!("names no database; {EXAMPLE}")));
         }
         let host = decoded("host", url.host_str().unwrap_or_default())?;
-        let mut target = Self::new(&user, &database, url.port().unwrap_or(5432));
-        target.set_host(&host);
+        let mut settings = Self::new(&user, &database, url.port().unwrap_or(5432));
+        settings.set_host(&host);
         if let Some(password) = url.password() {
             let password = decoded("password", password)?;
-            target.options = target.options.password(&password);
+            settings.options = settings.options.password(&password);
         }
         for (name, value) in url.query_pairs() {
-            target.set(&name, &value).map_err(wrong)?;
+            settings.set(&name, &value).map_err(invalid)?;
         }
-        if target.host().is_empty() {
-            return Err(wrong(format!("names no host; {EXAMPLE}")));
+        if settings.host().is_empty() {
+            return Err(invalid(format!("names no host; {EXAMPLE}")));
         }
-        Ok(target)
+        Ok(settings)
     }
 
-    /// The database of `manifest.json`.
+    /// The settings of `manifest.json`.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unsupported`] naming the file and the key.
+    /// [`StoreErrorKind::Unsupported`] names the file and the key.
     pub(in crate::todos) fn from_manifest(manifest: &Manifest) -> Result<Self, StoreError> {
-        let mut target = Self::new(&manifest.user, &manifest.database, manifest.port);
-        target.set_host(&manifest.host);
+        let mut settings = Self::new(&manifest.user, &manifest.database, manifest.port);
+        settings.set_host(&manifest.host);
         if let Some(password) = &manifest.password {
-            target.options = target.options.password(password);
+            settings.options = settings.options.password(password);
         }
         let parameters = [
             ("sslmode", &manifest.ssl_mode),
@@ -105,17 +105,17 @@ impl PostgresUrl {
         ];
         for (name, value) in parameters {
             if let Some(value) = value {
-                target.set(name, value).map_err(|what| {
-                    StoreError::new(StoreErrorKind::Unsupported, format!("{MANIFEST} {what}"))
+                settings.set(name, value).map_err(|reason| {
+                    StoreError::new(StoreErrorKind::Unsupported, format!("{MANIFEST} {reason}"))
                 })?;
             }
         }
-        target.set_pooled(manifest.is_pooled);
-        Ok(target)
+        settings.set_pooled(manifest.is_pooled);
+        Ok(settings)
     }
 
-    /// PgBouncer knows no such parameter at the start of a session, and forgets prepared statements after each transaction. Without
-    /// it, that the parameter arrives is the sign that nothing like it stands between.
+    /// Sets whether there is a pooler. PgBouncer rejects the parameter `extra_float_digits`, and drops prepared statements after each
+    /// transaction. Without a pooler, the parameter arrives at PostgreSQL, which shows that there is no pooler.
     fn set_pooled(&mut self, is_pooled: bool) {
         self.is_pooled = is_pooled;
         if is_pooled {
@@ -133,7 +133,7 @@ impl PostgresUrl {
             .ssl_mode(PgSslMode::Prefer)
             .application_name("fieldstation")
             .extra_float_digits(EXTRA_FLOAT_DIGITS)
-            // Statements are ours and known; what is slow shows in the log of requests.
+            // The log of requests already shows slow statements.
             .disable_statement_logging();
         Self {
             options,
@@ -143,7 +143,7 @@ impl PostgresUrl {
         }
     }
 
-    /// A name, an address (IPv6 with or without its brackets), or the directory of a socket.
+    /// Sets the host: a name, an address (IPv6 with or without brackets), or the directory of a socket.
     fn set_host(&mut self, host: &str) {
         let options = self.options.clone();
         self.options = if host.starts_with('/') {
@@ -191,17 +191,17 @@ impl PostgresUrl {
                 self.set_pooled(is_pooled);
                 return Ok(());
             }
-            // The name is not repeated: it is a piece of the password when that has a question mark in it.
+            // The message does not repeat the name, which is a part of the password when the password has a question mark.
             _ => {
                 return Err(format!(
-                    "has a parameter that is not known here; there are {PARAMETERS} (a ? within a password is written %3F)"
+                    "has an unknown parameter; the known parameters are {PARAMETERS} (a ? within a password is written %3F)"
                 ));
             }
         };
         Ok(())
     }
 
-    /// Where it is, for the log.
+    /// The host or the directory of the socket, for the log.
     pub(super) fn host(&self) -> String {
         match self.options.get_socket() {
             Some(directory) => directory.display().to_string(),
@@ -210,7 +210,8 @@ impl PostgresUrl {
     }
 }
 
-/// Sent with every start of a session, and looked for afterwards; not PostgreSQL's own value. No number here is a float.
+/// A parameter that is sent at the start of every session and read back afterwards, to detect a pooler. The value differs from the
+/// default of PostgreSQL. The tables have no floating-point numbers.
 pub(super) const EXTRA_FLOAT_DIGITS: i8 = 2;
 
 const EXAMPLE: &str = "write postgres://user:password@host:5432/database";
@@ -239,7 +240,7 @@ fn ssl_mode(text: &str) -> Result<PgSslMode, String> {
     }
 }
 
-/// A file that can be read now: a wrong name is better known at the start than at the first connection.
+/// Checks that a file can be read, so that a wrong name is an error at the start and not at the first connection.
 fn readable<'a>(name: &str, path: &'a str) -> Result<&'a str, String> {
     match std::fs::File::open(path) {
         Ok(_) => Ok(path),
@@ -249,18 +250,19 @@ fn readable<'a>(name: &str, path: &'a str) -> Result<&'a str, String> {
     }
 }
 
-/// The certificates that this machine trusts, as PEM.
+/// The root certificates of this machine, as PEM.
 fn system_roots() -> Result<Vec<u8>, String> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         return Err(
-            "has sslrootcert=system, and this machine has no certificates; name a file".to_owned(),
+            "has sslrootcert=system, and this machine has no root certificates; name a file"
+                .to_owned(),
         );
     }
     let mut pem = String::new();
     for certificate in found.certs {
         pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        // 48 bytes are a line of 64 characters.
+        // 48 bytes make a line of 64 characters.
         for line in certificate.chunks(48) {
             pem.push_str(&STANDARD.encode(line));
             pem.push('\n');
@@ -270,10 +272,10 @@ fn system_roots() -> Result<Vec<u8>, String> {
     Ok(pem.into_bytes())
 }
 
-fn wrong(what: impl fmt::Display) -> StoreError {
+fn invalid(reason: impl fmt::Display) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
-        format!("the URL of the todos {what}"),
+        format!("the URL of the todos {reason}"),
     )
 }
 
@@ -281,32 +283,32 @@ fn wrong(what: impl fmt::Display) -> StoreError {
 mod tests {
     use super::*;
 
-    fn target(text: &str) -> Result<PostgresUrl, StoreError> {
+    fn parse(text: &str) -> Result<PostgresUrl, StoreError> {
         PostgresUrl::from_url(&text.parse().unwrap())
     }
 
     #[test]
-    fn a_url_is_taken_apart() {
-        let whole =
-            target("postgres://an%40n:p%2Fw@db-1.example:5433/to%20do?sslmode=require").unwrap();
-        assert_eq!(whole.options.get_host(), "db-1.example");
-        assert_eq!(whole.options.get_port(), 5433);
-        assert_eq!(whole.options.get_username(), "an@n");
-        assert_eq!(whole.options.get_database(), Some("to do"));
-        assert!(matches!(whole.options.get_ssl_mode(), PgSslMode::Require));
-        assert!(!format!("{whole:?}").contains("p/w"));
-        let short = target("postgresql://ann@[::1]/todos?connections_max=3").unwrap();
+    fn a_url_gives_the_connection_settings() {
+        let full =
+            parse("postgres://an%40n:p%2Fw@db-1.example:5433/to%20do?sslmode=require").unwrap();
+        assert_eq!(full.options.get_host(), "db-1.example");
+        assert_eq!(full.options.get_port(), 5433);
+        assert_eq!(full.options.get_username(), "an@n");
+        assert_eq!(full.options.get_database(), Some("to do"));
+        assert!(matches!(full.options.get_ssl_mode(), PgSslMode::Require));
+        assert!(!format!("{full:?}").contains("p/w"));
+        let short = parse("postgresql://ann@[::1]/todos?connections_max=3").unwrap();
         assert_eq!(short.options.get_host(), "::1");
         assert_eq!((short.options.get_port(), short.connections_max), (5432, 3));
-        let pooled = target("postgres://ann@db/todos?pgbouncer=true&schema=My%20todos").unwrap();
+        let pooled = parse("postgres://ann@db/todos?pgbouncer=true&schema=My%20todos").unwrap();
         assert_eq!((pooled.is_pooled, short.is_pooled), (true, false));
         assert_eq!(pooled.schema.as_deref(), Some("My todos"));
-        let socket = target("postgres://ann@localhost/todos?host=/run/postgresql").unwrap();
+        let socket = parse("postgres://ann@localhost/todos?host=/run/postgresql").unwrap();
         assert_eq!(socket.host(), "/run/postgresql");
     }
 
     #[test]
-    fn a_mistake_is_named_without_the_password() {
+    fn an_error_names_the_mistake_without_the_password() {
         for (text, words) in [
             ("postgres://ann:s3cret/x@db/todos", "%2F"),
             ("postgres://ann:s3cret#x@db/todos", "%23"),
@@ -330,7 +332,7 @@ mod tests {
             ("postgres://ann:s3cret%00@db/todos", "password"),
             ("postgres:", "user"),
         ] {
-            let error = target(text).unwrap_err();
+            let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Unsupported);
             let message = error.to_string();
             assert!(message.contains(words), "{text}: {message}");

@@ -1,10 +1,12 @@
-//! Numbers, and todos that come from another store.
+//! The numbers of todos, and the import of todos from another store.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{PAGE_BYTES_MAX, damaged, deadline_number, folded, todo};
+use super::{PAGE_BYTES_MAX, damaged, deadline_micros, folded, todo};
 use crate::storage::app_database::WorkError;
-use crate::todos::import::{Arrival, Arrivals, Arrived, Became, Moved, Numbered, NumberedPage};
+use crate::todos::import::{
+    ImportBatch, ImportItem, ImportOutcome, ImportRecord, ImportResult, NumberedPage, NumberedTodo,
+};
 use crate::todos::{Todo, TodoId};
 
 pub(super) fn id_of(
@@ -15,11 +17,11 @@ pub(super) fn id_of(
         .prepare_cached(include_str!("../sql/sqlite/id_of.sql"))?
         .query_row([number], |row| row.get(0))
         .optional()?;
-    let read = |id: String| {
+    let parse = |id: String| {
         id.parse()
             .map_err(|error| damaged(&format!("the id `{id}` {error}")))
     };
-    id.map(read).transpose()
+    id.map(parse).transpose()
 }
 
 pub(super) fn number_of(
@@ -67,7 +69,7 @@ pub(super) fn by_number(
 pub(super) fn find(
     transaction: &Transaction<'_>,
     ids: &[TodoId],
-) -> Result<Vec<Numbered>, WorkError> {
+) -> Result<Vec<NumberedTodo>, WorkError> {
     let ids: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
     let list = format!("[{}]", ids.join(","));
     let mut statement = transaction.prepare_cached(include_str!("../sql/sqlite/find.sql"))?;
@@ -79,62 +81,63 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Takes them in, one after the other.
-pub(super) fn take_over(
+/// Imports the todos of a batch.
+pub(super) fn import(
     transaction: &Transaction<'_>,
-    arrivals: &Arrivals,
-) -> Result<Vec<Arrived>, WorkError> {
-    let each = arrivals.items.iter();
-    each.map(|arrival| take_in(transaction, arrivals, arrival))
+    batch: &ImportBatch,
+) -> Result<Vec<ImportResult>, WorkError> {
+    let each = batch.items.iter();
+    each.map(|item| import_todo(transaction, batch, item))
         .collect()
 }
 
-fn take_in(
+fn import_todo(
     transaction: &Transaction<'_>,
-    arrivals: &Arrivals,
-    arrival: &Arrival,
-) -> Result<Arrived, WorkError> {
-    let id = arrival.todo.id;
-    let here = find(transaction, &[id])?.pop();
-    let moved = transaction
-        .prepare_cached(include_str!("../sql/sqlite/moved.sql"))?
+    batch: &ImportBatch,
+    item: &ImportItem,
+) -> Result<ImportResult, WorkError> {
+    let id = item.todo.id;
+    let current = find(transaction, &[id])?.pop();
+    let record = transaction
+        .prepare_cached(include_str!("../sql/sqlite/import_record.sql"))?
         .query_row([id.to_string()], |row| {
-            Ok(Moved {
+            Ok(ImportRecord {
                 version: row.get(0)?,
                 origin: row.get(1)?,
             })
         })
         .optional()?;
-    let became = arrivals.decide(arrival, here.as_ref(), moved.as_ref());
-    let number = match (became, &here) {
-        (Became::Added, _) => {
+    let outcome = batch.decide(item, current.as_ref(), record.as_ref());
+    let number = match (outcome, &current) {
+        (ImportOutcome::Added, _) => {
             let is_free = |number: &i64| id_of(transaction, *number).map(|holder| holder.is_none());
-            let number = match arrival.number {
+            let number = match item.number {
                 Some(number) if is_free(&number)? => Some(number),
                 _ => None,
             };
-            write(transaction, &arrival.todo, Some(number))?;
-            remember(transaction, arrivals, &arrival.todo)?;
+            write(transaction, &item.todo, Some(number))?;
+            save_record(transaction, batch, &item.todo)?;
             number_of(transaction, id)?
         }
-        (Became::CaughtUp, Some(here)) => {
-            let todo = arrivals.caught_up(&arrival.todo, &here.todo);
+        (ImportOutcome::Updated, Some(current)) => {
+            let todo = batch.updated(&item.todo, &current.todo);
             write(transaction, &todo, None)?;
-            remember(transaction, arrivals, &todo)?;
-            Some(here.number)
+            save_record(transaction, batch, &todo)?;
+            Some(current.number)
         }
-        (Became::Unchanged, Some(here)) => {
-            if moved.is_none() {
-                remember(transaction, arrivals, &here.todo)?;
+        (ImportOutcome::Unchanged, Some(current)) => {
+            if record.is_none() {
+                save_record(transaction, batch, &current.todo)?;
             }
-            Some(here.number)
+            Some(current.number)
         }
-        (_, here) => here.as_ref().map(|here| here.number),
+        (_, current) => current.as_ref().map(|current| current.number),
     };
-    Ok(Arrived { became, number })
+    Ok(ImportResult { outcome, number })
 }
 
-/// Adds a todo with a number (or the next one), or sets all fields of one that is there.
+/// Inserts or updates a todo. `new` is `None` for an existing todo, and the number of a new todo otherwise. A new todo without a number
+/// gets the next number.
 fn write(
     transaction: &Transaction<'_>,
     todo: &Todo,
@@ -143,7 +146,7 @@ fn write(
     let (title, description) = (todo.title.as_str(), todo.description.as_str());
     let id = todo.id.to_string();
     let (title_folded, description_folded) = (folded(title), folded(description));
-    let deadline = deadline_number(todo.deadline);
+    let deadline = deadline_micros(todo.deadline);
     let status = todo.status.as_str();
     let (created_at, updated_at) = (todo.created_at.micros(), todo.updated_at.micros());
     let values = params![
@@ -159,36 +162,36 @@ fn write(
     ];
     match new {
         None => transaction
-            .prepare_cached(include_str!("../sql/sqlite/catch_up.sql"))?
+            .prepare_cached(include_str!("../sql/sqlite/update_imported.sql"))?
             .execute(values)?,
         Some(number) => {
             let mut values = values.to_vec();
             values.push(&number);
             transaction
-                .prepare_cached(include_str!("../sql/sqlite/arrive.sql"))?
+                .prepare_cached(include_str!("../sql/sqlite/import.sql"))?
                 .execute(values.as_slice())?
         }
     };
     Ok(())
 }
 
-fn remember(
+fn save_record(
     transaction: &Transaction<'_>,
-    arrivals: &Arrivals,
+    batch: &ImportBatch,
     todo: &Todo,
 ) -> Result<(), WorkError> {
     transaction
-        .prepare_cached(include_str!("../sql/sqlite/remember.sql"))?
+        .prepare_cached(include_str!("../sql/sqlite/save_import_record.sql"))?
         .execute(params![
             todo.id.to_string(),
             todo.updated_at.micros(),
-            arrivals.origin
+            batch.origin
         ])?;
     Ok(())
 }
 
-fn numbered(row: &rusqlite::Row<'_>) -> Result<Numbered, WorkError> {
-    Ok(Numbered {
+fn numbered(row: &rusqlite::Row<'_>) -> Result<NumberedTodo, WorkError> {
+    Ok(NumberedTodo {
         number: row.get(7)?,
         todo: todo(row)?,
     })

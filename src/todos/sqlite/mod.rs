@@ -1,4 +1,4 @@
-//! Todos in `station.db`.
+//! The embedded backend, in `station.db`.
 
 mod check;
 mod import;
@@ -11,8 +11,8 @@ use rusqlite::{OptionalExtension, Params, ToSql, Transaction, params};
 
 pub(crate) use self::check::check_rows;
 use self::search::Search;
-use super::import::{Arrivals, Arrived, Numbered, NumberedPage};
-use super::row::{Found, PAGE_BYTES_MAX, Row, Span, deadline_number, moment, page};
+use super::import::{ImportBatch, ImportResult, NumberedPage, NumberedTodo};
+use super::row::{FoundTodos, ListRange, PAGE_BYTES_MAX, Row, deadline_micros, page, timestamp};
 use super::{
     Change, Cursor, Filter, Outcome, Precondition, Status, Todo, TodoId, TodoPage, TodoStore,
     folded,
@@ -22,7 +22,7 @@ use crate::storage::app_database::{AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 
-/// The embedded backend.
+/// Todos in `station.db`.
 pub(super) struct SqliteTodos {
     app_database: Arc<AppDatabase>,
 }
@@ -47,7 +47,7 @@ impl TodoStore for SqliteTodos {
                     folded(title),
                     description,
                     folded(description),
-                    deadline_number(todo.deadline),
+                    deadline_micros(todo.deadline),
                     todo.status.as_str(),
                     todo.created_at.micros(),
                     todo.updated_at.micros(),
@@ -73,23 +73,23 @@ impl TodoStore for SqliteTodos {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<TodoPage, StoreError> {
-        let span = Span::new(filter, after);
+        let range = ListRange::new(filter, after);
         let (status, text) = (filter.status.map(Status::as_str), filter.text.clone());
         let work = move |transaction: &Transaction<'_>| {
-            let wanted = limit + 1;
+            let count = limit + 1;
             if let Some(text) = &text {
-                let (span, text) = (&span, text.as_str());
+                let (range, text) = (&range, text.as_str());
                 let search = Search {
-                    span,
+                    range,
                     status,
                     text,
-                    wanted,
+                    count,
                 };
                 return Ok(page(search.run(transaction)?, limit));
             }
-            let (id, wanted) = (span.after_id.to_string(), wanted as i64);
-            let mut values = cursor(&span, &id);
-            values.push(&wanted);
+            let (id, count) = (range.after_id.to_string(), count as i64);
+            let mut values = cursor(&range, &id);
+            values.push(&count);
             let sql = match &status {
                 Some(status) => {
                     values.push(status);
@@ -121,13 +121,13 @@ impl TodoStore for SqliteTodos {
                 title.map(folded),
                 description,
                 description.map(folded),
-                change.deadline.map(deadline_number),
+                change.deadline.map(deadline_micros),
                 change.status.map(Status::as_str),
                 now.micros(),
             ];
             match todos(transaction, sql, values)?.todos.pop() {
                 Some(todo) => Ok(Outcome::Done(todo)),
-                None => untouched(transaction, id),
+                None => unmatched(transaction, id),
             }
         };
         self.app_database.write("change a todo", work).await
@@ -144,7 +144,7 @@ impl TodoStore for SqliteTodos {
                 .prepare_cached(include_str!("../sql/sqlite/remove.sql"))?
                 .execute(params![id.to_string(), versions])?;
             match removed {
-                0 => untouched(transaction, id),
+                0 => unmatched(transaction, id),
                 _ => Ok(Outcome::Done(())),
             }
         };
@@ -166,7 +166,7 @@ impl TodoStore for SqliteTodos {
         self.app_database.read("list todos", work).await
     }
 
-    async fn find(&self, ids: &[TodoId]) -> Result<Vec<Numbered>, StoreError> {
+    async fn find(&self, ids: &[TodoId]) -> Result<Vec<NumberedTodo>, StoreError> {
         let ids = ids.to_vec();
         let work = move |transaction: &Transaction<'_>| import::find(transaction, &ids);
         self.app_database.read("read todos", work).await
@@ -177,10 +177,10 @@ impl TodoStore for SqliteTodos {
         self.app_database.read("count todos", work).await
     }
 
-    async fn take_over(&self, arrivals: &Arrivals) -> Result<Vec<Arrived>, StoreError> {
-        let arrivals = arrivals.clone();
-        let work = move |transaction: &Transaction<'_>| import::take_over(transaction, &arrivals);
-        self.app_database.write("take todos over", work).await
+    async fn import(&self, batch: &ImportBatch) -> Result<Vec<ImportResult>, StoreError> {
+        let batch = batch.clone();
+        let work = move |transaction: &Transaction<'_>| import::import(transaction, &batch);
+        self.app_database.write("import todos", work).await
     }
 
     fn backend(&self) -> &'static str {
@@ -197,45 +197,46 @@ impl TodoStore for SqliteTodos {
     }
 }
 
+/// Runs a statement and reads the todos that it returns, up to [`PAGE_BYTES_MAX`].
 fn todos(
     transaction: &Transaction<'_>,
     sql: &str,
     values: impl Params,
-) -> Result<Found, WorkError> {
+) -> Result<FoundTodos, WorkError> {
     let mut statement = transaction.prepare_cached(sql)?;
     let mut rows = statement.query(values)?;
-    let mut page = Gathering::default();
+    let mut page = PageBuilder::default();
     while let Some(row) = rows.next()? {
-        if !page.take(row)? {
+        if !page.push(row)? {
             break;
         }
     }
     Ok(page.found)
 }
 
-/// Where in the list: the values of the first five parameters of each statement that lists.
-fn cursor<'a>(span: &'a Span, id: &'a dyn ToSql) -> Vec<&'a dyn ToSql> {
+/// The range of a list: the first five parameters of each list statement.
+fn cursor<'a>(range: &'a ListRange, id: &'a dyn ToSql) -> Vec<&'a dyn ToSql> {
     vec![
-        &span.after_deadline,
-        &span.after_created_at,
-        &span.after_title,
+        &range.after_deadline,
+        &range.after_created_at,
+        &range.after_title,
         id,
-        &span.deadline_max,
+        &range.deadline_max,
     ]
 }
 
-/// Todos that are being read, up to [`PAGE_BYTES_MAX`].
+/// Collects the todos of a page, up to [`PAGE_BYTES_MAX`].
 #[derive(Default)]
-struct Gathering {
-    found: Found,
+struct PageBuilder {
+    found: FoundTodos,
     bytes: usize,
 }
 
-impl Gathering {
-    /// Takes a todo; `false` when there is no room for it.
-    fn take(&mut self, row: &rusqlite::Row<'_>) -> Result<bool, WorkError> {
+impl PageBuilder {
+    /// Adds the todo of a row. Returns `false` when the page is full.
+    fn push(&mut self, row: &rusqlite::Row<'_>) -> Result<bool, WorkError> {
         if self.bytes > PAGE_BYTES_MAX {
-            self.found.is_cut = true;
+            self.found.is_truncated = true;
             return Ok(false);
         }
         let todo = todo(row)?;
@@ -249,7 +250,7 @@ impl Gathering {
     }
 }
 
-/// The todo of a row, whose first columns are always the same.
+/// Parses the todo in the first seven columns of a row.
 fn todo(found: &rusqlite::Row<'_>) -> Result<Todo, WorkError> {
     row(found)?.into_todo().map_err(|reason| damaged(&reason))
 }
@@ -266,21 +267,21 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     })
 }
 
-/// Why a statement with a precondition found no row.
-fn untouched<T>(transaction: &Transaction<'_>, id: TodoId) -> Result<Outcome<T>, WorkError> {
+/// The outcome of a statement with a precondition that found no row.
+fn unmatched<T>(transaction: &Transaction<'_>, id: TodoId) -> Result<Outcome<T>, WorkError> {
     let version = transaction
         .prepare_cached(include_str!("../sql/sqlite/version.sql"))?
         .query_row([id.to_string()], |row| row.get(0))
         .optional()?;
     match version {
         Some(micros) => Ok(Outcome::Conflict(
-            moment(micros).map_err(|reason| damaged(&reason))?,
+            timestamp(micros).map_err(|reason| damaged(&reason))?,
         )),
         None => Ok(Outcome::Missing),
     }
 }
 
-/// The versions of a precondition as SQL takes them: a list in JSON, or nothing.
+/// The versions of a precondition for SQL: a JSON array, or NULL for all versions.
 fn versions(precondition: &Precondition) -> Option<String> {
     match precondition {
         Precondition::Any => None,

@@ -1,108 +1,113 @@
-//! Todos by text. The index of trigrams finds the rare ones, which are then sorted; of common ones a page is soon full of what a
-//! walk through the list comes across; and those that are common but far down the list are met by a walk through the
-//! keys alone, beside what the index says.
+//! Searches todos by text, in one of three ways:
+//! * For a rare text, the trigram index finds all matches, which are then sorted.
+//! * For a common text, a scan of the list soon fills a page.
+//! * For a common text whose matches are late in the list, a scan of the keys alone looks up the keys that the index has found.
 
 use rusqlite::{ToSql, Transaction, params};
 
-use super::{Gathering, cursor, todos};
+use super::{PageBuilder, cursor, todos};
 use crate::storage::app_database::WorkError;
-use crate::todos::row::{Found, Span};
+use crate::todos::row::{FoundTodos, ListRange};
 
-/// Where one way becomes dearer than the next. The answer is the same whichever is taken.
-struct Bounds {
-    /// Up to so many todos are looked up and sorted: a microsecond each.
+/// The limits at which the search changes to the next way. Every way returns the same result.
+struct Limits {
+    /// The number of todos that are looked up and sorted: a microsecond each.
     sorted_max: usize,
-    /// So many todos are walked past for each that is wanted: a microsecond each.
-    walked_for_each: usize,
-    /// Up to so many keys are kept in memory, eight bytes each.
+    /// The number of todos that are scanned for each requested todo: a microsecond each.
+    scanned_per_result: usize,
+    /// The number of keys in memory, eight bytes each.
     keys_max: usize,
 }
 
-const BOUNDS: Bounds = Bounds {
+const LIMITS: Limits = Limits {
     sorted_max: 1_000,
-    walked_for_each: 4,
+    scanned_per_result: 4,
     keys_max: 250_000,
 };
 
-/// What is looked for.
+/// A search.
 pub(super) struct Search<'a> {
-    /// Where in the list.
-    pub(super) span: &'a Span,
-    /// Only among the todos of this status.
+    /// The range of the list.
+    pub(super) range: &'a ListRange,
+    /// Only todos with this status.
     pub(super) status: Option<&'static str>,
-    /// The text, folded.
+    /// The case-folded text.
     pub(super) text: &'a str,
-    /// How many todos are wanted.
-    pub(super) wanted: usize,
+    /// The number of requested todos.
+    pub(super) count: usize,
 }
 
 impl Search<'_> {
-    /// The first that have the text, in order.
-    pub(super) fn run(&self, transaction: &Transaction<'_>) -> Result<Found, WorkError> {
-        self.run_within(transaction, &BOUNDS)
+    /// The first todos with the text, in order.
+    pub(super) fn run(&self, transaction: &Transaction<'_>) -> Result<FoundTodos, WorkError> {
+        self.run_within(transaction, &LIMITS)
     }
 
     fn run_within(
         &self,
         transaction: &Transaction<'_>,
-        bounds: &Bounds,
-    ) -> Result<Found, WorkError> {
+        limits: &Limits,
+    ) -> Result<FoundTodos, WorkError> {
         let all = trigrams(self.text, 1);
         if let Some(query) = &all {
-            let keys = keys_of(transaction, WITH_TRIGRAMS, query, bounds.sorted_max)?;
+            let keys = keys_of(transaction, WITH_TRIGRAMS, query, limits.sorted_max)?;
             if let Some(keys) = keys {
-                return self.sorted(transaction, &keys);
+                return self.sort_matches(transaction, &keys);
             }
         }
-        let steps_max = self.wanted.saturating_mul(bounds.walked_for_each);
-        if let Some(found) = self.walked(transaction, steps_max)? {
+        let steps_max = self.count.saturating_mul(limits.scanned_per_result);
+        if let Some(found) = self.scan_list(transaction, steps_max)? {
             return Ok(found);
         }
-        // Trigrams that only touch have every character, and are a third of the work where each has many todos.
+        // Trigrams without overlap cover every character. They cost a third of the work when each trigram has many todos.
         let keys = match trigrams(self.text, 3) {
-            Some(query) => keys_of(transaction, WITH_TRIGRAMS, &query, bounds.keys_max)?,
-            None => keys_of(transaction, WITH_BEGINNING, self.text, bounds.keys_max)?,
+            Some(query) => keys_of(transaction, WITH_TRIGRAMS, &query, limits.keys_max)?,
+            None => keys_of(transaction, WITH_BEGINNING, self.text, limits.keys_max)?,
         };
         match keys {
-            Some(keys) if keys.len() <= bounds.sorted_max => self.sorted(transaction, &keys),
-            Some(keys) => self.met(transaction, &keys),
+            Some(keys) if keys.len() <= limits.sorted_max => self.sort_matches(transaction, &keys),
+            Some(keys) => self.scan_keys(transaction, &keys),
             None => self
-                .walked(transaction, usize::MAX)
+                .scan_list(transaction, usize::MAX)
                 .map(Option::unwrap_or_default),
         }
     }
 
-    /// Looks up all keys, and sorts what has the text.
-    fn sorted(&self, transaction: &Transaction<'_>, keys: &[i64]) -> Result<Found, WorkError> {
+    /// Looks up all keys, and sorts the todos with the text.
+    fn sort_matches(
+        &self,
+        transaction: &Transaction<'_>,
+        keys: &[i64],
+    ) -> Result<FoundTodos, WorkError> {
         let list: Vec<String> = keys.iter().map(i64::to_string).collect();
         let list = format!("[{}]", list.join(","));
-        let id = self.span.after_id.to_string();
-        let wanted = self.wanted as i64;
-        let mut values = cursor(self.span, &id);
-        values.extend([&wanted as &dyn ToSql, &self.status, &self.text, &list]);
+        let id = self.range.after_id.to_string();
+        let count = self.count as i64;
+        let mut values = cursor(self.range, &id);
+        values.extend([&count as &dyn ToSql, &self.status, &self.text, &list]);
         let sql = include_str!("../sql/sqlite/list_of_candidates.sql");
         todos(transaction, sql, values.as_slice())
     }
 
-    /// Walks through the list; `None` when so many steps fill no page.
-    fn walked(
+    /// Scans the list; `None` when the page is not full after `steps_max` todos.
+    fn scan_list(
         &self,
         transaction: &Transaction<'_>,
         steps_max: usize,
-    ) -> Result<Option<Found>, WorkError> {
-        let id = self.span.after_id.to_string();
-        let mut values = cursor(self.span, &id);
+    ) -> Result<Option<FoundTodos>, WorkError> {
+        let id = self.range.after_id.to_string();
+        let mut values = cursor(self.range, &id);
         values.push(&self.text);
         let sql = match &self.status {
             Some(status) => {
                 values.push(status);
-                include_str!("../sql/sqlite/walk_texts_of_status.sql")
+                include_str!("../sql/sqlite/scan_texts_of_status.sql")
             }
-            None => include_str!("../sql/sqlite/walk_texts.sql"),
+            None => include_str!("../sql/sqlite/scan_texts.sql"),
         };
         let mut statement = transaction.prepare_cached(sql)?;
         let mut rows = statement.query(values.as_slice())?;
-        let mut page = Gathering::default();
+        let mut page = PageBuilder::default();
         let mut steps = 0;
         while let Some(row) = rows.next()? {
             if steps == steps_max {
@@ -110,36 +115,40 @@ impl Search<'_> {
             }
             steps += 1;
             let has_text: bool = row.get(7)?;
-            if has_text && (!page.take(row)? || page.len() == self.wanted) {
+            if has_text && (!page.push(row)? || page.len() == self.count) {
                 break;
             }
         }
         Ok(Some(page.found))
     }
 
-    /// Walks through the keys of the list, and looks up those that may have the text. `keys` are in order.
-    fn met(&self, transaction: &Transaction<'_>, keys: &[i64]) -> Result<Found, WorkError> {
-        let id = self.span.after_id.to_string();
-        let mut values = cursor(self.span, &id);
+    /// Scans the keys of the list, and looks up the todos whose keys are in `keys`. `keys` must be sorted.
+    fn scan_keys(
+        &self,
+        transaction: &Transaction<'_>,
+        keys: &[i64],
+    ) -> Result<FoundTodos, WorkError> {
+        let id = self.range.after_id.to_string();
+        let mut values = cursor(self.range, &id);
         let sql = match &self.status {
             Some(status) => {
                 values.push(status);
-                include_str!("../sql/sqlite/walk_keys_of_status.sql")
+                include_str!("../sql/sqlite/scan_keys_of_status.sql")
             }
-            None => include_str!("../sql/sqlite/walk_keys.sql"),
+            None => include_str!("../sql/sqlite/scan_keys.sql"),
         };
-        let mut walk = transaction.prepare_cached(sql)?;
-        let mut look = transaction.prepare_cached(include_str!("../sql/sqlite/with_text.sql"))?;
-        let mut walked = walk.query(values.as_slice())?;
-        let mut page = Gathering::default();
-        while let Some(row) = walked.next()? {
+        let mut scan = transaction.prepare_cached(sql)?;
+        let mut lookup = transaction.prepare_cached(include_str!("../sql/sqlite/with_text.sql"))?;
+        let mut scanned = scan.query(values.as_slice())?;
+        let mut page = PageBuilder::default();
+        while let Some(row) = scanned.next()? {
             let key: i64 = row.get(0)?;
             if keys.binary_search(&key).is_err() {
                 continue;
             }
-            let mut rows = look.query(params![key, self.text])?;
+            let mut rows = lookup.query(params![key, self.text])?;
             if let Some(row) = rows.next()?
-                && (!page.take(row)? || page.len() == self.wanted)
+                && (!page.push(row)? || page.len() == self.count)
             {
                 break;
             }
@@ -151,15 +160,15 @@ impl Search<'_> {
 const WITH_TRIGRAMS: &str = include_str!("../sql/sqlite/with_trigrams.sql");
 const WITH_BEGINNING: &str = include_str!("../sql/sqlite/with_beginning.sql");
 
-/// The keys that an index finds, in order, each once; `None` when it finds more than `max`.
+/// The sorted keys that an index finds; `None` when the index finds more than `max`.
 fn keys_of(
     transaction: &Transaction<'_>,
     sql: &str,
-    what: &str,
+    query: &str,
     max: usize,
 ) -> Result<Option<Vec<i64>>, WorkError> {
     let mut statement = transaction.prepare_cached(sql)?;
-    let found = statement.query_map(params![what, max as i64 + 1], |row| row.get(0))?;
+    let found = statement.query_map(params![query, max as i64 + 1], |row| row.get(0))?;
     let mut keys = found.collect::<rusqlite::Result<Vec<i64>>>()?;
     if keys.len() > max {
         return Ok(None);
@@ -169,8 +178,8 @@ fn keys_of(
     Ok(Some(keys))
 }
 
-/// A full-text query for all that has every sequence of three characters that begins at each `step`th character of a text,
-/// and its last one; `None` for fewer characters.
+/// The full-text query for the trigrams of a text: the trigram at each `step`th character, and the last trigram. `None` for a text of
+/// fewer than three characters.
 fn trigrams(text: &str, step: usize) -> Option<String> {
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     let last = starts.len().checked_sub(3)?;
@@ -202,7 +211,7 @@ mod tests {
     use crate::todos::{Description, Filter, Status, Title, Todo, TodoId, TodoStore};
 
     #[test]
-    fn trigrams_are_quoted_and_once() {
+    fn trigrams_are_quoted_and_unique() {
         assert_eq!(trigrams("ab", 1), None);
         assert_eq!(trigrams("é\"c", 1).as_deref(), Some("\"é\"\"c\""));
         assert_eq!(
@@ -215,19 +224,19 @@ mod tests {
         );
     }
 
-    /// Every way, each taken by some searches.
-    const WAYS: [Bounds; 5] = [
-        BOUNDS,
-        bounds(0, 0, 1_000),
-        bounds(0, 2, 0),
-        bounds(3, 1, 5),
-        bounds(1_000, 0, 1_000),
+    /// Limits that make searches use every way.
+    const WAYS: [Limits; 5] = [
+        LIMITS,
+        limits(0, 0, 1_000),
+        limits(0, 2, 0),
+        limits(3, 1, 5),
+        limits(1_000, 0, 1_000),
     ];
 
-    const fn bounds(sorted_max: usize, walked_for_each: usize, keys_max: usize) -> Bounds {
-        Bounds {
+    const fn limits(sorted_max: usize, scanned_per_result: usize, keys_max: usize) -> Limits {
+        Limits {
             sorted_max,
-            walked_for_each,
+            scanned_per_result,
             keys_max,
         }
     }
@@ -235,7 +244,7 @@ mod tests {
     fn todo(title: &str, description: &str, deadline: Option<i64>, status: usize) -> Todo {
         let created_at = Timestamp::from_micros(0).unwrap();
         Todo {
-            id: TodoId::make(created_at).unwrap(),
+            id: TodoId::generate(created_at).unwrap(),
             title: Title::new(title).unwrap(),
             description: Description::new(description).unwrap(),
             deadline: deadline.map(|micros| Timestamp::from_micros(micros).unwrap()),
@@ -249,7 +258,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn every_way_finds_what_a_look_at_all_todos_finds(
+        fn every_way_finds_the_same_todos_as_a_full_scan(
             texts in prop::collection::vec(
                 ("[abß\"*]{1,6}", "[abß\"* ]{0,6}", prop::option::of(0..4_i64), 0..2_usize),
                 0..40,
@@ -257,7 +266,7 @@ mod tests {
             removed in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
             text in "[abß\"*]{1,5}",
             status in prop::option::of(0..2_usize),
-            wanted in 1..12_usize,
+            count in 1..12_usize,
         ) {
             let directory = tempfile::tempdir().unwrap();
             let data = Arc::new(DataDirectory::open(directory.path()).unwrap());
@@ -284,16 +293,16 @@ mod tests {
                 .filter(|todo| todo.title.as_str().contains(&text) || todo.description.as_str().contains(&text))
                 .collect();
             expected.sort_by_key(|todo| {
-                let deadline = crate::todos::row::deadline_number(todo.deadline);
+                let deadline = crate::todos::row::deadline_micros(todo.deadline);
                 (deadline, todo.title.as_str().to_owned(), todo.id.to_string())
             });
-            expected.truncate(wanted);
-            for bounds in WAYS {
+            expected.truncate(count);
+            for limits in WAYS {
                 let text = text.clone();
                 let search = move |transaction: &Transaction<'_>| {
-                    let span = Span::new(&Filter::default(), None);
+                    let range = ListRange::new(&Filter::default(), None);
                     let status = status.map(Status::as_str);
-                    Search { span: &span, status, text: &text, wanted }.run_within(transaction, &bounds)
+                    Search { range: &range, status, text: &text, count }.run_within(transaction, &limits)
                 };
                 let found = runtime.block_on(app_database.read("search", search)).unwrap();
                 let found: Vec<&Todo> = found.todos.iter().collect();

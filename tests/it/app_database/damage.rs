@@ -16,7 +16,7 @@ use crate::support::Random;
 
 /// What is seen in a data directory.
 async fn opened(data: &Path, known: &Known) -> Result<Seen, StoreError> {
-    let stores = Stores::open(data)?;
+    let stores = Stores::open(data).await?;
     let seen = look(&stores, known).await;
     stores.close().await;
     seen
@@ -245,7 +245,7 @@ async fn definitions_that_are_not_those_of_this_program_are_refused() {
         "PRAGMA user_version = 5",
     ] {
         let directory = tempfile::tempdir().unwrap();
-        Stores::open(directory.path()).unwrap().close().await;
+        Stores::open(directory.path()).await.unwrap().close().await;
         rusqlite::Connection::open(directory.path().join("station.db"))
             .unwrap()
             .execute_batch(sql)
@@ -254,7 +254,7 @@ async fn definitions_that_are_not_those_of_this_program_are_refused() {
             &verified(directory.path()).unwrap(),
             "its tables are not the ones",
         );
-        let error = Stores::open(directory.path()).err().unwrap();
+        let error = Stores::open(directory.path()).await.err().unwrap();
         assert!(error.message().contains("station.db"), "{sql}: {error}");
     }
 }
@@ -264,7 +264,7 @@ async fn with(sql: &str) -> (tempfile::TempDir, Known, Stores) {
     let directory = tempfile::tempdir().unwrap();
     let (known, _) = fill(directory.path()).await;
     spoil(directory.path(), sql);
-    let stores = Stores::open(directory.path()).unwrap();
+    let stores = Stores::open(directory.path()).await.unwrap();
     (directory, known, stores)
 }
 

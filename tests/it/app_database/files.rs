@@ -67,7 +67,7 @@ async fn a_file_that_is_longer_shorter_or_gone_is_found_and_not_opened() {
             None => "is missing",
         };
         assert_named(&report, words);
-        let stores = Stores::open(damaged.path()).unwrap();
+        let stores = Stores::open(damaged.path()).await.unwrap();
         for device in &known.devices[1..] {
             let error = stores.files.open(device).await.err().unwrap();
             assert_eq!(error.kind(), StoreErrorKind::Damaged, "{error}");

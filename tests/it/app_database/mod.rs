@@ -19,7 +19,7 @@ use fieldstation::greeting::{GreetingStore, Word};
 use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use fieldstation::timestamp::Timestamp;
-use fieldstation::todos::import::{Arrival, Arrivals, Numbered};
+use fieldstation::todos::import::{ImportBatch, ImportItem, NumberedTodo};
 use fieldstation::todos::{
     self, Description, Filter, Status, Title, Todo, TodoId, TodoStore, folded,
 };
@@ -37,12 +37,12 @@ struct Stores {
 }
 
 impl Stores {
-    fn open(data: &Path) -> Result<Self, StoreError> {
+    async fn open(data: &Path) -> Result<Self, StoreError> {
         let directory = Arc::new(DataDirectory::open(data)?);
         let app_database = AppDatabase::open(Arc::clone(&directory))?;
         let url = "sqlite:".parse().unwrap();
         Ok(Self {
-            todos: todos::open(Some(&url), data, || Ok(Arc::clone(&app_database)))?,
+            todos: todos::open(Some(&url), data, || Ok(Arc::clone(&app_database))).await?,
             files: FolderStore::open(directory, Arc::clone(&app_database))?,
             greeting: SqliteGreeting::new(Arc::clone(&app_database)),
             app_database,
@@ -77,7 +77,7 @@ impl Stores {
 fn todo(title: &str, description: &str, deadline: Option<i64>, status: Status) -> Todo {
     let now = Timestamp::now();
     Todo {
-        id: TodoId::make(now).unwrap(),
+        id: TodoId::generate(now).unwrap(),
         title: Title::new(title).unwrap(),
         description: Description::new(description).unwrap(),
         deadline: deadline.map(|micros| Timestamp::from_micros(micros).unwrap()),
@@ -87,13 +87,13 @@ fn todo(title: &str, description: &str, deadline: Option<i64>, status: Status) -
     }
 }
 
-fn arrivals(items: Vec<(Option<i64>, Todo)>) -> Arrivals {
+fn arrivals(items: Vec<(Option<i64>, Todo)>) -> ImportBatch {
     let items = items
         .into_iter()
-        .map(|(number, todo)| Arrival { number, todo });
-    Arrivals {
+        .map(|(number, todo)| ImportItem { number, todo });
+    ImportBatch {
         origin: "elsewhere".to_owned(),
-        have_times: true,
+        has_timestamps: true,
         items: items.collect(),
     }
 }
@@ -103,8 +103,8 @@ fn arrivals(items: Vec<(Option<i64>, Todo)>) -> Arrivals {
 struct Seen {
     lists: Vec<Vec<Todo>>,
     each: Vec<(Option<Todo>, Option<i64>, Option<TodoId>)>,
-    numbered: Vec<Numbered>,
-    found: Vec<Numbered>,
+    numbered: Vec<NumberedTodo>,
+    found: Vec<NumberedTodo>,
     count: u64,
     files: Vec<Option<FileInfo>>,
     devices: Vec<DeviceId>,
@@ -189,7 +189,7 @@ async fn all(store: &dyn TodoStore, filter: &Filter) -> Result<Vec<Todo>, StoreE
 
 /// Todos, some from elsewhere, files, and a word.
 async fn fill(data: &Path) -> (Known, Seen) {
-    let stores = Stores::open(data).unwrap();
+    let stores = Stores::open(data).await.unwrap();
     let statuses = [Status::Pending, Status::InProgress, Status::Completed];
     let mut ids = Vec::new();
     for n in 0..60_i64 {
@@ -213,7 +213,7 @@ async fn fill(data: &Path) -> (Known, Seen) {
         })
         .collect();
     ids.extend(came.iter().map(|(_, todo)| todo.id));
-    stores.todos.take_over(&arrivals(came)).await.unwrap();
+    stores.todos.import(&arrivals(came)).await.unwrap();
     let mut devices = Vec::new();
     for n in 0..12_usize {
         let device = format!("device {n}");

@@ -70,7 +70,7 @@ async fn take(stores: &Stores, step: Step, todos: &mut Vec<Todo>) {
         Step::Come(number, title) => {
             let new = todo(&title, "from elsewhere", Some(7), Status::InProgress);
             let came = arrivals(vec![(number, new.clone())]);
-            stores.todos.take_over(&came).await.unwrap();
+            stores.todos.import(&came).await.unwrap();
             todos.push(new);
         }
         Step::ComeAgain(at, title) if !todos.is_empty() => {
@@ -80,7 +80,7 @@ async fn take(stores: &Stores, step: Step, todos: &mut Vec<Todo>) {
                 ..at.get(todos).clone()
             };
             let came = arrivals(vec![(None, changed)]);
-            stores.todos.take_over(&came).await.unwrap();
+            stores.todos.import(&came).await.unwrap();
         }
         Step::Send(n, bytes) => stores.send(&device(n), &bytes).await,
         Step::RemoveFile(n) => {
@@ -105,7 +105,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listed = runtime.block_on(async {
-            let stores = Stores::open(directory.path()).unwrap();
+            let stores = Stores::open(directory.path()).await.unwrap();
             let mut todos = Vec::new();
             for step in steps {
                 take(&stores, step, &mut todos).await;

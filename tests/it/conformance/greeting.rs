@@ -1,11 +1,11 @@
-//! What every backend of the greeting promises.
+//! The promises of every backend of the greeting.
 
 use std::sync::Arc;
 
 use fieldstation::greeting::{GreetingStore, Word};
 use futures_util::future::join_all;
 
-/// Each behaviour on each backend, as a test of its own: `redis::the_last_word_stands`. Two stores are two replicas.
+/// Makes a test of each promise and each backend, such as `redis::a_working_store_is_ready`. The two stores are two replicas.
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
         mod sqlite {
@@ -34,17 +34,17 @@ macro_rules! suite {
 }
 
 suite![
-    the_word_is_world_until_one_is_set,
-    any_word_is_read_back_as_it_was_set,
-    the_last_word_stands,
-    a_word_is_seen_by_every_replica_at_once,
-    of_words_set_at_a_time_one_stands_whole,
-    a_store_that_works_is_ready,
+    the_word_is_world_until_a_word_is_set,
+    any_word_is_read_as_it_was_set,
+    the_last_word_replaces_the_others,
+    every_replica_reads_a_new_word_at_once,
+    of_words_set_at_the_same_time_one_complete_word_remains,
+    a_working_store_is_ready,
 ];
 
 type Store = Arc<dyn GreetingStore>;
 
-/// The data directory is held by one process, so two replicas share what it opened.
+/// Only one process may use a data directory, so both stores share one database.
 fn sqlite_stores(directory: &std::path::Path) -> (Store, Store) {
     use fieldstation::greeting::sqlite::SqliteGreeting;
     use fieldstation::storage::app_database::AppDatabase;
@@ -66,14 +66,14 @@ fn word(text: &str) -> Word {
     text.parse().unwrap()
 }
 
-async fn the_word_is_world_until_one_is_set(one: &dyn GreetingStore, other: &dyn GreetingStore) {
+async fn the_word_is_world_until_a_word_is_set(one: &dyn GreetingStore, other: &dyn GreetingStore) {
     assert_eq!(one.word().await.unwrap().as_str(), "World");
     assert_eq!(other.word().await.unwrap().as_str(), "World");
     one.set(word("World")).await.unwrap();
     assert_eq!(one.word().await.unwrap().as_str(), "World");
 }
 
-async fn any_word_is_read_back_as_it_was_set(one: &dyn GreetingStore, _: &dyn GreetingStore) {
+async fn any_word_is_read_as_it_was_set(one: &dyn GreetingStore, _: &dyn GreetingStore) {
     let longest = "\u{10ffff}".repeat(Word::CHARACTERS_MAX);
     for text in [
         "tera-webapp",
@@ -92,7 +92,7 @@ async fn any_word_is_read_back_as_it_was_set(one: &dyn GreetingStore, _: &dyn Gr
     }
 }
 
-async fn the_last_word_stands(one: &dyn GreetingStore, other: &dyn GreetingStore) {
+async fn the_last_word_replaces_the_others(one: &dyn GreetingStore, other: &dyn GreetingStore) {
     for n in 0..50 {
         let by = if n % 3 == 0 { other } else { one };
         by.set(word(&n.to_string())).await.unwrap();
@@ -101,7 +101,7 @@ async fn the_last_word_stands(one: &dyn GreetingStore, other: &dyn GreetingStore
     assert_eq!(other.word().await.unwrap().as_str(), "49");
 }
 
-async fn a_word_is_seen_by_every_replica_at_once(
+async fn every_replica_reads_a_new_word_at_once(
     one: &dyn GreetingStore,
     other: &dyn GreetingStore,
 ) {
@@ -112,7 +112,7 @@ async fn a_word_is_seen_by_every_replica_at_once(
     }
 }
 
-async fn of_words_set_at_a_time_one_stands_whole(
+async fn of_words_set_at_the_same_time_one_complete_word_remains(
     one: &dyn GreetingStore,
     other: &dyn GreetingStore,
 ) {
@@ -122,7 +122,7 @@ async fn of_words_set_at_a_time_one_stands_whole(
         let by = if n % 2 == 0 { one } else { other };
         by.set(word(text)).await.unwrap();
         let seen = by.word().await.unwrap();
-        assert!(texts_hold(seen.as_str()), "{seen}");
+        assert!(is_one_number_repeated(seen.as_str()), "{seen}");
     });
     join_all(sets).await;
     let last = one.word().await.unwrap();
@@ -130,14 +130,14 @@ async fn of_words_set_at_a_time_one_stands_whole(
     assert_eq!(other.word().await.unwrap(), last);
 }
 
-/// Whether a text is one number again and again.
-fn texts_hold(text: &str) -> bool {
+/// Whether a text repeats one number.
+fn is_one_number_repeated(text: &str) -> bool {
     let mut numbers = text.trim_end_matches('-').split('-');
     let first = numbers.next();
     numbers.all(|number| Some(number) == first)
 }
 
-async fn a_store_that_works_is_ready(one: &dyn GreetingStore, other: &dyn GreetingStore) {
+async fn a_working_store_is_ready(one: &dyn GreetingStore, other: &dyn GreetingStore) {
     one.ready().await.unwrap();
     other.ready().await.unwrap();
     one.set(word("a")).await.unwrap();

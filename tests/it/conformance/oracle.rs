@@ -1,4 +1,4 @@
-//! The naive truth: a map, recounted with big integers each time.
+//! The naive oracle: a map of readings, counted again with big integers for each answer.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use fieldstation::readings::{
 };
 use num_bigint::BigInt;
 
-/// Every reading in a map.
+/// All readings in a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Oracle {
     readings: BTreeMap<(SensorId, Timestamp), Temperature>,
 }
 
-/// A recount of some readings. The average is kept as a quotient.
+/// The exact statistics of some readings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recount {
     pub count: usize,
@@ -35,7 +35,7 @@ impl Recount {
         }
     }
 
-    /// Asserts that statistics are exactly these, and that their average is the nearest double.
+    /// Asserts that statistics equal these, and that their average is the nearest double.
     pub fn assert_equals(&self, stats: &Stats) {
         let of_stats = Self {
             count: stats.count() as usize,
@@ -51,9 +51,9 @@ impl Recount {
     }
 }
 
-/// Asserts that no other double is nearer to `numerator / denominator`, and that a tie went to the even one.
+/// Asserts that no other double is nearer to `numerator / denominator`, and that of two equally near doubles this is the even one.
 pub fn assert_nearest(double: f64, numerator: &BigInt, denominator: &BigInt) {
-    // Everything times 2^1100 is an integer where doubles are not subnormal.
+    // Every normal double times 2^1100 is an integer.
     let scaled = |double: f64| -> BigInt {
         let bits = double.abs().to_bits();
         let (exponent, fraction) = ((bits >> 52) as i32, bits & ((1 << 52) - 1));
@@ -83,13 +83,13 @@ pub fn assert_nearest(double: f64, numerator: &BigInt, denominator: &BigInt) {
         );
         assert!(
             mine < theirs || double.to_bits().is_multiple_of(2),
-            "{double} is a tie, and not the even one"
+            "{double} is as near as {other}, and is not even"
         );
     }
 }
 
 impl Oracle {
-    /// Records a batch, and says what became of it.
+    /// Records a batch, and returns the outcome.
     pub fn record(&mut self, batch: &Batch) -> Outcome {
         let mut outcome = Outcome::default();
         for reading in batch.readings() {

@@ -1,4 +1,4 @@
-//! Where PostgreSQL is, and whether it lets us in.
+//! The configuration of PostgreSQL, and access to it.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{add, titles};
 use crate::support::{Database, Exited, Server, run};
 
-/// A server in a directory with this `manifest.json`.
+/// Starts a server in a directory with this `manifest.json`.
 fn with_manifest(text: &str, arguments: &[&str]) -> Result<Server, Exited> {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     fs::write(directory.path().join("manifest.json"), text).unwrap();
@@ -16,7 +16,7 @@ fn with_manifest(text: &str, arguments: &[&str]) -> Result<Server, Exited> {
 }
 
 #[tokio::test]
-async fn a_manifest_names_the_database() {
+async fn the_manifest_configures_the_database() {
     let database = Database::new();
     let manifest = database.manifest().to_string();
     let server = with_manifest(&manifest, &[]).unwrap();
@@ -32,7 +32,7 @@ async fn a_manifest_names_the_database() {
     }
     drop(server);
 
-    // A URL overrules it.
+    // A URL has precedence over the file.
     let server = with_manifest(&manifest, &["--todos", "sqlite:"]).unwrap();
     assert!(titles(&server.client()).await.is_empty());
     assert_eq!(database.sql("SELECT count(*) FROM todos").trim(), "1");
@@ -47,7 +47,7 @@ async fn a_manifest_names_the_database() {
 }
 
 #[test]
-fn a_mistake_in_the_manifest_is_a_mistake_of_configuration() {
+fn a_mistake_in_the_manifest_is_a_configuration_error() {
     let whole = json!({
         "database_server_host": "127.0.0.1", "database_server_port": 1, "database": "d", "db_user": "u",
         "db_password": "s3cret",
@@ -87,7 +87,7 @@ fn a_mistake_in_the_manifest_is_a_mistake_of_configuration() {
 }
 
 #[test]
-fn a_mistake_in_the_url_is_a_mistake_of_configuration() {
+fn a_mistake_in_the_url_is_a_configuration_error() {
     let directory = tempfile::tempdir().unwrap();
     for (url, words) in [
         ("postgres://ann:s3cret@host", "database"),
@@ -108,7 +108,7 @@ fn a_mistake_in_the_url_is_a_mistake_of_configuration() {
 }
 
 #[test]
-fn who_is_not_let_in_does_not_start() {
+fn a_server_without_access_does_not_start() {
     let database = Database::new();
     let elsewhere = database.url().replace(database.name(), "no_such_database");
     for (url, words) in [
@@ -131,7 +131,7 @@ fn who_is_not_let_in_does_not_start() {
 }
 
 #[tokio::test]
-async fn connections_are_encrypted_as_sslmode_says() {
+async fn sslmode_decides_about_encryption() {
     let database = Database::new();
     let authority = database.certificate_authority();
     let authority = format!("&sslrootcert={}", authority.display());
@@ -152,7 +152,7 @@ async fn connections_are_encrypted_as_sslmode_says() {
         assert_eq!(database.sql(encrypted).trim(), expected, "{url}");
     }
     for url in [
-        // Nobody knows who signed it.
+        // The issuer of the certificate is unknown.
         localhost("?sslmode=verify-full"),
         localhost("?sslmode=verify-ca"),
         // The certificate is for another name.
@@ -167,7 +167,7 @@ async fn connections_are_encrypted_as_sslmode_says() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_add_no_extension_does_without_its_index() {
+async fn a_user_without_the_right_to_add_extensions_can_still_search() {
     let database = Database::new();
     let user = format!("clerk_{}", database.name());
     database.sql(&format!(

@@ -1,25 +1,26 @@
-//! Todos on a real PostgreSQL: several servers at once, outages, who is let in, what is there already, what comes from elsewhere.
+//! Todos on a real PostgreSQL: several servers, outages, access, existing tables, and imports.
 
 mod access;
-mod foreign;
-mod moving;
-mod older;
+mod existing_tables;
+mod migrate;
+mod older_app;
+mod older_oracle;
 mod outage;
+mod outage_log;
 mod pgbouncer;
 mod replicas;
-mod trouble;
 
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client};
 
-/// Makes a todo; says whatever the server answers.
+/// Adds a todo. Returns the answer of the server.
 pub async fn add(client: &Client, title: &str) -> Answer {
     let request = client.request("POST", "/api/todos");
     Answer::to(request.body(json!({"title":title}).to_string())).await
 }
 
-/// Changes a todo of a version.
+/// Changes a todo. `tag` is the expected version.
 pub async fn change(client: &Client, path: &str, tag: Option<&str>, change: Value) -> Answer {
     let request = client.request("PATCH", path);
     let request = match tag {

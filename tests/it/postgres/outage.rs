@@ -1,4 +1,4 @@
-//! PostgreSQL goes away, and comes back.
+//! Outages of PostgreSQL, and the return to normal work.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use serde_json::json;
 use super::{add, change, titles};
 use crate::support::{Answer, Client, Database, Fault, FaultProxy, Server};
 
-/// A client is to know by then.
+/// The time limit for an answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
-/// A machine that runs other tests at the same time adds this much to anything.
-const NOISE: Duration = Duration::from_millis(500);
-/// Todos are back by then.
-const RETURN_TIME_MAX: Duration = Duration::from_secs(5);
+/// The delay that other tests on the same machine may add.
+const TEST_DELAY_MAX: Duration = Duration::from_millis(500);
+/// The time limit for the return of todos.
+const RECOVERY_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A server whose PostgreSQL is behind a network that can fail.
 struct Setting {
@@ -35,8 +35,8 @@ impl Setting {
         }
     }
 
-    /// The other routes do what they always do.
-    async fn assert_the_rest_works(&self) {
+    /// Asserts that the other routes work as usual.
+    async fn assert_other_routes_work(&self) {
         let client = self.server.client();
         let begin = Instant::now();
         let reading = r#"{"sensorId":"a","temperature":1,"timestamp":"2026-11-20T13:00:00"}"#;
@@ -46,12 +46,12 @@ impl Setting {
         assert!(begin.elapsed() < ANSWER_TIME_MAX);
     }
 
-    /// Waits until todos are there again.
-    async fn assert_it_is_back(&self) {
+    /// Waits until todos work again.
+    async fn wait_for_recovery(&self) {
         let client = self.server.client();
         let begin = Instant::now();
         while client.get("/api/todos").await.status != 200 {
-            assert!(begin.elapsed() < RETURN_TIME_MAX, "{}", self.server.log());
+            assert!(begin.elapsed() < RECOVERY_TIME_MAX, "{}", self.server.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         add(&client, "after").await.with_status(201);
@@ -60,10 +60,10 @@ impl Setting {
     }
 }
 
-/// Asserts an answer that says to come back, in time.
+/// Asserts that the answer came in time, and asks the client to try again later.
 fn assert_unavailable(answer: &Answer, begin: Instant) {
     assert!(
-        begin.elapsed() < ANSWER_TIME_MAX + NOISE,
+        begin.elapsed() < ANSWER_TIME_MAX + TEST_DELAY_MAX,
         "{:?}",
         begin.elapsed()
     );
@@ -73,8 +73,8 @@ fn assert_unavailable(answer: &Answer, begin: Instant) {
     assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
 }
 
-async fn assert_everything_is_unavailable(client: &Client, path: &str) {
-    // All at once, so that they wait for each other where they can.
+async fn assert_all_requests_are_unavailable(client: &Client, path: &str) {
+    // All requests at once, so that they compete for the connections.
     let patch = json!({"title":"x"}).to_string();
     let requests = (0..24).map(|number| {
         let (method, path, body) = match number % 5 {
@@ -97,49 +97,49 @@ async fn assert_everything_is_unavailable(client: &Client, path: &str) {
     futures_util::future::join_all(requests).await;
 }
 
-async fn goes_and_comes_back(fault: Fault) {
+async fn survives_outage(fault: Fault) {
     let setting = Setting::new();
     let client = setting.server.client();
     let made = add(&client, "before").await.with_status(201);
     let path = made.header("location").unwrap();
     setting.proxy.set(fault);
-    assert_everything_is_unavailable(&client, path).await;
-    setting.assert_the_rest_works().await;
-    // Again, now that no connection is left.
-    assert_everything_is_unavailable(&client, path).await;
+    assert_all_requests_are_unavailable(&client, path).await;
+    setting.assert_other_routes_work().await;
+    // The pool has no connection any more.
+    assert_all_requests_are_unavailable(&client, path).await;
     setting.proxy.set(Fault::None);
-    setting.assert_it_is_back().await;
+    setting.wait_for_recovery().await;
     let titles = titles(&client).await;
     assert!(titles.contains(&"after".to_owned()), "{titles:?}");
 }
 
 #[tokio::test]
-async fn nobody_listens() {
-    goes_and_comes_back(Fault::Refuse).await;
+async fn todos_return_after_postgresql_refused_connections() {
+    survives_outage(Fault::Refuse).await;
 }
 
 #[tokio::test]
-async fn connections_are_reset() {
-    goes_and_comes_back(Fault::Reset).await;
+async fn todos_return_after_connections_were_reset() {
+    survives_outage(Fault::Reset).await;
 }
 
 #[tokio::test]
-async fn the_network_swallows_everything() {
-    goes_and_comes_back(Fault::Blackhole).await;
+async fn todos_return_after_the_network_lost_every_packet() {
+    survives_outage(Fault::Blackhole).await;
 }
 
 #[tokio::test]
-async fn answers_are_cut() {
-    goes_and_comes_back(Fault::CutAnswers).await;
+async fn todos_return_after_answers_were_cut_off() {
+    survives_outage(Fault::CutAnswers).await;
 }
 
 #[tokio::test]
-async fn somebody_else_answers() {
-    goes_and_comes_back(Fault::Answer("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
+async fn todos_return_after_another_program_answered() {
+    survives_outage(Fault::Answer("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
 }
 
 #[tokio::test]
-async fn a_slow_network_is_no_outage() {
+async fn a_slow_network_is_not_an_outage() {
     let setting = Setting::new();
     let client = setting.server.client();
     add(&client, "before").await.with_status(201);
@@ -152,16 +152,16 @@ async fn a_slow_network_is_no_outage() {
     let begin = Instant::now();
     assert_unavailable(&client.get("/api/todos").await, begin);
     setting.proxy.set(Fault::None);
-    setting.assert_it_is_back().await;
+    setting.wait_for_recovery().await;
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_is_there_wherever_the_network_is_cut() {
+async fn no_acknowledged_todo_is_lost_wherever_the_network_is_cut() {
     let setting = Setting::new();
     let client = setting.server.client();
     let mut acknowledged = HashSet::new();
     let mut sent = HashSet::new();
-    // From within the greeting to long after the statement.
+    // The cuts range from the greeting to long after the statement.
     for bytes in (40..6000).step_by(170) {
         setting.proxy.set(Fault::CutAfter(bytes));
         for attempt in 0..2 {
@@ -179,18 +179,18 @@ async fn what_is_acknowledged_is_there_wherever_the_network_is_cut() {
         }
     }
     setting.proxy.set(Fault::None);
-    setting.assert_it_is_back().await;
+    setting.wait_for_recovery().await;
     let all = titles(&client).await;
     let stored: HashSet<String> = all.iter().cloned().collect();
-    // One sent twice by us would be here twice.
+    // A statement that was sent twice would add the todo twice.
     assert_eq!(stored.len(), all.len());
     let lost: Vec<_> = acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "{lost:?}");
     assert!(!acknowledged.is_empty() && acknowledged.len() < sent.len());
 }
 
-/// A server that is started while PostgreSQL is away.
-async fn starts_first(fault: Fault) {
+/// Starts a server during an outage of PostgreSQL.
+async fn starts_during_outage(fault: Fault) {
     let database = Database::new();
     let proxy = FaultProxy::start(database.address());
     proxy.set(fault);
@@ -206,24 +206,24 @@ async fn starts_first(fault: Fault) {
     let client = setting.server.client();
     let begin = Instant::now();
     assert_unavailable(&client.get("/api/todos").await, begin);
-    setting.assert_the_rest_works().await;
+    setting.assert_other_routes_work().await;
     setting.proxy.set(Fault::None);
-    setting.assert_it_is_back().await;
+    setting.wait_for_recovery().await;
     assert_eq!(titles(&client).await, ["after"]);
 }
 
 #[tokio::test]
-async fn a_server_starts_while_nobody_listens() {
-    starts_first(Fault::Refuse).await;
+async fn a_server_starts_while_postgresql_refuses_connections() {
+    starts_during_outage(Fault::Refuse).await;
 }
 
 #[tokio::test]
-async fn a_server_starts_while_the_network_swallows_everything() {
-    starts_first(Fault::Blackhole).await;
+async fn a_server_starts_while_the_network_loses_every_packet() {
+    starts_during_outage(Fault::Blackhole).await;
 }
 
 #[tokio::test]
-async fn connections_that_died_unseen_are_replaced() {
+async fn dead_connections_are_replaced() {
     let setting = Setting::new();
     let client = setting.server.client();
     let made = add(&client, "before").await.with_status(201);
@@ -231,12 +231,13 @@ async fn connections_that_died_unseen_are_replaced() {
     let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                 WHERE application_name = 'fieldstation' AND datname = current_database()";
     for _ in 0..3 {
-        // Reading and adding can be done again on another connection.
+        // A read and an addition are repeated on another connection.
         assert_eq!(setting.database.sql(kill).trim(), "1");
         client.get(path).await.with_status(200);
         assert_eq!(setting.database.sql(kill).trim(), "1");
         add(&client, "more").await.with_status(201);
-        // A change is not sent twice: it may have been made. After a moment the connection is asked first.
+        // A change is never sent twice, because the first may have been made. A connection that was idle for a second is tested before
+        // its use, so the change succeeds after a second.
         assert_eq!(setting.database.sql(kill).trim(), "1");
         tokio::time::sleep(Duration::from_millis(1100)).await;
         change(&client, path, None, json!({"title":"changed"}))
@@ -247,7 +248,7 @@ async fn connections_that_died_unseen_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_table_is_waited_for_within_bounds() {
+async fn a_locked_table_makes_todos_unavailable_and_nothing_is_added_later() {
     let setting = Setting::new();
     let client = setting.server.client();
     add(&client, "before").await.with_status(201);
@@ -264,17 +265,17 @@ async fn a_locked_table_is_waited_for_within_bounds() {
             assert_unavailable(&client.get("/api/todos").await, begin);
             let begin = Instant::now();
             assert_unavailable(&add(&client, "meanwhile").await, begin);
-            setting.assert_the_rest_works().await;
+            setting.assert_other_routes_work().await;
         };
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asking));
     });
-    setting.assert_it_is_back().await;
-    // What was given up was not made behind our back.
+    setting.wait_for_recovery().await;
+    // The addition that was answered 503 was not made later.
     assert_eq!(titles(&client).await, ["before", "after"]);
 }
 
 #[tokio::test]
-async fn a_database_that_takes_no_writes_is_unavailable_for_them() {
+async fn a_read_only_database_is_unavailable_for_writes_only() {
     let setting = Setting::new();
     let client = setting.server.client();
     add(&client, "before").await.with_status(201);
@@ -290,28 +291,28 @@ async fn a_database_that_takes_no_writes_is_unavailable_for_them() {
     assert_eq!(titles(&client).await, ["before"]);
     let begin = Instant::now();
     assert_unavailable(&add(&client, "meanwhile").await, begin);
-    // A session of this database is bound by it, too.
+    // A session in this database could not reset the setting.
     let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
     setting.database.sql_elsewhere(&reset);
-    setting.assert_it_is_back().await;
+    setting.wait_for_recovery().await;
 }
 
 #[tokio::test]
-async fn requests_that_are_given_up_leave_no_connections() {
+async fn abandoned_requests_leave_no_connections() {
     let setting = Setting::new();
     let client = setting.server.client();
     add(&client, "before").await.with_status(201);
     setting.proxy.set(Fault::Blackhole);
     for _ in 0..3 {
-        let given_up = (0..20).map(|_| {
+        let abandoned = (0..20).map(|_| {
             let request = client.request("GET", "/api/todos");
             Answer::try_to(request.timeout(Duration::from_millis(100)))
         });
-        for answer in futures_util::future::join_all(given_up).await {
+        for answer in futures_util::future::join_all(abandoned).await {
             assert!(answer.is_err());
         }
     }
     setting.proxy.set(Fault::None);
-    setting.assert_it_is_back().await;
-    setting.assert_the_rest_works().await;
+    setting.wait_for_recovery().await;
+    setting.assert_other_routes_work().await;
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL behind PgBouncer in transaction mode: it works when it is said, and is named when it is not.
+//! PostgreSQL behind PgBouncer in transaction mode. Todos work when the configuration says so, and otherwise an error names PgBouncer.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ fn url(database: &Database, pooler: &PgBouncer, parameters: &str) -> String {
 }
 
 #[tokio::test]
-async fn todos_work_behind_pgbouncer_when_it_is_said() {
+async fn todos_work_behind_a_configured_pgbouncer() {
     let database = Database::new();
     let pooler = PgBouncer::start(&database, "");
-    // Two servers with more connections than the pooler has, so that each transaction meets what the others left.
+    // Two servers with more connections than the pooler has, so that transactions share connections.
     let url = url(
         &database,
         &pooler,
@@ -56,7 +56,7 @@ async fn todos_work_behind_pgbouncer_when_it_is_said() {
     }
     let tables = "SELECT count(*) FROM \"My \"\"todos\"\"\".todos WHERE status = 'completed'";
     assert_eq!(database.sql(tables).trim(), "60");
-    // Nothing is left behind on connections that others get.
+    // No transaction stays open on a shared connection.
     let prepared = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fieldstation' \
                     AND state = 'idle in transaction' AND datname = current_database()";
     assert_eq!(database.sql(prepared).trim(), "0");
@@ -73,7 +73,7 @@ async fn todos_work_behind_pgbouncer_when_it_is_said() {
 }
 
 #[tokio::test]
-async fn the_manifest_says_it_too() {
+async fn the_manifest_can_configure_pgbouncer() {
     let database = Database::new();
     let pooler = PgBouncer::start(&database, "");
     let mut manifest = database.manifest();
@@ -88,9 +88,9 @@ async fn the_manifest_says_it_too() {
 }
 
 #[test]
-fn todos_of_the_older_app_come_over_through_pgbouncer() {
+fn todos_of_the_older_app_can_be_imported_through_pgbouncer() {
     let database = Database::new();
-    database.sql(super::foreign::OLDER_TABLE);
+    database.sql(super::existing_tables::OLDER_TABLE);
     database.sql(
         "INSERT INTO todos SELECT n, 'old', NULL, NULL, 'Done' FROM generate_series(1, 500) AS n",
     );
@@ -108,9 +108,9 @@ fn todos_of_the_older_app_come_over_through_pgbouncer() {
 }
 
 #[test]
-fn pgbouncer_is_named_when_it_was_not_said() {
+fn an_unconfigured_pgbouncer_is_reported() {
     let database = Database::new();
-    // As it is installed, and as it is set up for programs that send more than it knows.
+    // The default settings, and settings that ignore the unknown parameter.
     for settings in ["", "ignore_startup_parameters = extra_float_digits"] {
         let pooler = PgBouncer::start(&database, settings);
         let directory = Arc::new(tempfile::tempdir().unwrap());
@@ -121,13 +121,13 @@ fn pgbouncer_is_named_when_it_was_not_said() {
             assert!(exited.output.contains(words), "{}", exited.output);
         }
     }
-    // Nothing was set on the connections that others share, and nothing made.
+    // No table was made.
     let tables = database.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'todos'");
     assert_eq!(tables.trim(), "0");
 }
 
 #[test]
-fn a_pgbouncer_that_does_not_know_the_user_is_no_outage() {
+fn a_pgbouncer_that_does_not_know_the_user_is_not_an_outage() {
     let database = Database::new();
     let pooler = PgBouncer::start(&database, "auth_type = md5\nauth_file = /dev/null");
     let url = url(&database, &pooler, "&pgbouncer=true");

@@ -33,7 +33,7 @@ async fn four_servers_may_start_at_once_on_an_empty_database() {
     }
     let changes = "SELECT version, success FROM fieldstation_migrations ORDER BY version";
     assert_eq!(database.sql(changes).trim(), "1|t\n2|t");
-    // A newer version may have changed the tables, and only ever adds.
+    // A newer version may have changed the tables. Changes only ever add.
     database.sql(
         "INSERT INTO fieldstation_migrations SELECT 9999, 'of the future', now(), true, '', 0",
     );
@@ -42,13 +42,13 @@ async fn four_servers_may_start_at_once_on_an_empty_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_on_two_servers_lose_nothing() {
+async fn concurrent_writers_on_two_servers_lose_no_change() {
     let database = Database::new();
     let url = database.url();
     let servers = [(); 2].map(|()| Server::with_args(&["--todos", &url]));
     let made = add(&servers[0].client(), "shared").await.with_status(201);
     let path: Arc<str> = made.header("location").unwrap().into();
-    // Everybody counts up what they see, and nobody may overwrite what they have not seen.
+    // Each editor increments the number that it read. No editor may overwrite a number that it has not read.
     let editors = (0..8).map(|editor| {
         let client = servers[editor % 2].client();
         let path = Arc::clone(&path);
@@ -87,11 +87,11 @@ async fn count_up(client: &Client, path: &str) {
             }
         }
     }
-    panic!("somebody else is always faster");
+    panic!("other editors are always faster");
 }
 
 #[tokio::test]
-async fn what_one_server_acknowledged_the_other_reads() {
+async fn a_server_reads_what_another_server_has_acknowledged() {
     let database = Database::new();
     let url = database.url();
     let servers = [(); 2].map(|()| Server::with_args(&["--todos", &url]));

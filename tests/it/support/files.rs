@@ -33,7 +33,7 @@ pub struct FolderBackend {
 }
 
 impl FolderBackend {
-    pub fn start() -> Self {
+    pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDirectory::open(&directory.path().join("data")).unwrap();
         let data = Arc::new(data);

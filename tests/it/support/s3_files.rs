@@ -15,16 +15,18 @@ pub struct S3Backend {
 }
 
 impl S3Backend {
-    pub fn start() -> Self {
-        Self::start_kind(S3Kind::Moto)
+    pub async fn start() -> Self {
+        Self::start_kind(S3Kind::Moto).await
     }
 
-    pub fn start_kind(kind: S3Kind) -> Self {
+    pub async fn start_kind(kind: S3Kind) -> Self {
         let server = S3Server::start_kind(kind);
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let credentials = SharedCredentialsProvider::new(credentials);
         let url = server.url().parse().unwrap();
-        let store = S3Store::open_as(&url, credentials).unwrap();
+        let store = S3Store::open_with_credentials(&url, credentials)
+            .await
+            .unwrap();
         Self {
             server,
             store: Arc::new(store),
@@ -36,8 +38,8 @@ impl S3Backend {
 pub struct MinistackBackend;
 
 impl MinistackBackend {
-    pub fn start() -> S3Backend {
-        S3Backend::start_kind(S3Kind::Ministack)
+    pub async fn start() -> S3Backend {
+        S3Backend::start_kind(S3Kind::Ministack).await
     }
 }
 

@@ -207,12 +207,12 @@ impl Copying<'_> {
         file.digest = digest;
         let condition = match &there {
             Some(there) => Condition {
-                is: Some(TagList::These(vec![there.tag()])),
-                is_not: None,
+                if_match: Some(TagList::These(vec![there.tag()])),
+                if_none_match: None,
             },
             None => Condition {
-                is: None,
-                is_not: Some(TagList::Any),
+                if_match: None,
+                if_none_match: Some(TagList::Any),
             },
         };
         match upload.finish(file.clone(), condition).await? {

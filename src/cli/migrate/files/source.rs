@@ -91,16 +91,13 @@ pub(super) fn layout_of(url: &BackendUrl) -> Result<(BackendUrl, Option<Layout>)
     Ok((url.map_err(|error| anyhow!("{text}: {error}"))?, layout))
 }
 
-pub(super) fn open(
-    url: &BackendUrl,
-    store: impl FnOnce(&BackendUrl) -> Result<Arc<dyn FileStore>, Failure>,
-) -> Result<Opened, Failure> {
-    let opened = store(url)?;
+pub(super) async fn open(url: &BackendUrl, store: Arc<dyn FileStore>) -> Result<Opened, Failure> {
     if url.scheme() != "s3" {
-        return Ok(Opened::Store(opened));
+        return Ok(Opened::Store(store));
     }
-    let bucket = OlderBucket::open(url).map_err(|error| open_failure(url, error))?;
-    Ok(Opened::Bucket(Box::new(bucket), opened))
+    let bucket = OlderBucket::open(url).await;
+    let bucket = bucket.map_err(|error| open_failure(url, error))?;
+    Ok(Opened::Bucket(Box::new(bucket), store))
 }
 
 impl Opened {

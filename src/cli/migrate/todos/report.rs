@@ -9,7 +9,7 @@ use crate::cli::duration::friendly;
 use crate::cli::progress::rate;
 use crate::http::extract::shortened;
 use crate::todos::Status;
-use crate::todos::import::{Arrival, Arrived, Became, Note, OlderTodo};
+use crate::todos::import::{ImportItem, ImportOutcome, ImportResult, Note, OlderTodo};
 
 /// The most todos that are named in each category.
 const NAMED_MAX: usize = 100;
@@ -69,7 +69,7 @@ impl Named {
 }
 
 /// The name of a todo in the report: its number, otherwise its id.
-fn name(arrival: &Arrival) -> String {
+fn name(arrival: &ImportItem) -> String {
     match arrival.number {
         Some(number) => number.to_string(),
         None => arrival.todo.id.to_string(),
@@ -96,13 +96,13 @@ impl Tally {
     }
 
     /// Counts the result of copying a todo.
-    pub(super) fn arrived(&mut self, arrival: &Arrival, arrived: &Arrived) {
-        match arrived.became {
-            Became::Added => self.added += 1,
-            Became::Unchanged => self.unchanged += 1,
-            Became::CaughtUp => self.caught_up += 1,
-            Became::ChangedHere => self.changed_here.add(|| name(arrival)),
-            Became::RemovedHere => self.removed_here.add(|| name(arrival)),
+    pub(super) fn arrived(&mut self, arrival: &ImportItem, arrived: &ImportResult) {
+        match arrived.outcome {
+            ImportOutcome::Added => self.added += 1,
+            ImportOutcome::Unchanged => self.unchanged += 1,
+            ImportOutcome::Updated => self.caught_up += 1,
+            ImportOutcome::ChangedHere => self.changed_here.add(|| name(arrival)),
+            ImportOutcome::RemovedHere => self.removed_here.add(|| name(arrival)),
         }
         if let (Some(there), Some(here)) = (arrival.number, arrived.number)
             && there != here
@@ -112,7 +112,7 @@ impl Tally {
     }
 
     /// Counts the result of comparing a todo.
-    pub(super) fn compared(&mut self, arrival: &Arrival, is_same: bool) {
+    pub(super) fn compared(&mut self, arrival: &ImportItem, is_same: bool) {
         self.compared += 1;
         if !is_same {
             self.different.add(|| name(arrival));

@@ -1,13 +1,13 @@
-//! Pages of a bucket as S3 writes them, and keys as they stand in URLs.
+//! The listings of S3, and the encoding of keys in URLs.
 
 use serde::Deserialize;
 
-/// A page as S3 writes it.
+/// A page of a listing, as S3 writes it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listing {
     #[serde(default)]
-    pub(super) contents: Vec<Listed>,
+    pub(super) contents: Vec<ListedObject>,
     #[serde(default)]
     pub(super) is_truncated: bool,
     pub(super) encoding_type: Option<String>,
@@ -15,7 +15,7 @@ pub(super) struct Listing {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
+pub(super) struct ListedObject {
     pub(super) key: String,
     pub(super) size: u64,
     pub(super) last_modified: String,
@@ -23,7 +23,8 @@ pub(super) struct Listed {
     pub(super) e_tag: Option<String>,
 }
 
-/// A key as it is signed: all but letters, digits and a few signs by number; slashes as well in a parameter.
+/// The key as a signature needs it: all characters but letters, digits and a few signs are percent-encoded. A slash is encoded only
+/// in a parameter.
 pub(super) fn encode_key(key: &str, is_parameter: bool) -> String {
     let mut text = String::with_capacity(key.len());
     for byte in key.bytes() {
@@ -39,7 +40,7 @@ pub(super) fn encode_key(key: &str, is_parameter: bool) -> String {
     text
 }
 
-/// A key out of a list, where a plus sign stands for a space.
+/// Decodes a key of a listing, where a plus sign stands for a space.
 pub(super) fn decode_key(text: &str) -> String {
     let form = format!("k={}", text.replace('&', "%26").replace(';', "%3B"));
     let mut pairs = url::form_urlencoded::parse(form.as_bytes());
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_read_with_and_without_encoded_keys() {
+    fn a_listing_is_parsed_with_and_without_encoded_keys() {
         let listing: Listing = quick_xml::de::from_str(
             "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name>\
              <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><Contents><Key>a%0Ab+c%2Bd</Key>\
@@ -73,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_key_leads_back(key in "\\PC{0,20}") {
+        fn every_encoded_key_decodes_to_the_same_key(key in "\\PC{0,20}") {
             prop_assert_eq!(&decode_key(&encode_key(&key, true)), &key);
             prop_assert_eq!(&decode_key(&encode_key(&key, false)), &key);
         }

@@ -1,4 +1,4 @@
--- What has a name that the tables of todos need: what it is, whose it is, and its columns.
+-- The relations with a name that the tables of todos need: kind, owner and columns.
 SELECT
     relname::text,
     relkind::text,

@@ -1,5 +1,5 @@
--- The plus signs keep the planner from walking an index in order: these few are looked up, and sorted. Each is checked before it
--- is left out.
+-- The plus signs keep the planner from scanning an index in order: the few candidates are looked up and sorted. The checksum of
+-- each candidate is checked before the text decides.
 SELECT id, title, description, deadline, status, created_at, updated_at
 FROM todos_checked
 WHERE key IN (SELECT value FROM json_each(?9))

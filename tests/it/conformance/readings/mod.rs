@@ -1,6 +1,7 @@
-//! What every readings backend promises.
+//! The promises of every backend of readings.
 
-mod moments;
+mod queries;
+mod snapshots;
 
 use fieldstation::error::StoreErrorKind;
 use fieldstation::readings::{
@@ -8,13 +9,19 @@ use fieldstation::readings::{
 };
 use futures_util::TryStreamExt;
 
-use self::moments::{
-    a_batch_is_seen_whole_or_not_at_all, a_concurrent_write_is_never_lost_from_the_statistics,
-    a_sensor_that_appears_is_seen_with_its_readings, extremes_that_move_are_those_of_the_moment,
+use self::queries::{
+    a_series_counts_every_reading_once, a_series_includes_the_last_possible_timestamp,
+    a_window_excludes_its_end, an_export_is_ordered_and_complete,
+    an_unknown_sensor_has_no_readings, readings_are_paged_in_order, sensors_are_paged_in_order,
+    the_series_of_one_reading_has_one_bucket,
 };
-use super::oracle::{Oracle, Recount, batch, point};
+use self::snapshots::{
+    a_new_sensor_is_never_seen_without_its_readings, a_reader_sees_all_of_a_batch_or_none,
+    extremes_always_match_the_readings_that_are_counted, statistics_count_every_concurrent_write,
+};
+use super::oracle::{Recount, batch, point};
 
-/// Each behaviour on each backend, as a test of its own: `embedded::a_new_reading_is_recorded`.
+/// Makes a test of each promise and each backend, such as `embedded::an_empty_store_has_no_statistics`.
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
         mod embedded {
@@ -58,26 +65,26 @@ macro_rules! suite {
 
 suite![
     an_empty_store_has_no_statistics,
-    a_new_reading_is_recorded_and_read_back,
+    a_new_reading_is_recorded_and_can_be_read,
     the_same_reading_again_changes_nothing,
     another_temperature_replaces_the_first,
-    of_two_in_a_batch_the_later_stands,
-    a_replaced_extreme_leaves_the_statistics,
-    a_late_reading_is_counted_and_in_order,
-    the_order_of_arrival_never_matters,
-    windows_are_half_open,
+    of_two_readings_of_a_time_in_a_batch_the_later_counts,
+    a_replaced_extreme_no_longer_counts_in_the_statistics,
+    a_late_reading_is_counted_and_read_in_order,
+    statistics_do_not_depend_on_the_order_of_arrival,
+    a_window_excludes_its_end,
     sensors_are_paged_in_order,
     readings_are_paged_in_order,
     a_series_counts_every_reading_once,
-    a_series_of_a_reading_has_one_bucket,
+    the_series_of_one_reading_has_one_bucket,
     an_export_is_ordered_and_complete,
-    unknown_sensors_are_none,
-    the_last_moment_there_is_has_a_bucket,
-    the_ends_of_time_and_temperature_are_stored,
-    a_concurrent_write_is_never_lost_from_the_statistics,
-    a_batch_is_seen_whole_or_not_at_all,
-    extremes_that_move_are_those_of_the_moment,
-    a_sensor_that_appears_is_seen_with_its_readings,
+    an_unknown_sensor_has_no_readings,
+    a_series_includes_the_last_possible_timestamp,
+    the_extremes_of_time_and_temperature_can_be_stored,
+    statistics_count_every_concurrent_write,
+    a_reader_sees_all_of_a_batch_or_none,
+    extremes_always_match_the_readings_that_are_counted,
+    a_new_sensor_is_never_seen_without_its_readings,
     a_closed_store_refuses_writes,
 ];
 
@@ -124,7 +131,7 @@ async fn an_empty_store_has_no_statistics(store: &dyn ReadingStore) {
     store.ready().await.unwrap();
 }
 
-async fn a_new_reading_is_recorded_and_read_back(store: &dyn ReadingStore) {
+async fn a_new_reading_is_recorded_and_can_be_read(store: &dyn ReadingStore) {
     assert_eq!(record(store, &[("a", 5, 21)]).await, counts(1, 0, 0));
     let summary = store.sensor(&id("a")).await.unwrap().unwrap();
     assert_eq!(summary.first, time(5));
@@ -157,7 +164,7 @@ async fn another_temperature_replaces_the_first(store: &dyn ReadingStore) {
     assert_eq!(summary.stats.maximum().unwrap().micro_degrees(), 21);
 }
 
-async fn of_two_in_a_batch_the_later_stands(store: &dyn ReadingStore) {
+async fn of_two_readings_of_a_time_in_a_batch_the_later_counts(store: &dyn ReadingStore) {
     assert_eq!(
         record(store, &[("a", 5, 21), ("a", 5, 7), ("a", 5, 7)]).await,
         counts(1, 1, 1)
@@ -166,7 +173,7 @@ async fn of_two_in_a_batch_the_later_stands(store: &dyn ReadingStore) {
     assert_eq!(total(store).await.count(), 1);
 }
 
-async fn a_replaced_extreme_leaves_the_statistics(store: &dyn ReadingStore) {
+async fn a_replaced_extreme_no_longer_counts_in_the_statistics(store: &dyn ReadingStore) {
     record(
         store,
         &[("a", 1, -50), ("a", 2, 0), ("b", 1, 3), ("b", 2, 90)],
@@ -179,7 +186,7 @@ async fn a_replaced_extreme_leaves_the_statistics(store: &dyn ReadingStore) {
     assert_eq!(stats.sum_micro_degrees(), 6);
 }
 
-async fn a_late_reading_is_counted_and_in_order(store: &dyn ReadingStore) {
+async fn a_late_reading_is_counted_and_read_in_order(store: &dyn ReadingStore) {
     record(store, &[("a", 10, 1), ("a", 30, 3)]).await;
     assert_eq!(
         record(store, &[("a", 20, 2), ("a", 5, 0)]).await,
@@ -199,7 +206,7 @@ async fn a_late_reading_is_counted_and_in_order(store: &dyn ReadingStore) {
     assert_eq!(summary.latest.micro_degrees(), 3);
 }
 
-async fn the_order_of_arrival_never_matters(store: &dyn ReadingStore) {
+async fn statistics_do_not_depend_on_the_order_of_arrival(store: &dyn ReadingStore) {
     let mut readings: Vec<(&str, i64, i64)> = (0..60)
         .map(|n| {
             (
@@ -219,7 +226,7 @@ async fn the_order_of_arrival_never_matters(store: &dyn ReadingStore) {
             .iter(),
     );
     oracle.assert_equals(&stats);
-    // The same again, backwards and in other groups, as other sensors: the same statistics each.
+    // The same readings in reverse order and in other batches, for other sensors, give the same statistics.
     readings.reverse();
     for (round, group) in [1usize, 7, 60].into_iter().enumerate() {
         for part in readings.chunks(group) {
@@ -247,245 +254,7 @@ async fn the_order_of_arrival_never_matters(store: &dyn ReadingStore) {
     }
 }
 
-async fn windows_are_half_open(store: &dyn ReadingStore) {
-    record(
-        store,
-        &[("a", 10, 1), ("a", 20, 2), ("b", 20, 4), ("b", 30, 8)],
-    )
-    .await;
-    let sum = async |sensor: Option<&str>, from: Option<i64>, to: Option<i64>| {
-        let window = Window {
-            from: from.map(time),
-            to: to.map(time),
-        };
-        let selection = Selection {
-            sensor: sensor.map(id),
-            window,
-        };
-        store.stats(&selection).await.unwrap().sum_micro_degrees()
-    };
-    assert_eq!(sum(None, Some(20), Some(30)).await, 6);
-    assert_eq!(sum(None, Some(10), Some(20)).await, 1);
-    assert_eq!(sum(None, None, Some(20)).await, 1);
-    assert_eq!(sum(None, Some(21), None).await, 8);
-    assert_eq!(sum(Some("a"), Some(11), None).await, 2);
-    assert_eq!(sum(Some("b"), Some(20), Some(20)).await, 0);
-    assert_eq!(sum(Some("b"), Some(30), Some(20)).await, 0);
-}
-
-async fn sensors_are_paged_in_order(store: &dyn ReadingStore) {
-    let names = ["b", "a", "ab", "B", "é", "10", "9"];
-    for (n, name) in names.iter().enumerate() {
-        record(store, &[(name, n as i64, n as i64)]).await;
-    }
-    let mut sorted = names;
-    sorted.sort_unstable();
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
-        let page = store.sensors(after.as_ref(), 2).await.unwrap();
-        assert!(page.items.len() <= 2);
-        found.extend(page.items.iter().map(|s| s.sensor.to_string()));
-        after = page.items.last().map(|s| s.sensor.clone());
-        if !page.more {
-            break;
-        }
-    }
-    assert_eq!(found, sorted);
-    assert_eq!(store.sensor_count().await.unwrap(), 7);
-}
-
-async fn readings_are_paged_in_order(store: &dyn ReadingStore) {
-    let all: Vec<_> = (0..25).map(|n| ("a", n * 10, n)).collect();
-    record(store, &all).await;
-    let (mut found, mut from) = (Vec::new(), None);
-    loop {
-        let window = Window {
-            from,
-            to: Some(time(240)),
-        };
-        let page = store.readings(&id("a"), window, 7).await.unwrap().unwrap();
-        found.extend(page.items.iter().map(|p| p.temperature.micro_degrees()));
-        from = page.items.last().map(|p| time(p.timestamp.micros() + 1));
-        if !page.more {
-            break;
-        }
-    }
-    assert_eq!(found, (0..24).collect::<Vec<_>>());
-}
-
-async fn a_series_counts_every_reading_once(store: &dyn ReadingStore) {
-    let all: Vec<_> = (0..1000).map(|n| ("a", n * 3, n % 17)).collect();
-    record(store, &all).await;
-    for points in [1, 2, 7, 500, 999, 1000, 3000, 5000] {
-        let series = store
-            .series(&id("a"), Window::ALL, points)
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(series.buckets.len() <= points);
-        assert_eq!((series.from, series.to), (time(0), time(2998)));
-        let mut sum = Stats::EMPTY;
-        for (bucket, next) in series.buckets.iter().zip(
-            series
-                .buckets
-                .iter()
-                .skip(1)
-                .map(|b| b.start)
-                .chain([series.to]),
-        ) {
-            let window = Window {
-                from: Some(bucket.start),
-                to: Some(next),
-            };
-            let selection = Selection {
-                sensor: Some(id("a")),
-                window,
-            };
-            assert_eq!(
-                store.stats(&selection).await.unwrap(),
-                bucket.stats,
-                "{points} points"
-            );
-            sum.merge(&bucket.stats);
-            if series.buckets.len() > 100 {
-                break; // One window by itself is enough of the long ones.
-            }
-        }
-        if series.buckets.len() <= 100 {
-            assert_eq!(sum, total(store).await);
-        }
-        assert_eq!(
-            series.buckets.iter().map(|b| b.stats.count()).sum::<u64>(),
-            1000
-        );
-    }
-}
-
-async fn a_series_of_a_reading_has_one_bucket(store: &dyn ReadingStore) {
-    record(store, &[("a", 10, 1)]).await;
-    let series = store
-        .series(&id("a"), Window::ALL, 500)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(series.buckets.len(), 1);
-    assert_eq!(series.buckets[0].stats.count(), 1);
-    let window = Window {
-        from: Some(time(20)),
-        to: Some(time(40)),
-    };
-    let series = store.series(&id("a"), window, 4).await.unwrap().unwrap();
-    assert_eq!(series.buckets.len(), 4);
-    assert!(
-        series
-            .buckets
-            .iter()
-            .all(|bucket| bucket.stats == Stats::EMPTY)
-    );
-}
-
-async fn an_export_is_ordered_and_complete(store: &dyn ReadingStore) {
-    let mut oracle = Oracle::default();
-    for n in 0..300i64 {
-        let sensor = format!("s{}", n % 7);
-        let readings = batch([(sensor.as_str(), (n * 7919) % 1009, n)]);
-        oracle.record(&readings);
-        store
-            .record(readings, RecordMode::AllOrNothing)
-            .await
-            .unwrap();
-    }
-    for window in [
-        Window::ALL,
-        Window {
-            from: Some(time(100)),
-            to: Some(time(800)),
-        },
-    ] {
-        let selection = Selection {
-            sensor: None,
-            window,
-        };
-        let blocks: Vec<_> = store
-            .export(&selection)
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
-        let exported: Vec<_> = blocks
-            .into_iter()
-            .flat_map(|block| {
-                block
-                    .points
-                    .into_iter()
-                    .map(move |p| (block.sensor.clone(), p))
-            })
-            .collect();
-        let expected: Vec<_> = oracle
-            .sensors()
-            .into_iter()
-            .flat_map(|s| {
-                oracle
-                    .points(&s, window)
-                    .into_iter()
-                    .map(move |p| (s.clone(), p))
-            })
-            .collect();
-        assert_eq!(exported, expected);
-    }
-}
-
-async fn unknown_sensors_are_none(store: &dyn ReadingStore) {
-    record(store, &[("a", 10, 1)]).await;
-    assert!(store.sensor(&id("b")).await.unwrap().is_none());
-    assert!(
-        store
-            .readings(&id("b"), Window::ALL, 10)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        store
-            .series(&id("b"), Window::ALL, 10)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    let selection = Selection {
-        sensor: Some(id("b")),
-        window: Window::ALL,
-    };
-    assert_eq!(store.stats(&selection).await.unwrap(), Stats::EMPTY);
-    assert!(
-        store
-            .export(&selection)
-            .await
-            .unwrap()
-            .try_next()
-            .await
-            .unwrap()
-            .is_none()
-    );
-}
-
-async fn the_last_moment_there_is_has_a_bucket(store: &dyn ReadingStore) {
-    record(store, &[("a", Timestamp::MAX.micros(), 1)]).await;
-    let series = store.series(&id("a"), Window::ALL, 10).await.unwrap();
-    let series = series.unwrap();
-    assert_eq!(series.buckets.len(), 1, "{series:?}");
-    assert_eq!(series.buckets[0].stats.count(), 1);
-    let from_later = Window {
-        from: Some(time(1)),
-        to: None,
-    };
-    record(store, &[("b", 0, 1)]).await;
-    let series = store.series(&id("b"), from_later, 10).await.unwrap();
-    assert!(series.unwrap().buckets.is_empty());
-}
-
-async fn the_ends_of_time_and_temperature_are_stored(store: &dyn ReadingStore) {
+async fn the_extremes_of_time_and_temperature_can_be_stored(store: &dyn ReadingStore) {
     let (first, last) = (Timestamp::MIN.micros(), Timestamp::MAX.micros());
     let readings = [
         ("a", first, -273_150_000),

@@ -1,4 +1,4 @@
-//! Trouble with PostgreSQL is named once: in the log, in `/health`, in answers.
+//! Reports of an outage of PostgreSQL: in the log, in `/health` and in answers.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use super::{add, titles};
 use crate::support::{Client, Database, Fault, FaultProxy, Server};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The lines of the log that have these words.
+/// The number of log lines with these words.
 fn lines(server: &Server, words: &str) -> usize {
     let log = server.log();
     log.lines().filter(|line| line.contains(words)).count()
@@ -22,19 +22,19 @@ async fn reason(client: &Client) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Waits for an end of the trouble.
-async fn assert_it_ends(server: &Server) {
+/// Waits until the log reports the end of the outage.
+async fn wait_for_end_of_outage(server: &Server) {
     let begin = Instant::now();
     while add(&server.client(), "after").await.status != 201
         || lines(server, "trouble with a backend has ended") == 0
     {
-        assert!(begin.elapsed() < PATIENCE, "{}", server.log());
+        assert!(begin.elapsed() < WAIT_MAX, "{}", server.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test]
-async fn an_outage_is_a_line_when_it_starts_and_one_when_it_ends() {
+async fn an_outage_has_a_line_in_the_log_at_its_start_and_at_its_end() {
     let database = Database::new();
     let proxy = FaultProxy::start(database.address());
     let server = Server::with_args(&[
@@ -51,7 +51,7 @@ async fn an_outage_is_a_line_when_it_starts_and_one_when_it_ends() {
     assert!(reason(&client).await.unwrap().contains("cannot be reached"));
     assert_eq!(lines(&server, "WARN"), 1, "{}", server.log());
     proxy.set(Fault::None);
-    assert_it_ends(&server).await;
+    wait_for_end_of_outage(&server).await;
     assert_eq!(
         lines(&server, "trouble with a backend"),
         2,
@@ -62,9 +62,9 @@ async fn an_outage_is_a_line_when_it_starts_and_one_when_it_ends() {
 }
 
 #[tokio::test]
-async fn waiting_clients_make_few_connections_while_it_is_away() {
+async fn waiting_clients_make_few_connections_during_an_outage() {
     let database = Database::new();
-    // Somebody who hangs up on everybody, and counts.
+    // A server that closes every connection, and counts them.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -111,7 +111,7 @@ async fn rights_that_are_taken_away_are_named_at_once() {
         assert!(begin.elapsed() < Duration::from_secs(1));
         answer.problem_saying(503, "unavailable", &["lacks a right", "GRANT"]);
         assert_eq!(answer.header("retry-after"), Some("30"));
-        // Reads go well, and are no end of it.
+        // Reads succeed, and do not end the outage.
         assert_eq!(titles(&client).await, ["before"]);
         let reason = reason(&client).await.unwrap();
         assert!(reason.contains("GRANT INSERT"), "{reason}");
@@ -119,14 +119,14 @@ async fn rights_that_are_taken_away_are_named_at_once() {
     assert_eq!(lines(&server, "has ended"), 0, "{}", server.log());
     assert!(lines(&server, "trouble") <= 2, "{}", server.log());
     database.sql(&format!("GRANT INSERT ON todos TO {user}"));
-    assert_it_ends(&server).await;
+    wait_for_end_of_outage(&server).await;
     assert_eq!(reason(&client).await, None);
     drop(server);
     database.sql(&format!("DROP OWNED BY {user}; DROP ROLE {user}"));
 }
 
 #[tokio::test]
-async fn a_password_that_is_changed_and_a_database_that_is_gone_are_named() {
+async fn a_changed_password_and_a_missing_database_are_reported() {
     let database = Database::new();
     let user = format!("clerk_{}", database.name());
     database.sql(&format!(
@@ -151,7 +151,7 @@ async fn a_password_that_is_changed_and_a_database_that_is_gone_are_named() {
     database.sql(&format!(
         "SET password_encryption = 'scram-sha-256'; ALTER ROLE {user} PASSWORD 'clerk'"
     ));
-    assert_it_ends(&server).await;
+    wait_for_end_of_outage(&server).await;
 
     let (name, away) = (database.name(), format!("{}_away", database.name()));
     database.sql_elsewhere(&format!(
@@ -165,18 +165,18 @@ async fn a_password_that_is_changed_and_a_database_that_is_gone_are_named() {
         if answer.text().contains("no such database") {
             break;
         }
-        assert!(begin.elapsed() < PATIENCE, "{}", answer.text());
+        assert!(begin.elapsed() < WAIT_MAX, "{}", answer.text());
     }
     database.sql_elsewhere(&format!(
         "ALTER DATABASE {away} RENAME TO {name}; ALTER DATABASE {name} ALLOW_CONNECTIONS true"
     ));
-    assert_it_ends(&server).await;
+    wait_for_end_of_outage(&server).await;
     drop(server);
     database.sql(&format!("DROP OWNED BY {user}; DROP ROLE {user}"));
 }
 
 #[tokio::test]
-async fn tables_that_are_gone_are_named() {
+async fn missing_tables_are_reported() {
     let database = Database::new();
     let server = Server::with_args(&["--todos", &database.url()]);
     let client = server.client();
@@ -189,5 +189,5 @@ async fn tables_that_are_gone_are_named() {
     }
     assert_eq!(lines(&server, "trouble"), 1, "{}", server.log());
     database.sql("ALTER TABLE todos_away RENAME TO todos");
-    assert_it_ends(&server).await;
+    wait_for_end_of_outage(&server).await;
 }

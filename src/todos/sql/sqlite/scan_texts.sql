@@ -1,4 +1,4 @@
--- Every todo from a place on, in order, and whether it has the text.
+-- All todos of a range, in order, and whether each has the text.
 SELECT id, title, description, deadline, status, created_at, updated_at,
     instr(title_folded, ?6) > 0 OR instr(description_folded, ?6) > 0,
     check_row(checksum, computed, 'the todo', id)

@@ -1,14 +1,14 @@
-//! Reads while others write: each is of one moment.
+//! Reads beside concurrent writes: each read sees one snapshot.
 
 use fieldstation::readings::{ReadingStore, Selection, Window};
 use futures_util::TryStreamExt;
 
 use super::{id, record, time, total};
 
-pub(super) async fn a_concurrent_write_is_never_lost_from_the_statistics(store: &dyn ReadingStore) {
+pub(super) async fn statistics_count_every_concurrent_write(store: &dyn ReadingStore) {
     let writers = (0..16i64).map(|writer| async move {
         for n in 0..50 {
-            // Every reading is written by two writers; half of the writers share a sensor.
+            // Two writers write each reading, and four writers share each sensor.
             let sensor = format!("s{}", writer / 4);
             let outcome = record(store, &[(&sensor, (writer / 2) * 1000 + n, n)]).await;
             assert_eq!(outcome.recorded + outcome.unchanged, 1);
@@ -22,7 +22,7 @@ pub(super) async fn a_concurrent_write_is_never_lost_from_the_statistics(store: 
     assert_eq!(stats.sum_micro_degrees(), 8 * (0..50).sum::<i128>());
 }
 
-pub(super) async fn a_batch_is_seen_whole_or_not_at_all(store: &dyn ReadingStore) {
+pub(super) async fn a_reader_sees_all_of_a_batch_or_none(store: &dyn ReadingStore) {
     let writing = async {
         for n in 0..100i64 {
             let readings = [
@@ -73,11 +73,11 @@ pub(super) async fn a_batch_is_seen_whole_or_not_at_all(store: &dyn ReadingStore
     futures_util::future::join(writing, reading).await;
 }
 
-pub(super) async fn extremes_that_move_are_those_of_the_moment(store: &dyn ReadingStore) {
+pub(super) async fn extremes_always_match_the_readings_that_are_counted(store: &dyn ReadingStore) {
     const COUNT: i64 = 150;
     let sensors = ["a", "b", "c", "d", "e"];
     let writing = async {
-        // Every reading is the highest of its sensor; each tenth is then replaced by a lower one, which lets the next be as high.
+        // Every reading is a new maximum. Each tenth reading is then replaced by a lower reading.
         for n in 1..=COUNT {
             let sensor = sensors[n as usize % sensors.len()];
             record(store, &[(sensor, n, 1_000 + n)]).await;
@@ -117,7 +117,7 @@ pub(super) async fn extremes_that_move_are_those_of_the_moment(store: &dyn Readi
     futures_util::future::join(writing, reading).await;
 }
 
-pub(super) async fn a_sensor_that_appears_is_seen_with_its_readings(store: &dyn ReadingStore) {
+pub(super) async fn a_new_sensor_is_never_seen_without_its_readings(store: &dyn ReadingStore) {
     for n in 0..40 {
         let sensor = format!("sensor-{n}");
         let id = id(&sensor);

@@ -1,4 +1,4 @@
--- Where the tables are or would be, and what this user may do there.
+-- The schema of the tables, and the rights of this user in the schema.
 SELECT
     place.name,
     space.oid IS NOT NULL,

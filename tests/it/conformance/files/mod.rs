@@ -1,6 +1,7 @@
-//! What every files backend promises.
+//! The promises of every backend of device files.
 
-use std::sync::Arc;
+mod concurrency;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +18,12 @@ use crate::support::{FileBackend, FolderBackend, random_bytes};
 #[cfg(feature = "cloud")]
 use crate::support::{MinistackBackend, S3Backend};
 
-/// Each behaviour on each backend, as a test of its own: `s3::a_file_is_read_back`.
+use self::concurrency::{
+    a_condition_is_checked_at_the_moment_of_publication, a_reader_continues_with_the_file_it_began,
+    a_reader_never_sees_parts_of_two_files, of_concurrent_conditional_uploads_one_creates_the_file,
+};
+
+/// Makes a test of each promise and each backend, such as `s3::an_empty_file_can_be_stored`.
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
         suite!(@ folder, FolderBackend, $($behaviour),*);
@@ -31,7 +37,7 @@ macro_rules! suite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $behaviour() {
-                    let backend = super::$backend::start();
+                    let backend = super::$backend::start().await;
                     super::$behaviour(&backend).await;
                 }
             )*
@@ -40,27 +46,27 @@ macro_rules! suite {
 }
 
 suite![
-    a_file_is_read_back_as_it_was_sent,
-    an_empty_file_is_a_file,
-    parts_of_a_file_are_read,
-    another_file_replaces_the_first,
-    unknown_devices_have_no_file,
-    any_id_is_kept_apart_and_listed_as_it_is,
-    devices_are_paged_in_order,
-    an_upload_that_is_not_finished_leaves_nothing,
-    a_condition_holds_at_the_moment_of_publication,
-    a_removed_file_is_gone,
-    a_reader_keeps_the_file_it_began_with,
-    of_many_that_publish_at_once_each_is_whole,
-    only_one_of_many_creates_a_file,
-    a_sweep_removes_nothing_that_is_used,
+    a_file_is_read_as_it_was_sent,
+    an_empty_file_can_be_stored,
+    any_range_of_a_file_can_be_read,
+    a_second_file_replaces_the_first,
+    an_unknown_device_has_no_file,
+    any_id_names_its_own_file_and_is_listed_unchanged,
+    devices_are_listed_in_pages_and_in_order,
+    an_unfinished_upload_leaves_nothing,
+    a_condition_is_checked_at_the_moment_of_publication,
+    a_removed_file_cannot_be_read_or_listed,
+    a_reader_continues_with_the_file_it_began,
+    a_reader_never_sees_parts_of_two_files,
+    of_concurrent_conditional_uploads_one_creates_the_file,
+    a_sweep_removes_leftovers_and_no_file,
 ];
 
 fn id(text: &str) -> DeviceId {
     DeviceId::new(text).unwrap()
 }
 
-fn described(bytes: &[u8]) -> NewFile {
+fn metadata_of(bytes: &[u8]) -> NewFile {
     NewFile {
         size_bytes: bytes.len() as u64,
         content_type: ContentType::new("text/plain; charset=utf-8").unwrap(),
@@ -82,7 +88,7 @@ async fn try_send(
         let pieces = [a, b].map(Bytes::copy_from_slice);
         upload.write(pieces.to_vec()).await.unwrap();
     }
-    upload.finish(described(bytes), condition).await.unwrap()
+    upload.finish(metadata_of(bytes), condition).await.unwrap()
 }
 
 async fn send(store: &dyn FileStore, device: &DeviceId, bytes: &[u8]) -> FileInfo {
@@ -98,11 +104,11 @@ async fn read(store: &dyn FileStore, device: &DeviceId) -> Option<Vec<u8>> {
     let stream = file.content.read(0..size).await.unwrap()?;
     let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
     let bytes = pieces.concat();
-    assert_eq!(described(&bytes).digest, file.info.file.digest);
+    assert_eq!(metadata_of(&bytes).digest, file.info.file.digest);
     Some(bytes)
 }
 
-async fn listed(store: &dyn FileStore) -> Vec<String> {
+async fn list_all(store: &dyn FileStore) -> Vec<String> {
     let page = store.list(None, 1000).await.unwrap();
     assert!(!page.more);
     page.items
@@ -111,20 +117,20 @@ async fn listed(store: &dyn FileStore) -> Vec<String> {
         .collect()
 }
 
-/// Waits until what is there is so many files and nothing else: what is replaced goes a moment later.
-async fn settles_at(backend: &impl FileBackend, files: usize) {
+/// Waits until the backend holds exactly this number of blobs. A replaced blob is removed in the background.
+async fn wait_for_blob_count(backend: &impl FileBackend, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let blobs = backend.blobs();
-        if blobs.len() == files {
+        if blobs.len() == count {
             return;
         }
-        assert!(Instant::now() < deadline, "{files} files are {blobs:?}");
+        assert!(Instant::now() < deadline, "{blobs:?} are not {count} blobs");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn a_file_is_read_back_as_it_was_sent(backend: &impl FileBackend) {
+async fn a_file_is_read_as_it_was_sent(backend: &impl FileBackend) {
     let store = &*backend.store();
     store.ready().await.unwrap();
     const MIB: usize = 1 << 20;
@@ -146,17 +152,17 @@ async fn a_file_is_read_back_as_it_was_sent(backend: &impl FileBackend) {
         assert_eq!(info.file.name.unwrap().as_str(), "日本 \"a\".txt");
         assert_eq!(info.file.content_type.as_str(), "text/plain; charset=utf-8");
     }
-    settles_at(backend, 7).await;
+    wait_for_blob_count(backend, 7).await;
 }
 
-async fn an_empty_file_is_a_file(backend: &impl FileBackend) {
+async fn an_empty_file_can_be_stored(backend: &impl FileBackend) {
     let store = &*backend.store();
     send(store, &id("a"), b"").await;
     assert_eq!(read(store, &id("a")).await, Some(Vec::new()));
-    assert_eq!(listed(store).await, ["a"]);
+    assert_eq!(list_all(store).await, ["a"]);
 }
 
-async fn parts_of_a_file_are_read(backend: &impl FileBackend) {
+async fn any_range_of_a_file_can_be_read(backend: &impl FileBackend) {
     let store = &*backend.store();
     let bytes = random_bytes(700_000);
     send(store, &id("a"), &bytes).await;
@@ -176,26 +182,26 @@ async fn parts_of_a_file_are_read(backend: &impl FileBackend) {
     }
 }
 
-async fn another_file_replaces_the_first(backend: &impl FileBackend) {
+async fn a_second_file_replaces_the_first(backend: &impl FileBackend) {
     let store = &*backend.store();
     for length in [10, 6_000_000, 0, 7] {
         send(store, &id("a"), &random_bytes(length)).await;
         assert!(read(store, &id("a")).await.unwrap() == random_bytes(length));
-        settles_at(backend, 1).await;
+        wait_for_blob_count(backend, 1).await;
     }
-    assert_eq!(listed(store).await, ["a"]);
+    assert_eq!(list_all(store).await, ["a"]);
 }
 
-async fn unknown_devices_have_no_file(backend: &impl FileBackend) {
+async fn an_unknown_device_has_no_file(backend: &impl FileBackend) {
     let store = &*backend.store();
     assert!(store.info(&id("a")).await.unwrap().is_none());
     assert!(store.open(&id("a")).await.unwrap().is_none());
-    assert!(listed(store).await.is_empty());
+    assert!(list_all(store).await.is_empty());
     let removal = store.remove(&id("a"), &Condition::default()).await.unwrap();
     assert_eq!(removal, Removal::Missing);
 }
 
-async fn any_id_is_kept_apart_and_listed_as_it_is(backend: &impl FileBackend) {
+async fn any_id_names_its_own_file_and_is_listed_unchanged(backend: &impl FileBackend) {
     let store = &*backend.store();
     let emoji = "💡".repeat(128);
     let mut ids = vec![
@@ -234,8 +240,8 @@ async fn any_id_is_kept_apart_and_listed_as_it_is(backend: &impl FileBackend) {
         send(store, &id(text), &random_bytes(number + 1)).await;
     }
     ids.sort_unstable();
-    assert_eq!(listed(store).await, ids);
-    settles_at(backend, ids.len()).await;
+    assert_eq!(list_all(store).await, ids);
+    wait_for_blob_count(backend, ids.len()).await;
     assert!(backend.outside().is_empty(), "{:?}", backend.outside());
     for (number, text) in ids.iter().enumerate() {
         let length = read(store, &id(text)).await.unwrap().len();
@@ -244,11 +250,11 @@ async fn any_id_is_kept_apart_and_listed_as_it_is(backend: &impl FileBackend) {
             .await
             .unwrap();
         assert_eq!(removal, Removal::Removed, "{text}: {length}");
-        assert_eq!(listed(store).await, ids[number + 1..]);
+        assert_eq!(list_all(store).await, ids[number + 1..]);
     }
 }
 
-async fn devices_are_paged_in_order(backend: &impl FileBackend) {
+async fn devices_are_listed_in_pages_and_in_order(backend: &impl FileBackend) {
     let store = &*backend.store();
     for number in [3, 1, 4, 0, 2] {
         send(store, &id(&format!("d-{number}")), b"x").await;
@@ -266,14 +272,14 @@ async fn devices_are_paged_in_order(backend: &impl FileBackend) {
         assert_eq!(page.items.len(), 2);
     }
     assert_eq!(seen, ["d-0", "d-1", "d-2", "d-3", "d-4"]);
-    // A cursor may be of a file that is gone.
+    // The file of the cursor may have been removed.
     let page = store.list(Some(&id("d-1x")), 9).await.unwrap();
     assert_eq!(page.items.len(), 3);
     let page = store.list(Some(&id("d-4")), 9).await.unwrap();
     assert!(page.items.is_empty() && !page.more);
 }
 
-async fn an_upload_that_is_not_finished_leaves_nothing(backend: &impl FileBackend) {
+async fn an_unfinished_upload_leaves_nothing(backend: &impl FileBackend) {
     let store = &*backend.store();
     send(store, &id("a"), b"before").await;
     for length in [0, 10, 300_000, 12_000_000] {
@@ -291,48 +297,15 @@ async fn an_upload_that_is_not_finished_leaves_nothing(backend: &impl FileBacken
             assert_eq!(read(store, &id("a")).await.unwrap(), b"before");
         }
     }
-    settles_at(backend, 1).await;
+    wait_for_blob_count(backend, 1).await;
 }
 
-async fn a_condition_holds_at_the_moment_of_publication(backend: &impl FileBackend) {
-    let store = &*backend.store();
-    let these = |tag: String| Some(TagList::These(vec![tag]));
-    let is = |tag| Condition {
-        is: these(tag),
-        is_not: None,
-    };
-    let none = Condition {
-        is: None,
-        is_not: Some(TagList::Any),
-    };
-    let refused = try_send(store, &id("a"), b"1", is("x".to_owned())).await;
-    assert_eq!(refused, Publication::Refused);
-    let stored = try_send(store, &id("a"), b"1", none.clone()).await;
-    let Publication::Stored(first) = stored else {
-        panic!("refused, though there was none");
-    };
-    let refused = try_send(store, &id("a"), b"2", none).await;
-    assert_eq!(refused, Publication::Refused);
-    // The file changes while the upload is on its way.
-    let upload = store.begin(&id("a")).await.unwrap();
-    let second = send(store, &id("a"), b"3").await;
-    let refused = upload
-        .finish(described(b""), is(first.tag()))
-        .await
-        .unwrap();
-    assert_eq!(refused, Publication::Refused);
-    let stored = try_send(store, &id("a"), b"4", is(second.tag())).await;
-    assert_ne!(stored, Publication::Refused);
-    assert_eq!(read(store, &id("a")).await.unwrap(), b"4");
-    settles_at(backend, 1).await;
-}
-
-async fn a_removed_file_is_gone(backend: &impl FileBackend) {
+async fn a_removed_file_cannot_be_read_or_listed(backend: &impl FileBackend) {
     let store = &*backend.store();
     let info = send(store, &id("a"), b"1").await;
     let condition = |tag: &str| Condition {
-        is: Some(TagList::These(vec![tag.to_owned()])),
-        is_not: None,
+        if_match: Some(TagList::These(vec![tag.to_owned()])),
+        if_none_match: None,
     };
     let removal = store.remove(&id("a"), &condition("x")).await.unwrap();
     assert_eq!(removal, Removal::Refused);
@@ -343,85 +316,13 @@ async fn a_removed_file_is_gone(backend: &impl FileBackend) {
         .unwrap();
     assert_eq!(removal, Removal::Removed);
     assert!(store.info(&id("a")).await.unwrap().is_none());
-    assert!(listed(store).await.is_empty());
-    settles_at(backend, 0).await;
+    assert!(list_all(store).await.is_empty());
+    wait_for_blob_count(backend, 0).await;
     let removal = store.remove(&id("a"), &condition("x")).await.unwrap();
     assert_eq!(removal, Removal::Refused);
 }
 
-async fn a_reader_keeps_the_file_it_began_with(backend: &impl FileBackend) {
-    let store = &*backend.store();
-    let bytes = random_bytes(3_000_000);
-    send(store, &id("a"), &bytes).await;
-    let file = store.open(&id("a")).await.unwrap().unwrap();
-    let late = store.open(&id("a")).await.unwrap().unwrap();
-    let mut stream = file.content.read(0..3_000_000).await.unwrap().unwrap();
-    let mut seen = stream.try_next().await.unwrap().unwrap().to_vec();
-    send(store, &id("a"), b"new").await;
-    while let Some(piece) = stream.try_next().await.unwrap() {
-        seen.extend_from_slice(&piece);
-    }
-    assert!(seen == bytes);
-    settles_at(backend, 1).await;
-    // One that was opened and not begun gives the old file, or says that it is gone; nothing else.
-    if let Some(stream) = late.content.read(0..3_000_000).await.unwrap() {
-        let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
-        assert!(pieces.concat() == bytes);
-    }
-    assert_eq!(read(store, &id("a")).await.unwrap(), b"new");
-}
-
-async fn of_many_that_publish_at_once_each_is_whole(backend: &impl FileBackend) {
-    let store = backend.store();
-    send(&*store, &id("a"), &[9; 1000]).await;
-    let writers: Vec<_> = (0..6_u8)
-        .map(|writer| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                for round in 0..3 {
-                    let bytes = vec![writer; 1000 + round];
-                    send(&*store, &id("a"), &bytes).await;
-                }
-            })
-        })
-        .collect();
-    for _ in 0..30 {
-        // Replaced between the look-up and the reading is possible, a mixture is not.
-        if let Some(bytes) = read(&*store, &id("a")).await {
-            assert!(bytes.len() >= 1000 && bytes.iter().all(|byte| *byte == bytes[0]));
-        }
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    settles_at(backend, 1).await;
-    assert!(read(&*store, &id("a")).await.is_some());
-}
-
-async fn only_one_of_many_creates_a_file(backend: &impl FileBackend) {
-    let store = backend.store();
-    let none = Condition {
-        is: None,
-        is_not: Some(TagList::Any),
-    };
-    let writers: Vec<_> = (0..8_u8)
-        .map(|writer| {
-            let (store, none) = (Arc::clone(&store), none.clone());
-            tokio::spawn(async move {
-                let publication = try_send(&*store, &id("a"), &[writer], none).await;
-                publication != Publication::Refused
-            })
-        })
-        .collect();
-    let mut created = 0;
-    for writer in writers {
-        created += u32::from(writer.await.unwrap());
-    }
-    assert_eq!(created, 1);
-    settles_at(backend, 1).await;
-}
-
-async fn a_sweep_removes_nothing_that_is_used(backend: &impl FileBackend) {
+async fn a_sweep_removes_leftovers_and_no_file(backend: &impl FileBackend) {
     let store = &*backend.store();
     for number in 0..5 {
         send(store, &id(&format!("d/{number}")), &[number]).await;
@@ -436,7 +337,7 @@ async fn a_sweep_removes_nothing_that_is_used(backend: &impl FileBackend) {
     assert_eq!(removed, backend.leftovers_swept());
     assert_eq!(store.sweep().await.unwrap(), 0);
     let published = upload
-        .finish(described(&random_bytes(6_000_000)), Condition::default())
+        .finish(metadata_of(&random_bytes(6_000_000)), Condition::default())
         .await;
     assert!(published.is_ok(), "{published:?}");
     assert!(read(store, &id("new")).await.unwrap() == random_bytes(6_000_000));
@@ -447,8 +348,8 @@ async fn a_sweep_removes_nothing_that_is_used(backend: &impl FileBackend) {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_closed_refuses_uploads() {
-    let backend = FolderBackend::start();
+async fn a_closed_folder_refuses_uploads() {
+    let backend = FolderBackend::start().await;
     let store = backend.store();
     backend.close().await;
     let error = store.begin(&id("a")).await.err().unwrap();

@@ -1,23 +1,23 @@
-//! What is in the database before the server comes: each is named, with what to do, and left as it is.
+//! Relations that exist before the server starts. The server reports them with advice, and leaves them unchanged.
 
 use std::sync::Arc;
 
 use super::{add, titles};
 use crate::support::{Database, Exited, Server};
 
-/// The older todo app's table.
+/// The table of the older todo app.
 pub const OLDER_TABLE: &str = "CREATE TABLE todos (id serial PRIMARY KEY, title text, description text, deadline timestamp, status text)";
 
-/// How a server ended that did not start.
-fn refused(url: &str) -> Exited {
+/// The error of a server that does not start.
+fn start_error(url: &str) -> Exited {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let started = Server::try_in(&directory, &["--todos", url]);
     started.expect_err("it starts")
 }
 
-/// Asserts that it says what is wrong in words of ours.
+/// Asserts that the error has these words, and no message of PostgreSQL.
 #[track_caller]
-fn assert_named(exited: &Exited, words: &[&str]) {
+fn assert_reported(exited: &Exited, words: &[&str]) {
     assert_eq!(exited.code, Some(3), "{}", exited.output);
     for word in words {
         assert!(exited.output.contains(word), "{word}: {}", exited.output);
@@ -31,8 +31,8 @@ fn assert_named(exited: &Exited, words: &[&str]) {
     }
 }
 
-/// The URL of a user who may do what is granted here.
-fn clerk(database: &Database, grants: &str) -> (String, String) {
+/// Creates a user with these grants. Returns the name and the URL.
+fn create_user(database: &Database, grants: &str) -> (String, String) {
     let user = format!("clerk_{}", database.name());
     let grants = grants.replace("{user}", &user);
     database.sql(&format!(
@@ -42,17 +42,17 @@ fn clerk(database: &Database, grants: &str) -> (String, String) {
     (user, url)
 }
 
-fn dismiss(database: &Database, user: &str) {
+fn drop_user(database: &Database, user: &str) {
     database.sql(&format!("DROP OWNED BY {user}; DROP ROLE {user}"));
 }
 
 #[tokio::test]
-async fn the_table_of_the_older_app_is_recognised_and_left_alone() {
+async fn the_table_of_the_older_app_is_recognised_and_stays_unchanged() {
     let database = Database::new();
     database.sql(OLDER_TABLE);
     database.sql("INSERT INTO todos VALUES (7, 'old', NULL, NULL, 'Done')");
-    let exited = refused(&database.url());
-    assert_named(
+    let exited = start_error(&database.url());
+    assert_reported(
         &exited,
         &[
             "another program",
@@ -63,7 +63,7 @@ async fn the_table_of_the_older_app_is_recognised_and_left_alone() {
             "manifest.json",
         ],
     );
-    // Beside it there is room.
+    // Another schema works.
     let url = format!("{}&schema=fieldstation", database.url());
     let server = Server::with_args(&["--todos", &url]);
     add(&server.client(), "new").await.with_status(201);
@@ -71,7 +71,7 @@ async fn the_table_of_the_older_app_is_recognised_and_left_alone() {
     let there = "SELECT title FROM todos; SELECT title FROM fieldstation.todos; SELECT count(*) FROM pg_class \
                  WHERE relname = 'fieldstation_migrations' AND relnamespace = 'public'::regnamespace";
     assert_eq!(database.sql(there), "old\nnew\n0\n");
-    // A second server, and the same one again, find it there.
+    // A second server and a restarted server use the same schema.
     let second = Server::with_args(&["--todos", &url]);
     assert_eq!(titles(&second.client()).await, ["new"]);
     let server = server.restart();
@@ -79,7 +79,7 @@ async fn the_table_of_the_older_app_is_recognised_and_left_alone() {
 }
 
 #[test]
-fn whatever_else_is_called_todos_is_named() {
+fn every_other_relation_with_a_needed_name_is_reported() {
     let has_made_tables = |database: &Database| {
         let server = Server::with_args(&["--todos", &database.url()]);
         drop(server);
@@ -147,18 +147,18 @@ fn whatever_else_is_called_todos_is_named() {
             has_made_tables(&database);
         }
         database.sql(sql);
-        assert_named(&refused(&database.url()), words);
+        assert_reported(&start_error(&database.url()), words);
     }
 }
 
 #[test]
-fn missing_rights_are_named_with_the_grant() {
-    // What PostgreSQL 15 and newer do by themselves.
+fn missing_rights_are_reported_with_the_grant() {
+    // The default since PostgreSQL 15.
     let database = Database::new();
     database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
-    let (user, url) = clerk(&database, "");
-    assert_named(
-        &refused(&url),
+    let (user, url) = create_user(&database, "");
+    assert_reported(
+        &start_error(&url),
         &[
             "may not make tables",
             "GRANT CREATE ON SCHEMA public TO",
@@ -167,8 +167,8 @@ fn missing_rights_are_named_with_the_grant() {
         ],
     );
     let elsewhere = format!("{url}&schema=station");
-    assert_named(
-        &refused(&elsewhere),
+    assert_reported(
+        &start_error(&elsewhere),
         &[
             "no schema station",
             "CREATE SCHEMA \"station\" AUTHORIZATION",
@@ -176,44 +176,44 @@ fn missing_rights_are_named_with_the_grant() {
         ],
     );
     database.sql("CREATE SCHEMA station");
-    assert_named(
-        &refused(&elsewhere),
+    assert_reported(
+        &start_error(&elsewhere),
         &["may not use", "GRANT USAGE, CREATE ON SCHEMA station"],
     );
     database.sql(&format!("GRANT USAGE, CREATE ON SCHEMA station TO {user}"));
     drop(Server::with_args(&["--todos", &elsewhere]));
-    dismiss(&database, &user);
+    drop_user(&database, &user);
 }
 
 #[tokio::test]
-async fn a_user_who_may_only_read_and_write_the_tables_is_enough_once_they_are_made() {
+async fn a_user_who_may_only_read_and_write_existing_tables_is_sufficient() {
     let database = Database::new();
     drop(Server::with_args(&["--todos", &database.url()]));
-    let (user, url) = clerk(
+    let (user, url) = create_user(
         &database,
         "GRANT SELECT ON fieldstation_migrations TO {user}; GRANT SELECT, INSERT, UPDATE ON todos TO {user}",
     );
-    assert_named(
-        &refused(&url),
+    assert_reported(
+        &start_error(&url),
         &["lacks rights", "GRANT DELETE ON public.todos TO"],
     );
     database.sql(&format!("GRANT DELETE ON todos TO {user}"));
     let server = Server::with_args(&["--todos", &url]);
     add(&server.client(), "a").await.with_status(201);
     drop(server);
-    // Tables of an older version are changed by whoever they belong to.
+    // Only the owner can update tables of an older version.
     database.sql("DELETE FROM fieldstation_migrations WHERE version = 2; DROP TABLE todos_moved; ALTER TABLE todos DROP COLUMN number");
     database.sql(&format!("GRANT CREATE ON SCHEMA public TO {user}"));
-    assert_named(&refused(&url), &["belong to postgres", "OWNER TO"]);
-    dismiss(&database, &user);
+    assert_reported(&start_error(&url), &["belong to postgres", "OWNER TO"]);
+    drop_user(&database, &user);
 }
 
 #[tokio::test]
-async fn tables_of_an_older_version_are_brought_up_to_date_and_it_goes_on_writing() {
+async fn tables_of_an_older_version_are_updated_while_that_version_still_writes() {
     let database = Database::new();
     drop(Server::with_args(&["--todos", &database.url()]));
     database.sql("DELETE FROM fieldstation_migrations WHERE version = 2; DROP TABLE todos_moved; ALTER TABLE todos DROP COLUMN number");
-    // As the older version writes.
+    // An insert of the older version.
     let insert = |number: u32| {
         database.sql(&format!(
             "INSERT INTO todos (id, title, title_folded, description, description_folded, deadline, status, created_at, updated_at)
@@ -240,20 +240,20 @@ async fn tables_of_an_older_version_are_brought_up_to_date_and_it_goes_on_writin
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_utf8_is_named() {
+async fn a_database_with_another_encoding_is_reported() {
     let database = Database::new();
     let name = format!("{}_ascii", database.name());
     database.sql_elsewhere(&format!(
         "CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     ));
     let url = database.url().replace(database.name(), &name);
-    let exited = refused(&url);
+    let exited = start_error(&url);
     database.sql_elsewhere(&format!("DROP DATABASE {name} WITH (FORCE)"));
-    assert_named(&exited, &["SQL_ASCII", "ENCODING 'UTF8'"]);
+    assert_reported(&exited, &["SQL_ASCII", "ENCODING 'UTF8'"]);
 }
 
 #[tokio::test]
-async fn a_read_only_database_without_tables_is_waited_for() {
+async fn a_server_waits_for_a_read_only_database_without_tables() {
     let database = Database::new();
     let name = database.name();
     database.sql_elsewhere(&format!(
@@ -277,12 +277,12 @@ async fn a_read_only_database_without_tables_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_todos_table_that_comes_first_in_the_path_is_not_taken_for_ours() {
+async fn a_todos_table_earlier_in_the_search_path_is_ignored() {
     let database = Database::new();
     let server = Server::with_args(&["--todos", &database.url()]);
     add(&server.client(), "ours").await.with_status(201);
     drop(server);
-    // A schema of the user's own name is looked into before public.
+    // The search path has the schema of the user's name before public.
     database.sql("CREATE SCHEMA postgres; CREATE TABLE postgres.todos (id int)");
     database.sql_elsewhere(&format!(
         "ALTER DATABASE {} SET search_path = postgres, public",

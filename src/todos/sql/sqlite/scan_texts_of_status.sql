@@ -1,4 +1,4 @@
--- The same among the todos of one status.
+-- As scan_texts.sql, for the todos of one status.
 SELECT id, title, description, deadline, status, created_at, updated_at,
     instr(title_folded, ?6) > 0 OR instr(description_folded, ?6) > 0,
     check_row(checksum, computed, 'the todo', id)

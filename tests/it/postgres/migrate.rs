@@ -1,4 +1,4 @@
-//! Todos of a server, moved between SQLite and PostgreSQL, in either direction.
+//! Todos of a server move between SQLite and PostgreSQL, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ fn migrate(from: &str, to: &str, data: &std::path::Path) -> Exited {
     )
 }
 
-/// Everything that a server tells of its todos, by number.
-async fn everything(client: &Client) -> BTreeMap<i64, Value> {
+/// All todos of a server, by number.
+async fn all_todos(client: &Client) -> BTreeMap<i64, Value> {
     let list = client.get("/request").await.with_status(200).json();
     let mut all = BTreeMap::new();
     for todo in list["res"].as_array().unwrap() {
@@ -29,7 +29,7 @@ async fn everything(client: &Client) -> BTreeMap<i64, Value> {
 }
 
 #[tokio::test]
-async fn todos_go_to_postgresql_and_back_with_all_that_they_are() {
+async fn todos_move_to_postgresql_and_back_unchanged() {
     let server = Server::start();
     let client = server.client();
     for number in 0..30 {
@@ -50,10 +50,10 @@ async fn todos_go_to_postgresql_and_back_with_all_that_they_are() {
             _ => {}
         }
     }
-    let before = everything(&client).await;
+    let before = all_todos(&client).await;
     assert_eq!(before.len(), 25);
     let (directory, data) = (server.directory().clone(), server.data());
-    // While a server holds the directory nothing is read from it.
+    // A directory in use cannot be the source.
     let database = Database::new();
     let url = database.url();
     let held = migrate("sqlite:", &url, &data);
@@ -68,30 +68,30 @@ async fn todos_go_to_postgresql_and_back_with_all_that_they_are() {
         moved.output
     );
     let shared = Server::with_args(&["--todos", &url]);
-    assert_eq!(everything(&shared.client()).await, before);
-    // What is made there has numbers above all that came.
+    assert_eq!(all_todos(&shared.client()).await, before);
+    // New todos have larger numbers than the imported todos.
     add(&shared.client(), "there").await.with_status(201);
-    let with_new = everything(&shared.client()).await;
+    let with_new = all_todos(&shared.client()).await;
     assert_eq!(with_new.len(), 26);
     assert_eq!(with_new.last_key_value().unwrap().1["title"], "there");
 
-    // And back into another directory, while that server runs.
+    // Back into another directory while the server runs.
     let empty = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let copy = empty.path().join("data");
     let moved = migrate(&url, "sqlite:", &copy);
     assert_eq!(moved.code, Some(0), "{}", moved.output);
     let other = Server::try_in(&empty, &[]).unwrap();
-    assert_eq!(everything(&other.client()).await, with_new);
+    assert_eq!(all_todos(&other.client()).await, with_new);
     drop(other);
 
-    // Back into the first one only what is new, or was changed there, comes over.
+    // Back into the first directory: only new and changed todos are imported.
     let (number, todo) = before.first_key_value().unwrap();
     let path = format!("/api/todos/{number}");
     change(&shared.client(), &path, None, json!({"title":"theirs"}))
         .await
         .with_status(200);
     let moved = migrate(&url, "sqlite:", &data);
-    // What was never copied from there is not overwritten by it.
+    // A todo that was not imported from this store is never overwritten.
     assert_eq!(moved.code, Some(1), "{}", moved.output);
     assert!(moved.output.contains("1 added"), "{}", moved.output);
     assert!(
@@ -102,13 +102,13 @@ async fn todos_go_to_postgresql_and_back_with_all_that_they_are() {
         moved.output
     );
     let server = Server::try_in(&directory, &[]).unwrap();
-    let after = everything(&server.client()).await;
+    let after = all_todos(&server.client()).await;
     assert_eq!(after.len(), 26);
     assert_eq!(&after[number], todo);
 }
 
 #[tokio::test]
-async fn todos_go_from_one_database_to_another() {
+async fn todos_move_from_one_database_to_another() {
     let (one, other) = (Database::new(), Database::new());
     let server = Server::with_args(&["--todos", &one.url()]);
     for title in ["a", "b"] {
@@ -119,14 +119,14 @@ async fn todos_go_from_one_database_to_another() {
     let nowhere = tempfile::tempdir().unwrap();
     let moved = migrate(&one.url(), &other.url(), nowhere.path());
     assert_eq!(moved.code, Some(0), "{}", moved.output);
-    // Both began with the same number.
+    // The first numbers of both stores are the same.
     assert!(
         moved.output.contains("1 have another number here"),
         "{}",
         moved.output
     );
     assert!(moved.output.contains("holds more"), "{}", moved.output);
-    assert_eq!(everything(&there.client()).await.len(), 3);
+    assert_eq!(all_todos(&there.client()).await.len(), 3);
     let path = made.header("location").unwrap();
     there.client().get(path).await.with_status(200);
     let again = migrate(&one.url(), &other.url(), nowhere.path());
