@@ -1,7 +1,12 @@
-//! The embedded store: an ingest log and sealed chunks, both in one SQLite file, and the tail in memory.
+//! The embedded store: one SQLite file with an ingest log and sealed chunks, and the newest readings of each sensor (its tail) in
+//! memory.
 //!
-//! A write goes through the queue to the committer, which answers once it is on disk and visible. A read takes a snapshot:
-//! the chunks as one read transaction sees them, and the tails that go with it.
+//! A write goes through the queue to the committer, which answers once the write is on disk and visible. A read takes a snapshot:
+//! a read transaction on the chunks, and the tails that match it.
+//!
+//! The layers, from the bottom up; each uses only those before it: `format` (bytes and rows), `sensor` (one sensor), `periods`
+//! (totals of all sensors by calendar periods), `index` (all sensors in memory), `shared` (queue, index and status), `seal` (tail
+//! into chunks), `write` (commits), `start` (recovery), `read` (snapshots).
 
 mod copy;
 mod database;
@@ -41,7 +46,7 @@ use self::read::series::series_of;
 use self::read::snapshot::Snapshot;
 use self::sensor::view::SensorView;
 use self::shared::Shared;
-use self::shared::queue::{Closed, Submission};
+use self::shared::queue::{CloseReason, Submission};
 use self::write::committer::Committer;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
@@ -57,15 +62,15 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     readers: Arc<ReaderPool>,
     committer: Mutex<Option<JoinHandle<()>>>,
-    /// Held for as long as the store lives.
+    /// Locked until the store is dropped.
     directory: Arc<DataDirectory>,
 }
 
 impl EmbeddedStore {
-    /// Opens the store, creating it if it is missing, and recovers what was acknowledged before. Blocks until that is done.
+    /// Opens the store and recovers the acknowledged readings. Creates the file if it is missing. Blocks until the store is open.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Damaged`] names what does not match its checksum.
+    /// [`StoreErrorKind::Damaged`] if something on disk does not match its checksum; the message names it.
     pub fn open(
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
@@ -75,8 +80,8 @@ impl EmbeddedStore {
         Ok(store)
     }
 
-    /// The same for a server: returns after [`EmbeddedOptions::start_patience`] at the latest. From then on until it is open, reads
-    /// fail as unavailable, writes wait in line, and [`ReadingStore::failed`] tells that it cannot be opened.
+    /// Opens the store for a server: returns after [`EmbeddedOptions::start_timeout`] at the latest. Until the store is open,
+    /// reads fail as unavailable and writes wait in the queue. If opening fails later, [`ReadingStore::failed`] reports it.
     ///
     /// # Errors
     /// As [`EmbeddedStore::open`].
@@ -84,19 +89,22 @@ impl EmbeddedStore {
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
     ) -> Result<Self, StoreError> {
-        let patience = options.start_patience;
+        let timeout = options.start_timeout;
         let (store, opened) = Self::launch(directory, options)?;
-        match opened.recv_timeout(patience) {
+        match opened.recv_timeout(timeout) {
             Ok(opened) => opened?,
             Err(RecvTimeoutError::Timeout) => {
-                info!("the readings are still being read; reads are answered once that is done");
+                info!(
+                    "recovery goes on while the server listens; reads are answered when it has ended"
+                );
             }
             Err(RecvTimeoutError::Disconnected) => return Err(panicked()),
         }
         Ok(store)
     }
 
-    /// A store whose thread opens it and then commits, where anything is written at all; and what came of the opening.
+    /// Starts the thread that opens the store and then commits. Returns the store, and a channel with the result of opening. A
+    /// read-only store has no committer once it is open.
     fn launch(
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
@@ -113,7 +121,7 @@ impl EmbeddedStore {
                 match opened {
                     Ok(writer) => {
                         committing.opening.succeeded();
-                        // Nobody may be waiting for it any more.
+                        // The receiver may be gone.
                         let _ = ended.send(Ok(()));
                         if let Some(writer) = writer {
                             Committer::new(committing, options, writer).run();
@@ -141,18 +149,22 @@ impl EmbeddedStore {
         Ok((store, opened))
     }
 
-    /// Moves what is in the log into chunks, rather than when its time comes.
+    /// Moves the readings in the log into chunks now, and waits until this is done.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when the store is closed, or closes or fails meanwhile.
+    /// [`StoreErrorKind::Unavailable`] if the store is closed, closes, or fails.
     pub async fn seal(&self) -> Result<(), StoreError> {
         self.directory.check_changes()?;
         self.shared.queue.seal()?.await.map_err(|_| self.closed())
     }
 
-    /// Why an answer did not come.
+    /// The reason why the committer sent no answer.
     fn closed(&self) -> StoreError {
-        self.shared.queue.closed().unwrap_or(Closed::Failed).error()
+        self.shared
+            .queue
+            .closed()
+            .unwrap_or(CloseReason::Failed)
+            .error()
     }
 }
 
@@ -239,7 +251,7 @@ impl ReadingStore for EmbeddedStore {
                 let (number, sensor) = index.find(&sensor)?;
                 Some(SensorView::new(number, sensor, window.from))
             })?;
-            let Some(view) = &snapshot.seen else {
+            let Some(view) = &snapshot.data else {
                 return Ok(None);
             };
             let mut items = Vec::with_capacity(limit.min(1024));
@@ -269,7 +281,7 @@ impl ReadingStore for EmbeddedStore {
                 let view = SensorView::new(number, sensor, window.from);
                 Some((view, (sensor.first, sensor.last)))
             })?;
-            let Some((view, ends)) = &snapshot.seen else {
+            let Some((view, ends)) = &snapshot.data else {
                 return Ok(None);
             };
             series_of(snapshot.connection()?, view, *ends, window, points).map(Some)
@@ -310,20 +322,20 @@ impl ReadingStore for EmbeddedStore {
 
     async fn failed(&self) -> StoreError {
         let mut failed = self.shared.failed.subscribe();
-        // The sender lives as long as this store, so waiting ends with the failure.
+        // The sender lives as long as this store, so the wait ends only with the failure.
         let _ = failed.wait_for(|&failed| failed).await;
         let not_opened = self.shared.opening.failure();
-        not_opened.unwrap_or_else(|| Closed::Failed.error())
+        not_opened.unwrap_or_else(|| CloseReason::Failed.error())
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         self.shared.opening.progress.stop();
         self.readers.close().await;
-        self.shared.queue.close(Closed::Shutdown);
+        self.shared.queue.close(CloseReason::Shutdown);
         let Some(committer) = self.committer.lock().take() else {
             return Ok(());
         };
-        // The last connection to close removes the write-ahead log: the readers have gone first.
+        // The last connection to close removes the write-ahead log, so the readers close first.
         match tokio::task::spawn_blocking(move || committer.join()).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(panicked()),
@@ -332,13 +344,13 @@ impl ReadingStore for EmbeddedStore {
 }
 
 impl Drop for EmbeddedStore {
-    /// A store that was not closed loses nothing, but leaves the next start more to do.
+    /// A dropped store loses nothing, but the next start has more to read.
     fn drop(&mut self) {
         self.shared.opening.progress.stop();
         self.readers.stop();
-        self.shared.queue.close(Closed::Shutdown);
+        self.shared.queue.close(CloseReason::Shutdown);
         if let Some(committer) = self.committer.lock().take() {
-            // A panic there has been reported by its thread.
+            // The thread has reported its own panic.
             let _ = committer.join();
         }
     }

@@ -2,35 +2,35 @@
 
 use std::time::Duration;
 
-/// How the embedded store behaves. The defaults suit a server; tests make things small.
+/// The bounds of the embedded store. The defaults suit a server; tests use smaller values.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
-    /// How many sensors there may be. A new one beyond is refused.
+    /// The largest number of sensors. A reading of a further sensor is refused.
     pub sensors_max: usize,
-    /// How many readings may wait for a commit before more are refused as overload (24 bytes each); half as many more may
-    /// wait to be compared with what is stored (56 bytes each).
+    /// How many readings may wait for a commit (24 bytes each). Further readings are refused as overload. Half as many more may
+    /// wait for lookups (56 bytes each).
     pub queue_readings_max: usize,
-    /// About how many readings go into one commit. Bounds how long an acknowledgement takes under overload.
+    /// About how many readings a commit holds. Bounds the time to an acknowledgement under overload.
     pub commit_readings_max: usize,
-    /// From how many readings in the tails on sealing goes round (16 bytes each, up to twice that while growing).
+    /// How many readings the tails hold before a sealing cycle starts (16 bytes each, up to twice as much while a tail grows).
     pub tail_points_max: usize,
-    /// How many readings a chunk holds, about; half as many more at the most.
+    /// About how many readings a chunk holds. A chunk holds at most half as many more.
     pub chunk_points_max: usize,
-    /// Fewer readings of a sensor stay in the log rather than become a chunk, while memory allows.
+    /// A tail with fewer readings stays in the log and does not become a chunk, as long as memory allows.
     pub chunk_points_min: usize,
-    /// About how long a commit may look for what is stored at the moments of late readings. A batch that needs longer waits for the
-    /// next commits, and those that need less are not held up by it.
+    /// About how long a commit may look up stored readings for late readings. A batch that needs longer waits for the next
+    /// commits, and does not delay other batches.
     pub lookup_time: Duration,
-    /// How long a reading stays in the log at the most before sealing goes round.
+    /// The longest time that a reading stays in the log before a sealing cycle starts.
     pub seal_age: Duration,
-    /// How long the start of a server waits for what is stored to be read, before it listens all the same.
-    pub start_patience: Duration,
-    /// How many connections read at once; each caches 1 MiB.
+    /// How long the start of a server waits for recovery. After this time the server listens while recovery goes on.
+    pub start_timeout: Duration,
+    /// How many connections may read at once. Each has a cache of 1 MiB.
     pub readers_max: u32,
-    /// How many readings of all sensors a period (an hour, a minute, a second) holds on average where totals are kept for it: about
-    /// 10 bytes each. Fewer in a fleet of many sensors, where it takes long to ask them all.
+    /// How many readings of all sensors a period (an hour, a minute, a second) needs on average before its totals are kept (about
+    /// 10 bytes each). In a large fleet fewer suffice, because asking every sensor takes long.
     pub period_readings_min: usize,
-    /// How many seconds with readings may gather in memory before their totals go to disk (about 100 bytes each).
+    /// How many seconds with uncounted readings memory may hold (about 100 bytes each) before their totals are written to disk.
     pub uncounted_seconds_max: usize,
 }
 
@@ -45,7 +45,7 @@ impl Default for EmbeddedOptions {
             chunk_points_min: 64,
             lookup_time: Duration::from_millis(5),
             seal_age: Duration::from_secs(3_600),
-            start_patience: Duration::from_secs(1),
+            start_timeout: Duration::from_secs(1),
             readers_max: 8,
             period_readings_min: 256,
             uncounted_seconds_max: 8_192,

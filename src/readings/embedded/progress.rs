@@ -1,13 +1,13 @@
-//! How far a start has come, and whether it is to go on.
+//! The progress of a start, and the request to stop it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many rows are read between looks at whether to stop.
-const ROWS_PER_LOOK: u64 = 1024;
+/// How many rows are read between two checks for a stop request.
+const ROWS_PER_STOP_CHECK: u64 = 1024;
 
-/// What whoever reads many rows tells, and is told, meanwhile.
+/// Shared by the thread that reads rows and the threads that watch or stop it.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     done: AtomicU64,
@@ -16,25 +16,27 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Says how many rows there are.
+    /// Sets the expected number of rows.
     pub(crate) fn expect(&self, rows: u64) {
         self.expected.store(rows, Ordering::Relaxed);
     }
 
-    /// One more row is done.
+    /// Counts a row that has been read.
     ///
     /// # Errors
-    /// When it is to stop.
+    /// [`StoreErrorKind::Unavailable`] after [`Progress::stop`].
     pub(crate) fn advance(&self) -> Result<(), StoreError> {
         let done = self.done.fetch_add(1, Ordering::Relaxed);
-        match done.is_multiple_of(ROWS_PER_LOOK) {
+        match done.is_multiple_of(ROWS_PER_STOP_CHECK) {
             true => self.check(),
             false => Ok(()),
         }
     }
 
+    /// Checks for a stop request.
+    ///
     /// # Errors
-    /// When it is to stop.
+    /// [`StoreErrorKind::Unavailable`] after [`Progress::stop`].
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Err(StoreError::new(
@@ -45,12 +47,12 @@ impl Progress {
         Ok(())
     }
 
-    /// Tells whoever reads to stop.
+    /// Asks the reading thread to stop.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    /// How many of a hundred parts are done.
+    /// The percentage of expected rows that have been read.
     pub(crate) fn percent(&self) -> u64 {
         let done = self.done.load(Ordering::Relaxed);
         let expected = self.expected.load(Ordering::Relaxed);
@@ -74,7 +76,7 @@ mod tests {
         }
         assert_eq!(progress.percent(), 25);
         progress.stop();
-        let stopped = (0..ROWS_PER_LOOK).find_map(|_| progress.advance().err());
+        let stopped = (0..ROWS_PER_STOP_CHECK).find_map(|_| progress.advance().err());
         assert_eq!(stopped.unwrap().kind(), StoreErrorKind::Unavailable);
         progress.expect(1);
         assert_eq!(progress.percent(), 100);

@@ -1,4 +1,4 @@
-//! Recounts everything on disk.
+//! Checks everything on disk, and recounts all statistics.
 
 use std::path::Path;
 
@@ -17,35 +17,35 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Stats, Window};
 use crate::storage::data_directory::DataDirectory;
 
-/// How many problems are kept; the rest are counted.
+/// How many problems a report lists. Further problems are only counted.
 const PROBLEMS_MAX: usize = 100;
 
-/// What was found on disk.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// How many sensors there are.
+    /// The number of sensors.
     pub sensors: u64,
-    /// How many sealed chunks, each of which was decoded.
+    /// The number of sealed chunks. Each was decoded.
     pub chunks: u64,
-    /// How many rows of the log are not sealed yet.
+    /// The number of log rows that are not sealed.
     pub log_rows: u64,
-    /// How many readings those rows hold; one that was replaced counts each time.
+    /// The number of readings in these log rows. A replaced reading counts each time.
     pub log_readings: u64,
-    /// The statistics of all readings, counted one by one. Empty when that was not possible.
+    /// The recounted statistics of all readings. Empty if a recount was not possible.
     pub stats: Stats,
-    /// What is wrong, in words; the first hundred.
+    /// The first hundred problems, in words.
     pub problems: Vec<String>,
-    /// How many problems there are.
+    /// The number of problems.
     pub problem_count: u64,
 }
 
 impl VerifyReport {
-    /// Whether nothing is wrong.
+    /// Whether no problem was found.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
     }
 
-    /// Damage is a problem; what a newer version wrote is not for this one to judge.
+    /// Records damage as a problem. Returns an error for data that a newer version wrote, because this version cannot judge it.
     fn found(&mut self, error: StoreError) -> Result<(), StoreError> {
         if error.kind() == StoreErrorKind::Unsupported {
             return Err(error);
@@ -62,12 +62,12 @@ impl VerifyReport {
     }
 }
 
-/// Reads everything in a data directory that no server holds: the structure of the file, every checksum, every reading; and
-/// recounts the statistics. `progress` is told how many of how many steps are done.
+/// Verifies a data directory that no server uses: reads the structure of the file, every checksum and every reading, and recounts
+/// the statistics. Calls `progress` with the number of finished steps and of all steps.
 ///
 /// # Errors
-/// When there is nothing to verify, it cannot be opened, or a newer version wrote it ([`StoreErrorKind::Unsupported`]). Damage is not
-/// an error but in the report.
+/// If there is nothing to verify, the file cannot be opened, or a newer version wrote the file ([`StoreErrorKind::Unsupported`]).
+/// Damage is reported, and is not an error.
 pub fn verify(
     directory: &Path,
     progress: &mut dyn FnMut(u64, u64),
@@ -83,7 +83,7 @@ pub fn verify(
     verify_held(&directory, progress)
 }
 
-/// [`verify`] of a data directory that is held already, and has a `readings.db`.
+/// As [`verify`], for a data directory that the caller has locked and that has a `readings.db`.
 ///
 /// # Errors
 /// As [`verify`].
@@ -99,7 +99,7 @@ pub(crate) fn verify_held(
     report(opened, progress)
 }
 
-/// What is found in a database; that it could not be opened for being damaged is such a finding.
+/// Verifies an opened database. Reports damage that prevented the opening.
 pub(crate) fn report(
     opened: Result<Connection, StoreError>,
     progress: &mut dyn FnMut(u64, u64),
@@ -134,7 +134,7 @@ fn check(
             report.found(error)?;
         }
         done += 1;
-        // Each chunk is read twice: for itself, and in the recount.
+        // Each chunk is read twice: by itself, and in the recount.
         progress(done, (2 * chunks_expected).max(done));
         Ok(())
     });
@@ -151,17 +151,17 @@ fn check(
     Ok(())
 }
 
-/// SQLite's own check of its pages and of the tables' constraints.
+/// Runs SQLite's own check of its pages and of the tables' constraints.
 fn check_structure(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
-    let check_failed = |error| failed("check the structure", error);
+    let check_error = |error| failed("check the structure", error);
     let mut statement = connection
         .prepare("PRAGMA integrity_check(100)")
-        .map_err(check_failed)?;
-    let mut rows = statement.query([]).map_err(check_failed)?;
+        .map_err(check_error)?;
+    let mut rows = statement.query([]).map_err(check_error)?;
     loop {
         match rows.next() {
             Ok(Some(row)) => {
-                let line: String = row.get(0).map_err(check_failed)?;
+                let line: String = row.get(0).map_err(check_error)?;
                 if line != "ok" {
                     report.problem(format!("the structure of the file: {line}"));
                 }
@@ -175,7 +175,7 @@ fn check_structure(connection: &Connection, report: &mut VerifyReport) -> Result
     }
 }
 
-/// Counts every reading, and compares with what the server would answer.
+/// Counts every reading, and compares the counts with the statistics that a server would answer.
 fn recount(
     connection: &Connection,
     recovered: &Recovered,
@@ -206,7 +206,7 @@ fn recount(
         }
         total.merge(&counted);
     }
-    // What is damaged cannot be counted.
+    // Damaged readings cannot be counted.
     if report.is_sound()
         && let Some(counted) = &recovered.ledger.counted
     {

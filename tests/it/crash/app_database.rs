@@ -1,4 +1,4 @@
-//! One client that writes todos, the greeting and files, and what must be there afterwards.
+//! A client that writes todos, the greeting and files, and the state that must be stored afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,46 +8,46 @@ use crate::support::{Answer, Client, FileBytes, Random, Server};
 
 const FILE_BYTES_MAX: usize = 120_000;
 
-/// What a server keeps beside readings.
+/// The stored state beside readings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Kept {
+struct Record {
     /// Titles by ids.
     todos: BTreeMap<String, String>,
-    /// Of the greeting; none when it was never set.
+    /// The greeting; `None` if it was never set.
     word: Option<String>,
-    /// Lengths of files by devices; a length says which file it is.
+    /// Lengths of files by device. A length identifies a file.
     files: BTreeMap<String, usize>,
 }
 
-/// A client, one request after the other.
-pub struct StationWriter {
+/// A client that sends one request after the other.
+pub struct AppDatabaseWriter {
     random: Random,
     bytes: FileBytes,
     number: usize,
-    certain: Kept,
-    /// What there is if the request was carried out that nobody heard the end of. A todo that it adds has an empty id.
-    in_flight: Option<Kept>,
+    certain: Record,
+    /// The state if the unanswered request was carried out. A todo that this request adds has an empty id.
+    in_flight: Option<Record>,
     acknowledged: usize,
 }
 
-impl StationWriter {
+impl AppDatabaseWriter {
     pub fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
             bytes: FileBytes::up_to(FILE_BYTES_MAX),
             number: 0,
-            certain: Kept::default(),
+            certain: Record::default(),
             in_flight: None,
             acknowledged: 0,
         }
     }
 
-    /// How many requests were acknowledged.
+    /// The number of acknowledged requests.
     pub fn acknowledged(&self) -> usize {
         self.acknowledged
     }
 
-    /// Writes until the server is gone, or does not know what became of a request.
+    /// Writes until the server is gone, or until the outcome of a request is unknown.
     pub async fn write(&mut self, client: Client) {
         while self.send(&client).await {}
     }
@@ -87,7 +87,7 @@ impl StationWriter {
             }
         };
         self.in_flight = Some(then);
-        // Without an answer nobody knows.
+        // Without an answer the outcome is unknown.
         let Ok(answer) = Answer::try_to(request).await else {
             return false;
         };
@@ -112,10 +112,10 @@ impl StationWriter {
         self.certain.todos.keys().nth(at).cloned()
     }
 
-    /// Checks that everything is there that was acknowledged, with the request that was on its way or without it.
+    /// Checks that every acknowledged change is stored, with or without the unanswered request.
     pub async fn audit(&mut self, server: &Server) {
         let client = server.client();
-        let found = Kept {
+        let found = Record {
             todos: todos(&client).await,
             word: match client.get("/hello").await.with_status(200).text() {
                 word if word == "World" => None,
@@ -147,9 +147,9 @@ impl StationWriter {
     }
 }
 
-/// As what is found, where a todo may have an id that is not known.
-fn is_same(found: &Kept, then: &Kept) -> bool {
-    let titles = |kept: &Kept| -> BTreeSet<String> { kept.todos.values().cloned().collect() };
+/// Whether the found state equals the expected one, where the id of a todo may be unknown.
+fn is_same(found: &Record, then: &Record) -> bool {
+    let titles = |kept: &Record| -> BTreeSet<String> { kept.todos.values().cloned().collect() };
     let is_known = |id: &String| id.is_empty() || found.todos.contains_key(id);
     found.word == then.word
         && found.files == then.files

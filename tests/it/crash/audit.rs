@@ -1,4 +1,4 @@
-//! Whether a store holds exactly what it must.
+//! Checks that a store holds exactly the readings that it must.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,18 +13,18 @@ use super::writer::Writer;
 use crate::conformance::oracle::{Recount, assert_nearest};
 use crate::support::{Answer, Client, Server};
 
-/// What the export says of one writer's readings.
+/// A writer's readings, compared with an export.
 #[derive(Default)]
 struct Found {
     readings: usize,
-    /// The first reading that is not as it was acknowledged.
+    /// The first reading that differs from the acknowledged readings.
     not_as_acknowledged: Option<String>,
-    /// The first reading that is not as it would be with the request that was on its way.
+    /// The first reading that differs from the acknowledged readings plus the unanswered request.
     not_as_in_flight: Option<String>,
 }
 
-/// Counts the readings again and again until the server has gone; says how many there were at last. Readings are only ever
-/// added, so as many must be there afterwards: what is seen is durable.
+/// Counts the readings repeatedly until the server is gone. Returns the last count. Readings are only added, so at least as many
+/// must be stored afterwards: a visible reading is durable.
 pub async fn watch(client: &Client) -> usize {
     let mut seen = 0;
     loop {
@@ -44,10 +44,10 @@ pub async fn watch(client: &Client) -> usize {
     }
 }
 
-/// Checks every reading and every statistic; says how many readings there are.
+/// Checks every reading and every statistic. Returns the number of readings.
 pub async fn audit(server: &Server, writers: &mut [Writer]) -> usize {
     let client = server.client();
-    // The server may listen before it has read what is stored.
+    // The server may listen before recovery has ended.
     client.until_readiness(200).await;
     let export = client
         .get("/api/readings?format=csv")
@@ -117,7 +117,7 @@ impl Found {
         }
     }
 
-    /// Either the store is as it was acknowledged, or as it is with the request that was on its way: all of it.
+    /// Checks that the store holds the acknowledged readings, with or without all of the unanswered request.
     fn settle(mut self, writer: &mut Writer) {
         let certain = writer.certain().len();
         let new = writer
@@ -142,7 +142,7 @@ impl Found {
     }
 }
 
-/// The members of a JSON object as text: numbers go through no other number on the way.
+/// The members of a JSON object as text, so that numbers are not rounded.
 type Object<'a> = HashMap<&'a str, &'a RawValue>;
 
 fn object(text: &str) -> Object<'_> {
@@ -178,7 +178,7 @@ fn assert_statistics(body: &Object<'_>, recount: &Recount, keys: [&str; 3]) {
     }
 }
 
-/// Recounts everything on disk, checksums and all.
+/// Verifies everything on disk, with all checksums.
 pub fn verify(data: &Path, writers: &[Writer]) -> VerifyReport {
     let report = embedded::verify(data, &mut |_, _| {}).unwrap();
     assert!(report.is_sound(), "{report:#?}");

@@ -1,26 +1,26 @@
-//! Power cuts at random moments under all kinds of writes, before, during and after flushes, also of a server that starts, and
-//! flushes that fail: what was acknowledged is there, and the statistics equal a recount.
+//! Power cuts at random times, under all kinds of writes, before, during and after flushes, and during starts; and flushes that
+//! fail. Every acknowledged write is stored, and the statistics equal a recount.
 //!
-//! `FIELDSTATION_POWER_CUTS` says how many (8 by default); `FIELDSTATION_CRASH_SEED` writes the same again as a run that
+//! `FIELDSTATION_POWER_CUTS` sets the number of cuts (8 by default). `FIELDSTATION_CRASH_SEED` repeats the writes of a run that
 //! printed it.
 
 use std::time::Duration;
 
 use futures_util::future;
 
-use super::app_database::StationWriter;
+use super::app_database::AppDatabaseWriter;
 use super::audit::audit;
 use super::writer::{Habit, Writer};
 use crate::support::{Disk, Random, Server, Unflushed, setting};
 
 /// Connections that write readings. [`super::keys`] has numbers for more.
 const WRITERS: usize = 6;
-/// Cuts on one directory, so that damage would add up, and an audit does not take ever longer.
+/// The number of cuts on one directory. Damage adds up, and an audit does not take ever longer.
 const CUTS_IN_ONE_PLACE: u64 = 25;
-/// A server that has not met its end until then is killed.
+/// A server that is still running after this time is killed.
 const WRITING_MAX: Duration = Duration::from_millis(300);
 
-/// What was done, to be printed.
+/// The counts to be printed.
 #[derive(Debug, Default)]
 struct Tally {
     cuts: u64,
@@ -30,11 +30,11 @@ struct Tally {
     acknowledged: usize,
 }
 
-/// A disk, and those who write to it.
+/// A disk and its writers.
 struct Scene {
     disk: Disk,
     writers: Vec<Writer>,
-    station: StationWriter,
+    app_database: AppDatabaseWriter,
     random: Random,
 }
 
@@ -44,12 +44,12 @@ impl Scene {
         Self {
             disk: Disk::new(),
             writers: (0..WRITERS).map(writer).collect(),
-            station: StationWriter::new(random.number()),
+            app_database: AppDatabaseWriter::new(random.number()),
             random: Random::new(random.number()),
         }
     }
 
-    /// Has some flush end in something.
+    /// Makes a random flush fail, or cuts the power at it.
     fn arm(&mut self, what: &str, flushes: u64) {
         let files = ["*", "*", "*readings.db*", "*station.db*", "*files*"];
         let file = files[self.random.below(files.len() as u64) as usize];
@@ -61,7 +61,7 @@ impl Scene {
         ["before", "half", "after"][self.random.below(3) as usize]
     }
 
-    /// Lets everybody write until the server is gone, at a flush or at any other moment.
+    /// Lets all clients write until the server is gone: at a flush, or at a random time.
     async fn write(&mut self, server: &mut Server) {
         let client = server.client();
         let writing = self
@@ -70,12 +70,12 @@ impl Scene {
             .map(|writer| writer.write(client.clone()));
         let writing = future::join(
             future::join_all(writing),
-            self.station.write(client.clone()),
+            self.app_database.write(client.clone()),
         );
-        // The moment is the point: whatever the server does then is what it is cut off in.
+        // The time is random on purpose: the power fails during whatever the server does.
         let time = WRITING_MAX.mul_f64(self.random.below(1001) as f64 / 1000.0);
         let reading = async {
-            // A connection that reads holds the write-ahead log.
+            // A reading connection keeps the write-ahead log in use.
             let _ = client
                 .request("GET", "/api/sensors/sensor-0/readings")
                 .send()
@@ -93,7 +93,7 @@ impl Scene {
         tally.cuts += 1;
     }
 
-    /// A server that starts, whatever cuts its start off first.
+    /// Starts a server, again after each start that fails.
     fn start(&mut self, tally: &mut Tally) -> Server {
         if self.random.one_in(4) {
             let moment = self.moment();
@@ -112,10 +112,10 @@ impl Scene {
 
     async fn audit(&mut self, server: &Server) {
         audit(server, &mut self.writers).await;
-        self.station.audit(server).await;
+        self.app_database.audit(server).await;
     }
 
-    /// Writes, and a cut, or a flush that fails and a restart.
+    /// Writes, then a power cut, or a failed flush and a restart.
     async fn round(&mut self, tally: &mut Tally) {
         let mut server = self.start(tally);
         self.audit(&server).await;
@@ -136,7 +136,7 @@ impl Scene {
             if self.random.one_in(2) {
                 self.disk.forget_clean_pages();
             }
-            // The next round begins with what the system has in memory.
+            // The next round begins with the content that the system has in memory.
             return;
         }
         tally.during_flushes += u64::from(has_met);
@@ -162,7 +162,7 @@ async fn everything_acknowledged_survives_every_power_cut() {
         drop(server);
         super::assert_sound(&data);
         let readings: usize = scene.writers.iter().map(Writer::acknowledged).sum();
-        tally.acknowledged += readings + scene.station.acknowledged();
+        tally.acknowledged += readings + scene.app_database.acknowledged();
     }
     println!("{tally:?}, and nothing lost");
     assert!(tally.acknowledged > 0, "nothing was tested");

@@ -1,4 +1,4 @@
-//! A disk that refuses a write: no acknowledgement comes of it.
+//! A disk that refuses a write: the write is not acknowledged.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn a_write_that_fails_on_disk_is_never_acknowledged() {
             }
             Err(error) => assert!(refused > 0, "gone without a word: {error}"),
         }
-        // What the server answers when it is stopping, and that it does stop.
+        // The server answers 503 and stops.
         if refused > 0 && server.has_ended() {
             break;
         }
@@ -62,7 +62,7 @@ async fn a_write_that_fails_on_disk_is_never_acknowledged() {
             "batch {n} was acknowledged and is not there"
         );
     }
-    // One that was refused is there whole or not at all.
+    // A refused write is stored completely or not at all.
     assert_eq!(stored.len() % 2000, 0);
     let data = server.data();
     assert_eq!(server.stop().code, Some(0));

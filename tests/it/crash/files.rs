@@ -1,5 +1,5 @@
-//! `kill -9` while files are sent: each device has the whole old file or the whole new one, none that was acknowledged is
-//! lost, and what was left over goes, when it is old enough for the place where it is.
+//! `kill -9` during uploads: each device has the complete old or new file, no acknowledged file is lost, and leftovers are
+//! removed when they are old enough.
 
 use futures_util::future;
 
@@ -11,11 +11,11 @@ use crate::support::{
 
 const DEVICES: usize = 8;
 
-/// The lengths of files that a device may have.
+/// The lengths of the files that a device may have.
 #[derive(Default)]
 struct Sent {
     acknowledged: Option<usize>,
-    /// Those of which nobody knows.
+    /// Lengths of files whose upload has an unknown outcome.
     under_way: Vec<usize>,
 }
 
@@ -40,7 +40,7 @@ async fn every_file_is_whole_after_every_kill<P: FilePlace>() {
             if while_in_pieces {
                 more_in_pieces(&place, &server, before).await;
             }
-            // The moment is the point: whatever the server does then is what it is killed in.
+            // The time is random on purpose: the kill interrupts whatever the server does.
             tokio::time::sleep(kill_after).await;
             server.kill9();
         };
@@ -68,7 +68,7 @@ async fn every_file_is_whole_after_every_kill<P: FilePlace>() {
     audit::<P>(&server, &mut sent, &bytes).await;
 }
 
-/// Sends one file after the other until the server is gone. Says how long those were that were acknowledged.
+/// Sends one file after the other until the server is gone. Returns the lengths of the acknowledged files.
 async fn send_until_killed<P: FilePlace>(
     client: &Client,
     device: usize,
@@ -84,13 +84,13 @@ async fn send_until_killed<P: FilePlace>(
         match Answer::try_to(request.body(bytes.of(size))).await {
             Ok(answer) if answer.status == 200 => {
                 acknowledged.push(size);
-                // What was under way before comes too late from here on: it was to replace what is no longer there.
+                // An earlier unanswered upload can no longer take effect: the file that it was to replace is gone.
                 *sent = Sent {
                     acknowledged: Some(size),
                     under_way: Vec::new(),
                 };
             }
-            // Overloaded, or without S3 for a moment: it may or may not be stored, as when there is no answer.
+            // Overload, or S3 is unavailable: the outcome is unknown, as without an answer.
             Ok(answer) => {
                 answer.with_status(503);
                 return acknowledged;
@@ -100,7 +100,7 @@ async fn send_until_killed<P: FilePlace>(
     }
 }
 
-/// Checks what every device has. Says how many have a file.
+/// Checks the file of every device. Returns how many devices have a file.
 async fn audit<P: FilePlace>(server: &Server, sent: &mut [Sent], bytes: &FileBytes) -> usize {
     let client = server.client();
     let devices = client.devices().await;

@@ -1,6 +1,6 @@
-//! A bit that flips somewhere on the disk: either it is found, or it changes nothing that anybody is answered.
+//! A bit flips somewhere on the disk: the flip is detected, or no answer changes.
 //!
-//! `FIELDSTATION_BIT_FLIPS` says how many (6 by default).
+//! `FIELDSTATION_BIT_FLIPS` sets the number of flips (6 by default).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::{Answer, Exited, FileBytes, Random, Server, reading, run, setting};
 
-/// What became of a flip.
+/// The consequence of a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     /// `verify` names it.
@@ -22,22 +22,22 @@ enum Found {
     ByBackup,
     /// The server does not start, and says why.
     ByStart,
-    /// A request is answered that something is damaged, and what.
+    /// An answer reports damage, and names it.
     ByRequest,
-    /// All answers are as they were.
+    /// No answer has changed.
     Harmless,
-    /// An answer is another one, and nothing says so.
+    /// An answer has changed without an error.
     Silent,
 }
 
-/// What a server answers, by paths.
+/// The answers of a server, by path.
 type Answers = BTreeMap<String, (u16, Vec<u8>)>;
 
 const DEVICES: usize = 3;
 
 async fn fill(server: &Server) {
     let client = server.client();
-    // With all their digits, so that the files are full of what counts.
+    // With all digits, so that few bytes of the files are unused.
     let mut random = Random::new(1);
     for sensor in 0..4 {
         let mut body = String::new();
@@ -89,7 +89,7 @@ async fn answers(server: &Server) -> Answers {
     }
     let mut answers = Answers::new();
     for path in paths {
-        // An answer that breaks off says that it does.
+        // An answer that breaks off reports an error.
         let answer = match Answer::try_to(client.request("GET", &path)).await {
             Ok(answer) => (answer.status, answer.body.to_vec()),
             Err(_) => (599, Vec::new()),
@@ -123,7 +123,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Flips one bit, and looks who notices.
+/// Flips one bit, and finds out where it is detected.
 async fn flip(good: &Path, expected: &Answers, random: &mut Random) -> (String, Found) {
     let directory = Arc::new(TempDir::new().unwrap());
     let data = directory.path().join("data");
@@ -153,7 +153,7 @@ async fn flip(good: &Path, expected: &Answers, random: &mut Random) -> (String, 
     (file, found(&directory, expected).await)
 }
 
-/// Asserts that who fails says of which file, and does not just break.
+/// Asserts that a failed command names the damaged file.
 #[track_caller]
 fn assert_named(exited: &Exited) {
     let output = &exited.output;
@@ -218,7 +218,7 @@ async fn a_bit_that_flips_is_found_or_changes_nothing() {
         assert_eq!(*status, 200, "{path}");
     }
     let (directory, data) = (Arc::clone(server.directory()), server.data());
-    // So that all of it is in the files that stay.
+    // After this, all data is in the database files.
     assert_eq!(server.stop().code, Some(0));
     let mut tally: BTreeMap<(String, Found), u64> = BTreeMap::new();
     for _ in 0..flips {

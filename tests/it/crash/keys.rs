@@ -1,4 +1,4 @@
-//! Readings that belong to one writer alone, whatever the sensor: their times tell.
+//! Readings of one writer: their timestamps identify the writer, whatever the sensor.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::support::Random;
 /// 2026-11-20T00:00:00Z.
 const START_MICROS: i64 = 1_795_132_800_000_000;
 
-/// What identifies a reading.
+/// The key of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub sensor: u16,
@@ -18,7 +18,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The reading of a writer at its `step`th moment; a millisecond or so lies between two.
+    /// The key of a writer's reading number `step`. Steps are about a millisecond apart.
     pub fn new(writer: usize, sensor: u16, step: i64) -> Self {
         let micros = START_MICROS + (step * 64) * WRITERS as i64 + writer as i64;
         Self {
@@ -27,12 +27,12 @@ impl Key {
         }
     }
 
-    /// Whose reading it is.
+    /// The writer of a reading.
     pub fn writer(self) -> usize {
         (self.timestamp.micros() - START_MICROS).rem_euclid(WRITERS as i64) as usize
     }
 
-    /// The key that a line of an export has.
+    /// The key in a line of an export.
     pub fn of_export(sensor_id: &str, timestamp: &str) -> Self {
         let number = sensor_id
             .strip_prefix("sensor-")
@@ -44,7 +44,7 @@ impl Key {
     }
 }
 
-/// A temperature like those of machines, now and then far out, with all its digits.
+/// A temperature as machines report it, sometimes an outlier, with all digits.
 pub fn temperature(random: &mut Random) -> Temperature {
     let (least, span) = if random.one_in(50) {
         (Temperature::MIN.micro_degrees(), 1_000_273_150_001)

@@ -1,8 +1,8 @@
-//! `kill -9` at random moments while many connections write: nothing that was acknowledged is lost, nothing is invented, and
-//! the statistics equal a recount.
+//! `kill -9` at random times while many connections write: no acknowledged reading is lost, no reading is invented, and the
+//! statistics equal a recount.
 //!
-//! `FIELDSTATION_CRASH_KILLS` says how many kills (10 by default); `FIELDSTATION_CRASH_SEED` writes the same readings again as
-//! a run that printed it.
+//! `FIELDSTATION_CRASH_KILLS` sets the number of kills (10 by default). `FIELDSTATION_CRASH_SEED` repeats the writes of a run
+//! that printed it.
 
 mod app_database;
 mod audit;
@@ -26,13 +26,13 @@ use self::audit::audit;
 use self::writer::{Habit, Writer};
 use crate::support::{Random, Server, setting};
 
-/// Connections that write at once.
+/// The number of connections that write at once.
 const WRITERS: usize = 16;
-/// A kill comes at most so long after the writing began.
+/// The longest time from the first write to the kill.
 const KILL_AFTER_MAX: Duration = Duration::from_millis(400);
-/// Kills on one directory; an audit of ever more readings would take ever longer.
+/// The number of kills on one directory, so that an audit does not take ever longer.
 const KILLS_IN_ONE_PLACE: u64 = 50;
-/// Kills of the store with much data.
+/// The number of kills of a store with much data.
 const BULK_KILLS: u64 = 3;
 
 fn kills() -> u64 {
@@ -47,21 +47,21 @@ fn random() -> Random {
     Random::new(seed)
 }
 
-/// Asserts that what is on disk is sound; no server may be running.
+/// Asserts that the data on disk is sound. No server may be running.
 fn assert_sound(data: &Path) {
     let report = fieldstation::readings::embedded::verify(data, &mut |_, _| {}).unwrap();
     assert!(report.is_sound(), "{report:#?}");
-    let station = Connection::open(data.join("station.db")).unwrap();
-    let report: String = station
+    let app_database = Connection::open(data.join("station.db")).unwrap();
+    let report: String = app_database
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();
     assert_eq!(report, "ok");
 }
 
-/// Lets all writers write until the server dies. Says how many readings somebody saw meanwhile.
+/// Lets all writers write until the server dies. Returns the largest number of readings that a client has seen.
 async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mut Random) -> usize {
     let kill_after = KILL_AFTER_MAX.mul_f64(random.below(1001) as f64 / 1000.0);
-    // Some die while they are stopping, with the last chunks on their way to disk.
+    // Some servers die while they stop and seal.
     let stop_first = random
         .one_in(4)
         .then(|| Duration::from_millis(random.below(60)));
@@ -73,7 +73,7 @@ async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mu
             .map(|writer| writer.write(client.clone())),
     );
     let killing = async {
-        // The moment is the point: whatever the server does then is what it is killed in.
+        // The time is random on purpose: the kill interrupts whatever the server does.
         tokio::time::sleep(kill_after).await;
         if let Some(stop_first) = stop_first {
             server.sigterm();
@@ -90,7 +90,7 @@ async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mu
     seen
 }
 
-/// Kills a server again and again on one directory, so that damage would add up. Says what the last kill left on disk.
+/// Kills a server repeatedly on one directory, so that damage would add up. Returns the verification after the last kill.
 async fn kill_again_and_again(
     mut server: Server,
     writers: &mut [Writer],
@@ -116,7 +116,7 @@ async fn kill_again_and_again(
     let data = server.data();
     server.kill9();
     let left = audit::verify(&data, writers);
-    // And once more after it has been stopped as it should be, with everything sealed.
+    // One more audit after an orderly stop, with everything sealed.
     let server = Server::try_in(&directory, &[]).unwrap();
     audit(&server, writers).await;
     assert_eq!(server.stop().code, Some(0));
@@ -153,7 +153,7 @@ async fn kills_while_much_is_sealed_lose_nothing() {
         .collect();
     let server = Server::start();
     let client = server.client();
-    // More than the store keeps unsealed, so that it seals from here on, and after every restart.
+    // More readings than the tails may hold, so that sealing goes on from here, and after every restart.
     let filling = writers
         .iter_mut()
         .take(3)

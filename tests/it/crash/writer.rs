@@ -1,4 +1,4 @@
-//! One connection's worth of writing, and what must be there afterwards.
+//! A connection that writes, and the readings that must be stored afterwards.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use fieldstation::readings::Temperature;
 use super::keys::{Key, json, temperature};
 use crate::support::{Answer, Client, Random};
 
-/// What a writer sends.
+/// The kind of writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
     /// Single readings and small batches of a few sensors: new, late, repeated and replaced ones.
     Devices,
-    /// Thousands of readings a batch over fifty sensors, some of them late.
+    /// Batches of thousands of readings of fifty sensors. Some readings are late.
     Bulk,
 }
 
@@ -21,13 +21,13 @@ pub struct Writer {
     number: usize,
     habit: Habit,
     random: Random,
-    /// The next moment that is new.
+    /// The next unused step.
     step: i64,
-    /// Keys that were written, to write some of them again.
+    /// Written keys, to be written again.
     written: Vec<Key>,
-    /// What was acknowledged: it must be there.
+    /// The acknowledged readings, which must be stored.
     certain: HashMap<Key, Temperature>,
-    /// The request that was on its way when the server died: all of it may be there, or nothing.
+    /// The unanswered request when the server died. All of it may be stored, or nothing.
     in_flight: HashMap<Key, Temperature>,
     acknowledged: usize,
 }
@@ -46,7 +46,7 @@ impl Writer {
         }
     }
 
-    /// How many requests were acknowledged.
+    /// The number of acknowledged requests.
     pub fn acknowledged(&self) -> usize {
         self.acknowledged
     }
@@ -59,7 +59,7 @@ impl Writer {
         &self.in_flight
     }
 
-    /// The request that was on its way turned out to be stored, or not.
+    /// Records whether the unanswered request was stored.
     pub fn settle(&mut self, stored: bool) {
         let in_flight = std::mem::take(&mut self.in_flight);
         if stored {
@@ -72,14 +72,14 @@ impl Writer {
         while self.send(&client).await {}
     }
 
-    /// Writes at least so many readings.
+    /// Writes at least `count` readings.
     pub async fn fill(&mut self, client: Client, readings: usize) {
         while self.certain.len() < readings {
             assert!(self.send(&client).await, "the server has gone");
         }
     }
 
-    /// One request; says whether it was acknowledged.
+    /// Sends a request. Returns whether it was acknowledged.
     async fn send(&mut self, client: &Client) -> bool {
         let readings = self.readings();
         self.in_flight = readings.iter().copied().collect();
@@ -95,13 +95,13 @@ impl Writer {
                 .request("POST", "/api/readings")
                 .header("content-type", "application/x-ndjson")
         };
-        // Without an answer nobody knows.
+        // Without an answer the outcome is unknown.
         let Ok(answer) = Answer::try_to(request.body(body)).await else {
             return false;
         };
         match answer.status {
             200 => {}
-            // Stopping: it may or may not be stored, as when the answer is lost.
+            // The server is stopping. The outcome is unknown, as without an answer.
             503 => return false,
             _ => panic!("{}", answer.text()),
         }
@@ -121,7 +121,7 @@ impl Writer {
     }
 
     fn reading(&mut self) -> (Key, Temperature) {
-        // A fleet is mostly on time.
+        // Most readings of a fleet are on time.
         let unusual = match self.habit {
             Habit::Devices => 3,
             Habit::Bulk => 500,
@@ -130,7 +130,7 @@ impl Writer {
             let at = self.random.below(self.written.len() as u64) as usize;
             let key = self.written[at];
             return match self.random.below(3) {
-                // Late: between two that are there already, or before all of them.
+                // Late: between two stored readings, or before all of them.
                 0 => (self.late(), temperature(&mut self.random)),
                 // Repeated.
                 1 => (key, self.certain[&key]),
@@ -151,7 +151,7 @@ impl Writer {
         Key::new(self.number, sensor, step)
     }
 
-    /// Sensors are shared by all writers, so that their readings meet in the same chunks.
+    /// All writers share the sensors, so that their readings are in the same chunks.
     fn sensor(&mut self) -> u16 {
         let sensors = match self.habit {
             Habit::Devices => 6,

@@ -1,7 +1,6 @@
-//! A disk that is full again and again, with restarts in between: nothing that was acknowledged is lost.
+//! A disk fills up repeatedly, with restarts in between: no acknowledged write is lost.
 //!
-//! `FIELDSTATION_DISK_CYCLES` says how many times (20 by default); `FIELDSTATION_CRASH_SEED` does the same again as a run that printed
-//! it.
+//! `FIELDSTATION_DISK_CYCLES` sets the number of cycles (20 by default). `FIELDSTATION_CRASH_SEED` repeats a run that printed it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,20 +10,20 @@ use crate::support::{
     Answer, Client, DISK_BYTES, Random, Refusal, Server, SmallDisk, lines, random_bytes, setting,
 };
 
-/// What was acknowledged.
+/// The acknowledged state.
 #[derive(Default)]
 struct Acknowledged {
-    /// Readings of each sensor.
+    /// The number of readings of each sensor.
     readings: BTreeMap<String, usize>,
     /// The length of each device's file.
     files: BTreeMap<String, usize>,
-    /// Paths, with their titles.
+    /// Titles by path.
     todos: BTreeMap<String, String>,
     word: Option<String>,
 }
 
 impl Acknowledged {
-    /// Writes until something is refused for lack of room, at most so often.
+    /// Writes until a write is refused for lack of room, at most `rounds` times.
     async fn write(&mut self, client: &Client, random: &mut Random, cycle: u64, rounds: u64) {
         for round in 0..rounds {
             let name = format!("c{cycle}-r{round}");
@@ -53,7 +52,7 @@ impl Acknowledged {
         }
     }
 
-    /// Asserts that all of it is there, and nothing else.
+    /// Asserts that exactly the acknowledged state is stored.
     async fn assert_is_there(&self, client: &Client) {
         let export = client.everything().await;
         let mut readings: BTreeMap<String, usize> = BTreeMap::new();
@@ -99,7 +98,7 @@ impl Acknowledged {
     }
 }
 
-/// Whether something was stored; if not, it has to be for lack of room.
+/// Whether a write was accepted. Panics if it was refused for another reason than lack of room.
 #[track_caller]
 fn taken(answer: &Answer, status: u16) -> bool {
     if answer.status == status {
@@ -121,7 +120,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
     for cycle in 0..cycles {
         let client = server.client();
         acknowledged.write(&client, &mut random, cycle, 2).await;
-        // Some room, so that it is used up in the middle of something.
+        // A little room, which runs out in the middle of a write.
         disk.fill(random.below(1 << 20) / 4096 * 4096);
         acknowledged
             .write(&client, &mut random, cycle + 1_000_000, 20)
@@ -133,7 +132,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
             let ended = server.stop();
             assert_eq!(ended.code, Some(0), "{}", ended.output);
         }
-        // A server that ends gives back some room.
+        // A server that stops frees some room.
         disk.fill(0);
         server = Server::try_on_small(&disk, &[]).unwrap();
         let client = server.client();
@@ -142,7 +141,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
         disk.make_room();
         client.until_readiness(200).await;
         println!("cycle {} of {cycles}", cycle + 1);
-        // The disk is small: what was written makes room for what comes.
+        // The disk is small, so older data makes room for new data.
         let used: usize = acknowledged.files.values().sum();
         if used as u64 > DISK_BYTES / 4 {
             while !acknowledged.files.is_empty() {

@@ -1,4 +1,4 @@
-//! A data directory that is removed, moved, replaced, or half there.
+//! A data directory that is removed, moved, replaced, or incomplete.
 
 use std::fs;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{add_todo, greet};
 use crate::support::{Answer, Client, Server, lines};
 
-/// Asserts that every write is refused, and the reason is said.
+/// Asserts that every write is refused with the reason.
 async fn assert_refuses(client: &Client, why: &str) {
     let answers: [Answer; 4] = [
         client.put(lines("new", 1)).await,
@@ -35,7 +35,7 @@ async fn a_directory_that_is_moved_away_takes_nothing_until_it_is_back() {
     fs::rename(&data, &elsewhere).unwrap();
     client.until_readiness(503).await;
     assert_refuses(&client, "is gone").await;
-    // What is in memory is still read.
+    // Reads from memory still work.
     client.get("/api/stats").await.with_status(200);
 
     fs::rename(&elsewhere, &data).unwrap();
@@ -71,7 +71,7 @@ async fn nothing_is_acknowledged_into_a_file_that_was_removed() {
         let server = Server::start();
         let client = server.client();
         client.store(lines("a", 10)).await;
-        // Nobody has looked yet: the write itself has to notice.
+        // No check has run yet, so the write itself must notice.
         fs::remove_file(server.data().join(name)).unwrap();
         let answer = client.store_or_not(lines("b", 10)).await;
         assert_eq!(answer.status, 503, "{name}: {}", answer.text());

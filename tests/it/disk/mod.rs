@@ -1,4 +1,4 @@
-//! What a server does when its disk is full, its data directory goes away, or nothing may be written.
+//! A server whose disk is full, whose data directory disappears, or that may not write.
 
 mod cycles;
 mod full;
@@ -7,7 +7,7 @@ mod read_only;
 
 use crate::support::{Answer, Client};
 
-/// One todo; its path.
+/// Adds a todo. The answer has its path.
 async fn add_todo(client: &Client, title: &str) -> Answer {
     let body = serde_json::json!({ "title": title }).to_string();
     Answer::to(client.request("POST", "/api/todos").body(body)).await
@@ -18,7 +18,7 @@ async fn greet(client: &Client, word: &str) -> Answer {
     Answer::to(client.request("POST", "/hello").body(word.to_owned())).await
 }
 
-/// Removes whatever is at a path.
+/// Removes the resource at a path.
 async fn remove(client: &Client, path: &str) -> Answer {
     Answer::to(client.request("DELETE", path)).await
 }

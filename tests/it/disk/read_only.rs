@@ -1,4 +1,4 @@
-//! `--read-only`: what is there is served, and nothing is changed.
+//! `--read-only`: stored data is served, and nothing is changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{add_todo, greet, remove};
 use crate::support::{Answer, Server, lines, run};
 
-/// Readings, a file, a todo and a word, and how the server that took them ended.
+/// A directory with readings, a file, a todo and a greeting. `kills` says whether the server was killed.
 async fn data(kills: bool) -> Arc<TempDir> {
     let mut server = Server::start();
     let client = server.client();
@@ -121,7 +121,7 @@ async fn a_log_whose_index_is_missing_is_not_passed_over() {
         assert!(ended.output.contains(words), "{}", ended.output);
     }
     assert_eq!(contents(&path), before);
-    // The others recover it, as they may write.
+    // Other commands recover the log, because they may write.
     let ended = run(directory.path(), &["verify", "--data", "data"]);
     assert_eq!(ended.code, Some(0), "{}", ended.output);
 }

@@ -1,4 +1,4 @@
-//! Readings that come late: in what order they come makes no difference to what is on disk, and they are found again.
+//! Late readings: the order of arrival makes no difference to the stored data.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +14,12 @@ use super::{open, small};
 use crate::conformance::oracle::batch;
 
 const SENSORS: [&str; 3] = ["boiler", "cellar", "roof"];
-/// The length of each sensor's history, in readings and in seconds.
+/// The length of the history of each sensor, in readings and in seconds.
 const HISTORY: i64 = 1_500;
 const SECOND: i64 = 1_000_000;
 
 fn reading(sensor: &'static str, second: i64) -> (&'static str, i64, i64) {
-    // As little order as temperatures have.
+    // Temperatures in no particular order.
     let noise = (second as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     (sensor, second * SECOND, (noise % 200) as i64 * 10_000)
 }
@@ -33,7 +33,7 @@ fn all_sensors(seconds: impl IntoIterator<Item = i64>) -> Batch {
     )
 }
 
-/// Sealed often, in small chunks.
+/// Options that seal often, in small chunks.
 fn options() -> EmbeddedOptions {
     EmbeddedOptions {
         tail_points_max: 300,
@@ -43,7 +43,7 @@ fn options() -> EmbeddedOptions {
     }
 }
 
-/// What is on disk of the sensors' chunks.
+/// The stored chunks of all sensors.
 #[derive(Debug)]
 struct OnDisk {
     chunks: i64,
@@ -81,7 +81,7 @@ fn steps() -> Vec<Vec<i64>> {
     seconds.chunks(25).map(<[_]>::to_vec).collect()
 }
 
-/// One newer reading of each sensor: the fleet is live.
+/// A newer reading of each sensor, so that the fleet is live.
 fn live() -> Batch {
     all_sensors([HISTORY * 100])
 }
@@ -92,7 +92,7 @@ async fn assert_like_in_order(what: &str, batches: Vec<Batch>) {
     let (expected_stats, expected) = sent(in_order).await;
     let (stats, found) = sent(batches).await;
     assert_eq!(stats, expected_stats, "{what}");
-    // What came while the last round went by may still be in the log.
+    // Readings that arrived during the last cycle may still be in the log.
     let history = SENSORS.len() as i64 * HISTORY;
     assert!(found.readings * 10 >= history * 9, "{what}: {found:?}");
     assert!(
@@ -129,7 +129,7 @@ async fn history_in_random_order_of_days_takes_no_more_room_than_in_order() {
         let mut batches = vec![live()];
         let steps = steps();
         let days: Vec<_> = steps.chunks(day).collect();
-        // A step that has no divisor in common with the number of days visits each of them once.
+        // A step without a common divisor with the number of days visits each day once.
         let order = (0..days.len()).map(|at| days[at * 37 % days.len()]);
         batches.extend(order.flatten().cloned().map(all_sensors));
         assert_like_in_order(&format!("days of {day} batches"), batches).await;
@@ -181,7 +181,7 @@ async fn what_is_sent_again_is_unchanged_and_rewrites_nothing() {
     assert_eq!(generation(), before);
 }
 
-/// A store in which every lookup takes a commit of its own, with all of history in chunks.
+/// A store in which each lookup takes a commit of its own. All of history is in chunks.
 async fn slow_store(directory: &Path) -> EmbeddedStore {
     let options = EmbeddedOptions {
         lookup_time: Duration::ZERO,
@@ -204,7 +204,7 @@ async fn slow_store(directory: &Path) -> EmbeddedStore {
 async fn a_batch_that_was_set_aside_is_stored_whole_though_the_store_closes_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let store = slow_store(directory.path()).await;
-    // Half a second late, each on a page of its own or in the gap behind it; a third of them replaced.
+    // Half a second late: each reading is on a page of its own, or in the gap after it. A third are replacements.
     let late = batch((0..HISTORY).step_by(90).flat_map(|second| {
         SENSORS.map(|sensor| {
             (
@@ -249,7 +249,7 @@ async fn a_batch_that_was_set_aside_sees_what_was_committed_and_sealed_meanwhile
     let (outcomes, ()) =
         futures_util::future::join(futures_util::future::try_join_all(sending), sealing).await;
     let outcomes = outcomes.unwrap();
-    // Whichever was first recorded them, and each of the others replaced all of them.
+    // The first batch recorded the readings, and each later batch replaced all of them.
     let recorded: u64 = outcomes.iter().map(|outcome| outcome.recorded).sum();
     let replaced: u64 = outcomes.iter().map(|outcome| outcome.replaced).sum();
     assert_eq!(
@@ -278,7 +278,7 @@ async fn late_readings_are_taken_in_though_the_tails_are_full() {
     let store = open(directory.path(), small());
     let mut count = 0;
     for round in 0..10 {
-        // One batch holds more than the tails may, in any order of time.
+        // One batch holds more readings than the tails may, in any order of time.
         let readings = (0..60).map(|n| ("roof", (n * 37 % 60) * 100 + round, n));
         let batch = batch(readings);
         count += batch.len() as u64;

@@ -1,6 +1,7 @@
-//! What only the embedded store does: recovery, sealing, damage.
+//! Behaviour of the embedded store alone: recovery, sealing, damage.
 
 mod damage;
+mod damaged_chunks;
 mod late;
 mod opening;
 mod properties;
@@ -15,7 +16,7 @@ use fieldstation::readings::ReadingStore;
 use fieldstation::readings::embedded::{EmbeddedOptions, EmbeddedStore};
 use fieldstation::storage::data_directory::DataDirectory;
 
-/// A store in a directory that goes with it.
+/// A store in a temporary directory.
 pub struct Backend {
     store: EmbeddedStore,
     directory: tempfile::TempDir,
@@ -50,7 +51,7 @@ pub fn try_open(directory: &Path, options: EmbeddedOptions) -> Result<EmbeddedSt
     EmbeddedStore::open(Arc::new(DataDirectory::open(directory)?), options)
 }
 
-/// Bounds so small that a few dozen readings go through everything.
+/// Small bounds, so that a few dozen readings are logged, sealed and folded.
 pub fn small() -> EmbeddedOptions {
     EmbeddedOptions {
         tail_points_max: 24,

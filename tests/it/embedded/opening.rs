@@ -1,4 +1,4 @@
-//! A server that listens while the store is being read: another program holds the file, for as long as a large one would take.
+//! A server that listens during recovery. Another program locks the file, as long as a large file would take to read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{open, small};
 use crate::conformance::oracle::batch;
 use crate::support::Server;
 
-/// A directory with a reading.
+/// A directory with one reading.
 async fn with_a_reading() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), small());
@@ -25,7 +25,7 @@ async fn with_a_reading() -> TempDir {
     directory
 }
 
-/// Keeps everybody else from opening the readings, as long as it lives.
+/// Locks the readings until the connection is dropped.
 fn hold(directory: &Path) -> Connection {
     let holder = Connection::open(directory.join("readings.db")).unwrap();
     holder
@@ -34,10 +34,10 @@ fn hold(directory: &Path) -> Connection {
     holder
 }
 
-/// A store that returns to the server at once.
+/// A store whose start returns at once.
 fn start(directory: &Path) -> Arc<EmbeddedStore> {
     let options = EmbeddedOptions {
-        start_patience: Duration::ZERO,
+        start_timeout: Duration::ZERO,
         ..small()
     };
     let directory = Arc::new(DataDirectory::open(directory).unwrap());
@@ -120,7 +120,7 @@ async fn a_store_that_is_closed_before_it_is_open_refuses_what_waits_and_keeps_w
     drop(store);
     let store = open(directory.path(), small());
     let stats = store.stats(&Selection::default()).await.unwrap();
-    // What was read by then is open, and takes what waited.
+    // The store had finished recovery, and stores the waiting readings.
     let stored = match refused {
         Some(kind) => {
             assert_eq!(kind, StoreErrorKind::Unavailable);

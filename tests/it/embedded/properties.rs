@@ -13,19 +13,20 @@ use super::{open, small};
 use crate::conformance::Oracle;
 use crate::conformance::oracle::batch;
 
-/// What happens to a store.
+/// One step of a history.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Several batches at once: they may share a commit.
+    /// Several batches at once; they may share a commit.
     Record(Vec<Vec<(u8, i64, i64)>>),
     Seal,
-    /// Closed properly, and opened again.
+    /// The store is closed and opened again.
     Restart,
-    /// A copy of the files as they are on disk right now is opened in its place.
+    /// A copy of the files as they are on disk is opened instead, as after a kill.
     Crash,
 }
 
-/// Few sensors, moments and temperatures, so that late, repeated and replaced readings are common; some far apart.
+/// Few sensors, timestamps and temperatures, so that late, repeated and replaced readings are common. Some timestamps are far
+/// apart.
 fn reading() -> impl Strategy<Value = (u8, i64, i64)> {
     let moment = prop_oneof![
         8 => 0i64..60,
@@ -41,11 +42,11 @@ fn reading() -> impl Strategy<Value = (u8, i64, i64)> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(prop::collection::vec(reading(), 1..12), 1..4).prop_map(Step::Record),
-        // A device that reports in order: the tail outgrows a chunk.
+        // A device that reports in order of time. The tail outgrows a chunk.
         2 => (0u8..4, 0i64..60, 10i64..40).prop_map(|(sensor, from, count)| {
             Step::Record(vec![(0..count).map(|n| (sensor, from + n, n % 5)).collect()])
         }),
-        // A part of history, whole or with something missing regularly: parts come in any order, and beside each other.
+        // A part of history, complete or with regular gaps. Parts arrive in any order.
         3 => (0u8..4, 0i64..6, 1i64..50, prop::sample::select(vec![1i64, 2, 7])).prop_map(|(sensor, part, count, stride)| {
             let readings: Vec<_> = (0..count).map(|n| (sensor, part * 40 + n * stride, n % 5)).collect();
             Step::Record(readings.chunks(16).map(<[_]>::to_vec).collect())
@@ -64,7 +65,7 @@ fn bound() -> impl Strategy<Value = Option<Timestamp>> {
 }
 
 fn options() -> impl Strategy<Value = EmbeddedOptions> {
-    // Without time for lookups, a commit makes one for each batch, and what needs more is set aside.
+    // Without time for lookups, a commit makes one lookup for each batch, and defers batches that need more.
     let lookup_time = prop::sample::select(vec![Duration::ZERO, Duration::from_secs(1)]);
     (4usize..40, 2usize..10, 1usize..5, lookup_time).prop_map(
         |(tail, chunk, least, lookup_time)| EmbeddedOptions {
@@ -86,7 +87,7 @@ fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
     )
 }
 
-/// Compares everything a client can see with the oracle.
+/// Compares everything that a client can read with the oracle.
 pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
     let sensors = store.sensors(None, 1000).await.unwrap().items;
     assert_eq!(
@@ -150,10 +151,10 @@ pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Win
     }
 }
 
-/// The directory as a crash between two commits would leave it.
+/// Copies the directory as a crash between two commits would leave it.
 pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    // While this is open nobody else writes.
+    // Nobody else writes while this transaction is open.
     let writer = rusqlite::Connection::open(from.join("readings.db")).unwrap();
     writer
         .busy_timeout(std::time::Duration::from_secs(10))
@@ -161,7 +162,7 @@ pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        // The shared memory of the write-ahead log does not outlive the processes that use it.
+        // The shared memory of the write-ahead log does not outlive the processes.
         if !entry.file_name().to_string_lossy().ends_with("-shm") {
             std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
         }
@@ -169,7 +170,7 @@ pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     to
 }
 
-/// Batches that are sent at the same time may be taken in any order: finds one that explains what came of them.
+/// Batches sent at the same time may be committed in any order. Finds an order that explains their outcomes.
 async fn explain(
     store: &EmbeddedStore,
     before: &Oracle,
@@ -200,7 +201,7 @@ async fn explain(
         .0
 }
 
-/// Every reading, as an export has them.
+/// Every reading of an export.
 async fn export(store: &EmbeddedStore, window: Window) -> Vec<(SensorId, Point)> {
     let selection = Selection {
         sensor: None,
@@ -215,7 +216,7 @@ async fn export(store: &EmbeddedStore, window: Window) -> Vec<(SensorId, Point)>
     points.collect()
 }
 
-/// The same of the oracle.
+/// Every reading of the oracle.
 fn all_points(oracle: &Oracle, window: Window) -> Vec<(SensorId, Point)> {
     let sensors = oracle.sensors().into_iter();
     let points = sensors.flat_map(|sensor| {
@@ -265,7 +266,7 @@ async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) 
         .assert_equals(&report.stats);
 }
 
-/// Looks after each step at what a server would find that starts after a kill at this moment, while sealing may be half-way.
+/// After each step, checks what a server would find that starts after a kill at this time, also in the middle of sealing.
 async fn kill_after_each(steps: Vec<Step>, options: EmbeddedOptions) {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path(), options.clone());
@@ -345,7 +346,7 @@ proptest! {
     }
 }
 
-/// A history takes many flushes to disk: a quarter of what is usual, or of what `PROPTEST_CASES` asks for.
+/// The number of cases. A history takes many flushes: a quarter of the usual number, or of `PROPTEST_CASES`.
 fn cases() -> u32 {
     (ProptestConfig::default().cases / 4).max(1)
 }

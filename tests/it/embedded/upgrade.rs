@@ -1,4 +1,4 @@
-//! A file that an older version has written.
+//! A file of an older version.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn schema_version(directory: &Path) -> i64 {
         .unwrap()
 }
 
-/// What is in it.
+/// The readings in it.
 fn recorded() -> Oracle {
     let mut oracle = Oracle::default();
     let mut record = |sensor, at: i64, tenths: i64| {
@@ -126,7 +126,7 @@ fn damage_in_a_file_of_schema_version_1_is_named_after_the_move_too() {
     ] {
         let directory = version_1();
         database(directory.path()).execute_batch(sql).unwrap();
-        // The first start moves the file, the second finds it moved.
+        // The first start upgrades the file, the second start finds the upgraded file.
         for _ in 0..2 {
             let error = try_open(directory.path(), small()).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Damaged, "{sql}");

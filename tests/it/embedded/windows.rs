@@ -26,12 +26,12 @@ enum Step {
     Seal,
     Restart,
     Crash,
-    /// How many periods are kept from now on is another.
+    /// Changes how many periods are kept from now on.
     Reopen(usize),
     Look(Window),
 }
 
-/// Moments that share seconds, minutes, hours and days with others, and some of the first and the last there are.
+/// Timestamps that share seconds, minutes, hours and days, and some near the first and the last possible timestamp.
 fn moment() -> impl Strategy<Value = i64> {
     let part =
         |length: i64| prop::sample::select(vec![0, 0, 1, 2, 3]).prop_map(move |n: i64| n * length);
@@ -155,12 +155,12 @@ proptest! {
     }
 }
 
-/// A history takes many flushes to disk: a quarter of what is usual, or of what `PROPTEST_CASES` asks for.
+/// The number of cases. A history takes many flushes: a quarter of the usual number, or of `PROPTEST_CASES`.
 fn cases() -> u32 {
     (ProptestConfig::default().cases / 4).max(1)
 }
 
-/// A store of a fleet that is read every second for some minutes, everything sealed; and what is in it.
+/// Fills a store with a fleet that reports every second for some minutes, all sealed. Returns the readings.
 async fn fleet(directory: &Path) -> Oracle {
     let store = open(directory, small());
     let mut oracle = Oracle::default();
@@ -222,7 +222,7 @@ fn duplicate(from: &Path) -> tempfile::TempDir {
     to
 }
 
-/// Days, hours, minutes, seconds: the condition on `key` for the rows of each.
+/// The conditions on `key` for the rows of days, hours, minutes and seconds.
 fn levels() -> [String; 4] {
     [0, 1, 2, 3].map(|level| format!("key >> 40 = {level}"))
 }
@@ -261,7 +261,7 @@ async fn totals_that_are_damaged_are_made_good_by_what_comes() {
         let sql = format!("DELETE FROM periods WHERE {level}");
         assert!(execute(damaged.path(), &sql) > 0, "{sql} changed nothing");
         let store = open(damaged.path(), small());
-        // A late reading for each minute, which is in the middle of what is there.
+        // A late reading in the middle of each minute.
         let late = (0..4).map(|minute| (2, 3 * HOUR + minute * MINUTE + SECOND + 1, -90));
         let batch = to_batch(&late.collect::<Vec<_>>());
         store

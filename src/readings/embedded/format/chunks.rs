@@ -1,12 +1,13 @@
-//! Sealed chunks: a few thousand readings of one sensor, compressed, with their statistics as columns.
+//! The tables `chunks` and `chunk_data`: a chunk is a few thousand readings of one sensor, compressed, with their statistics as
+//! columns.
 //!
-//! A sensor's chunks do not overlap in time. The columns are the rollups: a window is a sum over the columns of the chunks
-//! inside it, and the chunks at its edges decoded.
+//! A sensor's chunks do not overlap in time. The statistics of a window are the sum of the columns of the chunks inside it, and
+//! of the decoded readings of the chunks at its edges.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::codec;
-use super::file::{damaged, failed, signed, unreadable, unsigned};
+use super::file::{damaged, decode_error, failed, signed, unsigned};
 use super::points;
 use super::run::{self, Part};
 use crate::error::StoreError;
@@ -21,14 +22,14 @@ pub(crate) struct Chunk {
     pub(crate) stats: Stats,
     /// The temperature at `last`.
     pub(crate) latest: Temperature,
-    /// The row of `chunk_data` that holds the points. Of two chunks the one written later has the higher one.
+    /// The row of `chunk_data` that holds the points. A chunk written later has a higher row number.
     pub(crate) data: i64,
-    /// Every reading of the sensor in log rows up to this one was in chunks when this chunk was written, or is again in a later row.
-    /// 0 when a part of what was not sealed was left. What the sensor's other chunks say goes on being true: the largest counts.
+    /// When this chunk was written, every reading of the sensor in log rows up to this sequence was in chunks, or again in a
+    /// later row. 0 if only a part of the tail was sealed. The largest value among the chunks of a sensor counts.
     pub(crate) sealed_through: u64,
 }
 
-/// A query of whole rows; statements are cached by their text.
+/// A query of whole rows. A macro, because prepared statements are cached by their text.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -54,14 +55,14 @@ impl Chunk {
             unsigned(self.data),
             self.sealed_through,
         ];
-        // Chunks of schema version 1 have a checksum of the other columns. How many they are is part of it.
+        // Chunks of schema version 1 have a checksum of fewer columns. The number of columns is a part of the checksum.
         match self.sealed_through {
             0 => codec::hash_integers(&columns[..columns.len() - 1]),
             _ => codec::hash_integers(&columns),
         }
     }
 
-    /// Binds the data to the chunk that it belongs to.
+    /// The seed that binds the checksum of the data to its chunk.
     fn data_seed(&self) -> u64 {
         codec::hash_integers(&[u64::from(self.sensor), unsigned(self.first.micros())])
     }
@@ -123,8 +124,8 @@ impl Chunk {
     }
 }
 
-/// Calls `visit` with each chunk of a sensor that ends at or after `from` and starts before `to`, in order of time, until it
-/// says `false`.
+/// Calls `visit` with each chunk of a sensor that ends at or after `from` and starts before `to`, in order of time, until `visit`
+/// returns `false`.
 pub(crate) fn visit(
     connection: &Connection,
     sensor: u32,
@@ -147,9 +148,9 @@ pub(crate) fn visit(
     )?;
     let mut rows = statement
         .query(params![sensor, start, end])
-        .map_err(read_failed)?;
-    while let Some(row) = rows.next().map_err(read_failed)? {
-        if !visit(Chunk::from_row(row).map_err(read_failed)??)? {
+        .map_err(read_error)?;
+    while let Some(row) = rows.next().map_err(read_error)? {
+        if !visit(Chunk::from_row(row).map_err(read_error)??)? {
             break;
         }
     }
@@ -162,60 +163,60 @@ pub(crate) fn visit_all(
     mut visit: impl FnMut(Result<Chunk, StoreError>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut statement = prepare(connection, select!("ORDER BY sensor, first"))?;
-    let mut rows = statement.query([]).map_err(read_failed)?;
-    while let Some(row) = rows.next().map_err(read_failed)? {
-        visit(Chunk::from_row(row).map_err(read_failed)?)?;
+    let mut rows = statement.query([]).map_err(read_error)?;
+    while let Some(row) = rows.next().map_err(read_error)? {
+        visit(Chunk::from_row(row).map_err(read_error)?)?;
     }
     Ok(())
 }
 
-/// The last chunk of a sensor that starts at or before a moment.
+/// The last chunk of a sensor that starts at or before a timestamp.
 pub(crate) fn at_or_before(
     connection: &Connection,
     sensor: u32,
-    moment: Timestamp,
+    timestamp: Timestamp,
 ) -> Result<Option<Chunk>, StoreError> {
-    one(
+    query_chunk(
         connection,
         select!("WHERE sensor = ? AND first <= ? ORDER BY first DESC LIMIT 1"),
         sensor,
-        moment,
+        timestamp,
     )
 }
 
-/// The first chunk of a sensor that starts after a moment.
+/// The first chunk of a sensor that starts after a timestamp.
 pub(crate) fn after(
     connection: &Connection,
     sensor: u32,
-    moment: Timestamp,
+    timestamp: Timestamp,
 ) -> Result<Option<Chunk>, StoreError> {
-    one(
+    query_chunk(
         connection,
         select!("WHERE sensor = ? AND first > ? ORDER BY first LIMIT 1"),
         sensor,
-        moment,
+        timestamp,
     )
 }
 
-fn one(
+fn query_chunk(
     connection: &Connection,
     sql: &str,
     sensor: u32,
-    moment: Timestamp,
+    timestamp: Timestamp,
 ) -> Result<Option<Chunk>, StoreError> {
     prepare(connection, sql)?
-        .query_row(params![sensor, moment.micros()], Chunk::from_row)
+        .query_row(params![sensor, timestamp.micros()], Chunk::from_row)
         .optional()
-        .map_err(read_failed)?
+        .map_err(read_error)?
         .transpose()
 }
 
-/// The points of a chunk, checked against its checksum and its columns.
+/// Reads the points of a chunk. Checks them against the checksum and the columns.
 pub(crate) fn points(connection: &Connection, chunk: &Chunk) -> Result<Vec<Point>, StoreError> {
     part(connection, chunk, Window::ALL).map(|part| part.points)
 }
 
-/// The points of a chunk in a window. Of a chunk at the edge of it, what is outside is hardly decoded.
+/// Reads the points of a chunk in a window. Decodes few points outside the window.
 pub(crate) fn points_within(
     connection: &Connection,
     chunk: &Chunk,
@@ -229,16 +230,16 @@ pub(crate) fn points_within(
     Ok(held)
 }
 
-/// The part of a chunk that had to be decoded to have what is in a window, or where it would be: at least a point. All of
-/// the data is checked against its checksum, and as much as is decoded against the columns.
+/// Decodes the pages of a chunk that reach into a window, at least one page. Checks the checksum of all of the data, and the
+/// decoded points against the columns.
 pub(crate) fn part(
     connection: &Connection,
     chunk: &Chunk,
     window: Window,
 ) -> Result<Part, StoreError> {
     let mut statement = prepare(connection, "SELECT data FROM chunk_data WHERE id = ?")?;
-    let mut rows = statement.query([chunk.data]).map_err(read_failed)?;
-    let Some(row) = rows.next().map_err(read_failed)? else {
+    let mut rows = statement.query([chunk.data]).map_err(read_error)?;
+    let Some(row) = rows.next().map_err(read_error)? else {
         return Err(damaged(format!(
             "the data of {} is missing",
             chunk.describe()
@@ -246,12 +247,12 @@ pub(crate) fn part(
     };
     let bytes = row
         .get_ref(0)
-        .map_err(read_failed)?
+        .map_err(read_error)?
         .as_blob()
         .map_err(|_| damaged(format!("the data of {} is not a blob", chunk.describe())))?;
     let part = codec::checked(bytes, chunk.data_seed())
         .and_then(|bytes| run::decode_within(bytes, window))
-        .map_err(|error| unreadable(&format!("the data of {}", chunk.describe()), error))?;
+        .map_err(|error| decode_error(&format!("the data of {}", chunk.describe()), error))?;
     if part.count == chunk.stats.count()
         && part.first == chunk.first
         && (part.next.is_some() || part.points.last().map(|p| p.timestamp) == Some(chunk.last))
@@ -265,7 +266,7 @@ pub(crate) fn part(
     }
 }
 
-/// Whether a chunk's columns say of its points what is so.
+/// Compares the columns of a chunk with its points.
 pub(crate) fn check_columns(chunk: &Chunk, points: &[Point]) -> Result<(), StoreError> {
     let stats: Stats = points.iter().map(|point| point.temperature).collect();
     if stats == chunk.stats && points.last().map(|point| point.temperature) == Some(chunk.latest) {
@@ -278,7 +279,8 @@ pub(crate) fn check_columns(chunk: &Chunk, points: &[Point]) -> Result<(), Store
     }
 }
 
-/// Writes points, at least one and in strictly ascending order of time, as a new chunk, whose row of data is `data`.
+/// Writes points as a new chunk, with the data in row `data` of `chunk_data`. `points` is not empty and in strictly ascending
+/// order of time.
 pub(crate) fn insert(
     connection: &Connection,
     sensor: u32,
@@ -327,7 +329,7 @@ pub(crate) fn insert(
     Ok(chunk)
 }
 
-/// Removes a chunk that has been merged into others.
+/// Deletes a chunk whose points are written again in another chunk.
 pub(crate) fn delete(connection: &Connection, chunk: &Chunk) -> Result<(), StoreError> {
     let write = || -> rusqlite::Result<usize> {
         connection
@@ -346,17 +348,17 @@ pub(crate) fn delete(connection: &Connection, chunk: &Chunk) -> Result<(), Store
     }
 }
 
-/// The highest row number in `chunk_data`, 0 when there is none.
+/// The highest row number in `chunk_data`; 0 if the table is empty.
 pub(crate) fn last_data(connection: &Connection) -> Result<i64, StoreError> {
     prepare(connection, "SELECT coalesce(max(id), 0) FROM chunk_data")?
         .query_row([], |row| row.get(0))
-        .map_err(read_failed)
+        .map_err(read_error)
 }
 
 fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
-    connection.prepare_cached(sql).map_err(read_failed)
+    connection.prepare_cached(sql).map_err(read_error)
 }
 
-fn read_failed(error: rusqlite::Error) -> StoreError {
+fn read_error(error: rusqlite::Error) -> StoreError {
     failed("read chunks", error)
 }

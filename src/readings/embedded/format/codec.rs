@@ -1,8 +1,8 @@
-//! Bytes on disk: variable-length integers, scales, checksums. Pure functions; nothing here knows of SQLite.
+//! Bytes on disk: variable-length integers, scales, checksums. Pure functions.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Why bytes are not what they should be.
+/// Why bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CodecError {
     #[error("it does not match its checksum")]
@@ -17,16 +17,16 @@ pub(crate) enum CodecError {
     Order,
 }
 
-/// Bytes of the checksum at the end of a sealed block.
+/// The length of the checksum at the end of a block.
 const CHECKSUM_BYTES: usize = 8;
 
-/// Appends the checksum of everything in `bytes`, bound to `seed`: the same bytes in another place do not match.
+/// Appends the checksum of `bytes`. The seed binds the checksum to a position, so that the same bytes elsewhere do not match.
 pub(crate) fn append_checksum(bytes: &mut Vec<u8>, seed: u64) {
     let checksum = xxh3_64_with_seed(bytes, seed);
     bytes.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// The bytes before the checksum, if it matches.
+/// The bytes before the checksum, if the checksum matches.
 pub(crate) fn checked(bytes: &[u8], seed: u64) -> Result<&[u8], CodecError> {
     let (body, checksum) = bytes
         .split_last_chunk::<CHECKSUM_BYTES>()
@@ -38,7 +38,7 @@ pub(crate) fn checked(bytes: &[u8], seed: u64) -> Result<&[u8], CodecError> {
     }
 }
 
-/// The checksum of some integers.
+/// The checksum of integers. Their number is a part of it.
 pub(crate) fn hash_integers(integers: &[u64]) -> u64 {
     let mut bytes = Vec::with_capacity(integers.len() * 8);
     for integer in integers {
@@ -47,12 +47,12 @@ pub(crate) fn hash_integers(integers: &[u64]) -> u64 {
     xxh3_64_with_seed(&bytes, integers.len() as u64)
 }
 
-/// The checksum of a text that belongs to a number.
+/// The checksum of a text with a number.
 pub(crate) fn hash_text(number: u64, text: &str) -> u64 {
     xxh3_64_with_seed(text.as_bytes(), number)
 }
 
-/// LEB128: seven bits a byte, the lowest first.
+/// Appends an integer in LEB128: seven bits a byte, the lowest first.
 pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -61,12 +61,12 @@ pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Zigzag, so that small negative numbers are short too.
+/// Appends an integer in zigzag form, so that small negative numbers are short too.
 pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
-/// Reads what the `put_…` functions wrote.
+/// Reads integers that [`put_unsigned`] and [`put_signed`] wrote.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
@@ -81,7 +81,7 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// What is left.
+    /// The bytes that are not read yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -118,8 +118,8 @@ impl<'a> Cursor<'a> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// A count of items of at least one byte each: never more than there are bytes, so that a wrong one cannot ask for
-    /// memory.
+    /// Reads a count of items of at least one byte each. A count above the number of remaining bytes is an error, so that a wrong
+    /// count cannot allocate memory.
     pub(crate) fn count(&mut self) -> Result<usize, CodecError> {
         let count = self.unsigned()?;
         usize::try_from(count)
@@ -129,8 +129,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The largest power of ten, up to 10⁶, that divides all of some numbers: whole seconds and tenths of a degree are stored
-/// without the zeros that micro-units give them.
+/// The largest power of ten, up to 10⁶, that divides every number of a set. Whole seconds and tenths of a degree are stored
+/// without the zeros of their micro-units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale(u8);
 

@@ -1,4 +1,4 @@
-//! The file `readings.db`: its name, the errors that name it, and how its integers are read.
+//! The file `readings.db`: its name, the errors that name it, and the conversion of its integers.
 
 use super::codec::CodecError;
 use crate::error::{StoreError, StoreErrorKind};
@@ -7,7 +7,7 @@ use crate::storage::sqlite;
 /// The file's name in the data directory.
 pub(crate) const FILE_NAME: &str = "readings.db";
 
-/// SQLite's integers are signed; checksums and counters keep their bits.
+/// Converts to SQLite's signed integers. Checksums and counters keep their bits.
 pub(crate) fn signed(value: u64) -> i64 {
     value.cast_signed()
 }
@@ -16,18 +16,18 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-/// What is on disk is not what was written.
+/// The error for data on disk that differs from the data written.
 pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
     sqlite::damaged(FILE_NAME, what)
 }
 
-/// An error of SQLite while doing something.
+/// The error for a failed operation of SQLite; `what` names the operation.
 pub(crate) fn failed(what: &str, error: rusqlite::Error) -> StoreError {
     sqlite::query_error(FILE_NAME, what, error)
 }
 
-/// Bytes that a codec does not read: damaged, or in a format that a later version has added.
-pub(crate) fn unreadable(what: &str, error: CodecError) -> StoreError {
+/// The error for bytes that cannot be decoded: damaged, or in the format of a newer version.
+pub(crate) fn decode_error(what: &str, error: CodecError) -> StoreError {
     match error {
         CodecError::Format(format) => StoreError::new(
             StoreErrorKind::Unsupported,

@@ -1,4 +1,4 @@
-//! The one row of the table `ledger`: what the file says of itself as a whole.
+//! The table `ledger`: one row with counts and checksums of the whole file.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -6,23 +6,23 @@ use super::codec;
 use super::file::{damaged, failed, signed, unsigned};
 use crate::error::StoreError;
 
-/// What the file says of itself as a whole; updated in every transaction that seals. A row that vanished from `chunks`
-/// shows by it.
+/// Counts and checksums of the whole file. Every transaction that seals updates the ledger, so that a missing row of `chunks` is
+/// detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ledger {
-    /// How many transactions have sealed.
+    /// The number of transactions that have sealed.
     pub(crate) generation: u64,
     /// Every reading in log rows up to this sequence is in chunks, or again in a later row.
     pub(crate) log_sealed: u64,
-    /// How many chunks there are.
+    /// The number of chunks.
     pub(crate) chunks: u64,
-    /// The wrapping sum of their checksums.
+    /// The wrapping sum of the checksums of all chunks.
     pub(crate) chunk_checksums: u64,
-    /// What of the log is in `periods`; `None` while these cannot be used.
+    /// How far the log is counted into `periods`; `None` while the table cannot be used.
     pub(crate) counted: Option<Counted>,
 }
 
-/// A row of the log, where there is none.
+/// Stands for a missing log row.
 const NO_ROW: i64 = -1;
 
 impl Ledger {
@@ -40,7 +40,7 @@ impl Ledger {
             self.chunks,
             self.chunk_checksums,
         ];
-        // In schema version 1 there were no others. How many they are is part of it.
+        // Schema version 1 had no further columns. The number of columns is a part of the checksum.
         let Some(_) = self.counted else {
             return codec::hash_integers(&columns);
         };
@@ -52,12 +52,12 @@ impl Ledger {
         let Some(counted) = self.counted else {
             return [NO_ROW, NO_ROW, 0, 0, 0];
         };
-        let (mark, before) = counted.folding.map_or((NO_ROW, 0), |folding| {
-            (signed(folding.mark), folding.before)
+        let (log_end, before) = counted.folding.map_or((NO_ROW, 0), |folding| {
+            (signed(folding.log_end), folding.before)
         });
         [
             signed(counted.through),
-            mark,
+            log_end,
             before,
             signed(counted.days.rows),
             signed(counted.days.checksums),
@@ -65,11 +65,11 @@ impl Ledger {
     }
 
     fn counted_of(columns: [i64; 5]) -> Option<Counted> {
-        let [through, mark, before, rows, checksums] = columns;
+        let [through, log_end, before, rows, checksums] = columns;
         (through != NO_ROW).then(|| Counted {
             through: unsigned(through),
-            folding: (mark != NO_ROW).then(|| Folding {
-                mark: unsigned(mark),
+            folding: (log_end != NO_ROW).then(|| Folding {
+                log_end: unsigned(log_end),
                 before,
             }),
             days: DayRows {
@@ -115,7 +115,7 @@ impl Ledger {
     }
 
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let [through, mark, before, rows, checksums] = self.counted_columns();
+        let [through, log_end, before, rows, checksums] = self.counted_columns();
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO ledger VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -126,7 +126,7 @@ impl Ledger {
                 signed(self.chunks),
                 signed(self.chunk_checksums),
                 through,
-                mark,
+                log_end,
                 before,
                 rows,
                 checksums,
@@ -136,25 +136,26 @@ impl Ledger {
     }
 }
 
-/// What of the log is in `periods`, as the ledger tells it.
+/// How far the log is counted into `periods`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// All readings in log rows up to this one.
+    /// All readings in log rows up to this sequence are counted.
     pub(crate) through: u64,
-    /// Of the rows after these, what is being folded.
+    /// The progress of folding the rows after `through`.
     pub(crate) folding: Option<Folding>,
     pub(crate) days: DayRows,
 }
 
-/// Up to which row readings are being counted, and before which moment, the start of a second, those are that have been.
+/// The progress of folding: readings in log rows up to `log_end` are being counted, and those earlier than `before` (the start of a
+/// second) are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Folding {
-    pub(crate) mark: u64,
+    pub(crate) log_end: u64,
     pub(crate) before: i64,
 }
 
-/// How many rows of days there are, and the wrapping sum of their checksums. The other rows are vouched for by the longer
-/// period that they divide.
+/// The number of day rows in `periods`, and the wrapping sum of their checksums. Each other row is checked against the longer
+/// period that it divides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayRows {
     pub(crate) rows: u64,

@@ -1,36 +1,36 @@
-//! One row of the ingest log: everything that one commit changed, final value by reading.
+//! The bytes of one log row: the readings that one commit changed, each with its final temperature.
 
 use super::codec::{self, CodecError, Cursor, Scale, put_signed, put_unsigned};
 use crate::readings::{Point, Temperature, Timestamp};
 
-/// Without flags and without what was replaced; only read.
+/// The format without flags and replaced temperatures. Only read.
 const FORMAT_1: u8 = 1;
 const FORMAT: u8 = 2;
 
-/// The readings of the row were logged before.
+/// Set if the readings of the row were logged before.
 const FLAG_CARRIED: u8 = 1;
 
-/// What a row is for.
+/// The kind of readings in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// What clients have sent.
+    /// Readings that clients have sent.
     #[default]
     New,
-    /// Readings of older rows, which can go then. Nothing in it is new.
+    /// Readings of older rows, which can be removed then. None of them is new.
     Carried,
 }
 
-/// What a row says of one sensor.
+/// The readings of one sensor in a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) sensor: u32,
     /// In strictly ascending order of time.
     pub(crate) points: &'a [Point],
-    /// For each of them that replaces a stored reading, in the same order: its time, and the temperature that was stored before.
+    /// For each point that replaces a stored reading, in the same order: the timestamp, and the temperature stored before.
     pub(crate) replaced: &'a [(Timestamp, Temperature)],
 }
 
-/// Runs of points that go into one row.
+/// The runs that go into one row.
 pub(crate) trait Runs {
     fn for_each(&self, visit: &mut dyn FnMut(Run<'_>));
 }
@@ -47,7 +47,7 @@ impl Runs for [(u32, Vec<Point>)] {
     }
 }
 
-/// Encodes a row. The checksum is bound to `sequence`, so that a row in another's place is found out.
+/// Encodes a row. The checksum is bound to `sequence`, so that a row in the wrong place is detected.
 pub(crate) fn encode_row(sequence: u64, content: Content, runs: &(impl Runs + ?Sized)) -> Vec<u8> {
     let mut run_count = 0u64;
     let mut point_count = 0;
@@ -88,7 +88,9 @@ pub(crate) fn encode_row(sequence: u64, content: Content, runs: &(impl Runs + ?S
             let next = point.temperature.micro_degrees() / temperatures.factor();
             put_signed(&mut out, next - temperature);
             temperature = next;
-            if let Some((_, before)) = replaced.next_if(|(moment, _)| *moment == point.timestamp) {
+            if let Some((_, before)) =
+                replaced.next_if(|(timestamp, _)| *timestamp == point.timestamp)
+            {
                 all_replaced.push((at, before.micro_degrees() / temperatures.factor()));
             }
             at += 1;
@@ -106,15 +108,16 @@ pub(crate) fn encode_row(sequence: u64, content: Content, runs: &(impl Runs + ?S
     out
 }
 
-/// A row as it was read; used again for the next one.
+/// A decoded row. Its memory is reused for the next row.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     pub(crate) content: Content,
-    /// Whether `replaced` says of each reading in it that replaced a stored one; older rows do not.
-    pub(crate) tells_replaced: bool,
-    /// By sensor number.
+    /// Whether `replaced` is complete. Rows of the older format do not record replaced temperatures.
+    pub(crate) records_replaced: bool,
+    /// Readings with their sensor numbers.
     pub(crate) readings: Vec<(u32, Point)>,
-    /// For each of them that replaced a stored reading, in ascending order: its index, and the temperature that was stored before.
+    /// For each reading that replaced a stored one, in ascending order: its index in `readings`, and the temperature stored
+    /// before.
     pub(crate) replaced: Vec<(usize, Temperature)>,
 }
 
@@ -122,7 +125,7 @@ pub(crate) struct Row {
 pub(crate) fn decode_row(sequence: u64, bytes: &[u8], row: &mut Row) -> Result<(), CodecError> {
     let mut cursor = Cursor::new(codec::checked(bytes, sequence)?);
     let format = cursor.byte()?;
-    row.tells_replaced = match format {
+    row.records_replaced = match format {
         FORMAT_1 => false,
         FORMAT => true,
         _ => return Err(CodecError::Format(format)),
@@ -186,7 +189,7 @@ fn add(value: i64, difference: i64) -> Result<i64, CodecError> {
     value.checked_add(difference).ok_or(CodecError::OutOfRange)
 }
 
-/// Finds a [`Scale`] for numbers that come one by one.
+/// Finds the [`Scale`] of numbers that arrive one by one.
 #[derive(Default)]
 struct ScaleFinder(Option<Scale>);
 
@@ -236,16 +239,16 @@ mod tests {
         );
         (scale, prop::collection::vec((any::<u32>(), points), 0..20)).prop_map(|(scale, runs)| {
             let temperature = |value: i64| Temperature::from_micro_degrees(value * scale).unwrap();
-            let moment = |at: i32| Timestamp::from_micros(i64::from(at) * scale).unwrap();
+            let timestamp = |at: i32| Timestamp::from_micros(i64::from(at) * scale).unwrap();
             runs.into_iter()
                 .map(|(sensor, values)| {
                     let points = values.iter().map(|(&at, &(value, _))| Point {
-                        timestamp: moment(at),
+                        timestamp: timestamp(at),
                         temperature: temperature(value),
                     });
-                    let replaced = values
-                        .iter()
-                        .filter_map(|(&at, &(_, before))| Some((moment(at), temperature(before?))));
+                    let replaced = values.iter().filter_map(|(&at, &(_, before))| {
+                        Some((timestamp(at), temperature(before?)))
+                    });
                     (sensor, points.collect(), replaced.collect())
                 })
                 .collect()
@@ -265,7 +268,7 @@ mod tests {
             let bytes = encode_row(sequence, content, &runs);
             let row = read(sequence, &bytes).unwrap();
             prop_assert_eq!(row.content, content);
-            prop_assert!(row.tells_replaced);
+            prop_assert!(row.records_replaced);
             let replaced: Vec<_> = row
                 .replaced
                 .iter()
@@ -302,7 +305,7 @@ mod tests {
             temperature: Temperature::from_micro_degrees(value * 1_000_000).unwrap(),
         };
         assert_eq!(row.readings, [(3, point(1, 20)), (3, point(3, 19))]);
-        assert!(!row.tells_replaced && row.replaced.is_empty());
+        assert!(!row.records_replaced && row.replaced.is_empty());
         assert_eq!(row.content, Content::New);
     }
 

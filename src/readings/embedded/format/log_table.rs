@@ -1,4 +1,4 @@
-//! The table `log`: its rows come with each commit, and go when sealing has dealt with them.
+//! The table `log`: each commit adds rows, and later commits remove the rows that are sealed.
 
 use rusqlite::{Connection, params};
 
@@ -14,8 +14,8 @@ pub(crate) fn append(connection: &Connection, sequence: u64, row: &[u8]) -> Resu
         .map_err(|error| failed("write to the log", error))
 }
 
-/// Removes the oldest rows, about `rows_max` of them, and none after row `sealed`. Returns the sequence up to which all rows are gone
-/// then.
+/// Removes about `rows_max` of the oldest rows, and none after sequence `sealed`. Returns the sequence up to which all rows are
+/// removed.
 pub(crate) fn remove_oldest(
     connection: &Connection,
     sealed: u64,

@@ -1,10 +1,10 @@
-//! Points in strictly ascending order of time, as slices and vectors: found, cut and merged. Pure functions.
+//! Searches, cuts and merges sequences of points in strictly ascending order of time. Pure functions.
 
 use crate::readings::{Point, Timestamp, Window};
 
-/// The index of the first point at or after a moment.
-pub(crate) fn position(points: &[Point], moment: Timestamp) -> usize {
-    points.partition_point(|point| point.timestamp < moment)
+/// The index of the first point at or after a timestamp.
+pub(crate) fn position(points: &[Point], timestamp: Timestamp) -> usize {
+    points.partition_point(|point| point.timestamp < timestamp)
 }
 
 /// The points inside a window.
@@ -14,7 +14,7 @@ pub(crate) fn within(points: &[Point], window: Window) -> &[Point] {
     points.get(start..end).unwrap_or_default()
 }
 
-/// Two ordered sequences as one; where both have a point at the same moment, that of `over` stands.
+/// Merges two sequences. Where both have a point at a timestamp, the result has the point of `over`.
 pub(crate) fn merge(under: &[Point], over: &[Point]) -> Vec<Point> {
     let mut merged = Vec::with_capacity(under.len() + over.len());
     let mut under = under.iter().peekable();
@@ -29,7 +29,7 @@ pub(crate) fn merge(under: &[Point], over: &[Point]) -> Vec<Point> {
     merged
 }
 
-/// Puts points into an ordered sequence, replacing those at the same moment.
+/// Merges points into a sequence. A point replaces the point at the same timestamp.
 pub(crate) fn put_into(tail: &mut Vec<Point>, points: &[Point]) {
     let Some(first) = points.first() else { return };
     if tail

@@ -1,4 +1,4 @@
-//! The rows of the table `sensors`: the number and the id of each.
+//! The table `sensors`: the number and the id of each sensor.
 
 use rusqlite::{Connection, params};
 
@@ -7,7 +7,7 @@ use super::file::{damaged, failed, signed, unsigned};
 use crate::error::StoreError;
 use crate::readings::SensorId;
 
-/// The checksum that goes with a row.
+/// The checksum of a row.
 pub(crate) fn checksum(number: u32, id: &str) -> u64 {
     codec::hash_text(u64::from(number), id)
 }
@@ -28,25 +28,25 @@ pub(crate) fn insert(
         .map_err(|error| failed("write a sensor", error))
 }
 
-/// Calls `visit` with the id of each sensor, in order of their numbers, which follow one another from 0. That the last rows are gone
-/// shows where something is told of these sensors.
+/// Calls `visit` with the id of each sensor, in order of their numbers, which start at 0 without gaps. Missing rows at the end
+/// are not detected here, but where chunks or log rows refer to their sensors.
 pub(crate) fn visit(
     connection: &Connection,
     mut visit: impl FnMut(&str) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let read_failed = |error| failed("read sensors", error);
+    let read_error = |error| failed("read sensors", error);
     let mut statement = connection
         .prepare("SELECT number, id, checksum FROM sensors ORDER BY number")
-        .map_err(read_failed)?;
-    let mut rows = statement.query([]).map_err(read_failed)?;
+        .map_err(read_error)?;
+    let mut rows = statement.query([]).map_err(read_error)?;
     let mut expected = 0u32;
-    while let Some(row) = rows.next().map_err(read_failed)? {
-        let number: i64 = row.get(0).map_err(read_failed)?;
+    while let Some(row) = rows.next().map_err(read_error)? {
+        let number: i64 = row.get(0).map_err(read_error)?;
         if number != i64::from(expected) {
             return Err(damaged(format!("sensor number {expected} is missing")));
         }
-        let id = row.get_ref(1).map_err(read_failed)?.as_str().ok();
-        let stored: i64 = row.get(2).map_err(read_failed)?;
+        let id = row.get_ref(1).map_err(read_error)?.as_str().ok();
+        let stored: i64 = row.get(2).map_err(read_error)?;
         let id = id
             .filter(|id| SensorId::check(id) == Ok(id))
             .filter(|id| checksum(expected, id) == unsigned(stored))

@@ -1,19 +1,19 @@
-//! The ids of all sensors, one after the other in one text.
+//! A list of ids, stored in one text.
 
-/// The ids one after the other.
+/// Ids by number. The first number is 0.
 #[derive(Debug, Default)]
-pub(crate) struct List {
+pub(crate) struct IdList {
     text: String,
-    /// Where each of them ends.
+    /// The end of each id in the text.
     ends: Vec<usize>,
 }
 
-impl List {
+impl IdList {
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// The id with a number; empty when there is none.
+    /// The id with a number; empty if there is none.
     pub(crate) fn get(&self, number: u32) -> &str {
         let number = number as usize;
         let start = match number.checked_sub(1) {
@@ -24,17 +24,17 @@ impl List {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// Gives back memory that no id takes.
+    /// Frees unused memory.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
     }
 
-    /// Adds an id; returns its number.
+    /// Adds an id. Returns its number.
     pub(crate) fn push(&mut self, id: &str) -> u32 {
         self.text.push_str(id);
         self.ends.push(self.text.len());
-        // The number of sensors is bounded far below 2³².
+        // The number of sensors is limited far below 2³².
         (self.ends.len() - 1) as u32
     }
 }

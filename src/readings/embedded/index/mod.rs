@@ -1,4 +1,4 @@
-//! What is kept in memory of every sensor: its totals and its tail. All of it is derived from what is on disk.
+//! The index: all sensors in memory, with their ids, statistics and tails. Recovery rebuilds it from disk at every start.
 
 pub(crate) mod id_list;
 pub(crate) mod names;
@@ -14,18 +14,18 @@ use crate::readings::{SensorId, SensorSummary, Stats};
 pub(crate) struct Index {
     sensors: Vec<Sensor>,
     names: Names,
-    /// Over all sensors.
+    /// The statistics of all sensors.
     pub(crate) totals: Stats,
-    /// How many points the tails hold.
+    /// The number of points in all tails.
     pub(crate) tail_points: usize,
-    /// That of the ledger whose chunks the sensors and their tails go with.
+    /// The generation of the ledger whose chunks match the tails.
     pub(crate) generation: u64,
-    /// What is logged and not in `periods` of that generation yet.
+    /// The logged changes that are not in `periods` of that generation.
     pub(crate) uncounted: Uncounted,
 }
 
 impl Index {
-    /// Sensors in order of their numbers.
+    /// Builds an index. `sensors` is in order of their numbers.
     pub(crate) fn of(names: Names, sensors: Vec<Sensor>) -> Self {
         let mut index = Self {
             names,
@@ -60,7 +60,7 @@ impl Index {
         self.sensors.get_mut(number as usize)
     }
 
-    /// A sensor with its number.
+    /// A sensor and its number, by id.
     pub(crate) fn find(&self, id: &SensorId) -> Option<(u32, &Sensor)> {
         let number = self.number(id.as_str())?;
         Some((number, self.get(number)?))
@@ -80,13 +80,13 @@ impl Index {
         &self.sensors
     }
 
-    /// Adds a sensor, which takes the number that follows.
+    /// Adds a sensor. It takes the next number.
     pub(crate) fn add(&mut self, id: &SensorId, sensor: Sensor) {
         self.names.add(id);
         self.sensors.push(sensor);
     }
 
-    /// Sensors in order of ids, beginning after `after`.
+    /// The sensors in order of their ids, after the id `after`.
     pub(crate) fn ordered_after(
         &self,
         after: Option<&SensorId>,
@@ -95,7 +95,7 @@ impl Index {
         numbers.filter_map(|number| Some((number, self.get(number)?)))
     }
 
-    /// Finds the overall extremes anew: a replaced reading may have been one.
+    /// Recomputes the extremes of all sensors, after a reading with an extreme was replaced.
     pub(crate) fn recount_extremes(&mut self) {
         let mut extremes = Stats::EMPTY;
         for sensor in &self.sensors {

@@ -1,30 +1,30 @@
-//! The ids of all sensors, by number, by id, and in order: a few bytes each beside the text.
+//! The ids of all sensors: found by number, by id, and in order. Each takes a few bytes beside its text.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::id_list::List;
-use super::order::Order;
+use super::id_list::IdList;
+use super::order::IdOrder;
 use crate::readings::SensorId;
 
-/// Ids, each with the number of its sensor: the first is 0.
+/// Ids and their numbers. The first number is 0.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    list: List,
-    lookup: Lookup,
-    order: Order,
+    list: IdList,
+    lookup: NumbersById,
+    order: IdOrder,
 }
 
 /// Numbers by id.
 #[derive(Debug, Default)]
-struct Lookup {
+struct NumbersById {
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
 
-impl Lookup {
-    fn of(list: &List) -> Self {
+impl NumbersById {
+    fn of(list: &IdList) -> Self {
         let mut lookup = Self::default();
         let hash = |number: &u32| lookup.hasher.hash_one(list.get(*number));
         lookup.numbers.reserve(list.len(), hash);
@@ -34,12 +34,12 @@ impl Lookup {
         lookup
     }
 
-    fn add(&mut self, number: u32, list: &List) {
+    fn add(&mut self, number: u32, list: &IdList) {
         let hash = |number: &u32| self.hasher.hash_one(list.get(*number));
         self.numbers.insert_unique(hash(&number), number, hash);
     }
 
-    fn number(&self, id: &str, list: &List) -> Option<u32> {
+    fn number(&self, id: &str, list: &IdList) -> Option<u32> {
         let hash = self.hasher.hash_one(id);
         let found = self.numbers.find(hash, |&number| list.get(number) == id);
         found.copied()
@@ -47,12 +47,12 @@ impl Lookup {
 }
 
 impl Names {
-    /// Many ids at once, which are distinct; on two threads.
-    pub(crate) fn of(list: List) -> Self {
+    /// Indexes many distinct ids at once, on two threads.
+    pub(crate) fn of(list: IdList) -> Self {
         let (lookup, order) = std::thread::scope(|scope| {
-            let order = scope.spawn(|| Order::of(&list));
-            let lookup = Lookup::of(&list);
-            // A panic of the one is one of the other.
+            let order = scope.spawn(|| IdOrder::of(&list));
+            let lookup = NumbersById::of(&list);
+            // Propagate a panic.
             let order = order
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -66,11 +66,6 @@ impl Names {
     }
 
     /// The id with a number.
-    pub(crate) fn get(&self, number: u32) -> &str {
-        self.list.get(number)
-    }
-
-    /// The same, to be kept.
     pub(crate) fn id(&self, number: u32) -> SensorId {
         SensorId::of_checked(self.list.get(number))
     }
@@ -79,7 +74,7 @@ impl Names {
         self.lookup.number(id, &self.list)
     }
 
-    /// Adds an id that is not there yet; returns its number.
+    /// Adds a new id. Returns its number.
     pub(crate) fn add(&mut self, id: &SensorId) -> u32 {
         let number = self.list.push(id.as_str());
         self.lookup.add(number, &self.list);
@@ -87,7 +82,7 @@ impl Names {
         number
     }
 
-    /// Numbers in order of ids (as bytes), beginning after `after`.
+    /// The numbers in order of their ids (as bytes), after the id `after`.
     pub(crate) fn ordered_after(&self, after: Option<&SensorId>) -> impl Iterator<Item = u32> {
         self.order.after(after.map(SensorId::as_str), &self.list)
     }
@@ -117,7 +112,7 @@ mod tests {
         #[test]
         fn names_are_found_by_number_by_id_and_in_order(ids in ids(), at_once in 0usize..60, after in "[a-s]{0,3}") {
             let (first, rest) = ids.split_at(at_once.min(ids.len()));
-            let mut list = List::default();
+            let mut list = IdList::default();
             for id in first {
                 list.push(id.as_str());
             }
@@ -129,7 +124,8 @@ mod tests {
             let expected: BTreeMap<&str, u32> = ids.iter().map(SensorId::as_str).zip(0..).collect();
             for (&id, &number) in &expected {
                 prop_assert_eq!(names.number(id), Some(number));
-                prop_assert_eq!(names.get(number), id);
+                let found = names.id(number);
+                prop_assert_eq!(found.as_str(), id);
             }
             prop_assert!(names.ordered_after(None).eq(expected.values().copied()));
             if let Ok(after) = SensorId::new(&after) {

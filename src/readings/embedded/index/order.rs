@@ -1,21 +1,21 @@
-//! Numbers in order of what they stand for, where one more costs little however many there are.
+//! Numbers in the order of their ids. An insertion is cheap, however many numbers there are.
 
-use super::id_list::List;
+use super::id_list::IdList;
 
-/// How many numbers a block holds at the most; a new one moves as many as half of them on the average.
+/// The largest number of entries in a block. An insertion moves half a block on average.
 const BLOCK_MAX: usize = 1024;
 
-/// Numbers in order of their ids, in blocks, none of which is empty.
+/// Numbers in order of their ids, in blocks. No block is empty.
 #[derive(Debug, Default)]
-pub(crate) struct Order {
+pub(crate) struct IdOrder {
     blocks: Vec<Vec<u32>>,
 }
 
-impl Order {
-    /// All numbers of a list, whose ids are distinct.
-    pub(crate) fn of(list: &List) -> Self {
+impl IdOrder {
+    /// Orders all numbers of a list of distinct ids.
+    pub(crate) fn of(list: &IdList) -> Self {
         let shared = shared_prefix(list);
-        // Comparing the first bytes that differ spares two jumps through memory for nearly each comparison.
+        // Comparing the leading bytes avoids two memory accesses in nearly each comparison.
         let mut keys: Vec<(u128, u32)> = (0..list.len() as u32)
             .map(|number| (leading(&list.get(number).as_bytes()[shared..]), number))
             .collect();
@@ -31,8 +31,8 @@ impl Order {
         }
     }
 
-    /// Adds a number whose id is not there yet.
-    pub(crate) fn insert(&mut self, number: u32, list: &List) {
+    /// Adds a number with a new id.
+    pub(crate) fn insert(&mut self, number: u32, list: &IdList) {
         let id = list.get(number);
         let after = self.blocks.partition_point(|block| {
             let first = block.first();
@@ -46,7 +46,7 @@ impl Order {
         let place = block.partition_point(|&other| list.get(other) < id);
         block.insert(place, number);
         if block.len() > BLOCK_MAX {
-            // Ids often come in ascending order: what stays behind is full then.
+            // Ids often arrive in ascending order. This split leaves a full block behind.
             let keep = if place + 1 == block.len() {
                 place
             } else {
@@ -57,8 +57,8 @@ impl Order {
         }
     }
 
-    /// Numbers in order, beginning after an id.
-    pub(crate) fn after(&self, id: Option<&str>, list: &List) -> impl Iterator<Item = u32> {
+    /// The numbers in order, after an id.
+    pub(crate) fn after(&self, id: Option<&str>, list: &IdList) -> impl Iterator<Item = u32> {
         let is_passed = |number: &u32| id.is_some_and(|id| list.get(*number) <= id);
         let block = self
             .blocks
@@ -71,8 +71,8 @@ impl Order {
     }
 }
 
-/// How many bytes all ids begin with alike; at the end of a character for all of them or none.
-fn shared_prefix(list: &List) -> usize {
+/// The length in bytes of the prefix that all ids share. Ends at a character boundary in all ids or in none.
+fn shared_prefix(list: &IdList) -> usize {
     let first = list.get(0).as_bytes();
     (1..list.len() as u32).fold(first.len(), |shared, number| {
         let id = list.get(number).as_bytes();
@@ -81,7 +81,7 @@ fn shared_prefix(list: &List) -> usize {
     })
 }
 
-/// The first bytes as a number in the same order; shorter ones come first.
+/// The leading bytes as a number with the same order. Shorter texts come first.
 fn leading(bytes: &[u8]) -> u128 {
     let mut leading = [0; 16];
     for (to, from) in leading.iter_mut().zip(bytes) {
@@ -94,20 +94,20 @@ fn leading(bytes: &[u8]) -> u128 {
 mod tests {
     use super::*;
 
-    fn collect(order: &Order, list: &List) -> Vec<u32> {
+    fn collect(order: &IdOrder, list: &IdList) -> Vec<u32> {
         order.after(None, list).collect()
     }
 
     #[test]
     fn thousands_of_numbers_are_in_order_however_they_come() {
-        let mut list = List::default();
+        let mut list = IdList::default();
         let count: u32 = 5_000;
         // A permutation: 7919 and 5000 have no common divisor.
         for n in 0..count {
             list.push(&format!("sensor-{:04}", n * 7_919 % count));
         }
-        let at_once = Order::of(&list);
-        let mut one_by_one = Order::default();
+        let at_once = IdOrder::of(&list);
+        let mut one_by_one = IdOrder::default();
         for number in 0..count {
             one_by_one.insert(number, &list);
         }
@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn an_id_that_begins_another_comes_before_it() {
-        let mut list = List::default();
+        let mut list = IdList::default();
         for id in ["b", "ab", "a", "a\u{1}", "abc"] {
             list.push(id);
         }
-        assert_eq!(collect(&Order::of(&list), &list), [2, 3, 1, 4, 0]);
+        assert_eq!(collect(&IdOrder::of(&list), &list), [2, 3, 1, 4, 0]);
     }
 }

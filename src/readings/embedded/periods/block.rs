@@ -1,7 +1,7 @@
-//! Periods that lie side by side as one row: the hours of a day, the minutes of an hour, the seconds of a minute, 64 days.
+//! A block: adjacent periods in one row. The hours of a day, the minutes of an hour, the seconds of a minute, or 64 days.
 
 use super::level::{Level, Span};
-use super::total::{Bound, Sum, Total};
+use super::total::{Aggregate, Extreme, Total};
 use crate::readings::embedded::format::codec::{
     self, CodecError, Cursor, Scale, put_signed, put_unsigned,
 };
@@ -9,27 +9,27 @@ use crate::readings::{Temperature, Timestamp};
 
 const FORMAT: u8 = 1;
 
-/// In the byte after the format: which columns there are.
-const HAS_MARKS: u8 = 1;
-const HAS_PLACES: u8 = 2;
+/// Bits in the byte after the format: the optional columns of the block.
+const HAS_FLAGS: u8 = 1;
+const HAS_POSITIONS: u8 = 2;
 
-/// In the marks of a period.
+/// Flags of a period.
 const FINER: u8 = 1;
 const LOWEST_UNKNOWN: u8 = 2;
 const HIGHEST_UNKNOWN: u8 = 4;
 
-/// Periods of one level.
+/// Adjacent periods of one level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) level: Level,
     /// In microseconds since 1970 UTC.
     pub(crate) start: i64,
-    /// By number within the block, in ascending order; those without readings are left out.
+    /// The periods by number within the block, in ascending order. Periods without readings are left out.
     pub(crate) totals: Vec<(u8, Total)>,
 }
 
 impl Block {
-    /// The block of the level that holds a moment, without periods.
+    /// An empty block: the block of the level that contains a timestamp.
     pub(crate) fn empty(level: Level, micros: i64) -> Self {
         Self {
             level,
@@ -38,16 +38,16 @@ impl Block {
         }
     }
 
-    /// Where it is kept: levels one after the other, each in order of time, so that the level with the most rows grows at
-    /// its end.
+    /// The key of the row. Levels follow one another, each in order of time, so that the level with the most rows grows at its
+    /// end.
     pub(crate) fn key(level: Level, start: i64) -> i64 {
         let minutes = Level::Minute.micros();
-        // Every block starts with a minute; those of 64 days may start before the first year does.
+        // Every block starts at a full minute. The first block of 64 days may start before the first year.
         let earliest = Level::Day.block_start(Timestamp::MIN.micros());
         ((level as i64) << 40) + (start - earliest) / minutes
     }
 
-    /// The moments of a period of this block.
+    /// The time span of a period in this block.
     pub(crate) fn span(&self, number: u8) -> Span {
         let from = self.start + i64::from(number) * self.level.micros();
         Span {
@@ -56,7 +56,7 @@ impl Block {
         }
     }
 
-    /// The number of the period that holds a moment of this block.
+    /// The number of the period that contains a timestamp of this block.
     pub(crate) fn number(&self, micros: i64) -> u8 {
         // At most 63.
         ((micros - self.start) / self.level.micros()) as u8
@@ -70,7 +70,7 @@ impl Block {
         self.totals.get(at).map(|(_, total)| total)
     }
 
-    /// The period of that number, made if it is not there yet.
+    /// The period with a number; added if it is missing.
     pub(crate) fn entry(&mut self, number: u8) -> &mut Total {
         let at = self.totals.partition_point(|(n, _)| *n < number);
         if self.totals.get(at).is_none_or(|(n, _)| *n != number) {
@@ -79,38 +79,38 @@ impl Block {
         &mut self.totals[at].1
     }
 
-    /// All its periods together.
-    pub(crate) fn sum(&self) -> Sum {
-        let mut sum = Sum::NONE;
+    /// The sum of all periods.
+    pub(crate) fn sum(&self) -> Aggregate {
+        let mut sum = Aggregate::NONE;
         for (_, total) in &self.totals {
             sum.merge(&total.sum);
         }
         sum
     }
 
-    /// As a row. The checksum is bound to its place.
+    /// Encodes the row. The checksum is bound to the key.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let marks = |total: &Total| {
+        let flags = |total: &Total| {
             flag(FINER, total.finer)
                 | flag(LOWEST_UNKNOWN, !total.sum.lowest.known)
                 | flag(HIGHEST_UNKNOWN, !total.sum.highest.known)
         };
         let totals = || self.totals.iter().map(|(_, total)| total);
-        let has_marks = totals().any(|total| marks(total) != 0);
-        let has_places = totals().any(|total| (total.first, total.last) != (0, 0));
+        let has_flags = totals().any(|total| flags(total) != 0);
+        let has_positions = totals().any(|total| (total.first, total.last) != (0, 0));
         let scale = Scale::common(totals().flat_map(|total| {
-            let Sum {
+            let Aggregate {
                 sum,
                 lowest,
                 highest,
                 ..
             } = total.sum;
-            // The scales are divisors of a million, and so is what is left of the sum.
+            // A scale divides a million, so it divides the sum if it divides this remainder.
             [lowest.value, highest.value, (sum % 1_000_000) as i64]
         }));
         let mut out = Vec::with_capacity(16 + 12 * self.totals.len());
         out.push(FORMAT);
-        out.push(flag(HAS_MARKS, has_marks) | flag(HAS_PLACES, has_places));
+        out.push(flag(HAS_FLAGS, has_flags) | flag(HAS_POSITIONS, has_positions));
         out.push(scale.to_byte());
         put_unsigned(&mut out, self.totals.len() as u64);
         let mut before = Row::default();
@@ -122,10 +122,10 @@ impl Block {
             put_unsigned(&mut out, row.rest);
             put_signed(&mut out, row.lowest - before.lowest);
             put_signed(&mut out, row.highest - before.highest);
-            if has_marks {
-                out.push(marks(total));
+            if has_flags {
+                out.push(flags(total));
             }
-            if has_places {
+            if has_positions {
                 out.push(total.first);
                 out.push(total.last);
             }
@@ -135,7 +135,7 @@ impl Block {
         out
     }
 
-    /// What [`Block::encode`] wrote for this place. Any other bytes give an error.
+    /// Decodes a row of [`Block::encode`] with the same key. Any other bytes give an error.
     pub(crate) fn decode(level: Level, start: i64, bytes: &[u8]) -> Result<Self, CodecError> {
         let seed = Self::key(level, start).cast_unsigned();
         let mut cursor = Cursor::new(codec::checked(bytes, seed)?);
@@ -168,13 +168,13 @@ impl Block {
                 highest: next(row.highest, &mut cursor)?,
             };
             let mut total = row.total(scale)?;
-            if columns & HAS_MARKS != 0 {
-                let marks = cursor.byte()?;
-                total.finer = marks & FINER != 0;
-                total.sum.lowest.known = marks & LOWEST_UNKNOWN == 0;
-                total.sum.highest.known = marks & HIGHEST_UNKNOWN == 0;
+            if columns & HAS_FLAGS != 0 {
+                let flags = cursor.byte()?;
+                total.finer = flags & FINER != 0;
+                total.sum.lowest.known = flags & LOWEST_UNKNOWN == 0;
+                total.sum.highest.known = flags & HIGHEST_UNKNOWN == 0;
             }
-            if columns & HAS_PLACES != 0 {
+            if columns & HAS_POSITIONS != 0 {
                 (total.first, total.last) = (cursor.byte()?, cursor.byte()?);
             }
             block.totals.push((number as u8, total));
@@ -197,12 +197,12 @@ fn flag(flag: u8, set: bool) -> u8 {
     if set { flag } else { 0 }
 }
 
-/// A period as it is written, each number as its difference to the period before.
+/// A period as it is written: each number as the difference to the period before.
 #[derive(Clone, Copy, Default)]
 struct Row {
     number: i64,
     count: i64,
-    /// The sum over the count, rounded down, and what is left of it.
+    /// The mean, rounded down, and the remainder of the sum.
     mean: i64,
     rest: u64,
     lowest: i64,
@@ -212,7 +212,7 @@ struct Row {
 impl Row {
     fn of(number: u8, total: &Total, scale: Scale) -> Self {
         let factor = scale.factor();
-        let Sum {
+        let Aggregate {
             count,
             sum,
             lowest,
@@ -223,7 +223,7 @@ impl Row {
         Self {
             number: i64::from(number),
             count: count.cast_signed(),
-            // A mean of temperatures is one, and what is left is below the count.
+            // The mean is in the range of temperatures, and the remainder is below the count.
             mean: sum.div_euclid(divisor) as i64,
             rest: sum.rem_euclid(divisor) as u64,
             lowest: lowest.value / factor,
@@ -246,11 +246,11 @@ impl Row {
         }
         let sum = i128::from(self.mean) * i128::from(count) + i128::from(self.rest);
         Ok(Total {
-            sum: Sum {
+            sum: Aggregate {
                 count,
                 sum: sum * i128::from(scale.factor()),
-                lowest: Bound::exact(lowest),
-                highest: Bound::exact(-highest),
+                lowest: Extreme::exact(lowest),
+                highest: Extreme::exact(-highest),
             },
             first: 0,
             last: 0,
@@ -275,7 +275,7 @@ mod tests {
                     .iter()
                     .map(|value| Temperature::from_micro_degrees(value * scale).unwrap())
                     .collect();
-                let mut sum = Sum::of_stats(&stats);
+                let mut sum = Aggregate::of_stats(&stats);
                 (sum.lowest.known, sum.highest.known) = (lowest, highest);
                 Total {
                     sum,
@@ -336,8 +336,8 @@ mod tests {
                 Temperature::from_micro_degrees(hundredths * 10_000).unwrap()
             });
             let total = block.entry(second as u8);
-            total.sum = Sum::of_stats(&temperatures.collect());
-            total.reach(
+            total.sum = Aggregate::of_stats(&temperatures.collect());
+            total.include(
                 Level::Second,
                 second * 1_000_000,
                 second * 1_000_000,

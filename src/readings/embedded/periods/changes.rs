@@ -1,24 +1,24 @@
-//! What has been logged and is not in `periods` yet: changes of totals by second, in memory.
+//! Logged changes that are not in `periods`: changes of totals by second, in memory.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
 use super::level::{Level, Span};
-use super::total::{Bound, Removed, Sum};
+use super::total::{Aggregate, Extreme, RemovedExtremes};
 use crate::readings::{Point, Temperature};
 
-/// What has come to a second.
+/// The changes of one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// Of the readings that changed: the earliest and the latest moment. At least one has.
+    /// The earliest and the latest timestamp of a changed reading. At least one reading has changed.
     pub(crate) first: i64,
     pub(crate) last: i64,
-    /// How many readings are new.
+    /// The number of new readings.
     pub(crate) count: u64,
-    /// By how much the sum has grown.
+    /// The growth of the sum.
     pub(crate) sum: i128,
-    /// Of the values that came, new or in the place of others.
+    /// The extremes of the new and replacing values.
     pub(crate) lowest: i64,
     pub(crate) highest: i64,
 }
@@ -40,18 +40,18 @@ impl Change {
         second_of(self.first)
     }
 
-    /// Its statistics, as a part of those of a period.
-    pub(crate) fn sum(&self) -> Sum {
-        Sum {
+    /// The changes as an aggregate that can be merged into a period.
+    pub(crate) fn sum(&self) -> Aggregate {
+        Aggregate {
             count: self.count,
             sum: self.sum,
-            lowest: Bound::exact(self.lowest),
-            highest: Bound::exact(-self.highest),
+            lowest: Extreme::exact(self.lowest),
+            highest: Extreme::exact(-self.highest),
         }
     }
 
-    /// Where its readings are.
-    pub(crate) fn tight(&self) -> Span {
+    /// The shortest span that contains its readings.
+    pub(crate) fn reading_span(&self) -> Span {
         Span {
             from: self.first,
             to: self.last + 1,
@@ -71,22 +71,22 @@ fn second_of(micros: i64) -> i64 {
     micros.div_euclid(Level::Second.micros())
 }
 
-/// How many seconds are found without looking into the map: a batch of a fleet covers a few, over and over.
+/// The number of seconds that are found without the map. A batch of a fleet covers a few seconds repeatedly.
 const RECENT: usize = 64;
 
-/// No second.
+/// Marks an empty entry.
 const NO_SECOND: i64 = i64::MIN;
 
 /// Changes by second, in order of arrival.
 #[derive(Debug)]
 pub(crate) struct Changes {
     list: Vec<Change>,
-    /// By second: where in the list.
+    /// By second: its index in the list.
     places: HashMap<i64, u32>,
-    /// Seconds and their places, each at its number modulo the length.
+    /// Recently used seconds and their indexes, each at its number modulo the length.
     recent: [(i64, u32); RECENT],
-    /// By second: the extremes of the values that were replaced.
-    removed: BTreeMap<i64, Removed>,
+    /// By second: the extremes of the replaced values.
+    removed: BTreeMap<i64, RemovedExtremes>,
 }
 
 impl Default for Changes {
@@ -101,7 +101,7 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// How many seconds have changed.
+    /// The number of changed seconds.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
@@ -113,14 +113,14 @@ impl Changes {
         change.come(point.timestamp.micros(), point.temperature.micro_degrees());
     }
 
-    /// Follows the replacement of a reading.
+    /// Counts the replacement of a reading.
     pub(crate) fn replace(&mut self, point: Point, old: Temperature) {
         let micros = point.timestamp.micros();
         let old = old.micro_degrees();
         let change = self.change(micros);
         change.come(micros, point.temperature.micro_degrees());
         change.sum -= i128::from(old);
-        let removed = Removed {
+        let removed = RemovedExtremes {
             lowest: old,
             highest: -old,
         };
@@ -134,7 +134,7 @@ impl Changes {
         let second = second_of(micros);
         let recent = &mut self.recent[(second & (RECENT as i64 - 1)) as usize];
         if recent.0 != second {
-            // A commit is bounded far below 2³² readings, and what has gathered is folded.
+            // A commit holds far fewer than 2³² readings, and uncounted changes are folded.
             let next = self.list.len() as u32;
             let place = *self.places.entry(second).or_insert(next);
             if place == next {
@@ -145,7 +145,7 @@ impl Changes {
         &mut self.list[recent.1 as usize]
     }
 
-    /// The changes in order of time; none are left here.
+    /// Takes all changes, in order of time.
     pub(crate) fn take(&mut self) -> Sorted {
         let mut list = std::mem::take(&mut self.list);
         list.sort_unstable_by_key(|change| change.first);
@@ -164,9 +164,9 @@ impl Changes {
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
     list: Vec<Change>,
-    /// Those before are done with.
+    /// Changes before this index are folded.
     next: usize,
-    removed: BTreeMap<i64, Removed>,
+    removed: BTreeMap<i64, RemovedExtremes>,
 }
 
 impl Sorted {
@@ -174,8 +174,8 @@ impl Sorted {
         self.list.get(self.next..).unwrap_or_default()
     }
 
-    /// The extremes of what was replaced in a span of whole seconds.
-    pub(crate) fn removed_in(&self, span: Span) -> Option<Removed> {
+    /// The extremes of the values replaced in a span of whole seconds.
+    pub(crate) fn removed_in(&self, span: Span) -> Option<RemovedExtremes> {
         let in_span = self.removed.range(second_of(span.from)..second_of(span.to));
         in_span
             .map(|(_, removed)| *removed)
@@ -194,62 +194,62 @@ impl Sorted {
     }
 }
 
-/// Everything that is logged and not in `periods`.
+/// All logged changes that are not in `periods`.
 #[derive(Debug, Default)]
 pub(crate) struct Uncounted {
-    /// What is being moved into `periods`, in order of time.
+    /// The frozen changes, which are being folded, in order of time.
     pub(crate) folding: Sorted,
-    /// What has come since.
+    /// The changes since the last freeze.
     pub(crate) fresh: Changes,
 }
 
-/// What is uncounted in a part of a window.
+/// The uncounted changes in a span.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct UncountedInSpan {
     pub(crate) changes: Vec<Change>,
-    /// By second.
-    pub(crate) removed: Vec<(i64, Removed)>,
+    /// The extremes of replaced values, by second.
+    pub(crate) removed: Vec<(i64, RemovedExtremes)>,
 }
 
 impl Uncounted {
-    /// How many seconds have changed, about.
+    /// About the number of changed seconds.
     pub(crate) fn len(&self) -> usize {
         self.folding.changes().len() + self.fresh.len()
     }
 
-    /// Begins to fold everything that is there. What is being folded has to be done with.
+    /// Freezes all changes, to be folded. No frozen changes may be left.
     pub(crate) fn freeze(&mut self) {
         self.folding = self.fresh.take();
     }
 
-    /// What is being folded is in `periods` up to a moment, the start of a second.
+    /// Removes the frozen changes before a timestamp (the start of a second), which are in `periods`.
     pub(crate) fn folded_before(&mut self, micros: i64) {
         self.folding.drop_before(micros);
     }
 
-    /// What is there in the seconds that a span touches.
-    pub(crate) fn within(&self, span: Span) -> Gathered {
-        let mut gathered = Gathered::default();
+    /// The changes in the seconds that a span touches.
+    pub(crate) fn within(&self, span: Span) -> UncountedInSpan {
+        let mut in_span = UncountedInSpan::default();
         if span.is_empty() {
-            return gathered;
+            return in_span;
         }
         let seconds = second_of(span.from)..second_of(span.to - 1) + 1;
         let folding = self.folding.changes();
         let start = folding.partition_point(|change| change.second() < seconds.start);
         let end = folding.partition_point(|change| change.second() < seconds.end);
-        gathered
+        in_span
             .changes
             .extend_from_slice(folding.get(start..end).unwrap_or_default());
         let fresh = self.fresh.list.iter();
-        gathered
+        in_span
             .changes
             .extend(fresh.filter(|change| seconds.contains(&change.second())));
         for removed in [&self.folding.removed, &self.fresh.removed] {
-            gathered
+            in_span
                 .removed
                 .extend(removed.range(seconds.clone()).map(|(&at, &all)| (at, all)));
         }
-        gathered
+        in_span
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
                 uncounted.fresh.add(point(micros, value));
             }
             let span = Span { from: from * 1_000_000, to: (from + length) * 1_000_000 };
-            let gathered = uncounted.within(span);
+            let in_span = uncounted.within(span);
             let expected: Stats = readings
                 .iter()
                 .enumerate()
@@ -295,8 +295,8 @@ mod tests {
                 .filter(|&(micros, _)| span.from <= micros && micros < span.to)
                 .map(|(_, value)| Temperature::from_micro_degrees(value).unwrap())
                 .collect();
-            let mut sum = Sum::NONE;
-            for change in &gathered.changes {
+            let mut sum = Aggregate::NONE;
+            for change in &in_span.changes {
                 sum.merge(&change.sum());
             }
             prop_assert_eq!(sum.stats(), Some(expected));
@@ -309,15 +309,15 @@ mod tests {
         uncounted.fresh.add(point(5, 10));
         let old = Temperature::from_micro_degrees(10).unwrap();
         uncounted.fresh.replace(point(5, 7), old);
-        let gathered = uncounted.within(Span {
+        let in_span = uncounted.within(Span {
             from: 0,
             to: 1_000_000,
         });
-        assert_eq!((gathered.changes[0].count, gathered.changes[0].sum), (1, 7));
-        let removed = Removed {
+        assert_eq!((in_span.changes[0].count, in_span.changes[0].sum), (1, 7));
+        let removed = RemovedExtremes {
             lowest: 10,
             highest: -10,
         };
-        assert_eq!(gathered.removed, vec![(0, removed)]);
+        assert_eq!(in_span.removed, vec![(0, removed)]);
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::block::Block;
 use super::changes::{Change, Sorted, Uncounted};
 use super::level::{Level, Span};
-use super::total::{Bound, Sum, Total};
+use super::total::{Aggregate, Extreme, Total};
 use super::{recount, rows};
 use crate::error::StoreError;
 use crate::readings::embedded::format::file::failed;
@@ -14,7 +14,7 @@ use crate::readings::embedded::progress::Progress;
 use crate::readings::embedded::sensor::Sensor;
 use crate::readings::{Timestamp, Window};
 
-/// The rows of days as they are on disk.
+/// Reads the number and the checksums of the day rows.
 pub(crate) fn day_rows(connection: &Connection) -> Result<DayRows, StoreError> {
     let mut days = DayRows::default();
     rows::visit(
@@ -29,7 +29,7 @@ pub(crate) fn day_rows(connection: &Connection) -> Result<DayRows, StoreError> {
     Ok(days)
 }
 
-/// Calls `problem` for whatever is not as the readings, and what is logged of them and not counted yet, say.
+/// Compares `periods`, and the uncounted changes, with a recount. Calls `problem` for each difference.
 pub(crate) fn check(
     connection: &Connection,
     counted: &Counted,
@@ -38,9 +38,7 @@ pub(crate) fn check(
     problem: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
     if day_rows(connection)? != counted.days {
-        problem(
-            "the rows of `periods` with days are not those that the ledger tells of".to_owned(),
-        );
+        problem("the day rows of `periods` do not match the ledger".to_owned());
     }
     let mut checker = Checker {
         connection,
@@ -65,12 +63,14 @@ pub(crate) fn check(
         .map_err(|error| failed("count the totals of periods", error))?;
     if checker.periods_left > 0 {
         let left = checker.periods_left;
-        (checker.problem)(format!("there are totals of {left} days without readings"));
+        (checker.problem)(format!(
+            "`periods` has totals of {left} days without readings"
+        ));
     }
     if rows.cast_unsigned() != checker.rows {
         let found = checker.rows;
         (checker.problem)(format!(
-            "there are {rows} rows of `periods`, and longer periods tell of {found}"
+            "`periods` has {rows} rows, but only {found} belong to a longer period"
         ));
     }
     Ok(())
@@ -79,15 +79,15 @@ pub(crate) fn check(
 struct Checker<'a> {
     connection: &'a Connection,
     uncounted: &'a Uncounted,
-    /// How many rows are accounted for.
+    /// The number of rows that were reached from longer periods.
     rows: u64,
-    /// How many days have not been compared yet.
+    /// The number of days that are not compared yet.
     periods_left: u64,
     problem: &'a mut dyn FnMut(String),
 }
 
 impl Checker<'_> {
-    /// Compares the days that a part of the readings is of.
+    /// Compares the days of a part of the readings.
     fn check(&mut self, sorted: &Sorted) -> Result<(), StoreError> {
         let days = |change: &Change| Level::Day.block_start(change.first);
         for changes in sorted.changes().chunk_by(|a, b| days(a) == days(b)) {
@@ -100,7 +100,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Compares the periods of a block that have readings; returns how many of them it tells of.
+    /// Compares the periods of a block that have readings. Returns how many of them the block holds.
     fn compare(&mut self, block: &Block, changes: &[Change]) -> Result<u64, StoreError> {
         let level = block.level;
         let start = |change: &Change| level.period_start(change.first);
@@ -108,10 +108,10 @@ impl Checker<'_> {
         for changes in changes.chunk_by(|a, b| start(a) == start(b)) {
             let number = block.number(changes[0].first);
             let span = block.span(number);
-            let told = block.get(number);
-            compared += u64::from(told.is_some());
-            let told = told.copied().unwrap_or(Total::NONE);
-            if !self.is_right(told, level, span, changes) {
+            let stored = block.get(number);
+            compared += u64::from(stored.is_some());
+            let stored = stored.copied().unwrap_or(Total::NONE);
+            if !self.is_right(stored, level, span, changes) {
                 let at = Timestamp::from_micros(span.from)
                     .map_or_else(|| "?".to_owned(), |at| at.to_string());
                 (self.problem)(format!(
@@ -119,17 +119,17 @@ impl Checker<'_> {
                     level.name()
                 ));
             }
-            let Some(finer) = level.finer().filter(|_| told.finer) else {
+            let Some(finer) = level.finer().filter(|_| stored.finer) else {
                 continue;
             };
-            match rows::load_finer(self.connection, finer, span.from, &told) {
+            match rows::load_finer(self.connection, finer, span.from, &stored) {
                 Ok(block) => {
                     self.rows += 1;
                     let periods = block.totals.len() as u64;
                     let compared = self.compare(&block, changes)?;
                     if compared != periods {
                         (self.problem)(format!(
-                            "there are totals of {} {}s without readings",
+                            "`periods` has totals of {} {}s without readings",
                             periods - compared,
                             finer.name()
                         ));
@@ -141,28 +141,28 @@ impl Checker<'_> {
         Ok(compared)
     }
 
-    fn is_right(&self, mut told: Total, level: Level, span: Span, changes: &[Change]) -> bool {
+    fn is_right(&self, mut stored: Total, level: Level, span: Span, changes: &[Change]) -> bool {
         let mut counted = Total::NONE;
         for change in changes {
             counted.sum.merge(&change.sum());
-            counted.reach(level, span.from, change.first, change.last);
+            counted.include(level, span.from, change.first, change.last);
         }
         let uncounted = self.uncounted.within(span);
         for change in &uncounted.changes {
-            told.sum.merge(&change.sum());
-            told.reach(level, span.from, change.first, change.last);
+            stored.sum.merge(&change.sum());
+            stored.include(level, span.from, change.first, change.last);
         }
         for (_, removed) in &uncounted.removed {
-            told.sum.remove(*removed);
+            stored.sum.remove(*removed);
         }
-        let Sum { count, sum, .. } = counted.sum;
-        let bound_is_right = |told: Bound, counted: Bound| match told.known {
-            true => told.value == counted.value,
-            false => told.value <= counted.value,
+        let Aggregate { count, sum, .. } = counted.sum;
+        let bound_is_right = |stored: Extreme, counted: Extreme| match stored.known {
+            true => stored.value == counted.value,
+            false => stored.value <= counted.value,
         };
-        (told.sum.count, told.sum.sum) == (count, sum)
-            && (told.first, told.last) == (counted.first, counted.last)
-            && bound_is_right(told.sum.lowest, counted.sum.lowest)
-            && bound_is_right(told.sum.highest, counted.sum.highest)
+        (stored.sum.count, stored.sum.sum) == (count, sum)
+            && (stored.first, stored.last) == (counted.first, counted.last)
+            && bound_is_right(stored.sum.lowest, counted.sum.lowest)
+            && bound_is_right(stored.sum.highest, counted.sum.highest)
     }
 }

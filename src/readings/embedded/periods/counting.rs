@@ -1,4 +1,4 @@
-//! How far the log is counted into `periods`, and what takes it further.
+//! Counting: how far the log is counted into `periods`, and the steps that count more of it.
 
 use std::time::{Duration, Instant};
 
@@ -16,26 +16,26 @@ use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::progress::Progress;
 use crate::readings::embedded::sensor::Sensor;
 
-/// Up to how many sensors asking them all is quick, so that periods may be coarse.
-const SENSORS_FEW: usize = 16_384;
+/// Up to this number of sensors, asking every sensor is fast, so periods may be coarse.
+const SMALL_FLEET_SENSORS_MAX: usize = 16_384;
 
-/// In a larger fleet a period is divided when its parts hold so many times fewer readings.
+/// In a larger fleet, a period is divided at an average density lower by this factor.
 const FLEET_FACTOR: usize = 8;
 
-/// How much more than what makes it fold may gather in memory before folding takes longer, and late readings wait for it.
+/// When uncounted changes exceed the limit by this factor, folding takes longer, and late readings wait.
 const CROWDED_FACTOR: usize = 4;
 
-/// How much longer.
+/// The factor by which folding takes longer then.
 const CROWDED_TIME_FACTOR: u32 = 8;
 
-/// How much more may gather before all of it is folded at once, however long that takes.
+/// When uncounted changes exceed the limit by this factor, all of them are folded at once, however long this takes.
 const OVERFULL_FACTOR: usize = 64;
 
-/// Counts what the log holds beyond what is in `periods`, at a start.
+/// At a start: collects the changes in the log that are not in `periods`.
 pub(crate) struct Replay {
     counted: Option<Counted>,
     uncounted: Uncounted,
-    /// Whether rows come that are being folded.
+    /// Whether the rows read so far are being folded.
     folding: bool,
 }
 
@@ -48,19 +48,21 @@ impl Replay {
         }
     }
 
-    /// Takes the next row.
+    /// Adds the next row.
     pub(crate) fn row(&mut self, sequence: u64, row: &Row) {
         let Some(counted) = self.counted else { return };
         if sequence <= counted.through || row.content == Content::Carried {
             return;
         }
-        let folding = counted.folding.filter(|folding| sequence <= folding.mark);
+        let folding = counted
+            .folding
+            .filter(|folding| sequence <= folding.log_end);
         if folding.is_none() && self.folding {
             self.folding = false;
             self.uncounted.freeze();
         }
-        if !row.tells_replaced {
-            // Nobody knows what these rows have changed: everything is counted anew.
+        if !row.records_replaced {
+            // These rows do not record replaced temperatures, so all readings must be recounted.
             self.counted = None;
             self.uncounted = Uncounted::default();
             return;
@@ -87,7 +89,7 @@ impl Replay {
     }
 }
 
-/// Sees to it that `periods` can be used: a database of an older version has none, and damaged ones are made anew.
+/// Rebuilds `periods` if necessary: a database of an older version has no totals, and damaged totals are replaced.
 pub(crate) fn ensure(
     connection: &Connection,
     options: &EmbeddedOptions,
@@ -109,10 +111,10 @@ pub(crate) fn ensure(
     }
     *uncounted = Uncounted::default();
     ledger.counted = None;
-    let begin_failed = |error| failed("count readings by periods", error);
+    let transaction_error = |error| failed("count readings by periods", error);
     connection
         .execute_batch("BEGIN IMMEDIATE")
-        .map_err(begin_failed)?;
+        .map_err(transaction_error)?;
     let mut rebuilt = *ledger;
     let counted = recount::rebuild(
         connection,
@@ -129,7 +131,7 @@ pub(crate) fn ensure(
         rebuilt
             .write(connection)
             .and_then(|()| connection.execute_batch("COMMIT"))
-            .map_err(begin_failed)
+            .map_err(transaction_error)
     });
     match counted {
         Ok(()) => {
@@ -138,13 +140,15 @@ pub(crate) fn ensure(
         }
         Err(error) => {
             if !connection.is_autocommit() {
-                connection.execute_batch("ROLLBACK").map_err(begin_failed)?;
+                connection
+                    .execute_batch("ROLLBACK")
+                    .map_err(transaction_error)?;
             }
             if error.kind() != StoreErrorKind::Damaged {
                 return Err(error);
             }
-            // Nobody is to use what is there.
-            ledger.write(connection).map_err(begin_failed)?;
+            // The table must not be used.
+            ledger.write(connection).map_err(transaction_error)?;
             error!(%error, "readings cannot be counted by periods; windows over all sensors ask every sensor");
             Ok(())
         }
@@ -152,7 +156,7 @@ pub(crate) fn ensure(
 }
 
 fn readings_min(options: &EmbeddedOptions, sensors: usize) -> u64 {
-    let few = sensors <= SENSORS_FEW;
+    let few = sensors <= SMALL_FLEET_SENSORS_MAX;
     let factor = if few { 1 } else { FLEET_FACTOR };
     (options.period_readings_min / factor).max(1) as u64
 }
@@ -160,19 +164,19 @@ fn readings_min(options: &EmbeddedOptions, sensors: usize) -> u64 {
 /// The state of folding between commits.
 #[derive(Debug)]
 pub(crate) struct Counting {
-    /// The last log row of what is being folded.
-    mark: Option<u64>,
+    /// The last log row of the frozen changes.
+    log_end: Option<u64>,
 }
 
 impl Counting {
     pub(crate) fn new(ledger: &Ledger) -> Self {
         let folding = ledger.counted.and_then(|counted| counted.folding);
         Self {
-            mark: folding.map(|folding| folding.mark),
+            log_end: folding.map(|folding| folding.log_end),
         }
     }
 
-    /// Whether something is to be folded now. `sealed` is the log row up to which readings are sealed.
+    /// Whether changes are to be folded now. Readings in log rows up to `sealed` are sealed.
     pub(crate) fn is_due(
         &self,
         ledger: &Ledger,
@@ -181,29 +185,29 @@ impl Counting {
         options: &EmbeddedOptions,
     ) -> bool {
         ledger.counted.is_some_and(|counted| {
-            self.mark.is_some()
+            self.log_end.is_some()
                 || counted.through < sealed
                 || uncounted.len() >= options.uncounted_seconds_max
         })
     }
 
-    /// Whether so much has gathered in memory that what adds to it has to wait. Readings from all over the past do: each is in a
-    /// second of its own.
+    /// Whether uncounted changes have exceeded the limit so far that late readings must wait. Late readings from all over the
+    /// past do this: each changes a second of its own.
     pub(crate) fn is_crowded(&self, uncounted: &Uncounted, options: &EmbeddedOptions) -> bool {
         uncounted.len() >= CROWDED_FACTOR * options.uncounted_seconds_max
     }
 
-    /// Whether what is in memory is to be frozen, before it is folded.
+    /// Whether the changes in memory are to be frozen before the next fold.
     pub(crate) fn begins(&self) -> bool {
-        self.mark.is_none()
+        self.log_end.is_none()
     }
 
-    /// What is in memory is frozen: all of it is in log rows up to this one.
+    /// Records that the changes in memory are frozen. All of them are in log rows up to this sequence.
     pub(crate) fn begun(&mut self, last_sequence: u64) {
-        self.mark = Some(last_sequence);
+        self.log_end = Some(last_sequence);
     }
 
-    /// Folds for some time within the transaction that is open. Returns before which moment what was frozen can be let go of.
+    /// Folds for some time within the open transaction. Returns the timestamp before which the frozen changes can be dropped.
     pub(crate) fn fold(
         &self,
         connection: &Connection,
@@ -213,11 +217,11 @@ impl Counting {
         options: &EmbeddedOptions,
         time: Duration,
     ) -> Result<Option<i64>, StoreError> {
-        let (Some(mark), Some(counted)) = (self.mark, &mut ledger.counted) else {
+        let (Some(log_end), Some(counted)) = (self.log_end, &mut ledger.counted) else {
             return Ok(None);
         };
-        let gathered = uncounted.len() / options.uncounted_seconds_max.max(1);
-        let deadline = match gathered {
+        let in_span = uncounted.len() / options.uncounted_seconds_max.max(1);
+        let deadline = match in_span {
             crowded if crowded >= OVERFULL_FACTOR => None,
             crowded if crowded >= CROWDED_FACTOR => {
                 Some(Instant::now() + time * CROWDED_TIME_FACTOR)
@@ -233,9 +237,9 @@ impl Counting {
         match folder.fold(&uncounted.folding, is_over) {
             Ok(before) => {
                 counted.days = folder.days;
-                counted.folding = before.map(|before| Folding { mark, before });
+                counted.folding = before.map(|before| Folding { log_end, before });
                 if before.is_none() {
-                    counted.through = mark;
+                    counted.through = log_end;
                 }
                 Ok(Some(before.unwrap_or(i64::MAX)))
             }
@@ -248,11 +252,11 @@ impl Counting {
         }
     }
 
-    /// The transaction is committed.
+    /// Records that the transaction is committed.
     pub(crate) fn committed(&mut self, ledger: &Ledger) {
         let folding = ledger.counted.and_then(|counted| counted.folding);
         if folding.is_none() {
-            self.mark = None;
+            self.log_end = None;
         }
     }
 }

@@ -10,23 +10,23 @@ use super::total::Total;
 use crate::error::StoreError;
 use crate::readings::embedded::format::ledger::DayRows;
 
-/// About how many seconds are folded between looks at the clock.
-const CHANGES_PER_LOOK: usize = 512;
+/// About how many seconds are folded between two checks of the clock.
+const CHANGES_PER_CLOCK_CHECK: usize = 512;
 
-/// What a row costs beside its periods, as so many of them.
+/// The cost of a row, as a number of periods.
 const ROW_OVERHEAD_PERIODS: u64 = 4;
 
-/// Folds within the transaction that is open.
+/// Folds changes into the table, within the open transaction.
 pub(crate) struct Folder<'a> {
     pub(crate) connection: &'a Connection,
-    /// A period is divided into shorter ones when these hold so many readings each on average.
+    /// A period is divided into shorter periods that hold at least this many readings on average.
     pub(crate) readings_min: u64,
     pub(crate) days: DayRows,
 }
 
 impl Folder<'_> {
-    /// Folds changes in order of time until there is no more time, some at least. Returns up to when, which is the start of
-    /// an hour; `None` when nothing is left.
+    /// Folds changes in order of time until `is_over` returns `true`, a part of them at least. Returns the timestamp (the start
+    /// of an hour) up to which changes are folded; `None` if none are left.
     pub(crate) fn fold(
         &mut self,
         sorted: &Sorted,
@@ -34,7 +34,7 @@ impl Folder<'_> {
     ) -> Result<Option<i64>, StoreError> {
         let mut rest = sorted.changes();
         while let Some(first) = rest.first() {
-            let (now, later) = rest.split_at(together(rest));
+            let (now, later) = rest.split_at(batch_length(rest));
             self.fold_days(Block::empty(Level::Day, first.first), now, sorted)?;
             rest = later;
             if is_over() {
@@ -93,14 +93,14 @@ impl Folder<'_> {
                 }
             }
             for change in changes {
-                total.reach(level, span.from, change.first, change.last);
+                total.include(level, span.from, change.first, change.last);
             }
             *block.entry(number) = total;
         }
         Ok(())
     }
 
-    /// The shorter periods within one, if it has them or is to have them.
+    /// The shorter periods within a period, if it is or becomes divided.
     fn finer(
         &self,
         level: Level,
@@ -115,7 +115,7 @@ impl Folder<'_> {
             None => Ok(self
                 .is_dense(finer, changes)
                 .then(|| Block::empty(finer, span.from))),
-            // What is there has been counted without them.
+            // The existing readings of this period were counted without shorter periods.
             Some(total) if !total.finer => Ok(None),
             Some(total) => {
                 let block = rows::load_finer_if_sound(self.connection, finer, span.from, total)?;
@@ -127,7 +127,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Whether shorter periods cost little beside the readings in them.
+    /// Whether shorter periods take little space compared to their readings.
     fn is_dense(&self, finer: Level, changes: &[Change]) -> bool {
         let start_of = |change: &Change| finer.period_start(change.first);
         let periods = changes.chunk_by(|one, next| start_of(one) == start_of(next));
@@ -136,14 +136,14 @@ impl Folder<'_> {
     }
 }
 
-/// How many of the changes are folded together: whole hours of the same 64 days.
-fn together(changes: &[Change]) -> usize {
+/// How many changes are folded together: whole hours of the same 64 days.
+fn batch_length(changes: &[Change]) -> usize {
     let Some(first) = changes.first() else {
         return 0;
     };
     let days = Level::Day.block_start(first.first);
     let same_days = changes.partition_point(|change| Level::Day.block_start(change.first) == days);
-    let Some(last) = changes[..same_days].get(CHANGES_PER_LOOK - 1) else {
+    let Some(last) = changes[..same_days].get(CHANGES_PER_CLOCK_CHECK - 1) else {
         return same_days;
     };
     let end = Level::Hour.period_start(last.first) + Level::Hour.micros();

@@ -2,7 +2,7 @@
 
 use crate::readings::{Timestamp, Window};
 
-/// How long a period is.
+/// The length of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Day,
@@ -33,7 +33,7 @@ impl Level {
         }
     }
 
-    /// How many periods lie side by side in a block: those of the next longer period, and 64 days.
+    /// The number of periods in a block: those of the next longer period, or 64 days.
     pub(crate) const fn block_periods(self) -> i64 {
         match self {
             Self::Day => 64,
@@ -47,12 +47,12 @@ impl Level {
         self.micros() * self.block_periods()
     }
 
-    /// The start of the block that holds a moment.
+    /// The start of the block that contains a timestamp.
     pub(crate) const fn block_start(self, micros: i64) -> i64 {
         micros.div_euclid(self.block_micros()) * self.block_micros()
     }
 
-    /// The start of the period that holds a moment.
+    /// The start of the period that contains a timestamp.
     pub(crate) const fn period_start(self, micros: i64) -> i64 {
         micros.div_euclid(self.micros()) * self.micros()
     }
@@ -68,7 +68,7 @@ impl Level {
     }
 }
 
-/// A half-open stretch of time in microseconds since 1970 UTC.
+/// A half-open span of time, in microseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
     pub(crate) from: i64,
@@ -76,7 +76,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// What a window holds; an open end reaches to the end of the years there are.
+    /// The span of a window. An open end extends to the first or last possible timestamp.
     pub(crate) fn of(window: Window) -> Self {
         Self {
             from: window.from.unwrap_or(Timestamp::MIN).micros(),
@@ -108,7 +108,7 @@ impl Span {
         self.from <= other.from && other.to <= self.to
     }
 
-    /// Whole seconds, and before and after them what is left of one, each where there is any.
+    /// Splits the span into a partial second, whole seconds, and a partial second; each may be empty.
     pub(crate) fn split_at_seconds(self) -> [Self; 3] {
         let second = Level::Second.micros();
         let first = self
@@ -126,7 +126,7 @@ impl Span {
     }
 }
 
-/// Spans in order, those that touch made one.
+/// Sorts spans, and joins those that touch.
 pub(crate) fn joined(mut spans: Vec<Span>) -> Vec<Span> {
     spans.retain(|span| !span.is_empty());
     spans.sort_unstable();

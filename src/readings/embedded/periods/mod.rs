@@ -1,8 +1,10 @@
-//! Totals of all sensors by calendar periods, so that a window over all sensors costs its two ends.
+//! Totals of all sensors by calendar periods. A window over all sensors reads whole periods, and single readings only at its two
+//! ends.
 //!
-//! `periods` on disk holds, for each day with readings, count, sum and extremes over all sensors. Where readings are dense the
-//! day is divided into hours, these into minutes, these into seconds; what is divided is divided as a whole, so that an answer
-//! is exact at any resolution. What has been logged since is in memory, by second, and is folded into `periods` by and by.
+//! The table `periods` holds, for each day with readings, the count, sum and extremes over all sensors. Where readings are dense,
+//! a day is divided into hours, an hour into minutes, a minute into seconds. A divided period is divided completely, so an answer
+//! is exact at any resolution. Changes logged since then are in memory, by second, and are folded into the table little by
+//! little.
 
 mod block;
 pub(crate) mod changes;

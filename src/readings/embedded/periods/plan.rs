@@ -1,51 +1,51 @@
-//! What answers a window over all sensors: whole periods, and the few moments at its ends where sensors have to be asked.
+//! Plans the answer for a window over all sensors: whole periods, and short spans in which every sensor must be asked.
 
 use rusqlite::Connection;
 
 use super::block::Block;
 use super::level::{Level, Span, joined};
 use super::rows;
-use super::total::{Sum, Total};
+use super::total::{Aggregate, Total};
 use crate::error::StoreError;
 
-/// A part of a window: its whole seconds, or what it has of a second at one of its ends.
+/// A part of a window: its whole seconds, or a partial second at one of its ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) span: Span,
-    /// Of the periods inside, and of those whose readings are all inside.
-    pub(crate) total: Sum,
-    /// Those among them of which an extreme is not known.
-    pub(crate) doubts: Vec<Doubt>,
-    /// Where readings have to be counted one by one, in order.
+    /// The sum of the periods whose readings all lie inside.
+    pub(crate) total: Aggregate,
+    /// The periods in this sum with an unknown extreme.
+    pub(crate) uncertain: Vec<UncertainPeriod>,
+    /// The spans whose readings are counted one by one, in order.
     pub(crate) scans: Vec<Span>,
 }
 
-/// A period whose lowest or highest temperature was replaced.
+/// A period with an unknown extreme, because a reading with its lowest or highest temperature was replaced.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Doubt {
+pub(crate) struct UncertainPeriod {
     level: Level,
     span: Span,
     total: Total,
 }
 
 impl Part {
-    /// Counts all of it one by one.
+    /// A part whose readings are all counted one by one.
     pub(crate) fn scan(span: Span) -> Self {
         Self {
             span,
-            total: Sum::NONE,
-            doubts: Vec::new(),
+            total: Aggregate::NONE,
+            uncertain: Vec::new(),
             scans: joined(vec![span]),
         }
     }
 
-    /// Whether it is less than a second.
+    /// Whether the part is a partial second.
     pub(crate) fn is_edge(&self) -> bool {
         self.span.to - self.span.from < Level::Second.micros()
     }
 }
 
-/// How to answer a span. What is in `forced`, whole periods, is counted one by one.
+/// Plans the answer for a span. The readings in `forced` (whole periods) are counted one by one.
 pub(crate) fn plan(
     connection: &Connection,
     span: Span,
@@ -87,14 +87,14 @@ impl Planner<'_> {
                 continue;
             }
             let is_forced = self.forced.iter().any(|f| !f.overlap(overlap).is_empty());
-            let tight = total.tight(block.level, period.from);
-            if tight.overlap(self.part.span).is_empty() {
+            let reading_span = total.reading_span(block.level, period.from);
+            if reading_span.overlap(self.part.span).is_empty() {
                 continue;
             }
-            if !is_forced && self.part.span.contains(tight) {
+            if !is_forced && self.part.span.contains(reading_span) {
                 self.part.total.merge(&total.sum);
                 if !total.sum.is_known() {
-                    self.part.doubts.push(Doubt {
+                    self.part.uncertain.push(UncertainPeriod {
                         level: block.level,
                         span: period,
                         total: *total,
@@ -123,7 +123,7 @@ fn finer(
     }
 }
 
-/// The shortest period that is kept around a moment.
+/// The shortest stored period that contains a timestamp.
 pub(crate) fn shortest_around(connection: &Connection, moment: i64) -> Result<Span, StoreError> {
     let mut level = Level::Day;
     let mut block =
@@ -149,8 +149,8 @@ pub(crate) fn shortest_around(connection: &Connection, moment: i64) -> Result<Sp
     })
 }
 
-impl Doubt {
-    /// The shortest periods in which an extreme is not known that may be as low as `lowest` or, negated, as `highest`.
+impl UncertainPeriod {
+    /// Adds the shortest periods whose unknown extreme may be at most `lowest`, or, negated, at most `highest`.
     pub(crate) fn narrow(
         &self,
         connection: &Connection,
@@ -158,7 +158,7 @@ impl Doubt {
         highest: i64,
         spans: &mut Vec<Span>,
     ) -> Result<(), StoreError> {
-        let Sum {
+        let Aggregate {
             lowest: own_lowest,
             highest: own_highest,
             ..
@@ -173,12 +173,12 @@ impl Doubt {
             return Ok(());
         };
         for (number, total) in &block.totals {
-            let doubt = Self {
+            let period = Self {
                 level: block.level,
                 span: block.span(*number),
                 total: *total,
             };
-            doubt.narrow(connection, lowest, highest, spans)?;
+            period.narrow(connection, lowest, highest, spans)?;
         }
         Ok(())
     }

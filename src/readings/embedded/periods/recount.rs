@@ -1,6 +1,7 @@
-//! Totals made anew from the readings: for a database that has none yet, and to check those there are.
+//! Recounts all readings: builds the totals of a database that has none, and provides the counts to check totals against.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -14,16 +15,16 @@ use crate::error::StoreError;
 use crate::readings::embedded::format::ledger::DayRows;
 use crate::readings::embedded::progress::Progress;
 use crate::readings::embedded::sensor::Sensor;
-use crate::readings::embedded::sensor::window::{self, Flow, Piece};
+use crate::readings::embedded::sensor::window::{self, Segment};
 use crate::readings::{Timestamp, Window};
 
-/// How many seconds with readings are held in memory, about: 64 bytes each, and once more in the map that finds them.
+/// About how many seconds with readings are held in memory: 64 bytes each, and as much in the map that finds them.
 const SECONDS_MAX: u64 = 200_000;
 
-/// How often somebody who waits is told how far it is.
+/// How often the progress is logged.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Counts all readings into `periods`, in the place of what is there, within the transaction that is open.
+/// Replaces the rows of `periods` by totals of all readings, within the open transaction.
 pub(crate) fn rebuild(
     connection: &Connection,
     sensors: &[Sensor],
@@ -37,11 +38,11 @@ pub(crate) fn rebuild(
         readings_min,
         days: DayRows::default(),
     };
-    let mut told = Instant::now();
+    let mut reported_at = Instant::now();
     by_seconds(connection, sensors, progress, &mut |part, parts, sorted| {
         folder.fold(&sorted, || false)?;
-        if told.elapsed() >= PROGRESS_INTERVAL {
-            told = Instant::now();
+        if reported_at.elapsed() >= PROGRESS_INTERVAL {
+            reported_at = Instant::now();
             info!(
                 part,
                 parts, "counting the readings of all sensors by periods"
@@ -52,8 +53,8 @@ pub(crate) fn rebuild(
     Ok(folder.days)
 }
 
-/// Calls `visit` with all readings by second, in order of time, days at a time: the number of the part and of all parts, and
-/// the part. All readings of a day are in one part.
+/// Calls `visit` with all readings by second, in order of time, some days per call: the number of the part, the number of parts,
+/// and the part. All readings of a day are in one part.
 pub(crate) fn by_seconds(
     connection: &Connection,
     sensors: &[Sensor],
@@ -72,7 +73,7 @@ pub(crate) fn by_seconds(
                 continue;
             }
             progress.check()?;
-            // The number of sensors is bounded far below 2³².
+            // The number of sensors is limited far below 2³².
             window::visit(
                 connection,
                 number as u32,
@@ -80,10 +81,10 @@ pub(crate) fn by_seconds(
                 span.window(),
                 |_, _| false,
                 |piece| {
-                    if let Piece::Points(points) = piece {
+                    if let Segment::Points(points) = piece {
                         points.iter().for_each(|point| changes.add(*point));
                     }
-                    Ok(Flow::Continue)
+                    Ok(ControlFlow::Continue(()))
                 },
             )?;
         }
@@ -92,9 +93,9 @@ pub(crate) fn by_seconds(
     Ok(())
 }
 
-/// How many readings each day has.
+/// The number of readings of each day.
 fn days(connection: &Connection, sensors: &[Sensor]) -> Result<BTreeMap<i64, u64>, StoreError> {
-    let day = |moment: Timestamp| Level::Day.period_start(moment.micros());
+    let day = |timestamp: Timestamp| Level::Day.period_start(timestamp.micros());
     let mut days = BTreeMap::new();
     for (number, sensor) in sensors.iter().enumerate() {
         window::visit(
@@ -105,24 +106,24 @@ fn days(connection: &Connection, sensors: &[Sensor]) -> Result<BTreeMap<i64, u64
             |first, last| day(first) == day(last),
             |piece| {
                 match piece {
-                    Piece::Rollup { first, stats } => {
+                    Segment::Rollup { first, stats } => {
                         *days.entry(day(first)).or_default() += stats.count();
                     }
-                    Piece::Points(points) => {
+                    Segment::Points(points) => {
                         for points in points.chunk_by(|a, b| day(a.timestamp) == day(b.timestamp)) {
                             *days.entry(day(points[0].timestamp)).or_default() +=
                                 points.len() as u64;
                         }
                     }
                 }
-                Ok(Flow::Continue)
+                Ok(ControlFlow::Continue(()))
             },
         )?;
     }
     Ok(days)
 }
 
-/// Days in spans of so few seconds with readings that they fit into memory.
+/// Groups days into spans whose seconds with readings fit into memory.
 fn parts(days: &BTreeMap<i64, u64>) -> Vec<Span> {
     let seconds_of_day = (Level::Day.micros() / Level::Second.micros()) as u64;
     let mut parts: Vec<Span> = Vec::new();

@@ -1,4 +1,4 @@
-//! The table `periods`: a block a row.
+//! The table `periods`: one block per row.
 
 use std::sync::Once;
 
@@ -7,12 +7,12 @@ use tracing::warn;
 
 use super::block::Block;
 use super::level::{Level, Span};
-use super::total::{Sum, Total};
+use super::total::{Aggregate, Total};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::Timestamp;
 use crate::readings::embedded::format::file::{damaged, failed};
 
-/// The block of a level that starts at a moment, and its row's checksum.
+/// Reads the block of a level that starts at `start`, and the checksum of its row.
 pub(crate) fn load(
     connection: &Connection,
     level: Level,
@@ -20,7 +20,7 @@ pub(crate) fn load(
 ) -> Result<Option<(Block, u64)>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT data FROM periods WHERE key = ?")
-        .map_err(read_failed)?;
+        .map_err(read_error)?;
     statement
         .query_row([Block::key(level, start)], |row| {
             Ok(row
@@ -29,12 +29,12 @@ pub(crate) fn load(
                 .map(|data| decode(level, start, data)))
         })
         .optional()
-        .map_err(read_failed)?
+        .map_err(read_error)?
         .map(|data| data.unwrap_or_else(|_| Err(damaged(describe(level, start, "is not a blob")))))
         .transpose()
 }
 
-/// The shorter periods within one that has them, which starts at `start`.
+/// Reads the shorter periods within the divided period that starts at `start`. Checks that they add up to `total`.
 pub(crate) fn load_finer(
     connection: &Connection,
     finer: Level,
@@ -44,7 +44,7 @@ pub(crate) fn load_finer(
     let Some((block, _)) = load(connection, finer, start)? else {
         return Err(damaged(describe(finer, start, "is missing")));
     };
-    let Sum { count, sum, .. } = block.sum();
+    let Aggregate { count, sum, .. } = block.sum();
     if (count, sum) == (total.sum.count, total.sum.sum) {
         Ok(block)
     } else {
@@ -53,10 +53,10 @@ pub(crate) fn load_finer(
     }
 }
 
-/// Damage is named once: a window that is asked for over and over is not to fill the log.
+/// Damage is logged once, so that repeated queries do not fill the log.
 static NAMED: Once = Once::new();
 
-/// The same, or `None` with a warning when it is damaged: the readings themselves tell as much, only more slowly.
+/// As [`load_finer`], but logs damage and returns `None`: the readings give the same answer, only more slowly.
 pub(crate) fn load_finer_if_sound(
     connection: &Connection,
     finer: Level,
@@ -75,7 +75,7 @@ pub(crate) fn load_finer_if_sound(
     }
 }
 
-/// Calls `visit` with each block of a level that touches a span, in order of time, with its row's checksum.
+/// Calls `visit` with each block of a level that touches a span, in order of time, and with the checksum of its row.
 pub(crate) fn visit(
     connection: &Connection,
     level: Level,
@@ -87,18 +87,18 @@ pub(crate) fn visit(
     }
     let mut statement = connection
         .prepare_cached("SELECT key, data FROM periods WHERE key BETWEEN ? AND ? ORDER BY key")
-        .map_err(read_failed)?;
+        .map_err(read_error)?;
     let first = level.block_start(span.from);
     let mut rows = statement
         .query([
             Block::key(level, first),
             Block::key(level, level.block_start(span.to - 1)),
         ])
-        .map_err(read_failed)?;
-    while let Some(row) = rows.next().map_err(read_failed)? {
-        let key: i64 = row.get(0).map_err(read_failed)?;
+        .map_err(read_error)?;
+    while let Some(row) = rows.next().map_err(read_error)? {
+        let key: i64 = row.get(0).map_err(read_error)?;
         let start = first + (key - Block::key(level, first)) * Level::Minute.micros();
-        let data = row.get_ref(1).map_err(read_failed)?;
+        let data = row.get_ref(1).map_err(read_error)?;
         let data = data
             .as_blob()
             .map_err(|_| damaged(describe(level, start, "is not a blob")))?;
@@ -111,7 +111,7 @@ pub(crate) fn visit(
     Ok(())
 }
 
-/// Writes a block in the place of what was there; returns its row's checksum.
+/// Writes or replaces a block. Returns the checksum of its row.
 pub(crate) fn write(connection: &Connection, block: &Block) -> Result<u64, StoreError> {
     let data = block.encode();
     connection
@@ -123,7 +123,7 @@ pub(crate) fn write(connection: &Connection, block: &Block) -> Result<u64, Store
     Ok(Block::checksum(&data))
 }
 
-/// Removes the blocks of a level, and of the shorter ones, within a span.
+/// Removes the blocks of a level and of the shorter levels within a span.
 pub(crate) fn remove(connection: &Connection, level: Level, span: Span) -> Result<(), StoreError> {
     for level in Level::ALL.into_iter().filter(|&other| other >= level) {
         let (first, last) = (level.block_start(span.from), level.block_start(span.to - 1));
@@ -152,6 +152,6 @@ fn describe(level: Level, start: i64, what: &str) -> String {
     )
 }
 
-fn read_failed(error: rusqlite::Error) -> StoreError {
+fn read_error(error: rusqlite::Error) -> StoreError {
     failed("read totals of periods", error)
 }

@@ -1,19 +1,19 @@
-//! The statistics of all readings of all sensors in one period, and what is known of where in it they are.
+//! The total of a period: the statistics of all readings of all sensors in the period, and where in the period the readings lie.
 
 use super::level::{Level, Span};
 use crate::readings::Stats;
 
-/// The lowest of some values; or of their negatives, so that one rule serves both ends.
+/// The lowest value of a set. For the highest value, the set of the negated values is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bound {
-    /// No value is below this.
+pub(crate) struct Extreme {
+    /// A lower bound of the values.
     pub(crate) value: i64,
-    /// Whether one is equal to it. A replaced reading may have been the only one.
+    /// Whether the lowest value equals the bound. Unknown after a reading with this value was replaced.
     pub(crate) known: bool,
 }
 
-impl Bound {
-    /// Of no values.
+impl Extreme {
+    /// The bound of an empty set.
     pub(crate) const NONE: Self = Self {
         value: i64::MAX,
         known: true,
@@ -23,14 +23,14 @@ impl Bound {
         Self { value, known: true }
     }
 
-    /// That of two sets together.
+    /// Merges the bound of another set.
     pub(crate) fn merge(&mut self, other: Self) {
         if (other.value, !other.known) < (self.value, !self.known) {
             *self = other;
         }
     }
 
-    /// A reading of this value has left the set.
+    /// Removes a value from the set.
     pub(crate) fn remove(&mut self, value: i64) {
         if value <= self.value {
             self.known = false;
@@ -40,25 +40,25 @@ impl Bound {
 
 /// Count, sum and extremes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sum {
+pub(crate) struct Aggregate {
     pub(crate) count: u64,
-    /// In micro-degrees, like the extremes.
+    /// In micro-degrees, as the extremes.
     pub(crate) sum: i128,
-    pub(crate) lowest: Bound,
-    /// Of the negatives.
-    pub(crate) highest: Bound,
+    pub(crate) lowest: Extreme,
+    /// Of the negated values.
+    pub(crate) highest: Extreme,
 }
 
-impl Sum {
+impl Aggregate {
     pub(crate) const NONE: Self = Self {
         count: 0,
         sum: 0,
-        lowest: Bound::NONE,
-        highest: Bound::NONE,
+        lowest: Extreme::NONE,
+        highest: Extreme::NONE,
     };
 
     pub(crate) fn of_stats(stats: &Stats) -> Self {
-        let bound = |value: Option<i64>| value.map_or(Bound::NONE, Bound::exact);
+        let bound = |value: Option<i64>| value.map_or(Extreme::NONE, Extreme::exact);
         Self {
             count: stats.count(),
             sum: stats.sum_micro_degrees(),
@@ -74,7 +74,7 @@ impl Sum {
         self.highest.merge(other.highest);
     }
 
-    pub(crate) fn remove(&mut self, removed: Removed) {
+    pub(crate) fn remove(&mut self, removed: RemovedExtremes) {
         self.lowest.remove(removed.lowest);
         self.highest.remove(removed.highest);
     }
@@ -83,7 +83,7 @@ impl Sum {
         self.lowest.known && self.highest.known
     }
 
-    /// The same as statistics; `None` where these cannot be those of any readings, or an extreme is not known.
+    /// Converts to statistics. `None` if an extreme is unknown, or no readings can have these statistics.
     pub(crate) fn stats(&self) -> Option<Stats> {
         if !self.is_known() {
             return None;
@@ -93,56 +93,57 @@ impl Sum {
     }
 }
 
-/// The extremes of the values that have left a period, the higher one negated.
+/// The extremes of removed values. The highest value is negated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Removed {
+pub(crate) struct RemovedExtremes {
     pub(crate) lowest: i64,
     pub(crate) highest: i64,
 }
 
-impl Removed {
+impl RemovedExtremes {
     pub(crate) fn merge(&mut self, other: Self) {
         self.lowest = self.lowest.min(other.lowest);
         self.highest = self.highest.min(other.highest);
     }
 }
 
-/// One period.
+/// The total of one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Total {
-    pub(crate) sum: Sum,
-    /// Where the first reading is, in 255ths of the period, rounded down.
+    pub(crate) sum: Aggregate,
+    /// The position of the first reading, in 255ths of the period, rounded down.
     pub(crate) first: u8,
-    /// Where the last reading is, rounded up. Readings of whole seconds have 0 in both: no window cuts through them.
+    /// The position of the last reading, in 255ths of the period, rounded up. Readings at the start of a second have position 0,
+    /// so no window cuts through a period of such readings.
     pub(crate) last: u8,
-    /// Whether a block tells of the shorter periods within this one, all of them.
+    /// Whether the period is divided: a block holds its shorter periods.
     pub(crate) finer: bool,
 }
 
-/// The parts that a period is divided in to say where its readings are.
+/// The number of positions within a period.
 const PARTS: i64 = 255;
 
 impl Total {
     pub(crate) const NONE: Self = Self {
-        sum: Sum::NONE,
+        sum: Aggregate::NONE,
         first: u8::MAX,
         last: 0,
         finer: false,
     };
 
-    /// Takes note of where readings are in the period that starts at `start`.
-    pub(crate) fn reach(&mut self, level: Level, start: i64, first: i64, last: i64) {
+    /// Records the positions of readings in the period that starts at `start`.
+    pub(crate) fn include(&mut self, level: Level, start: i64, first: i64, last: i64) {
         let length = level.micros();
         let part = |micros: i64| (micros - start) * PARTS;
-        // Both are within 0 to 255, since the moments are within the period.
+        // Both are between 0 and 255, because the timestamps lie in the period.
         self.first = self.first.min((part(first) / length) as u8);
         self.last = self
             .last
             .max((part(last) + length - 1).div_euclid(length) as u8);
     }
 
-    /// The moments between which the readings are, of the period that starts at `start`.
-    pub(crate) fn tight(&self, level: Level, start: i64) -> Span {
+    /// The span that contains the readings of the period that starts at `start`.
+    pub(crate) fn reading_span(&self, level: Level, start: i64) -> Span {
         let at = |part: u8| start + i64::from(part) * level.micros() / PARTS;
         Span {
             from: at(self.first),
@@ -163,15 +164,15 @@ mod tests {
             mut values in prop::collection::vec(-5i64..5, 1..8),
             steps in prop::collection::vec((any::<prop::sample::Index>(), -6i64..6), 0..8),
         ) {
-            let mut bound = Bound::NONE;
+            let mut bound = Extreme::NONE;
             for &value in &values {
-                bound.merge(Bound::exact(value));
+                bound.merge(Extreme::exact(value));
             }
             for (at, new) in steps {
-                // A replacement: the new value comes, the old one goes.
+                // A replacement adds the new value and removes the old one.
                 let at = at.index(values.len());
                 let old = std::mem::replace(&mut values[at], new);
-                bound.merge(Bound::exact(new));
+                bound.merge(Extreme::exact(new));
                 bound.remove(old);
                 let lowest = values.iter().copied().min().unwrap();
                 prop_assert!(bound.value <= lowest);
@@ -189,20 +190,20 @@ mod tests {
             let mut total = Total::NONE;
             for offset in &offsets {
                 let at = start + ((offset * level.micros() as f64) as i64).min(level.micros() - 1);
-                total.reach(level, start, at, at);
-                let tight = total.tight(level, start);
-                prop_assert!(tight.from <= at && at < tight.to);
+                total.include(level, start, at, at);
+                let reading_span = total.reading_span(level, start);
+                prop_assert!(reading_span.from <= at && at < reading_span.to);
             }
             let period = Span { from: start, to: start + level.micros() };
-            prop_assert!(period.contains(total.tight(level, start)));
+            prop_assert!(period.contains(total.reading_span(level, start)));
         }
     }
 
     #[test]
     fn readings_at_the_start_of_a_period_are_at_one_moment() {
         let mut total = Total::NONE;
-        total.reach(Level::Second, 7_000_000, 7_000_000, 7_000_000);
-        let tight = total.tight(Level::Second, 7_000_000);
-        assert_eq!((tight.from, tight.to), (7_000_000, 7_000_001));
+        total.include(Level::Second, 7_000_000, 7_000_000, 7_000_000);
+        let reading_span = total.reading_span(Level::Second, 7_000_000);
+        assert_eq!((reading_span.from, reading_span.to), (7_000_000, 7_000_001));
     }
 }

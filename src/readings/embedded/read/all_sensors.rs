@@ -1,4 +1,4 @@
-//! Statistics of a window over all sensors.
+//! The statistics of a window over all sensors.
 
 use rusqlite::Connection;
 
@@ -9,31 +9,31 @@ use crate::readings::embedded::index::Index;
 use crate::readings::embedded::periods::changes::Change;
 use crate::readings::embedded::periods::level::{Span, joined};
 use crate::readings::embedded::periods::plan::{self, Part};
-use crate::readings::embedded::periods::total::{Bound, Removed, Sum};
+use crate::readings::embedded::periods::total::{Aggregate, Extreme, RemovedExtremes};
 use crate::readings::embedded::sensor::view::SensorView;
 use crate::readings::embedded::shared::Shared;
 use crate::readings::{Stats, Timestamp, Window};
 use crate::storage::sqlite::Reader;
 
-/// How often a window is looked at again because an extreme is not known, before all of it is counted one by one. Each time
-/// there are fewer such.
-const LOOKS_MAX: usize = 8;
+/// How often a window is read again because an extreme is unknown, before all its readings are counted one by one. Each attempt
+/// leaves fewer unknown extremes.
+const ATTEMPTS_MAX: usize = 8;
 
-/// What a snapshot sees of a window.
+/// The state of a window in a snapshot.
 #[derive(Debug)]
-struct Seen {
+struct WindowState {
     parts: Vec<Part>,
     changes: Vec<Change>,
-    /// By second, outside what is counted one by one.
-    removed: Vec<(i64, Removed)>,
-    /// Of the sensors that have all their readings in one of the scans.
+    /// By second: the extremes of replaced values, outside the scans.
+    removed: Vec<(i64, RemovedExtremes)>,
+    /// The statistics of sensors whose readings all lie in one scan.
     whole: Stats,
     scans: Vec<Window>,
-    /// The others that may have readings in one.
+    /// Other sensors that may have readings in a scan.
     sensors: Vec<SensorView>,
 }
 
-/// Statistics of all sensors' readings in a window.
+/// The statistics of all sensors' readings in a window.
 pub(crate) fn stats(
     mut reader: Reader,
     shared: &Shared,
@@ -41,8 +41,8 @@ pub(crate) fn stats(
 ) -> Result<Stats, StoreError> {
     let span = Span::of(window);
     let mut forced = Vec::new();
-    for look in 0..=LOOKS_MAX {
-        if look == LOOKS_MAX {
+    for attempt in 0..=ATTEMPTS_MAX {
+        if attempt == ATTEMPTS_MAX {
             forced = vec![span];
         }
         let snapshot = Snapshot::take_prepared(
@@ -52,7 +52,7 @@ pub(crate) fn stats(
                 Some(_) => plan::plan(connection, span, &forced),
                 None => Ok(vec![Part::scan(span)]),
             },
-            see,
+            collect,
         )?;
         let sum = count(&snapshot)?;
         if sum.is_known() {
@@ -60,19 +60,19 @@ pub(crate) fn stats(
                 .stats()
                 .ok_or_else(|| damaged("the totals of periods are not those of any readings"));
         }
-        let mut wider = doubtful(snapshot.connection()?, &snapshot.seen, &sum)?;
+        let mut wider = uncertain_spans(snapshot.connection()?, &snapshot.data, &sum)?;
         reader = snapshot.end()?;
         wider.extend_from_slice(&forced);
         let wider = joined(wider);
-        // Nothing is left to narrow it down with.
+        // No narrower span is left to try.
         forced = if wider == forced { vec![span] } else { wider };
     }
     Err(damaged("the extremes of a window stay unknown"))
 }
 
-/// Looks at what is only in memory, after what is on disk.
-fn see(index: &Index, mut parts: Vec<Part>) -> Seen {
-    let mut seen = Seen {
+/// Adds the uncounted changes in memory to the plan for the disk.
+fn collect(index: &Index, mut parts: Vec<Part>) -> WindowState {
+    let mut data = WindowState {
         parts: Vec::new(),
         changes: Vec::new(),
         removed: Vec::new(),
@@ -82,39 +82,39 @@ fn see(index: &Index, mut parts: Vec<Part>) -> Seen {
     };
     let mut scans = Vec::new();
     for part in &mut parts {
-        let mut gathered = index.uncounted.within(part.span);
+        let mut in_span = index.uncounted.within(part.span);
         let cuts = |change: &Change| {
-            let tight = change.tight();
-            !part.span.contains(tight) && !part.span.overlap(tight).is_empty()
+            let reading_span = change.reading_span();
+            !part.span.contains(reading_span) && !part.span.overlap(reading_span).is_empty()
         };
-        if part.is_edge() && gathered.changes.iter().any(cuts) {
+        if part.is_edge() && in_span.changes.iter().any(cuts) {
             *part = Part::scan(part.span);
         }
         let (span, scanned) = (part.span, part.scans.as_slice());
         let is_scanned = |at: Span| scanned.iter().any(|scan| !scan.overlap(at).is_empty());
-        gathered
-            .changes
-            .retain(|change| span.contains(change.tight()) && !is_scanned(change.tight()));
-        gathered.removed.retain(|(second, _)| {
+        in_span.changes.retain(|change| {
+            span.contains(change.reading_span()) && !is_scanned(change.reading_span())
+        });
+        in_span.removed.retain(|(second, _)| {
             !is_scanned(Span {
                 from: second * 1_000_000,
                 to: (second + 1) * 1_000_000,
             })
         });
-        seen.changes.append(&mut gathered.changes);
-        seen.removed.append(&mut gathered.removed);
+        data.changes.append(&mut in_span.changes);
+        data.removed.append(&mut in_span.removed);
         scans.extend_from_slice(&part.scans);
     }
-    seen.parts = parts;
+    data.parts = parts;
     let scans = joined(scans);
     if !scans.is_empty() {
-        see_sensors(index, &scans, &mut seen);
+        collect_sensors(index, &scans, &mut data);
     }
-    seen
+    data
 }
 
-/// Finds the sensors that have to be asked.
-fn see_sensors(index: &Index, scans: &[Span], seen: &mut Seen) {
+/// Finds the sensors whose readings must be scanned.
+fn collect_sensors(index: &Index, scans: &[Span], data: &mut WindowState) {
     // Scans are in order of time.
     let from = scans
         .first()
@@ -125,50 +125,54 @@ fn see_sensors(index: &Index, scans: &[Span], seen: &mut Seen) {
             to: sensor.last.micros() + 1,
         };
         if scans.iter().any(|scan| scan.contains(readings)) {
-            seen.whole.merge(&sensor.stats);
+            data.whole.merge(&sensor.stats);
         } else if scans.iter().any(|scan| !scan.overlap(readings).is_empty()) {
-            // The number of sensors is bounded far below 2³².
+            // The number of sensors is limited far below 2³².
             let view = SensorView::new(number as u32, sensor, from);
-            seen.sensors.push(view);
+            data.sensors.push(view);
         }
     }
-    seen.scans = scans.iter().map(|scan| scan.window()).collect();
+    data.scans = scans.iter().map(|scan| scan.window()).collect();
 }
 
-fn count(snapshot: &Snapshot<Seen>) -> Result<Sum, StoreError> {
-    let (connection, seen) = (snapshot.connection()?, &snapshot.seen);
-    let mut sum = Sum::NONE;
-    for part in &seen.parts {
+fn count(snapshot: &Snapshot<WindowState>) -> Result<Aggregate, StoreError> {
+    let (connection, data) = (snapshot.connection()?, &snapshot.data);
+    let mut sum = Aggregate::NONE;
+    for part in &data.parts {
         sum.merge(&part.total);
     }
-    for change in &seen.changes {
+    for change in &data.changes {
         sum.merge(&change.sum());
     }
-    for (_, removed) in &seen.removed {
+    for (_, removed) in &data.removed {
         sum.remove(*removed);
     }
-    let mut scanned = seen.whole;
-    for view in &seen.sensors {
+    let mut scanned = data.whole;
+    for view in &data.sensors {
         snapshot.reader().check()?;
-        for &window in &seen.scans {
+        for &window in &data.scans {
             scanned.merge(&view.stats(connection, window)?);
         }
     }
-    sum.merge(&Sum::of_stats(&scanned));
+    sum.merge(&Aggregate::of_stats(&scanned));
     Ok(sum)
 }
 
-/// The periods in which the extremes of a sum may be, and are not known.
-fn doubtful(connection: &Connection, seen: &Seen, sum: &Sum) -> Result<Vec<Span>, StoreError> {
-    let asked = |bound: Bound| {
+/// The periods that may contain the unknown extremes of an aggregate.
+fn uncertain_spans(
+    connection: &Connection,
+    data: &WindowState,
+    sum: &Aggregate,
+) -> Result<Vec<Span>, StoreError> {
+    let asked = |bound: Extreme| {
         if bound.known { i64::MIN } else { bound.value }
     };
     let (lowest, highest) = (asked(sum.lowest), asked(sum.highest));
     let mut spans = Vec::new();
-    for doubt in seen.parts.iter().flat_map(|part| &part.doubts) {
-        doubt.narrow(connection, lowest, highest, &mut spans)?;
+    for period in data.parts.iter().flat_map(|part| &part.uncertain) {
+        period.narrow(connection, lowest, highest, &mut spans)?;
     }
-    for (second, removed) in &seen.removed {
+    for (second, removed) in &data.removed {
         if removed.lowest <= lowest || removed.highest <= highest {
             spans.push(plan::shortest_around(connection, second * 1_000_000)?);
         }

@@ -1,4 +1,4 @@
-//! An export: the readings of a selection, a block at a time, all from one snapshot.
+//! An export: the readings of a selection, one block at a time, all from one snapshot.
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,17 +10,17 @@ use crate::readings::embedded::shared::Shared;
 use crate::readings::{ExportBlock, Point, Selection, SensorId, Timestamp, Window};
 use crate::storage::sqlite::Reader;
 
-/// How many readings a block of an export holds at the most, about.
+/// About the largest number of readings in a block.
 const BLOCK_POINTS: usize = 8_192;
 
-/// An export under way: a snapshot, and where in it we are.
+/// A running export: its snapshot, and its position.
 #[derive(Debug)]
 pub(crate) struct ExportCursor {
     snapshot: Snapshot<Vec<(SensorId, SensorView)>>,
     window: Window,
-    /// The sensor whose turn it is.
+    /// The index of the current sensor.
     view: usize,
-    /// Where in that sensor to go on.
+    /// The timestamp from which the current sensor continues.
     from: Option<Timestamp>,
 }
 
@@ -39,14 +39,14 @@ impl ExportCursor {
         })
     }
 
-    /// What stops the export.
+    /// The token that cancels the export.
     pub(crate) fn stop(&self) -> &CancellationToken {
         self.snapshot.reader().stop()
     }
 
-    /// The next block, `None` after the last. One sensor a block: a chunk and what the tail has beside it.
+    /// The next block; `None` at the end. A block holds readings of one sensor: a chunk and the tail points around it.
     pub(crate) fn next(&mut self) -> Result<Option<ExportBlock>, StoreError> {
-        while let Some((id, view)) = self.snapshot.seen.get(self.view) {
+        while let Some((id, view)) = self.snapshot.data.get(self.view) {
             let window = Window {
                 from: self.from,
                 to: self.window.to,

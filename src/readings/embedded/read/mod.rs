@@ -1,4 +1,4 @@
-//! Answers reads from a snapshot: a read transaction on the file, and what the index held at that time.
+//! Reads from a snapshot: a read transaction on the file, and the matching state of the index.
 
 mod all_sensors;
 pub(crate) mod export;

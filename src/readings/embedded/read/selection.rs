@@ -44,7 +44,7 @@ pub(crate) fn views(
     views
 }
 
-/// Statistics of a selection.
+/// The statistics of a selection.
 pub(crate) fn stats(
     reader: Reader,
     shared: &Shared,
@@ -61,7 +61,7 @@ pub(crate) fn stats(
         });
         (inside, views)
     })?;
-    let (mut total, views) = (snapshot.seen.0, &snapshot.seen.1);
+    let (mut total, views) = (snapshot.data.0, &snapshot.data.1);
     for (_, view) in views {
         total.merge(&view.stats(snapshot.connection()?, selection.window)?);
     }

@@ -1,13 +1,15 @@
-//! A sensor's readings in equal buckets.
+//! A series: a sensor's readings in equal buckets.
+
+use std::ops::ControlFlow;
 
 use rusqlite::Connection;
 
 use crate::error::StoreError;
 use crate::readings::embedded::sensor::view::SensorView;
-use crate::readings::embedded::sensor::window::{Flow, Piece};
+use crate::readings::embedded::sensor::window::Segment;
 use crate::readings::{Grid, Series, Stats, Timestamp, Window};
 
-/// A sensor's readings in equal buckets.
+/// A series: a sensor's readings in equal buckets.
 pub(crate) fn series_of(
     connection: &Connection,
     view: &SensorView,
@@ -23,14 +25,14 @@ pub(crate) fn series_of(
         |first, last| spans.of(first) == spans.of(last),
         |piece| {
             match piece {
-                Piece::Rollup { first, stats } => grid.add(first, stats),
-                Piece::Points(points) => {
+                Segment::Rollup { first, stats } => grid.add(first, stats),
+                Segment::Points(points) => {
                     for point in points {
                         grid.add(point.timestamp, &Stats::from_iter([point.temperature]));
                     }
                 }
             }
-            Ok(Flow::Continue)
+            Ok(ControlFlow::Continue(()))
         },
     )?;
     Ok(grid.series())

@@ -1,4 +1,4 @@
-//! Reads that see one moment: a read transaction on the chunks, and the tails that go with it.
+//! Snapshots: a read transaction on the file, and the matching state of the index.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::readings::embedded::index::Index;
 use crate::readings::embedded::shared::Shared;
 use crate::storage::sqlite::Reader;
 
-/// A moment: the chunks as they were, and what was taken from the index to go with them.
+/// A snapshot: a read transaction, and the data that was copied from the index.
 #[derive(Debug)]
 pub(crate) struct Snapshot<T> {
     reader: Reader,
-    /// What `look` returned.
-    pub(crate) seen: T,
+    /// The data that `look` returned.
+    pub(crate) data: T,
 }
 
 impl<T> Snapshot<T> {
@@ -25,7 +25,7 @@ impl<T> Snapshot<T> {
         self.reader.connection()
     }
 
-    /// Ends the read transaction; the connection can look at another moment then.
+    /// Ends the read transaction. The connection can be used for another snapshot then.
     pub(crate) fn end(self) -> Result<Reader, StoreError> {
         self.reader
             .connection()?
@@ -34,15 +34,15 @@ impl<T> Snapshot<T> {
         Ok(self.reader)
     }
 
-    /// The connection on loan.
+    /// The connection, which goes back to the pool.
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
     }
 
-    /// Takes what `look` picks from the index, together with a read transaction that sees the chunks of that same moment.
+    /// Takes a snapshot: calls `look` with the index, and begins a read transaction that sees the matching chunks.
     ///
-    /// A commit that seals becomes visible in the file a little before the tails let go of what was sealed. In between the
-    /// generations differ, and both are looked at again.
+    /// A commit that seals becomes visible in the file shortly before the tails drop the sealed points. In between, the
+    /// generations of the file and of the index differ, and the snapshot is taken again.
     pub(crate) fn take(
         reader: Reader,
         shared: &Shared,
@@ -51,7 +51,7 @@ impl<T> Snapshot<T> {
         Self::take_prepared(reader, shared, |_, _| Ok(()), |index, ()| look(index))
     }
 
-    /// The same, where `prepare` has a look at the file first. It may have to more than once.
+    /// As [`Snapshot::take`], but `prepare` reads the file first. It may be called more than once.
     pub(crate) fn take_prepared<P>(
         reader: Reader,
         shared: &Shared,
@@ -68,9 +68,9 @@ impl<T> Snapshot<T> {
             let prepared = prepare(connection, &ledger)?;
             let index = shared.index.read();
             if index.generation == ledger.generation {
-                let seen = look(&index, prepared);
+                let data = look(&index, prepared);
                 drop(index);
-                return Ok(Self { reader, seen });
+                return Ok(Self { reader, data });
             }
             drop(index);
             connection

@@ -1,18 +1,18 @@
-//! A round of sealing.
+//! A sealing cycle.
 
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::options::EmbeddedOptions;
 
-/// One round of sealing through all sensors.
+/// A sealing cycle: one pass through all sensors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cycle {
-    /// The last log row when it began.
-    pub(crate) mark: u64,
-    /// The sensor whose turn it is.
+    /// The last log row at the start of the cycle.
+    pub(crate) log_end: u64,
+    /// The next sensor to seal.
     pub(crate) next: u32,
-    /// Shorter tails are carried.
+    /// Tails with fewer points are carried.
     pub(crate) points_min: usize,
-    /// Goes through to the end without resting.
+    /// Whether the cycle runs to its end without a pause.
     pub(crate) urgent: bool,
 }
 
@@ -29,14 +29,14 @@ impl Cycle {
             .filter(|sensor| !sensor.tail.is_empty())
             .count();
         let crowded = 2 * sealable_points >= options.tail_points_max;
-        // Where short tails are what fills the memory, they have to go too.
+        // When short tails fill the memory, they must be sealed too.
         let points_min = if crowded {
             (sealable_points / tails.max(1) / 2).clamp(1, options.chunk_points_min)
         } else {
             options.chunk_points_min
         };
         Self {
-            mark: last_sequence,
+            log_end: last_sequence,
             next: 0,
             points_min,
             urgent: false,

@@ -1,17 +1,17 @@
-//! Which readings of a sensor belong in one chunk: those that follow one another about as closely as the others do.
+//! Decides which readings of a sensor share a chunk: readings that follow one another at about the usual interval.
 //!
-//! History may come in any order. Were readings from both ends of a hole in one chunk, all that later fills the hole would lie
-//! inside that chunk, and rewrite it every time.
+//! History may arrive in any order. If one chunk held readings from both sides of a gap, all later readings in the gap would lie
+//! inside this chunk, and each would rewrite it.
 
 use crate::readings::Point;
 use crate::readings::embedded::format::chunks::Chunk;
 use crate::readings::embedded::format::points::position;
 use crate::readings::embedded::options::EmbeddedOptions;
 
-/// How many times as many readings as it has itself a run that closes a hole may rewrite.
-const CLOSING_FACTOR: usize = 16;
+/// A run that closes a gap may rewrite this many times as many readings as it has.
+const GAP_CLOSING_FACTOR: usize = 16;
 
-/// When some readings of a sensor begin and end, and how many there are.
+/// The first and the last timestamp of readings of a sensor, and their number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     first: i64,
@@ -20,7 +20,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// That of points in order of time; `None` when there are none.
+    /// The span of points in order of time; `None` without points.
     pub(crate) fn of(points: &[Point]) -> Option<Self> {
         Some(Self {
             first: points.first()?.timestamp.micros(),
@@ -29,9 +29,9 @@ impl Span {
         })
     }
 
-    /// Whether so few readings are missing between these and later ones that they stand together. What is missing is
-    /// guessed from the pace of the larger one.
-    fn is_next_to(self, later: Self, options: &EmbeddedOptions) -> bool {
+    /// Whether the gap to a later span is so short that both belong together. The interval of the larger span estimates how many
+    /// readings the gap lacks.
+    fn is_adjacent_to(self, later: Self, options: &EmbeddedOptions) -> bool {
         let larger = if self.count < later.count {
             later
         } else {
@@ -53,39 +53,43 @@ impl From<&Chunk> for Span {
     }
 }
 
-/// One of the chunks on both sides of a run.
+/// A chunk next to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Before,
-    After,
+pub(crate) enum Neighbour {
+    Previous,
+    Next,
 }
 
-/// With which of the chunks around it a run should be merged, if with any.
+/// Chooses the adjacent chunk to merge a run with, if any.
 ///
-/// With one that follows closely and is no longer than itself: so a reading is rewritten only when what it stands in doubles.
-/// Where no hole is left on either side no later run can make up for it, and it goes to the smaller one even if that is
-/// a good deal longer.
-pub(crate) fn to_merge_with(
+/// A run is merged with a close chunk that has no more readings than the run. So a reading is rewritten only when its chunk
+/// doubles. If the run closes a gap, no later run can follow there, so the run is merged with the smaller neighbour even if that
+/// has many more readings.
+pub(crate) fn merge_partner(
     before: Option<Span>,
     run: Span,
     after: Option<Span>,
     options: &EmbeddedOptions,
-) -> Option<Side> {
+) -> Option<Neighbour> {
     if run.count >= options.chunk_points_max {
         return None;
     }
-    let before = before.filter(|before| before.is_next_to(run, options));
-    let after = after.filter(|after| run.is_next_to(*after, options));
+    let before = before.filter(|before| before.is_adjacent_to(run, options));
+    let after = after.filter(|after| run.is_adjacent_to(*after, options));
     let closes = before.is_some() && after.is_some();
     let joins = |other: &Span| {
         other.count <= run.count
             || closes
                 && (run.count < options.chunk_points_min
-                    || other.count <= CLOSING_FACTOR * run.count
+                    || other.count <= GAP_CLOSING_FACTOR * run.count
                         && other.count + run.count <= options.chunk_points_max)
     };
-    let before = before.filter(joins).map(|span| (span.count, Side::Before));
-    let after = after.filter(joins).map(|span| (span.count, Side::After));
+    let before = before
+        .filter(joins)
+        .map(|span| (span.count, Neighbour::Previous));
+    let after = after
+        .filter(joins)
+        .map(|span| (span.count, Neighbour::Next));
     let smaller = before
         .into_iter()
         .chain(after)
@@ -93,17 +97,21 @@ pub(crate) fn to_merge_with(
     smaller.map(|(_, side)| side)
 }
 
-/// How points come to lie when others fall between those of a chunk.
+/// Where points lie among the points of a chunk.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Fall {
-    /// Here and there, or into a hole that is no wider than they need.
-    Among,
-    /// Half of them or more into one hole: the range of them that does, and before which point of the chunk.
-    IntoHole(std::ops::Range<usize>, usize),
+pub(crate) enum Placement {
+    /// Interleaved, or in a gap that is no wider than the points need.
+    Interleaved,
+    /// At least half of the points in one gap: the range of these points, and the index of the chunk point after the gap.
+    InGap(std::ops::Range<usize>, usize),
 }
 
-/// Looks where points fall that lie between the ends of a chunk.
-pub(crate) fn fall_of(points: &[Point], chunk: &[Point], options: &EmbeddedOptions) -> Fall {
+/// Finds where points lie that are between the first and the last point of a chunk.
+pub(crate) fn placement_of(
+    points: &[Point],
+    chunk: &[Point],
+    options: &EmbeddedOptions,
+) -> Placement {
     let (mut largest, mut hole) = ((0..0, 0), (0..0, 0));
     let mut at = 0;
     for (index, point) in points.iter().enumerate() {
@@ -130,7 +138,7 @@ pub(crate) fn fall_of(points: &[Point], chunk: &[Point], options: &EmbeddedOptio
     }
     let (range, at) = largest;
     if range.len() * 2 < points.len() {
-        return Fall::Among;
+        return Placement::Interleaved;
     }
     let (left, right) = chunk.split_at(at);
     let (Some(left), Some(run), Some(right)) = (
@@ -138,17 +146,17 @@ pub(crate) fn fall_of(points: &[Point], chunk: &[Point], options: &EmbeddedOptio
         Span::of(&points[range.clone()]),
         Span::of(right),
     ) else {
-        return Fall::Among;
+        return Placement::Interleaved;
     };
     let (joins_left, joins_right) = (
-        left.is_next_to(run, options),
-        run.is_next_to(right, options),
+        left.is_adjacent_to(run, options),
+        run.is_adjacent_to(right, options),
     );
     let stands_alone = !joins_left && !joins_right;
     if joins_left && joins_right || stands_alone && run.count < options.chunk_points_min {
-        Fall::Among
+        Placement::Interleaved
     } else {
-        Fall::IntoHole(range, at)
+        Placement::InGap(range, at)
     }
 }
 
@@ -179,15 +187,19 @@ mod tests {
         Span::of(&points(first, count))
     }
 
-    fn merge_with(before: Option<Span>, run: Option<Span>, after: Option<Span>) -> Option<Side> {
-        to_merge_with(before, run.unwrap(), after, &options())
+    fn merge_with(
+        before: Option<Span>,
+        run: Option<Span>,
+        after: Option<Span>,
+    ) -> Option<Neighbour> {
+        merge_partner(before, run.unwrap(), after, &options())
     }
 
     #[test]
     fn a_run_joins_what_it_follows_if_that_is_no_longer() {
         assert_eq!(
             merge_with(span(0, 20), span(20, 20), span(900, 1)),
-            Some(Side::Before)
+            Some(Neighbour::Previous)
         );
         assert_eq!(merge_with(span(0, 21), span(21, 20), span(900, 1)), None);
     }
@@ -196,7 +208,7 @@ mod tests {
     fn a_run_joins_what_follows_it_if_that_is_no_longer() {
         assert_eq!(
             merge_with(None, span(0, 20), span(20, 10)),
-            Some(Side::After)
+            Some(Neighbour::Next)
         );
         assert_eq!(merge_with(None, span(0, 20), span(20, 40)), None);
     }
@@ -210,7 +222,7 @@ mod tests {
     fn a_run_that_closes_a_hole_joins_the_smaller_side() {
         assert_eq!(
             merge_with(span(0, 70), span(70, 10), span(80, 60)),
-            Some(Side::After)
+            Some(Neighbour::Next)
         );
     }
 
@@ -227,8 +239,8 @@ mod tests {
         late.extend(points(20, 10));
         late.extend(points(1_004, 2));
         assert_eq!(
-            fall_of(&late, &chunk, &options()),
-            Fall::IntoHole(1..11, 20)
+            placement_of(&late, &chunk, &options()),
+            Placement::InGap(1..11, 20)
         );
     }
 
@@ -236,7 +248,13 @@ mod tests {
     fn points_that_a_chunk_lacks_here_and_there_fall_among_its_own() {
         let chunk: Vec<_> = points(0, 40).into_iter().step_by(2).collect();
         let late: Vec<_> = points(1, 38).into_iter().step_by(2).collect();
-        assert_eq!(fall_of(&late, &chunk, &options()), Fall::Among);
-        assert_eq!(fall_of(&points(4, 1), &chunk, &options()), Fall::Among);
+        assert_eq!(
+            placement_of(&late, &chunk, &options()),
+            Placement::Interleaved
+        );
+        assert_eq!(
+            placement_of(&points(4, 1), &chunk, &options()),
+            Placement::Interleaved
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! Moving the tail into chunks, a little at a time.
+//! The state of sealing: moves the tails into chunks, a little with each commit.
 //!
-//! Sealing goes round the sensors again and again. A *cycle* is one round: what was in the log when it began is in chunks when
-//! it ends, or in later rows of the log, so those rows can go. It rests while the tails are small, so that a sensor has
-//! gathered as much as memory allows by the time its turn comes.
+//! Sealing passes through the sensors again and again. A *cycle* is one pass. Readings that were in the log at its start are in
+//! chunks at its end, or in later log rows, so the old log rows can be removed. A cycle pauses while the tails are small, so that
+//! a tail is as long as memory allows when the cycle reaches its sensor.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,22 @@ use hashbrown::HashSet;
 use rusqlite::Connection;
 
 use super::cycle::Cycle;
-use super::slice::{Slice, SliceError, Work};
+use super::slice::{Slice, SliceBuilder, SliceError};
 use crate::readings::embedded::format::ledger::Ledger;
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::options::EmbeddedOptions;
-use crate::readings::embedded::sensor::range_cache::StretchCache;
+use crate::readings::embedded::sensor::range_cache::RangeCache;
 
-/// How long a slice may encode: about what a flush to disk takes, so that nobody who waits for one notices.
+/// How long a slice may take: about as long as a flush to disk, so that clients do not notice it.
 const SLICE_TIME: Duration = Duration::from_millis(2);
 
-/// How long a slice may encode when the tails hold as much as they may.
+/// How long a slice may take when the tails are full.
 const SLICE_TIME_CROWDED: Duration = Duration::from_millis(20);
 
-/// How long a slice may encode when nobody waits for an acknowledgement.
+/// How long a slice may take while the store closes.
 const SLICE_TIME_CLOSING: Duration = Duration::from_millis(100);
 
-/// How many chunks' worth of readings a sensor may gather that cannot be sealed because what is on disk is damaged.
+/// The tail limit, in chunks, of a sensor that cannot be sealed because a chunk is damaged.
 const STUCK_CHUNKS: usize = 8;
 
 /// The state of sealing between slices.
@@ -33,18 +33,18 @@ const STUCK_CHUNKS: usize = 8;
 pub(crate) struct Sealer {
     pub(crate) ledger: Ledger,
     cycle: Option<Cycle>,
-    /// The mark of the last cycle that has ended. The log keeps what is not counted into `periods` until it is.
+    /// The last log row that a finished cycle has sealed. The log keeps rows that are not counted into `periods`.
     pub(crate) sealed: u64,
     next_data: i64,
-    /// Sensors whose tails have outgrown a chunk: sealed before their turn.
+    /// Sensors with tails longer than a chunk. They are sealed first.
     overfull: Vec<u32>,
-    /// Sensors with a damaged chunk in the way. They are carried, and the rest goes on.
+    /// Sensors that cannot be sealed because a chunk is damaged. Their tails are carried.
     damaged: HashSet<u32>,
-    /// Since when there has been something in the log that no cycle has dealt with.
+    /// The time of the first log row that no cycle covers.
     unsealed_since: Option<Instant>,
-    /// How many readings those are.
+    /// The number of readings in these rows.
     logged_readings: usize,
-    /// The same of what has been logged since the cycle under way began, which does not deal with it.
+    /// The time and the number for rows logged since the current cycle began. The cycle does not cover them.
     newer: (Option<Instant>, usize),
     slice_time: Duration,
 }
@@ -65,7 +65,7 @@ impl Sealer {
         }
     }
 
-    /// Takes note of what a commit has logged.
+    /// Counts readings that a commit has logged.
     pub(crate) fn logged(&mut self, readings: usize) {
         if readings == 0 {
             return;
@@ -78,22 +78,27 @@ impl Sealer {
         *logged += readings;
     }
 
-    /// Takes note of a tail that has grown.
-    pub(crate) fn grown(&mut self, sensor: u32, tail_points: usize, options: &EmbeddedOptions) {
+    /// Records the length of a tail that has grown.
+    pub(crate) fn tail_grown(
+        &mut self,
+        sensor: u32,
+        tail_points: usize,
+        options: &EmbeddedOptions,
+    ) {
         if tail_points > 2 * options.chunk_points_max && !self.damaged.contains(&sensor) {
             self.overfull.push(sensor);
         }
     }
 
-    /// Goes round once without resting: everything that is in the log now is dealt with.
-    pub(crate) fn hurry(&mut self, last_sequence: u64, options: &EmbeddedOptions) {
+    /// Starts a full cycle that does not pause. It covers everything in the log.
+    pub(crate) fn start_full_cycle(&mut self, last_sequence: u64, options: &EmbeddedOptions) {
         let (newer_since, newer_readings) = std::mem::take(&mut self.newer);
         self.unsealed_since = self.unsealed_since.or(newer_since);
         self.logged_readings += newer_readings;
         if self.unsealed_since.is_some() {
             let points_min = options.chunk_points_min;
             self.cycle = Some(Cycle {
-                mark: last_sequence,
+                log_end: last_sequence,
                 next: 0,
                 points_min,
                 urgent: true,
@@ -101,12 +106,12 @@ impl Sealer {
         }
     }
 
-    /// From now on nobody waits for an acknowledgement.
-    pub(crate) fn closing(&mut self) {
+    /// Uses longer slices, because no client waits any more.
+    pub(crate) fn prepare_to_close(&mut self) {
         self.slice_time = SLICE_TIME_CLOSING;
     }
 
-    /// Whether there is something to do now; begins a cycle when it is time for one.
+    /// Whether a slice is due. Starts a cycle when its time has come.
     pub(crate) fn is_due(
         &mut self,
         last_sequence: u64,
@@ -129,17 +134,16 @@ impl Sealer {
         !self.overfull.is_empty() || self.cycle.is_some_and(|cycle| cycle.urgent || crowded)
     }
 
-    /// Seals for a few milliseconds within the transaction that is open. The tails hold what the log has up to row
-    /// `last_sequence`.
+    /// Seals for a few milliseconds within the open transaction. The tails contain the log rows up to `last_sequence`.
     pub(crate) fn slice(
         &self,
         connection: &Connection,
         index: &Index,
         last_sequence: u64,
-        cache: &mut StretchCache,
+        cache: &mut RangeCache,
         options: &EmbeddedOptions,
     ) -> Result<Slice, SliceError> {
-        let mut work = Work {
+        let mut work = SliceBuilder {
             connection,
             last_sequence,
             cache,
@@ -160,19 +164,19 @@ impl Sealer {
             work.seal_overfull(sensor, index)?;
         }
         if let Some(mut cycle) = work.slice.cycle {
-            work.go_round(&mut cycle, index, &self.damaged)?;
+            work.advance_cycle(&mut cycle, index, &self.damaged)?;
             work.slice.cycle = Some(cycle);
             if cycle.next as usize >= index.len() {
                 work.slice.cycle = None;
                 work.slice.finished = true;
-                work.slice.sealed = cycle.mark;
+                work.slice.sealed = cycle.log_end;
             }
         }
         work.slice.ledger.generation += 1;
         Ok(work.slice)
     }
 
-    /// The transaction of a slice is committed.
+    /// Takes over the state of a slice whose transaction is committed.
     pub(crate) fn committed(&mut self, slice: &Slice) {
         self.ledger = slice.ledger;
         self.next_data = slice.next_data;
@@ -185,18 +189,18 @@ impl Sealer {
         }
     }
 
-    /// What the tails hold of the sensors that can be sealed: going round makes no room of the others.
+    /// The number of tail points of sensors that can be sealed. Cycles do not shorten the other tails.
     fn sealable_points(&self, index: &Index) -> usize {
         let stuck = self.damaged.iter().filter_map(|&sensor| index.get(sensor));
         index.tail_points - stuck.map(|sensor| sensor.tail.len()).sum::<usize>()
     }
 
-    /// Whether the tails hold twice what sealing begins to go round at: it cannot keep up.
+    /// Whether the tails hold twice as many points as start a cycle. Sealing cannot keep up then.
     pub(crate) fn is_overcrowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
         self.sealable_points(index) >= 2 * options.tail_points_max
     }
 
-    /// How long a slice may encode: longer the more it falls behind.
+    /// How long a slice may take. Grows as the tails exceed their limit.
     pub(crate) fn slice_time(&self, index: &Index, options: &EmbeddedOptions) -> Duration {
         let full = options.tail_points_max.max(1);
         let behind = self.sealable_points(index).saturating_sub(full).min(full);
@@ -205,7 +209,7 @@ impl Sealer {
             .max(SLICE_TIME + more.mul_f64(behind as f64 / full as f64))
     }
 
-    /// Whether a sensor cannot be sealed and has gathered as much as it may.
+    /// Whether a sensor cannot be sealed, and its tail has reached the limit.
     pub(crate) fn is_stuck(&self, number: u32, index: &Index, options: &EmbeddedOptions) -> bool {
         self.damaged.contains(&number)
             && index
@@ -213,8 +217,8 @@ impl Sealer {
                 .is_some_and(|sensor| sensor.tail.len() >= STUCK_CHUNKS * options.chunk_points_max)
     }
 
-    /// Leaves a sensor's tail where it is from now on.
-    pub(crate) fn give_up_on(&mut self, sensor: u32) {
+    /// Excludes a sensor from sealing.
+    pub(crate) fn exclude(&mut self, sensor: u32) {
         self.damaged.insert(sensor);
         self.overfull.retain(|&other| other != sensor);
     }
@@ -229,20 +233,20 @@ mod tests {
         let options = EmbeddedOptions::default();
         let mut sealer = Sealer::new(Ledger::default(), 0);
         sealer.logged(1);
-        sealer.hurry(1, &options);
+        sealer.start_full_cycle(1, &options);
         sealer.logged(1);
         sealer.committed(&Slice {
             finished: true,
             ..Slice::default()
         });
         assert!(sealer.cycle.is_none());
-        sealer.hurry(2, &options);
-        assert_eq!(sealer.cycle.map(|cycle| cycle.mark), Some(2));
+        sealer.start_full_cycle(2, &options);
+        assert_eq!(sealer.cycle.map(|cycle| cycle.log_end), Some(2));
         sealer.committed(&Slice {
             finished: true,
             ..Slice::default()
         });
-        sealer.hurry(2, &options);
+        sealer.start_full_cycle(2, &options);
         assert!(sealer.cycle.is_none(), "there is nothing to seal");
     }
 }

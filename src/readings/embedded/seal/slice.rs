@@ -1,4 +1,4 @@
-//! A slice of sealing: what moves into chunks within one transaction, and where among a sensor's chunks it goes.
+//! A slice of sealing: the readings that move into chunks within one transaction, and their place among the chunks of a sensor.
 
 use std::time::Instant;
 
@@ -6,41 +6,41 @@ use hashbrown::{HashMap, HashSet};
 use rusqlite::Connection;
 
 use super::cycle::Cycle;
-use super::neighbours::{self, Fall, Side, Span};
+use super::neighbours::{self, Neighbour, Placement, Span};
 use crate::error::StoreError;
 use crate::readings::embedded::format::chunks::{self, Chunk};
 use crate::readings::embedded::format::ledger::Ledger;
 use crate::readings::embedded::format::points::{merge, position};
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::options::EmbeddedOptions;
-use crate::readings::embedded::sensor::range_cache::StretchCache;
+use crate::readings::embedded::sensor::range_cache::RangeCache;
 use crate::readings::{Point, Timestamp};
 
-/// How many sensors are passed between looks at the clock.
-const SENSORS_PER_LOOK: usize = 64;
+/// How many sensors are passed between two checks of the clock.
+const SENSORS_PER_CLOCK_CHECK: usize = 64;
 
-/// What a slice did within its transaction; it takes effect in memory once that is committed.
+/// The result of a slice. It takes effect in memory after the commit.
 #[derive(Debug, Default)]
 pub(crate) struct Slice {
-    /// By sensor: how many of its tail's first points are sealed now, and up to when.
+    /// By sensor: the number of points at the front of its tail that are sealed, and the last timestamp in chunks.
     pub(crate) dropped: HashMap<u32, (usize, Timestamp)>,
-    /// Tails too short for a chunk: they go into the log again, so that the old rows can leave it.
+    /// Tails too short for a chunk. They are logged again, so that the old rows can be removed.
     pub(crate) carried: Vec<(u32, Vec<Point>)>,
-    /// The ledger as it is then.
+    /// The ledger after the slice.
     pub(crate) ledger: Ledger,
-    /// The cycle as it is then.
+    /// The cycle after the slice.
     pub(crate) cycle: Option<Cycle>,
-    /// The log row up to which readings are sealed then.
+    /// Readings in log rows up to this sequence are sealed after the slice.
     pub(crate) sealed: u64,
     pub(crate) next_data: i64,
     pub(crate) finished: bool,
-    /// Before which moment the totals of what was frozen are in `periods`.
+    /// The frozen totals before this timestamp are in `periods`.
     pub(crate) folded_before: Option<i64>,
 }
 
 impl Slice {
-    /// Lets go of the log as far as it is both sealed and counted.
-    pub(crate) fn settle_log(&mut self) {
+    /// Releases the log rows that are both sealed and counted.
+    pub(crate) fn release_log(&mut self) {
         let counted = self
             .ledger
             .counted
@@ -48,36 +48,36 @@ impl Slice {
         self.ledger.log_sealed = self.ledger.log_sealed.max(self.sealed.min(counted));
     }
 
-    /// How many of a sensor's first points this slice has sealed.
+    /// How many points at the front of a sensor's tail this slice has sealed.
     pub(crate) fn dropped_of(&self, sensor: u32) -> usize {
         self.dropped.get(&sensor).map_or(0, |(count, _)| *count)
     }
 }
 
-/// A sensor could not be sealed.
+/// The failure to seal a sensor.
 #[derive(Debug)]
 pub(crate) struct SliceError {
     pub(crate) sensor: u32,
     pub(crate) error: StoreError,
 }
 
-/// A slice under way.
-pub(crate) struct Work<'a> {
+/// Builds a slice.
+pub(crate) struct SliceBuilder<'a> {
     pub(crate) connection: &'a Connection,
-    /// The log row up to which the tails hold what was logged.
+    /// The tails contain the log rows up to this sequence.
     pub(crate) last_sequence: u64,
-    pub(crate) cache: &'a mut StretchCache,
+    pub(crate) cache: &'a mut RangeCache,
     pub(crate) options: &'a EmbeddedOptions,
     pub(crate) deadline: Instant,
     pub(crate) slice: Slice,
 }
 
-impl Work<'_> {
+impl SliceBuilder<'_> {
     pub(crate) fn is_over(&self) -> bool {
         Instant::now() >= self.deadline
     }
 
-    pub(crate) fn go_round(
+    pub(crate) fn advance_cycle(
         &mut self,
         cycle: &mut Cycle,
         index: &Index,
@@ -86,7 +86,7 @@ impl Work<'_> {
         let mut passed = 0;
         while let Some(sensor) = index.get(cycle.next) {
             passed += 1;
-            if passed % SENSORS_PER_LOOK == 0 && self.is_over() {
+            if passed % SENSORS_PER_CLOCK_CHECK == 0 && self.is_over() {
                 return Ok(());
             }
             let tail = &*sensor.tail;
@@ -104,7 +104,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Seals whole chunks of a long tail and leaves the rest to grow.
+    /// Seals full chunks of a long tail, and leaves the rest in the tail.
     pub(crate) fn seal_overfull(&mut self, number: u32, index: &Index) -> Result<(), SliceError> {
         let Some(sensor) = index.get(number) else {
             return Ok(());
@@ -116,7 +116,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Seals the first points of a tail, as many as there is time for, `count` at the most; returns how many.
+    /// Seals points from the front of a tail, as many as time allows, at most `count`. Returns how many.
     fn seal(
         &mut self,
         sensor: u32,
@@ -127,7 +127,7 @@ impl Work<'_> {
         let mut sealed = 0;
         while sealed < count && (sealed == 0 || !self.is_over()) {
             sealed += self
-                .seal_piece(sensor, &tail[sealed..], count - sealed, sealed_last)
+                .seal_next(sensor, &tail[sealed..], count - sealed, sealed_last)
                 .map_err(|error| SliceError { sensor, error })?;
             sealed_last = sealed_last.max(Some(tail[sealed - 1].timestamp));
         }
@@ -138,9 +138,9 @@ impl Work<'_> {
         Ok(sealed)
     }
 
-    /// Seals the first points of a tail, `count` at the most, into one place among the sensor's chunks; returns how many, at least
-    /// one.
-    fn seal_piece(
+    /// Seals points from the front of a tail, at most `count`, into one place among the sensor's chunks. Returns how many, at
+    /// least one.
+    fn seal_next(
         &mut self,
         sensor: u32,
         tail: &[Point],
@@ -149,7 +149,7 @@ impl Work<'_> {
     ) -> Result<usize, StoreError> {
         let bound = count.min(4 * self.options.chunk_points_max);
         let start = tail[0].timestamp;
-        // What the chunks say of the log that are written with the first so many points of the tail.
+        // The value of `sealed_through` for chunks with this many points of the tail.
         let last_sequence = self.last_sequence;
         let through = |taken| {
             if taken == tail.len() {
@@ -176,7 +176,7 @@ impl Work<'_> {
         Ok(between)
     }
 
-    /// Seals a run between two chunks, merged with as many of those on both sides as it should be.
+    /// Seals a run between two chunks. Merges it with neighbours as [`neighbours::merge_partner`] decides.
     fn seal_between(
         &mut self,
         sensor: u32,
@@ -188,17 +188,17 @@ impl Work<'_> {
         let span = |chunk: &Option<Chunk>| chunk.as_ref().map(Span::from);
         while let Some(own) = Span::of(&run)
             && let Some(side) =
-                neighbours::to_merge_with(span(&before), own, span(&after), self.options)
+                neighbours::merge_partner(span(&before), own, span(&after), self.options)
         {
             match side {
-                Side::Before => {
+                Neighbour::Previous => {
                     let Some(chunk) = before else { break };
                     let mut merged = self.take(&chunk)?;
                     merged.append(&mut run);
                     run = merged;
                     before = chunks::at_or_before(self.connection, sensor, chunk.first)?;
                 }
-                Side::After => {
+                Neighbour::Next => {
                     let Some(chunk) = after else { break };
                     run.append(&mut self.take(&chunk)?);
                     after = chunks::after(self.connection, sensor, chunk.last)?;
@@ -208,7 +208,8 @@ impl Work<'_> {
         self.write(sensor, &run, sealed_through)
     }
 
-    /// Seals points that lie between the ends of a chunk. If they belong to a hole in it, the chunk is cut there.
+    /// Seals points that lie between the first and the last point of a chunk. Splits the chunk if the points belong to a gap in
+    /// it.
     fn seal_inside(
         &mut self,
         chunk: &Chunk,
@@ -217,7 +218,8 @@ impl Work<'_> {
     ) -> Result<(), StoreError> {
         let sensor = chunk.sensor;
         let held = self.take(chunk)?;
-        let Fall::IntoHole(range, at) = neighbours::fall_of(points, &held, self.options) else {
+        let Placement::InGap(range, at) = neighbours::placement_of(points, &held, self.options)
+        else {
             return self.write(sensor, &merge(&held, points), sealed_through);
         };
         let left = merge(&held[..at], &points[..range.start]);
@@ -230,15 +232,15 @@ impl Work<'_> {
         self.seal_between(sensor, before, run.to_vec(), after, sealed_through)
     }
 
-    /// Takes a chunk away, to be written again with others.
+    /// Reads and deletes a chunk, whose points are written again in another chunk.
     fn take(&mut self, chunk: &Chunk) -> Result<Vec<Point>, StoreError> {
         let points = chunks::points(self.connection, chunk)?;
         self.delete(chunk)?;
         Ok(points)
     }
 
-    /// Points, and before them those of the sensor's last chunks that are no longer: so every reading is rewritten only
-    /// when what it stands in doubles, until the chunk is large enough.
+    /// Prepends the sensor's last chunks while they have no more points than the run. So a reading is rewritten only when its
+    /// chunk doubles, until the chunk is full.
     fn with_small_chunks_before(
         &mut self,
         sensor: u32,

@@ -1,4 +1,5 @@
-//! One sensor: what is kept of it in memory, and its readings in chunks and tail as one sequence.
+//! One sensor: its state in memory (statistics and tail), and its stored readings. The readings in chunks and tail are read as
+//! one sequence.
 
 pub(crate) mod range_cache;
 pub(crate) mod tail;
@@ -8,26 +9,26 @@ pub(crate) mod window;
 use self::tail::Tail;
 use crate::readings::{Point, Stats, Temperature, Timestamp};
 
-/// Marks a sensor without chunks: no timestamp is as early.
+/// Marks a sensor without chunks. No timestamp is as early.
 const NOT_SEALED: i64 = i64::MIN;
 
-/// One sensor, in few bytes: there may be millions.
+/// The state of one sensor in memory. Small, because there may be a million of them.
 #[derive(Debug)]
 pub(crate) struct Sensor {
-    /// Over all its readings.
+    /// The statistics of all its readings.
     pub(crate) stats: Stats,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
     /// The temperature at `last`.
     pub(crate) latest: Temperature,
-    /// What is not sealed yet. A point here stands before one in a chunk.
+    /// The readings that are not sealed. A point in the tail replaces a point in a chunk.
     pub(crate) tail: Tail,
-    /// The end of its last chunk in microseconds.
+    /// The last timestamp of its last chunk, in microseconds.
     sealed_last: i64,
 }
 
 impl Sensor {
-    /// A sensor of one reading, which is not counted in `stats` yet.
+    /// A sensor with one reading, which `stats` does not contain yet.
     pub(crate) fn new(point: Point) -> Self {
         Self {
             stats: Stats::EMPTY,
@@ -39,18 +40,18 @@ impl Sensor {
         }
     }
 
-    /// The end of its last chunk, if it has any: nothing later needs to be looked for on disk.
+    /// The last timestamp of its last chunk. Lookups of later timestamps need no disk access.
     pub(crate) fn sealed_last(&self) -> Option<Timestamp> {
         Timestamp::from_micros(self.sealed_last)
     }
 
-    /// Takes note of a chunk's end.
-    pub(crate) fn sealed_up_to(&mut self, last: Timestamp) {
+    /// Records the last timestamp of a chunk.
+    pub(crate) fn note_chunk_end(&mut self, last: Timestamp) {
         self.sealed_last = self.sealed_last.max(last.micros());
     }
 
-    /// Takes note of a point's place among the sensor's readings.
-    pub(crate) fn spans(&mut self, first: Timestamp, last: Point) {
+    /// Extends the range of the sensor's timestamps.
+    pub(crate) fn extend_span(&mut self, first: Timestamp, last: Point) {
         self.first = self.first.min(first);
         if last.timestamp >= self.last {
             self.last = last.timestamp;
@@ -58,17 +59,17 @@ impl Sensor {
         }
     }
 
-    /// Takes in points in ascending order of time, replacing those that are there.
+    /// Adds points in ascending order of time. A point replaces the point at the same timestamp.
     pub(crate) fn put(&mut self, points: &[Point]) {
         if let (Some(first), Some(last)) = (points.first(), points.last()) {
-            self.spans(first.timestamp, *last);
+            self.extend_span(first.timestamp, *last);
             self.tail.put(points);
         }
     }
 
-    /// Lets go of the points that have been sealed: the first so many.
+    /// Drops the first `count` points of the tail, which are sealed.
     pub(crate) fn drop_sealed(&mut self, count: usize, sealed_last: Timestamp) {
-        self.sealed_up_to(sealed_last);
+        self.note_chunk_end(sealed_last);
         self.tail.drop_first(count);
     }
 }

@@ -1,7 +1,7 @@
-//! What late readings were looked up in last: stretches of a sensor's time, and what its chunks hold there.
+//! A cache of time ranges of sensors, with the points that their chunks hold there.
 //!
-//! A stretch is a page of a chunk, or a gap between two chunks. Late readings come in runs, so that one lookup on disk serves
-//! many of them, those of later commits too, until the sensor is sealed.
+//! A range is a page of a chunk, or a gap between two chunks. Late readings arrive in runs, so one lookup on disk serves many of
+//! them, also in later commits, until the sensor is sealed.
 
 use hashlink::LruCache;
 use rusqlite::Connection;
@@ -11,32 +11,32 @@ use crate::readings::embedded::format::chunks;
 use crate::readings::embedded::format::points::position;
 use crate::readings::{Point, Temperature, Timestamp, Window};
 
-/// About how many bytes all stretches may take: a page of each of 4,000 sensors.
-const BYTES_MAX: usize = 32 << 20;
+/// About how many bytes all ranges may take: a page of each of 4,000 sensors.
+const CACHE_BYTES_MAX: usize = 32 << 20;
 
-/// How many stretches of one sensor are kept: for so many clients at different places of its past.
-const STRETCHES_MAX: usize = 4;
+/// How many ranges of one sensor are kept. Several clients may write to different times of one sensor.
+const RANGES_PER_SENSOR_MAX: usize = 4;
 
-/// What a sensor without points costs.
+/// The bytes of an entry without ranges.
 const ENTRY_BYTES: usize = 64;
 
-/// All that a sensor's chunks hold in a span of time.
+/// All points of a sensor's chunks in a range of time.
 #[derive(Debug)]
-struct Stretch {
-    /// In microseconds: its first moment, and the first one after it.
+struct CachedRange {
+    /// In microseconds: the first timestamp, and the first timestamp after the range.
     from: i64,
     until: i64,
     points: Vec<Point>,
 }
 
-impl Stretch {
-    fn holds(&self, moment: Timestamp) -> bool {
-        (self.from..self.until).contains(&moment.micros())
+impl CachedRange {
+    fn holds(&self, timestamp: Timestamp) -> bool {
+        (self.from..self.until).contains(&timestamp.micros())
     }
 
-    fn temperature(&self, moment: Timestamp) -> Option<Temperature> {
-        let found = self.points.get(position(&self.points, moment))?;
-        (found.timestamp == moment).then_some(found.temperature)
+    fn temperature(&self, timestamp: Timestamp) -> Option<Temperature> {
+        let found = self.points.get(position(&self.points, timestamp))?;
+        (found.timestamp == timestamp).then_some(found.temperature)
     }
 
     fn bytes(&self) -> usize {
@@ -44,15 +44,15 @@ impl Stretch {
     }
 }
 
-/// Stretches by sensor, those of the sensor looked at longest ago making room.
+/// Ranges by sensor. The sensor that was used least recently is evicted first.
 #[derive(Debug)]
-pub(crate) struct StretchCache {
-    /// Of each sensor, the one used last comes first.
-    sensors: LruCache<u32, Vec<Stretch>>,
+pub(crate) struct RangeCache {
+    /// Each sensor's ranges, the most recently used first.
+    sensors: LruCache<u32, Vec<CachedRange>>,
     bytes: usize,
 }
 
-impl Default for StretchCache {
+impl Default for RangeCache {
     fn default() -> Self {
         Self {
             sensors: LruCache::new_unbounded(),
@@ -61,91 +61,92 @@ impl Default for StretchCache {
     }
 }
 
-impl StretchCache {
-    /// What a sensor's chunks hold at a moment, if that is known without looking: a temperature, or nothing.
-    pub(crate) fn known(&mut self, sensor: u32, moment: Timestamp) -> Option<Option<Temperature>> {
-        let stretches = self.sensors.get_mut(&sensor)?;
-        let at = stretches.iter().position(|stretch| stretch.holds(moment))?;
-        stretches[..=at].rotate_right(1);
-        Some(stretches[0].temperature(moment))
+impl RangeCache {
+    /// The temperature that a sensor's chunks hold at a timestamp, or `Some(None)` without a reading. `None` if the cache does
+    /// not know.
+    pub(crate) fn get(&mut self, sensor: u32, timestamp: Timestamp) -> Option<Option<Temperature>> {
+        let ranges = self.sensors.get_mut(&sensor)?;
+        let at = ranges.iter().position(|range| range.holds(timestamp))?;
+        ranges[..=at].rotate_right(1);
+        Some(ranges[0].temperature(timestamp))
     }
 
-    /// What a sensor's chunks hold at a moment.
+    /// The temperature that a sensor's chunks hold at a timestamp. Reads from disk if the cache does not know.
     pub(crate) fn look_up(
         &mut self,
         connection: &Connection,
         sensor: u32,
-        moment: Timestamp,
+        timestamp: Timestamp,
     ) -> Result<Option<Temperature>, StoreError> {
-        if let Some(known) = self.known(sensor, moment) {
+        if let Some(known) = self.get(sensor, timestamp) {
             return Ok(known);
         }
-        let stretch = stretch_at(connection, sensor, moment)?;
-        let found = stretch.temperature(moment);
-        self.keep(sensor, stretch);
+        let range = read_range(connection, sensor, timestamp)?;
+        let found = range.temperature(timestamp);
+        self.keep(sensor, range);
         Ok(found)
     }
 
-    fn keep(&mut self, sensor: u32, stretch: Stretch) {
-        let mut stretches = self.sensors.remove(&sensor).unwrap_or_else(|| {
+    fn keep(&mut self, sensor: u32, range: CachedRange) {
+        let mut ranges = self.sensors.remove(&sensor).unwrap_or_else(|| {
             self.bytes += ENTRY_BYTES;
             Vec::new()
         });
-        if stretches.len() == STRETCHES_MAX
-            && let Some(oldest) = stretches.pop()
+        if ranges.len() == RANGES_PER_SENSOR_MAX
+            && let Some(oldest) = ranges.pop()
         {
             self.bytes -= oldest.bytes();
         }
-        self.bytes += stretch.bytes();
-        stretches.insert(0, stretch);
-        self.sensors.insert(sensor, stretches);
-        while self.bytes > BYTES_MAX
-            && let Some((_, stretches)) = self.sensors.remove_lru()
+        self.bytes += range.bytes();
+        ranges.insert(0, range);
+        self.sensors.insert(sensor, ranges);
+        while self.bytes > CACHE_BYTES_MAX
+            && let Some((_, ranges)) = self.sensors.remove_lru()
         {
-            self.let_go(&stretches);
+            self.let_go(&ranges);
         }
     }
 
-    fn let_go(&mut self, stretches: &[Stretch]) {
-        self.bytes -= ENTRY_BYTES + stretches.iter().map(Stretch::bytes).sum::<usize>();
+    fn let_go(&mut self, ranges: &[CachedRange]) {
+        self.bytes -= ENTRY_BYTES + ranges.iter().map(CachedRange::bytes).sum::<usize>();
     }
 
-    /// Forgets a sensor whose chunks are about to change.
+    /// Removes a sensor whose chunks are about to change.
     pub(crate) fn forget(&mut self, sensor: u32) {
-        if let Some(stretches) = self.sensors.remove(&sensor) {
-            self.let_go(&stretches);
+        if let Some(ranges) = self.sensors.remove(&sensor) {
+            self.let_go(&ranges);
         }
     }
 
-    /// Forgets everything, after a transaction that did not happen.
+    /// Removes everything, after a transaction that was rolled back.
     pub(crate) fn clear(&mut self) {
         self.sensors.clear();
         self.bytes = 0;
     }
 }
 
-/// Reads the page that holds a moment, or finds the gap that it is in.
-fn stretch_at(
+/// Reads the page that contains a timestamp, or finds the gap between chunks that contains it.
+fn read_range(
     connection: &Connection,
     sensor: u32,
-    moment: Timestamp,
-) -> Result<Stretch, StoreError> {
-    let before = chunks::at_or_before(connection, sensor, moment)?;
-    if let Some(chunk) = before.filter(|chunk| chunk.last >= moment) {
+    timestamp: Timestamp,
+) -> Result<CachedRange, StoreError> {
+    let before = chunks::at_or_before(connection, sensor, timestamp)?;
+    if let Some(chunk) = before.filter(|chunk| chunk.last >= timestamp) {
         let at = Window {
-            from: Some(moment),
-            to: Timestamp::from_micros(moment.micros() + 1),
+            from: Some(timestamp),
+            to: Timestamp::from_micros(timestamp.micros() + 1),
         };
         let part = chunks::part(connection, &chunk, at)?;
         let first = part.points.first().map(|point| point.timestamp);
-        return Ok(Stretch {
+        return Ok(CachedRange {
             from: first.unwrap_or(chunk.first).micros(),
             until: part.next.map_or(chunk.last.micros() + 1, Timestamp::micros),
             points: part.points,
         });
     }
-    let after = chunks::after(connection, sensor, moment)?;
-    Ok(Stretch {
+    let after = chunks::after(connection, sensor, timestamp)?;
+    Ok(CachedRange {
         from: before.map_or(i64::MIN, |chunk| chunk.last.micros() + 1),
         until: after.map_or(i64::MAX, |chunk| chunk.first.micros()),
         points: Vec::new(),
@@ -156,12 +157,12 @@ fn stretch_at(
 mod tests {
     use super::*;
 
-    fn page(from: i64, count: i64) -> Stretch {
+    fn page(from: i64, count: i64) -> CachedRange {
         let point = |at| Point {
             timestamp: Timestamp::from_micros(at).unwrap(),
             temperature: Temperature::from_micro_degrees(at).unwrap(),
         };
-        Stretch {
+        CachedRange {
             from,
             until: from + 2 * count,
             points: (0..count).map(|n| point(from + 2 * n)).collect(),
@@ -174,40 +175,38 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_moment_is_a_temperature_or_nothing() {
-        let mut cache = StretchCache::default();
+        let mut cache = RangeCache::default();
         cache.keep(7, page(10, 5));
         cache.keep(7, page(100, 5));
         assert_eq!(
-            cache.known(7, time(14)).flatten(),
+            cache.get(7, time(14)).flatten(),
             Temperature::from_micro_degrees(14)
         );
-        assert_eq!(cache.known(7, time(103)), Some(None));
-        assert_eq!(cache.known(7, time(20)), None);
-        assert_eq!(cache.known(8, time(14)), None);
+        assert_eq!(cache.get(7, time(103)), Some(None));
+        assert_eq!(cache.get(7, time(20)), None);
+        assert_eq!(cache.get(8, time(14)), None);
         cache.forget(7);
-        assert_eq!(cache.known(7, time(14)), None);
+        assert_eq!(cache.get(7, time(14)), None);
         assert_eq!(cache.bytes, 0);
     }
 
     #[test]
     fn stretches_take_no_more_bytes_than_they_may() {
-        let mut cache = StretchCache::default();
+        let mut cache = RangeCache::default();
         for n in 0..20_000 {
             cache.keep(n % 5_000, page(i64::from(n), 400));
         }
         let held: usize = cache
             .sensors
             .iter()
-            .flat_map(|(_, stretches)| stretches)
-            .map(Stretch::bytes)
+            .flat_map(|(_, ranges)| ranges)
+            .map(CachedRange::bytes)
             .sum();
         assert_eq!(cache.bytes, held + cache.sensors.len() * ENTRY_BYTES);
-        assert!(cache.bytes <= BYTES_MAX, "{}", cache.bytes);
-        assert!(cache.bytes > BYTES_MAX / 2, "{}", cache.bytes);
+        assert!(cache.bytes <= CACHE_BYTES_MAX, "{}", cache.bytes);
+        assert!(cache.bytes > CACHE_BYTES_MAX / 2, "{}", cache.bytes);
         assert_eq!(
-            cache
-                .known(4_999, time(19_999))
-                .map(|found| found.is_some()),
+            cache.get(4_999, time(19_999)).map(|found| found.is_some()),
             Some(true)
         );
     }

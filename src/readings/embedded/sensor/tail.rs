@@ -1,4 +1,4 @@
-//! A sensor's readings that are not sealed yet.
+//! A sensor's tail: its readings that are not sealed.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::readings::Point;
 use crate::readings::embedded::format::points;
 
-/// Points in strictly ascending order of time. Readers share them; the writer copies them if one of them still does. In a large fleet
-/// most sensors have none or one, which takes no memory of its own.
+/// Points in strictly ascending order of time. Readers share them; the writer copies them on a change while a reader still holds
+/// them. In a large fleet most tails have at most one point, which takes no memory of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Tail {
     #[default]
@@ -39,7 +39,7 @@ impl From<&[Point]> for Tail {
 }
 
 impl Tail {
-    /// Takes in points in ascending order of time, replacing those that are there.
+    /// Adds points in ascending order of time. A point replaces the point at the same timestamp.
     pub(crate) fn put(&mut self, points: &[Point]) {
         match self {
             Self::Empty => *self = points.into(),
@@ -48,7 +48,7 @@ impl Tail {
         }
     }
 
-    /// Lets go of the first so many.
+    /// Drops the first `count` points.
     pub(crate) fn drop_first(&mut self, count: usize) {
         let left = self.len().saturating_sub(count);
         match self {

@@ -1,20 +1,22 @@
-//! One sensor as a snapshot sees it: its tail, and where its chunks are.
+//! A snapshot's view of one sensor: its number and its tail.
+
+use std::ops::ControlFlow;
 
 use rusqlite::Connection;
 
 use super::Sensor;
 use super::tail::Tail;
-use super::window::{self, Flow, Piece};
+use super::window::{self, Segment};
 use crate::error::StoreError;
 use crate::readings::embedded::format::points::within;
 use crate::readings::{Point, Stats, Timestamp, Window};
 
-/// A sensor of a snapshot.
+/// The state of one sensor in a snapshot. The read transaction of the same snapshot sees the matching chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct SensorView {
     number: u32,
     tail: Tail,
-    /// Whether a chunk may hold readings at or after the earliest timestamp that is read.
+    /// Whether a chunk may contain readings of the windows that are read.
     has_chunks: bool,
 }
 
@@ -36,7 +38,7 @@ impl SensorView {
         connection: &Connection,
         window: Window,
         as_rollup: impl Fn(Timestamp, Timestamp) -> bool,
-        mut visitor: impl FnMut(Piece<'_>) -> Result<Flow, StoreError>,
+        mut visitor: impl FnMut(Segment<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         if self.has_chunks {
             return window::visit(
@@ -50,7 +52,8 @@ impl SensorView {
         }
         let points = within(&self.tail, window);
         if !points.is_empty() {
-            visitor(Piece::Points(points))?;
+            // The last segment: the visitor cannot stop earlier.
+            let _ = visitor(Segment::Points(points))?;
         }
         Ok(())
     }
@@ -68,8 +71,8 @@ impl SensorView {
             |_, _| false,
             |piece| {
                 Ok(match piece {
-                    Piece::Points(points) if !visit(points) => Flow::Stop,
-                    Piece::Points(_) | Piece::Rollup { .. } => Flow::Continue,
+                    Segment::Points(points) if !visit(points) => ControlFlow::Break(()),
+                    Segment::Points(_) | Segment::Rollup { .. } => ControlFlow::Continue(()),
                 })
             },
         )

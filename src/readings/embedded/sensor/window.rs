@@ -1,4 +1,7 @@
-//! Reading one sensor: its sealed chunks and its tail as one ordered sequence, the tail standing where both have a reading.
+//! Reads one sensor: its chunks and its tail as one ordered sequence. Where both have a point at a timestamp, the point of the
+//! tail counts.
+
+use std::ops::ControlFlow;
 
 use rusqlite::Connection;
 
@@ -7,36 +10,29 @@ use crate::readings::embedded::format::chunks;
 use crate::readings::embedded::format::points::{merge, position, within};
 use crate::readings::{Point, Stats, Timestamp, Window};
 
-/// A part of a sensor's readings.
-pub(crate) enum Piece<'a> {
-    /// A whole chunk, without its points.
+/// Consecutive readings of a sensor.
+pub(crate) enum Segment<'a> {
+    /// A whole chunk, as its statistics.
     Rollup { first: Timestamp, stats: &'a Stats },
     /// Points in order of time.
     Points(&'a [Point]),
 }
 
-/// What to do after a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
-    Continue,
-    Stop,
-}
-
-/// Visits a sensor's readings in a window, in order of time. A chunk whose span `as_rollup` accepts is given as its
-/// statistics, where that is exact: it lies inside the window, and no reading of the tail falls between its ends.
+/// Visits a sensor's readings in a window, in order of time. A chunk is passed as its statistics if `as_rollup` accepts its first
+/// and last timestamp, the chunk lies inside the window, and no point of the tail lies within it.
 pub(crate) fn visit(
     connection: &Connection,
     sensor: u32,
     tail: &[Point],
     window: Window,
     as_rollup: impl Fn(Timestamp, Timestamp) -> bool,
-    mut visitor: impl FnMut(Piece<'_>) -> Result<Flow, StoreError>,
+    mut visitor: impl FnMut(Segment<'_>) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
     let mut tail = within(tail, window);
     let mut stopped = false;
     chunks::visit(connection, sensor, window.from, window.to, |chunk| {
         let (before, rest) = tail.split_at(position(tail, chunk.first));
-        if !before.is_empty() && visitor(Piece::Points(before))? == Flow::Stop {
+        if !before.is_empty() && visitor(Segment::Points(before))?.is_break() {
             stopped = true;
             return Ok(false);
         }
@@ -45,7 +41,7 @@ pub(crate) fn visit(
         tail = after;
         let whole = window.contains(chunk.first) && window.contains(chunk.last);
         let flow = if whole && inside.is_empty() && as_rollup(chunk.first, chunk.last) {
-            visitor(Piece::Rollup {
+            visitor(Segment::Rollup {
                 first: chunk.first,
                 stats: &chunk.stats,
             })?
@@ -54,18 +50,19 @@ pub(crate) fn visit(
             if !inside.is_empty() {
                 points = merge(&points, inside);
             }
-            visitor(Piece::Points(&points))?
+            visitor(Segment::Points(&points))?
         };
-        stopped = flow == Flow::Stop;
+        stopped = flow.is_break();
         Ok(!stopped)
     })?;
     if !stopped && !tail.is_empty() {
-        visitor(Piece::Points(tail))?;
+        // The last segment: the visitor cannot stop earlier.
+        let _ = visitor(Segment::Points(tail))?;
     }
     Ok(())
 }
 
-/// Statistics of a sensor's readings in a window.
+/// The statistics of a sensor's readings in a window.
 pub(crate) fn stats(
     connection: &Connection,
     sensor: u32,
@@ -81,34 +78,36 @@ pub(crate) fn stats(
         |_, _| true,
         |piece| {
             match piece {
-                Piece::Rollup { stats, .. } => total.merge(stats),
-                Piece::Points(points) => total.extend(points.iter().map(|point| point.temperature)),
+                Segment::Rollup { stats, .. } => total.merge(stats),
+                Segment::Points(points) => {
+                    total.extend(points.iter().map(|point| point.temperature));
+                }
             }
-            Ok(Flow::Continue)
+            Ok(ControlFlow::Continue(()))
         },
     )?;
     Ok(total)
 }
 
-/// The extremes of all of a sensor's readings, as statistics of which the rest means nothing. Of the chunks that the tail
-/// reaches into, only those are decoded that could have one.
+/// The extremes of all readings of a sensor. The other values of the result mean nothing. Of the chunks that contain points of
+/// the tail, only those are decoded that may hold an extreme.
 pub(crate) fn extremes(
     connection: &Connection,
     sensor: u32,
     tail: &[Point],
 ) -> Result<Stats, StoreError> {
     let mut extremes: Stats = tail.iter().map(|point| point.temperature).collect();
-    let mut doubtful = Vec::new();
+    let mut uncertain_spans = Vec::new();
     chunks::visit(connection, sensor, None, None, |chunk| {
         let next = tail.get(position(tail, chunk.first));
         if next.is_some_and(|point| point.timestamp <= chunk.last) {
-            doubtful.push(chunk);
+            uncertain_spans.push(chunk);
         } else {
             extremes.merge(&chunk.stats);
         }
         Ok(true)
     })?;
-    for chunk in doubtful {
+    for chunk in uncertain_spans {
         let mut with = extremes;
         with.merge(&chunk.stats);
         if (with.minimum(), with.maximum()) != (extremes.minimum(), extremes.maximum()) {

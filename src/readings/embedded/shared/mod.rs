@@ -1,4 +1,4 @@
-//! What the start, the committer and the readers share: the queue of writes, the index, and whether the store is open.
+//! Shared by the start, the committer and the readers: the queue of writes, the index, and the status of the store.
 
 pub(crate) mod opening;
 pub(crate) mod queue;
@@ -7,26 +7,26 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use self::opening::Opening;
-use self::queue::{Closed, Queue};
+use self::queue::{CloseReason, Queue};
 use super::index::Index;
 use super::options::EmbeddedOptions;
 use crate::error::StoreError;
 use crate::readings::Stats;
 
-/// What the committer and the readers share.
+/// The state that the committer, the readers and the start share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) index: RwLock<Index>,
-    /// The totals of the index, where a reader never waits for a batch being taken into it.
+    /// A copy of the totals in the index. Reading it never waits for a commit that updates the index.
     pub(crate) totals: Mutex<Stats>,
     pub(crate) opening: Opening,
-    /// Turns true when a write to disk has failed, or the store cannot be opened.
+    /// Becomes true when a write to disk fails, or the store cannot be opened.
     pub(crate) failed: watch::Sender<bool>,
 }
 
 impl Shared {
-    /// Without any sensor.
+    /// The state before the start: no sensors, not open.
     pub(crate) fn new(options: &EmbeddedOptions) -> Self {
         Self {
             queue: Queue::new(options.queue_readings_max),
@@ -37,15 +37,15 @@ impl Shared {
         }
     }
 
-    /// The store cannot be opened, or it was closed meanwhile.
+    /// Records that the store could not be opened. Ignores the error if the store was closed during the start.
     pub(crate) fn not_opened(&self, error: &StoreError) {
-        let is_closing = self.queue.closed() == Some(Closed::Shutdown);
+        let is_closing = self.queue.closed() == Some(CloseReason::Shutdown);
         if is_closing {
-            self.queue.refuse(Closed::Shutdown);
+            self.queue.refuse(CloseReason::Shutdown);
             return;
         }
         self.opening.failed(error);
-        self.queue.refuse(Closed::NotOpened);
+        self.queue.refuse(CloseReason::NotOpened);
         self.failed.send_replace(true);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the store is open, and until then how far the start has come.
+//! Whether the store is open, and the progress of the start until then.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::queue::Closed;
+use super::queue::CloseReason;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::embedded::progress::Progress;
 
-/// How long a read waits for the store to be open.
-const READ_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a read waits for the store to open.
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How far the store is on its way to be open.
+/// The status of the start.
 #[derive(Debug)]
 pub(crate) struct Opening {
     pub(crate) progress: Progress,
-    /// Asked by every read.
+    /// Every read checks this flag.
     is_open: AtomicBool,
     failure: OnceLock<StoreError>,
-    /// Turns true when it is open or has failed.
+    /// Becomes true when the store is open, or could not be opened.
     ended: watch::Sender<bool>,
 }
 
@@ -51,12 +51,14 @@ impl Opening {
         self.ended.send_replace(true);
     }
 
-    /// Why the store could not be opened.
+    /// The reason why the store could not be opened, if it could not.
     pub(crate) fn failure(&self) -> Option<StoreError> {
         let failure = self.failure.get()?;
         Some(StoreError::new(failure.kind(), failure.message()))
     }
 
+    /// Checks that the store is open.
+    ///
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] while the store is not open.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
@@ -64,7 +66,7 @@ impl Opening {
             return Ok(());
         }
         if self.failure.get().is_some() {
-            return Err(Closed::NotOpened.error());
+            return Err(CloseReason::NotOpened.error());
         }
         let percent = self.progress.percent();
         Err(StoreError::new(
@@ -75,15 +77,15 @@ impl Opening {
         ))
     }
 
-    /// Waits a moment for the store to be open.
+    /// Waits for the store to open, at most [`READ_TIMEOUT`].
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when it is not open by then.
+    /// [`StoreErrorKind::Unavailable`] if the store is still not open.
     pub(crate) async fn wait(&self) -> Result<(), StoreError> {
         if !self.is_open() {
             let mut ended = self.ended.subscribe();
-            // The sender lives as long as this does; what came of it is looked at next.
-            let _ = tokio::time::timeout(READ_PATIENCE, ended.wait_for(|&ended| ended)).await;
+            // The sender lives as long as `self`. The check below reads the result.
+            let _ = tokio::time::timeout(READ_TIMEOUT, ended.wait_for(|&ended| ended)).await;
         }
         self.check()
     }

@@ -1,4 +1,4 @@
-//! Batches on their way to the committer: bounded, and taken all at once.
+//! The write queue: bounded; the committer takes many batches at once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode};
 
-/// A batch that waits for its commit, and who waits for it.
+/// A batch in the queue, and the channel for its answer.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) batch: Batch,
@@ -18,17 +18,17 @@ pub(crate) struct Submission {
 }
 
 impl Submission {
-    /// Whoever waited may have gone; what is stored is stored all the same.
+    /// Sends the answer. The receiver may be gone; this does not undo the commit.
     pub(crate) fn answer(self, answer: Result<Outcome, StoreError>) {
         let _ = self.reply.send(answer);
     }
 }
 
-/// What the committer finds when it looks.
+/// The contents of the queue that the committer has taken.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) submissions: Vec<Submission>,
-    /// Those who wait until everything is sealed.
+    /// Senders to notify when all readings are sealed.
     pub(crate) seal: Vec<oneshot::Sender<()>>,
     pub(crate) closed: bool,
 }
@@ -38,22 +38,22 @@ struct State {
     submissions: VecDeque<Submission>,
     readings: usize,
     seal: Vec<oneshot::Sender<()>>,
-    /// Why nothing is taken any more.
-    closed: Option<Closed>,
+    /// Set when the queue accepts nothing more.
+    closed: Option<CloseReason>,
 }
 
-/// Why the queue takes nothing any more.
+/// Why the queue accepts nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub(crate) enum CloseReason {
     /// The store was asked to close.
     Shutdown,
-    /// A write to disk failed, and what reached the disk is not known.
+    /// A write to disk failed. How much of it reached the disk is unknown.
     Failed,
-    /// What is on disk cannot be read.
+    /// The file could not be opened.
     NotOpened,
 }
 
-impl Closed {
+impl CloseReason {
     pub(crate) fn error(self) -> StoreError {
         let message = match self {
             Self::Shutdown => "the server is shutting down",
@@ -82,7 +82,10 @@ impl Queue {
         }
     }
 
-    /// Puts a batch in line. A batch alone may be larger than the bound: it was let in by the bounds of whoever built it.
+    /// Adds a batch to the queue. A batch larger than the bound is accepted if the queue is empty; the sender bounds its size.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Overloaded`] if the queue is full. [`StoreErrorKind::Unavailable`] if it is closed.
     pub(crate) fn submit(&self, submission: Submission) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if let Some(closed) = state.closed {
@@ -92,7 +95,7 @@ impl Queue {
         if readings > self.readings_max && !state.submissions.is_empty() {
             return Err(StoreError::new(
                 StoreErrorKind::Overloaded,
-                "more readings are waiting to be stored than the server holds; nothing of this was stored, send it again",
+                "the queue of readings to be stored is full; nothing of this request was stored, send it again",
             ));
         }
         state.readings = readings;
@@ -102,7 +105,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Asks for everything to be sealed.
+    /// Asks the committer to seal all readings. The receiver is notified when this is done.
     pub(crate) fn seal(&self) -> Result<oneshot::Receiver<()>, StoreError> {
         let (done, sealed) = oneshot::channel();
         let mut state = self.state.lock();
@@ -115,18 +118,18 @@ impl Queue {
         Ok(sealed)
     }
 
-    /// Takes nothing more; what is in line is still the committer's.
-    pub(crate) fn close(&self, why: Closed) {
+    /// Closes the queue. The committer still takes the batches in it.
+    pub(crate) fn close(&self, why: CloseReason) {
         let mut state = self.state.lock();
-        if state.closed != Some(Closed::Failed) {
+        if state.closed != Some(CloseReason::Failed) {
             state.closed = Some(why);
         }
         drop(state);
         self.wakeup.notify_all();
     }
 
-    /// Takes nothing more, and answers those in line with why.
-    pub(crate) fn refuse(&self, why: Closed) {
+    /// Closes the queue, and answers every waiting batch with the reason.
+    pub(crate) fn refuse(&self, why: CloseReason) {
         self.close(why);
         while let Taken { submissions, .. } = self.take(usize::MAX, Duration::ZERO)
             && !submissions.is_empty()
@@ -137,19 +140,19 @@ impl Queue {
         }
     }
 
-    pub(crate) fn closed(&self) -> Option<Closed> {
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
         self.state.lock().closed
     }
 
-    /// Takes what is in line, about `readings_max` readings; waits for something for as long as `patience`.
-    pub(crate) fn take(&self, readings_max: usize, patience: Duration) -> Taken {
+    /// Takes about `readings_max` readings from the queue. If the queue is empty, waits up to `timeout`.
+    pub(crate) fn take(&self, readings_max: usize, timeout: Duration) -> Taken {
         let mut state = self.state.lock();
         if state.submissions.is_empty()
             && state.seal.is_empty()
             && state.closed.is_none()
-            && !patience.is_zero()
+            && !timeout.is_zero()
         {
-            self.wakeup.wait_for(&mut state, patience);
+            self.wakeup.wait_for(&mut state, timeout);
         }
         let mut taken = Taken {
             seal: std::mem::take(&mut state.seal),

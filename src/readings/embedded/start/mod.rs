@@ -1,4 +1,4 @@
-//! The start: reads what is on disk into memory, and hands it to the readers and the writer.
+//! The start: recovers the index from disk, and creates the writer.
 
 pub(crate) mod opening;
 pub(crate) mod recovery;

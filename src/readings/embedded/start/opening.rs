@@ -1,4 +1,4 @@
-//! Opening the store: it reads what is on disk while the server may listen already.
+//! Opens the store. The server may already listen meanwhile.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::readings::embedded::write::writer::{Start, Writer};
 use crate::storage::data_directory::DataDirectory;
 use crate::storage::sqlite::write_ahead_log::Folding;
 
-/// Opens the file, creating it if it is missing, and puts what it holds into memory. Where nothing is ever written, there is no
-/// writer, and no file is made or changed.
+/// Opens the file, creating it if it is missing, and recovers the index. A read-only store has no writer, and creates and changes
+/// no file.
 pub(crate) fn open(
     directory: Arc<DataDirectory>,
     options: &EmbeddedOptions,
@@ -51,7 +51,7 @@ pub(crate) fn open(
     Ok(Some(writer))
 }
 
-/// From now on what was recovered can be read.
+/// Makes the recovered index visible to readers.
 fn publish(shared: &Shared, recovered: Recovered) {
     info!(
         sensors = recovered.index.len(),

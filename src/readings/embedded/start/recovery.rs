@@ -1,11 +1,12 @@
-//! Building the index from what is on disk: at every start, and for `verify`.
+//! Recovery: builds the index from disk, at every start and for `verify`.
 //!
-//! Everything but the data of chunks is read once, from end to end, and compared with its checksums and with the ledger: so a row that
-//! is gone shows, whatever page it was on. Only of the log, the last row could go unnoticed, and its structure is checked too.
+//! Recovery reads everything except the data of chunks, and compares it with checksums and with the ledger. So a missing row is
+//! detected, whatever page it was on. Only the loss of the last log rows has no checksum; the structure of the log table is
+//! checked for this.
 
 use rusqlite::Connection;
 
-use super::replay::{self, Sealed};
+use super::replay::{self, RecoveredSensor};
 use crate::error::StoreError;
 use crate::readings::Point;
 use crate::readings::embedded::format::chunks::{self, Chunk};
@@ -13,14 +14,14 @@ use crate::readings::embedded::format::file::{damaged, failed, unsigned};
 use crate::readings::embedded::format::ledger::Ledger;
 use crate::readings::embedded::format::sensor_rows;
 use crate::readings::embedded::index::Index;
-use crate::readings::embedded::index::id_list::List;
+use crate::readings::embedded::index::id_list::IdList;
 use crate::readings::embedded::index::names::Names;
 use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::periods;
 use crate::readings::embedded::progress::Progress;
 use crate::readings::embedded::sensor::Sensor;
 
-/// What was found.
+/// The recovered state.
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) index: Index,
@@ -32,7 +33,7 @@ pub(crate) struct Recovered {
 }
 
 impl Recovered {
-    /// Sees to it that the totals by periods can be used.
+    /// Rebuilds the totals by periods if necessary.
     pub(crate) fn count(
         &mut self,
         connection: &Connection,
@@ -54,19 +55,19 @@ impl Recovered {
     }
 }
 
-/// Reads everything but the data of chunks, and checks it against its checksums and against the ledger.
+/// Reads everything except the data of chunks, and checks it against checksums and the ledger.
 pub(crate) fn recover(
     connection: &Connection,
     progress: &Progress,
 ) -> Result<Recovered, StoreError> {
-    // One moment, and one look at the write-ahead log rather than one a statement.
+    // One snapshot for all statements; SQLite looks at the write-ahead log once, not for each statement.
     let transaction = connection
         .unchecked_transaction()
         .map_err(|error| failed("begin to read", error))?;
     check_log_structure(connection)?;
     let mut ledger = Ledger::read(connection)?;
     progress.expect(expected_rows(connection, &ledger)?);
-    let mut list = List::default();
+    let mut list = IdList::default();
     sensor_rows::visit(connection, |id| {
         list.push(id);
         progress.advance()
@@ -89,10 +90,11 @@ pub(crate) fn recover(
     replay::apply(connection, log, &mut sealed, progress)?;
     let mut sensors = Vec::with_capacity(count);
     for (number, sealed) in sealed.into_iter().enumerate() {
-        sensors.push(sealed.sensor.ok_or_else(|| {
-            let id = names.get(number as u32);
-            damaged(format!("sensor \"{id}\" has lost its readings"))
-        })?);
+        sensors.push(
+            sealed
+                .sensor
+                .ok_or_else(|| damaged(format!("sensor number {number} has lost its readings")))?,
+        );
     }
     drop(transaction);
     let mut index = Index::of(names, sensors);
@@ -107,7 +109,7 @@ pub(crate) fn recover(
     })
 }
 
-/// A page that has lost the last rows of the log shows here. The log is bounded.
+/// Checks the structure of the log table: detects a page that has lost the last rows. The log is bounded, so this is fast.
 fn check_log_structure(connection: &Connection) -> Result<(), StoreError> {
     let report: String = connection
         .query_row("PRAGMA main.quick_check(log)", [], |row| row.get(0))
@@ -119,7 +121,7 @@ fn check_log_structure(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// About how many rows are going to be read.
+/// About how many rows will be read.
 fn expected_rows(connection: &Connection, ledger: &Ledger) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce((SELECT max(number) + 1 FROM sensors), 0),
                       coalesce((SELECT max(sequence) FROM log), 0)";
@@ -134,15 +136,15 @@ fn expected_rows(connection: &Connection, ledger: &Ledger) -> Result<u64, StoreE
         .saturating_add(log_rows))
 }
 
-/// Adds up the chunks of each sensor.
+/// Sums the chunks of each sensor.
 fn fold_chunks(
     connection: &Connection,
     ledger: &Ledger,
     sensors: usize,
     progress: &Progress,
-) -> Result<Vec<Sealed>, StoreError> {
-    let mut all: Vec<Sealed> = Vec::new();
-    all.resize_with(sensors, Sealed::default);
+) -> Result<Vec<RecoveredSensor>, StoreError> {
+    let mut all: Vec<RecoveredSensor> = Vec::new();
+    all.resize_with(sensors, RecoveredSensor::default);
     let (mut count, mut checksums) = (0, 0u64);
     let mut before: Option<Chunk> = None;
     chunks::visit_all(connection, |chunk| {
@@ -151,7 +153,7 @@ fn fold_chunks(
         checksums = checksums.wrapping_add(chunk.checksum());
         let Some(sealed) = all.get_mut(chunk.sensor as usize) else {
             return Err(damaged(format!(
-                "there are chunks of sensor number {}, and no such sensor",
+                "chunks belong to sensor number {}, which does not exist",
                 chunk.sensor
             )));
         };
@@ -172,15 +174,15 @@ fn fold_chunks(
     })?;
     if count != ledger.chunks || checksums != ledger.chunk_checksums {
         return Err(damaged(format!(
-            "there are {count} chunks, and the ledger tells of {} or of others",
+            "the {count} chunks do not match the ledger, which counts {}",
             ledger.chunks
         )));
     }
     Ok(all)
 }
 
-impl Sealed {
-    /// Takes in the next chunk of the sensor.
+impl RecoveredSensor {
+    /// Adds the next chunk of the sensor.
     fn add(&mut self, chunk: &Chunk) {
         let last = Point {
             timestamp: chunk.last,
@@ -193,8 +195,8 @@ impl Sealed {
             })
         });
         sensor.stats.merge(&chunk.stats);
-        sensor.spans(chunk.first, last);
-        sensor.sealed_up_to(chunk.last);
+        sensor.extend_span(chunk.first, last);
+        sensor.note_chunk_end(chunk.last);
         self.newest_data = self.newest_data.max(chunk.data);
         if (chunk.sealed_through, chunk.data) > (self.through, self.through_data) {
             (self.through, self.through_data) = (chunk.sealed_through, chunk.data);
@@ -222,7 +224,7 @@ mod tests {
         progress.stop();
         let stopped = recover(&connection, &progress).unwrap_err();
         assert_eq!(stopped.kind(), StoreErrorKind::Unavailable);
-        // It leaves no transaction behind; that sensor has no reading.
+        // The failed recovery has left no transaction open. The sensor has no reading.
         let damaged = recover(&connection, &Progress::default()).unwrap_err();
         assert_eq!(damaged.kind(), StoreErrorKind::Damaged);
         assert!(connection.is_autocommit());

@@ -1,88 +1,90 @@
-//! The log at a start: what of it is not in chunks becomes the tails, and the statistics follow.
+//! Replays the log at a start: readings that are not in chunks become the tails, and the statistics are updated.
+
+use std::ops::ControlFlow;
 
 use rusqlite::{Connection, params};
 
 use crate::error::StoreError;
-use crate::readings::embedded::format::file::{damaged, failed, signed, unreadable, unsigned};
+use crate::readings::embedded::format::file::{damaged, decode_error, failed, signed, unsigned};
 use crate::readings::embedded::format::ledger::{Counted, Ledger};
 use crate::readings::embedded::format::log_row::{self, Row};
 use crate::readings::embedded::format::points;
 use crate::readings::embedded::periods::{Replay, Uncounted};
 use crate::readings::embedded::progress::Progress;
 use crate::readings::embedded::sensor::Sensor;
-use crate::readings::embedded::sensor::window::{self, Flow, Piece};
+use crate::readings::embedded::sensor::window::{self, Segment};
 use crate::readings::{Point, Temperature, Window};
 
-/// A sensor while it is put together.
+/// A sensor during recovery.
 #[derive(Debug, Default)]
-pub(crate) struct Sealed {
-    /// As its chunks tell; `None` without any.
+pub(crate) struct RecoveredSensor {
+    /// The sensor according to its chunks; `None` without chunks.
     pub(crate) sensor: Option<Sensor>,
-    /// Every reading in log rows up to here is in its chunks, or again in a later row.
+    /// Every reading in log rows up to this sequence is in chunks, or again in a later row.
     pub(crate) through: u64,
-    /// The data of the newest chunk that says so.
+    /// The row of `chunk_data` of the newest chunk with this value.
     pub(crate) through_data: i64,
-    /// The data of the newest chunk.
+    /// The row of `chunk_data` of the newest chunk.
     pub(crate) newest_data: i64,
 }
 
-impl Sealed {
-    /// Whether a part of what came after `through` is in chunks, as far as they tell.
+impl RecoveredSensor {
+    /// Whether chunks may contain a part of the readings after `through`.
     fn is_sealed_in_part(&self) -> bool {
         self.through == 0 || self.newest_data != self.through_data
     }
 }
 
-/// What the log holds beyond the chunks.
+/// The log rows that are not sealed.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
+pub(crate) struct ReplayedLog {
     pub(crate) last_sequence: u64,
     pub(crate) rows: u64,
-    /// Those in chunks too, and those that were logged again.
+    /// The number of readings, including those in chunks and those logged again.
     pub(crate) readings: u64,
-    /// What of it is in `periods`, and what is not.
+    /// How far the log is counted into `periods`, and the uncounted changes.
     pub(crate) counted: Option<Counted>,
     pub(crate) uncounted: Uncounted,
-    logged: Vec<Logged>,
-    /// The temperatures that some of them replaced.
+    logged: Vec<LoggedReading>,
+    /// The replaced temperatures.
     replaced: Vec<Temperature>,
-    /// Of the rows up to here it is not known what their readings replaced.
-    untold_through: u64,
+    /// Rows up to this sequence do not record replaced temperatures.
+    unrecorded_through: u64,
 }
 
-/// A reading in the log that is not in chunks, for all that is known without a look at them.
+/// A logged reading that is not in chunks as far as is known without reading them.
 #[derive(Clone, Copy, Debug)]
-struct Logged {
+struct LoggedReading {
     sensor: u32,
-    /// 1 and more: the number of the temperature that it replaced.
+    /// 1 + the index of the replaced temperature; 0 without one.
     replaced: u32,
     point: Point,
 }
 
-/// Reads the rows that are not sealed.
+/// Reads the log rows that are not sealed.
 pub(crate) fn read(
     connection: &Connection,
     ledger: &Ledger,
-    sealed: &[Sealed],
+    sealed: &[RecoveredSensor],
     progress: &Progress,
-) -> Result<Log, StoreError> {
-    let read_failed = |error| failed("read the log", error);
+) -> Result<ReplayedLog, StoreError> {
+    let read_error = |error| failed("read the log", error);
     let mut statement = connection
         .prepare("SELECT sequence, data FROM log WHERE sequence > ? ORDER BY sequence")
-        .map_err(read_failed)?;
+        .map_err(read_error)?;
     let mut rows = statement
         .query(params![signed(ledger.log_sealed)])
-        .map_err(read_failed)?;
-    let mut log = Log {
+        .map_err(read_error)?;
+    let mut log = ReplayedLog {
         last_sequence: ledger.log_sealed,
-        // What was carried out of the rows that are gone is in later ones without what it replaced.
-        untold_through: ledger.log_sealed,
-        ..Log::default()
+        // Rows that carry readings of removed rows do not record replaced temperatures.
+        unrecorded_through: ledger.log_sealed,
+        ..ReplayedLog::default()
     };
     let mut counting = Replay::new(ledger.counted);
     let mut decoded = Row::default();
-    while let Some(row) = rows.next().map_err(read_failed)? {
-        let sequence = unsigned(row.get(0).map_err(read_failed)?);
+    while let Some(row) = rows.next().map_err(read_error)? {
+        let sequence = unsigned(row.get(0).map_err(read_error)?);
         if sequence != log.last_sequence + 1 {
             return Err(damaged(format!(
                 "log row {} is missing",
@@ -91,11 +93,11 @@ pub(crate) fn read(
         }
         let bytes = row
             .get_ref(1)
-            .map_err(read_failed)?
+            .map_err(read_error)?
             .as_blob()
             .map_err(|_| damaged(format!("log row {sequence} is not a blob")))?;
         log_row::decode_row(sequence, bytes, &mut decoded)
-            .map_err(|error| unreadable(&format!("log row {sequence}"), error))?;
+            .map_err(|error| decode_error(&format!("log row {sequence}"), error))?;
         log.take(sequence, &decoded, sealed)?;
         counting.row(sequence, &decoded);
         progress.advance()?;
@@ -111,14 +113,19 @@ pub(crate) fn read(
     Ok(log)
 }
 
-impl Log {
-    fn take(&mut self, sequence: u64, row: &Row, sealed: &[Sealed]) -> Result<(), StoreError> {
+impl ReplayedLog {
+    fn take(
+        &mut self,
+        sequence: u64,
+        row: &Row,
+        sealed: &[RecoveredSensor],
+    ) -> Result<(), StoreError> {
         let mut replaced = row.replaced.iter().peekable();
         for (at, &(number, point)) in row.readings.iter().enumerate() {
             let before = replaced.next_if(|(of, _)| *of == at);
             let Some(sealed) = sealed.get(number as usize) else {
                 return Err(damaged(format!(
-                    "log row {sequence} tells of sensor number {number}, and there is none"
+                    "log row {sequence} has readings of sensor number {number}, which does not exist"
                 )));
             };
             if sequence <= sealed.through {
@@ -127,15 +134,15 @@ impl Log {
             if let Some((_, before)) = before {
                 self.replaced.push(*before);
             }
-            self.logged.push(Logged {
+            self.logged.push(LoggedReading {
                 sensor: number,
-                // Readings in the log are bounded far below 2³².
+                // The log holds far fewer than 2³² readings.
                 replaced: before.map_or(0, |_| self.replaced.len() as u32),
                 point,
             });
         }
-        if !row.tells_replaced {
-            self.untold_through = sequence;
+        if !row.records_replaced {
+            self.unrecorded_through = sequence;
         }
         self.readings += row.readings.len() as u64;
         self.last_sequence = sequence;
@@ -144,14 +151,14 @@ impl Log {
     }
 }
 
-/// Takes what the log holds into the sensors.
+/// Adds the logged readings to the sensors.
 pub(crate) fn apply(
     connection: &Connection,
-    mut log: Log,
-    sensors: &mut [Sealed],
+    mut log: ReplayedLog,
+    sensors: &mut [RecoveredSensor],
     progress: &Progress,
 ) -> Result<(), StoreError> {
-    // Those of one moment stay in the order of the log.
+    // A stable sort: readings of one timestamp stay in the order of the log.
     log.logged
         .sort_by_key(|logged| (logged.sensor, logged.point.timestamp));
     let by_sensor = log.logged.chunk_by(|one, next| one.sensor == next.sensor);
@@ -160,11 +167,12 @@ pub(crate) fn apply(
         let Some(sealed) = sensors.get_mut(number as usize) else {
             continue;
         };
-        let in_part = sealed.is_sealed_in_part() || sealed.through < log.untold_through;
+        let may_repeat_chunks =
+            sealed.is_sealed_in_part() || sealed.through < log.unrecorded_through;
         let sensor = sealed
             .sensor
             .get_or_insert_with(|| Sensor::new(logged[0].point));
-        let mut tail = last_of_each_moment(logged);
+        let mut tail = last_of_each_timestamp(logged);
         let overlaps = sensor.sealed_last() >= tail.first().map(|point| point.timestamp);
         let mut are_extremes_known = true;
         if overlaps {
@@ -174,17 +182,18 @@ pub(crate) fn apply(
             sensor
                 .stats
                 .extend(tail.iter().map(|point| point.temperature));
-        } else if in_part {
-            // Some of it may be in chunks already; only what differs stands in the tail.
+        } else if may_repeat_chunks {
+            // Chunks may contain some of these readings. Only readings that differ from the chunks go into the tail.
             tail = not_sealed(connection, number, tail)?;
             sensor.stats = window::stats(connection, number, &tail, Window::ALL)?;
         } else {
-            // Of each moment, the first in the log has replaced what is in a chunk, if anything is.
-            let moments = logged.chunk_by(|one, next| one.point.timestamp == next.point.timestamp);
-            for (moment, point) in moments.zip(&tail) {
+            // For each timestamp, the first logged reading has replaced the reading in a chunk, if there is one.
+            let by_timestamp =
+                logged.chunk_by(|one, next| one.point.timestamp == next.point.timestamp);
+            for (same_time, point) in by_timestamp.zip(&tail) {
                 let before = log
                     .replaced
-                    .get((moment[0].replaced as usize).wrapping_sub(1));
+                    .get((same_time[0].replaced as usize).wrapping_sub(1));
                 match before {
                     Some(&before) => {
                         are_extremes_known &= sensor.stats.replace(before, point.temperature);
@@ -202,16 +211,16 @@ pub(crate) fn apply(
     Ok(())
 }
 
-/// Of several at the same moment, the one that was logged last.
-fn last_of_each_moment(logged: &[Logged]) -> Vec<Point> {
-    let moments = logged.chunk_by(|one, next| one.point.timestamp == next.point.timestamp);
-    moments
-        .filter_map(|moment| moment.last())
+/// For each timestamp, the point that was logged last.
+fn last_of_each_timestamp(logged: &[LoggedReading]) -> Vec<Point> {
+    let by_timestamp = logged.chunk_by(|one, next| one.point.timestamp == next.point.timestamp);
+    by_timestamp
+        .filter_map(|same_time| same_time.last())
         .map(|logged| logged.point)
         .collect()
 }
 
-/// The points that no chunk holds as they are.
+/// The points that differ from the chunks.
 fn not_sealed(
     connection: &Connection,
     number: u32,
@@ -227,10 +236,10 @@ fn not_sealed(
         tail.get(start).is_none_or(|point| point.timestamp > last)
     };
     window::visit(connection, number, &[], window, reaches_tail, |piece| {
-        if let Piece::Points(points) = piece {
+        if let Segment::Points(points) = piece {
             sealed.extend_from_slice(points);
         }
-        Ok(Flow::Continue)
+        Ok(ControlFlow::Continue(()))
     })?;
     let mut sealed = sealed.into_iter().peekable();
     Ok(tail

@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes whatever is waiting, checks it against memory, writes one log row, commits with one
-//! flush, makes it visible, and then answers everyone who waited.
+//! The committer: the only thread that writes. It takes the waiting batches, checks them, commits them as one log row with one
+//! flush, makes the commit visible, and answers every batch.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,33 +7,35 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::deferred::{Aside, Surveyed};
-use super::writer::{WriteError, Writer};
+use super::deferred::{DeferredBatches, PreparedBatch};
+use super::transaction::WriteError;
+use super::writer::Writer;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::Outcome;
 use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::seal::slice::Slice;
 use crate::readings::embedded::shared::Shared;
-use crate::readings::embedded::shared::queue::{Closed, Submission, Taken};
+use crate::readings::embedded::shared::queue::{CloseReason, Submission, Taken};
 
-/// How often the committer looks whether sealing is due when nothing arrives.
-const IDLE_LOOK: Duration = Duration::from_millis(500);
+/// How often an idle committer checks whether maintenance is due.
+const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long sealing and giving back space may take when the store is closed. What is left stays in the log, which the next start reads.
-const CLOSING_TIME: Duration = Duration::from_secs(5);
+/// How long sealing and freeing disk space may take when the store closes. Readings that are not sealed stay in the log, which
+/// the next start reads.
+const CLOSING_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     options: EmbeddedOptions,
     writer: Writer,
-    aside: Aside,
+    deferred: DeferredBatches,
     waiting_for_seal: Vec<oneshot::Sender<()>>,
 }
 
 impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, options: EmbeddedOptions, writer: Writer) -> Self {
         Self {
-            aside: Aside::new(options.queue_readings_max / 2),
+            deferred: DeferredBatches::new(options.queue_readings_max / 2),
             shared,
             options,
             writer,
@@ -41,37 +43,37 @@ impl Committer {
         }
     }
 
-    /// Works until the queue is closed and empty, or a write to disk fails.
+    /// Commits until the queue is closed and empty, or a write to disk fails.
     pub(crate) fn run(mut self) {
         loop {
-            let patience = if self.has_chores() || !self.aside.is_empty() {
+            let timeout = if self.has_maintenance() || !self.deferred.is_empty() {
                 Duration::ZERO
             } else {
-                IDLE_LOOK
+                IDLE_POLL_INTERVAL
             };
             let taken = self
                 .shared
                 .queue
-                .take(self.options.commit_readings_max, patience);
+                .take(self.options.commit_readings_max, timeout);
             let Taken {
                 submissions,
                 seal,
                 closed,
             } = taken;
             if !seal.is_empty() {
-                self.writer.hurry();
+                self.writer.start_full_cycle();
                 self.waiting_for_seal.extend(seal);
             }
-            let last = closed && submissions.is_empty() && self.aside.is_empty();
-            if (!submissions.is_empty() || !self.aside.is_empty() || self.has_chores())
+            let last = closed && submissions.is_empty() && self.deferred.is_empty();
+            if (!submissions.is_empty() || !self.deferred.is_empty() || self.has_maintenance())
                 && let Err(error) = self.commit(submissions)
             {
                 self.fail(&error);
                 return;
             }
-            if !self.has_chores() {
+            if !self.has_maintenance() {
                 for waiting in self.waiting_for_seal.drain(..) {
-                    // Nobody may be waiting any more.
+                    // The receiver may be gone.
                     let _ = waiting.send(());
                 }
             }
@@ -82,42 +84,46 @@ impl Committer {
         self.finish();
     }
 
-    /// Seals what there is, as far as there is time, and folds the write-ahead log into the file, so that the next start has little to do. What
-    /// fails here costs only that.
+    /// Seals as much as time allows, and checkpoints the write-ahead log, so that the next start has little to read. A failure
+    /// here loses no data.
     fn finish(mut self) {
-        let deadline = Instant::now() + CLOSING_TIME;
-        self.writer.closing();
-        while Instant::now() < deadline && self.has_chores() {
+        let deadline = Instant::now() + CLOSING_TIME_MAX;
+        self.writer.prepare_to_close();
+        while Instant::now() < deadline && self.has_maintenance() {
             if let Err(error) = self.commit(Vec::new()) {
                 self.fail(&error);
                 return;
             }
         }
-        if let Err(error) = self.writer.tidy(deadline) {
-            self.writer.leave();
-            warn!(%error, "could not fold the write-ahead log into readings.db; the next start will");
+        if let Err(error) = self.writer.checkpoint(deadline) {
+            self.writer.abandon();
+            warn!(%error, "cannot checkpoint the write-ahead log into readings.db; the next start does");
         }
         info!("readings are closed");
     }
 
-    fn has_chores(&mut self) -> bool {
-        self.writer.has_chores(&self.shared.index.read())
+    fn has_maintenance(&mut self) -> bool {
+        self.writer.has_maintenance(&self.shared.index.read())
     }
 
-    /// After a failed write nothing is known of the disk: a second flush may say that all is well when it is not.
+    /// Stops all writing. After a failed write the state of the disk is unknown: a later flush may report success although data
+    /// is missing.
     fn fail(&mut self, error: &StoreError) {
         error!(error = %error, "a write to readings.db failed; no more readings are taken");
-        self.writer.leave();
-        self.aside.refuse_all(|| Closed::Failed.error());
-        self.shared.queue.refuse(Closed::Failed);
+        self.writer.abandon();
+        self.deferred.refuse_all(|| CloseReason::Failed.error());
+        self.shared.queue.refuse(CloseReason::Failed);
         self.shared.failed.send_replace(true);
     }
 
-    /// One commit. An error is one after which nothing more may be acknowledged.
+    /// Makes one commit, and answers its batches.
+    ///
+    /// # Errors
+    /// If nothing more may be acknowledged.
     fn commit(&mut self, arrived: Vec<Submission>) -> Result<(), StoreError> {
-        let surveyed = self.look_up(arrived)?;
-        let answers = self.admit(&surveyed);
-        let submissions: Vec<_> = surveyed.into_iter().map(|s| s.submission).collect();
+        let prepared = self.look_up(arrived)?;
+        let answers = self.admit(&prepared);
+        let submissions: Vec<_> = prepared.into_iter().map(|s| s.submission).collect();
         self.freeze();
         let written = self.writer.write(&self.shared.index.read());
         match written {
@@ -127,10 +133,10 @@ impl Committer {
                 for (submission, answer) in submissions.into_iter().zip(answers) {
                     submission.answer(match &confirmed {
                         Ok(()) => answer,
-                        Err(error) => answer.and_then(|_| Err(again(error))),
+                        Err(error) => answer.and_then(|_| Err(copy_of(error))),
                     });
                 }
-                self.writer.fold_when_due()
+                self.writer.checkpoint_when_due()
             }
             Err(WriteError {
                 error,
@@ -138,21 +144,21 @@ impl Committer {
             }) => self.refuse(submissions, answers, &error),
             Err(WriteError { error, .. }) => {
                 for submission in submissions {
-                    submission.answer(Err(Closed::Failed.error()));
+                    submission.answer(Err(CloseReason::Failed.error()));
                 }
                 Err(error)
             }
         }
     }
 
-    /// Sets the changes of totals in memory apart that are to go to disk now.
+    /// Freezes the changes of totals in memory if they are to be written to disk now.
     fn freeze(&mut self) {
-        if self.writer.freezes(&self.shared.index.read()) {
+        if self.writer.should_freeze(&self.shared.index.read()) {
             self.writer.freeze(&mut self.shared.index.write().uncounted);
         }
     }
 
-    /// After a commit that left nothing behind.
+    /// Answers the batches of a commit of which nothing is on disk.
     fn refuse(
         &mut self,
         submissions: Vec<Submission>,
@@ -164,79 +170,86 @@ impl Committer {
             StoreErrorKind::Damaged | StoreErrorKind::Unsupported
         );
         if is_of_one && submissions.len() > 1 {
-            // What cannot be read stands in the way of one of them: the others are not to suffer for it.
+            // One batch needs data that cannot be read. Each batch is tried alone, so that only this one fails.
             for submission in submissions {
                 self.commit(vec![submission])?;
             }
             return Ok(());
         }
-        // A full disk has lines of its own in the log.
+        // A full disk is logged elsewhere.
         if error.kind() != StoreErrorKind::StorageFull {
             error!(%error, "a commit was refused");
         }
-        self.writer.rest();
+        self.writer.back_off();
         self.waiting_for_seal.clear();
         for (submission, answer) in submissions.into_iter().zip(answers) {
-            submission.answer(answer.and_then(|_| Err(again(error))));
+            submission.answer(answer.and_then(|_| Err(copy_of(error))));
         }
         Ok(())
     }
 
-    /// Looks up what batches have to know of the chunks; returns those that know all of it. The others are set aside.
-    fn look_up(&mut self, arrived: Vec<Submission>) -> Result<Vec<Surveyed>, StoreError> {
+    /// Looks up the stored readings that the batches need. Returns the batches whose lookups are complete; defers the others.
+    fn look_up(&mut self, arrived: Vec<Submission>) -> Result<Vec<PreparedBatch>, StoreError> {
         let index = self.shared.index.read();
         let begin = Instant::now();
-        // Sealing has to make room before more readings come that it has to work on.
+        // Sealing must catch up before readings arrive that are expensive to seal.
         let crowded = self.writer.is_overcrowded(&index);
         let mut ready = Vec::with_capacity(arrived.len());
         for submission in arrived {
-            let mut survey = self.writer.survey(&submission.batch, &index);
-            // Those that arrive have half of the time for themselves: a few lookups do not wait behind thousands.
+            let mut lookups = self.writer.lookups(&submission.batch, &index);
+            // New batches get half of the time, so that a batch with few lookups does not wait behind thousands.
             let deadline = begin + self.options.lookup_time / 2;
-            let known = match crowded && !survey.is_empty() {
+            let known = match crowded && !lookups.is_empty() {
                 true => Ok(false),
-                false => self.writer.advance(&mut survey, &index, deadline),
+                false => self.writer.advance(&mut lookups, &index, deadline),
             };
             match known {
-                Ok(true) => ready.push(Surveyed { submission, survey }),
+                Ok(true) => ready.push(PreparedBatch {
+                    submission,
+                    lookups,
+                }),
                 Ok(false) => {
-                    self.writer.widen(&mut survey, &submission.batch, &index);
-                    self.aside.add(Surveyed { submission, survey });
+                    self.writer
+                        .widen_to_all(&mut lookups, &submission.batch, &index);
+                    self.deferred.add(PreparedBatch {
+                        submission,
+                        lookups,
+                    });
                 }
                 Err(error) => submission.answer(Err(error)),
             }
         }
         let deadline = begin + self.options.lookup_time;
-        while !crowded && let Some(first) = self.aside.first() {
-            let known = self.writer.advance(&mut first.survey, &index, deadline);
+        while !crowded && let Some(first) = self.deferred.first() {
+            let known = self.writer.advance(&mut first.lookups, &index, deadline);
             if matches!(known, Ok(false)) {
                 break;
             }
-            let Some(surveyed) = self.aside.take_first() else {
+            let Some(prepared) = self.deferred.take_first() else {
                 break;
             };
             match known {
-                Ok(_) => ready.push(surveyed),
-                Err(error) => surveyed.submission.answer(Err(error)),
+                Ok(_) => ready.push(prepared),
+                Err(error) => prepared.submission.answer(Err(error)),
             }
         }
         self.writer.end_lookups()?;
         Ok(ready)
     }
 
-    /// Takes batches into `pending`. A batch that fails leaves nothing there: the others are admitted anew without it.
-    fn admit(&mut self, surveyed: &[Surveyed]) -> Vec<Result<Outcome, StoreError>> {
+    /// Adds batches to the pending changes. If one batch fails, starts again without it.
+    fn admit(&mut self, prepared: &[PreparedBatch]) -> Vec<Result<Outcome, StoreError>> {
         let index = self.shared.index.read();
-        let mut refused: Vec<Option<StoreError>> = surveyed.iter().map(|_| None).collect();
+        let mut refused: Vec<Option<StoreError>> = prepared.iter().map(|_| None).collect();
         let outcomes = 'again: loop {
             self.writer.clear_pending();
-            let mut outcomes = Vec::with_capacity(surveyed.len());
-            for (surveyed, refused) in surveyed.iter().zip(&mut refused) {
+            let mut outcomes = Vec::with_capacity(prepared.len());
+            for (prepared, refused) in prepared.iter().zip(&mut refused) {
                 if refused.is_some() {
                     outcomes.push(Outcome::default());
                     continue;
                 }
-                match self.writer.admit(surveyed, &index) {
+                match self.writer.admit(prepared, &index) {
                     Ok(outcome) => outcomes.push(outcome),
                     Err(error) => {
                         *refused = Some(error);
@@ -253,12 +266,12 @@ impl Committer {
             .collect()
     }
 
-    /// Makes what is committed visible, all of it at one moment.
+    /// Makes the commit visible to readers, all of it at once.
     fn publish(&mut self, slice: Option<&Slice>) {
         let mut index = self.shared.index.write();
-        let aside = &mut self.aside;
+        let deferred = &mut self.deferred;
         self.writer.publish(slice, &mut index, |number, points| {
-            aside.sealed(number, points);
+            deferred.sealed(number, points);
         });
         *self.shared.totals.lock() = index.totals;
         drop(index);
@@ -266,7 +279,7 @@ impl Committer {
     }
 }
 
-/// The same error for another of those who waited for one commit.
-fn again(error: &StoreError) -> StoreError {
+/// A copy of an error, for another batch of the same commit.
+fn copy_of(error: &StoreError) -> StoreError {
     StoreError::new(error.kind(), error.message())
 }

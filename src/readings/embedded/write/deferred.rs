@@ -1,28 +1,28 @@
-//! Batches set aside because they need more lookups than a commit has time for. Others are committed meanwhile.
+//! Deferred batches: they need more lookups than one commit has time for. Other batches are committed meanwhile.
 
 use std::collections::VecDeque;
 
-use super::survey::Survey;
+use super::lookups::BatchLookups;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::Point;
 use crate::readings::embedded::shared::queue::Submission;
 
-/// A batch, and what is known of the chunks that it touches.
+/// A batch and its lookups.
 #[derive(Debug)]
-pub(crate) struct Surveyed {
+pub(crate) struct PreparedBatch {
     pub(crate) submission: Submission,
-    pub(crate) survey: Survey,
+    pub(crate) lookups: BatchLookups,
 }
 
-/// Batches that wait for lookups, in the order in which they came; bounded.
+/// Batches whose lookups are not complete, in order of arrival. Bounded.
 #[derive(Debug)]
-pub(crate) struct Aside {
-    waiting: VecDeque<Surveyed>,
+pub(crate) struct DeferredBatches {
+    waiting: VecDeque<PreparedBatch>,
     readings: usize,
     readings_max: usize,
 }
 
-impl Aside {
+impl DeferredBatches {
     pub(crate) fn new(readings_max: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -35,44 +35,45 @@ impl Aside {
         self.waiting.is_empty()
     }
 
-    /// Sets a batch aside, or refuses it when too much waits already. One alone may be larger than the bound.
-    pub(crate) fn add(&mut self, surveyed: Surveyed) {
-        let readings = self.readings + surveyed.submission.batch.len();
+    /// Defers a batch, or refuses it as overload if too many readings are deferred. A batch larger than the bound is accepted if
+    /// no other is deferred.
+    pub(crate) fn add(&mut self, prepared: PreparedBatch) {
+        let readings = self.readings + prepared.submission.batch.len();
         if readings > self.readings_max && !self.waiting.is_empty() {
-            surveyed.submission.answer(Err(StoreError::new(
+            prepared.submission.answer(Err(StoreError::new(
                 StoreErrorKind::Overloaded,
-                "more late readings are waiting to be compared with what is stored than the server holds; nothing of this \
-                 was stored, send it again",
+                "too many late readings are waiting to be compared with stored readings; nothing of this request was stored, \
+                 send it again",
             )));
             return;
         }
         self.readings = readings;
-        self.waiting.push_back(surveyed);
+        self.waiting.push_back(prepared);
     }
 
-    /// The one that has waited longest.
-    pub(crate) fn first(&mut self) -> Option<&mut Surveyed> {
+    /// The batch that has waited longest.
+    pub(crate) fn first(&mut self) -> Option<&mut PreparedBatch> {
         self.waiting.front_mut()
     }
 
-    /// Takes that one.
-    pub(crate) fn take_first(&mut self) -> Option<Surveyed> {
+    /// Takes the batch that has waited longest.
+    pub(crate) fn take_first(&mut self) -> Option<PreparedBatch> {
         let first = self.waiting.pop_front()?;
         self.readings -= first.submission.batch.len();
         Some(first)
     }
 
-    /// Tells all of them that points of a sensor have moved into chunks.
+    /// Updates all lookups: points of a sensor have moved into chunks.
     pub(crate) fn sealed(&mut self, sensor: u32, points: &[Point]) {
-        for surveyed in &mut self.waiting {
-            surveyed.survey.sealed(sensor, points);
+        for prepared in &mut self.waiting {
+            prepared.lookups.sealed(sensor, points);
         }
     }
 
-    /// Answers all of them that nothing more is stored.
+    /// Answers every deferred batch with an error.
     pub(crate) fn refuse_all(&mut self, error: impl Fn() -> StoreError) {
-        while let Some(surveyed) = self.take_first() {
-            surveyed.submission.answer(Err(error()));
+        while let Some(prepared) = self.take_first() {
+            prepared.submission.answer(Err(error()));
         }
     }
 }

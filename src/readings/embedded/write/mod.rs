@@ -1,9 +1,11 @@
-//! Writes: looks up what late readings meet, decides what changes, commits, and makes the commit visible.
+//! Writes: looks up the stored readings that late readings may repeat or replace, decides what changes, commits, and makes the
+//! commit visible.
 
 pub(crate) mod committer;
 mod deferred;
-mod lookup;
+mod lookups;
 mod pending;
 mod publish;
-mod survey;
+mod stored_readings;
+mod transaction;
 pub(crate) mod writer;

@@ -1,8 +1,8 @@
-//! What a commit is about to change: each reading checked against memory, and against disk where it has to be.
+//! The pending changes of a commit: each reading is compared with the tail in memory, and with the chunks where necessary.
 
 use rusqlite::Connection;
 
-use super::lookup::{Disk, Stored};
+use super::stored_readings::{SensorReadings, StoredReadings};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::embedded::format::file::damaged;
 use crate::readings::embedded::format::log_row::{Run, Runs};
@@ -13,44 +13,45 @@ use crate::readings::{
     Batch, Outcome, Point, RecordMode, Refusal, SensorId, Stats, Temperature, Timestamp,
 };
 
-/// Marks a sensor that has no slot in this commit.
-const NO_SLOT: u32 = u32::MAX;
+/// Marks a sensor without changes in this commit.
+const NO_ENTRY: u32 = u32::MAX;
 
 /// One sensor's changes.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct SensorChanges {
     pub(crate) sensor: u32,
-    /// The latest moment stored or pending; `None` before a new sensor's first reading.
+    /// The latest timestamp, stored or pending. `None` before a new sensor's first reading.
     last: Option<Timestamp>,
     /// New and replacing points, in ascending order of time.
     pub(crate) points: Vec<Point>,
-    /// For each that replaces a stored one: when, and what is stored. In order of time once the commit is settled.
+    /// For each point that replaces a stored reading: its timestamp and the stored temperature. In order of time after
+    /// [`Pending::compute_stats`].
     pub(crate) replaced: Vec<(Timestamp, Temperature)>,
-    /// The sensor's statistics after the commit, where readings are replaced; otherwise the new ones are just added.
+    /// The sensor's statistics after the commit, if readings are replaced. Otherwise the new readings are just added.
     pub(crate) stats: Option<Stats>,
 }
 
-/// The changes of one commit, as if they were made, but seen by nobody yet.
+/// The changes of one commit. Readers do not see them yet.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    /// The slots in use, and behind them slots whose memory is used again.
-    slots: Vec<Slot>,
+    /// The entries in use, then unused entries whose memory is reused.
+    sensors: Vec<SensorChanges>,
     used: usize,
-    /// By sensor number: its slot.
-    slot_of: Vec<u32>,
-    /// Sensors that this commit adds, numbered from where the index ends.
+    /// By sensor number: the index of its entry.
+    entries: Vec<u32>,
+    /// Sensors that this commit adds. Their numbers follow those of the index.
     pub(crate) new_sensors: Vec<SensorId>,
     new_numbers: hashbrown::HashMap<SensorId, u32>,
-    /// Of the batch being admitted: the readings that are not newer than what their sensor has.
+    /// Readings of the current batch that are not newer than their sensor's latest reading.
     late: Vec<(u32, Point)>,
 }
 
-impl Slot {
-    /// Takes in late points of the sensor, in ascending order of time.
+impl SensorChanges {
+    /// Merges late points of the sensor, in ascending order of time.
     fn merge(
         &mut self,
         late: &[(u32, Point)],
-        stored: &mut Stored<'_, '_>,
+        stored: &mut SensorReadings<'_, '_>,
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         let Some((_, first)) = late.first() else {
@@ -96,37 +97,43 @@ impl Slot {
 
 impl Runs for Pending {
     fn for_each(&self, visit: &mut dyn FnMut(Run<'_>)) {
-        for slot in self.slots().iter().filter(|slot| !slot.points.is_empty()) {
+        for changes in self
+            .sensors()
+            .iter()
+            .filter(|changes| !changes.points.is_empty())
+        {
             visit(Run {
-                sensor: slot.sensor,
-                points: &slot.points,
-                replaced: &slot.replaced,
+                sensor: changes.sensor,
+                points: &changes.points,
+                replaced: &changes.replaced,
             });
         }
     }
 }
 
 impl Pending {
-    pub(crate) fn slots(&self) -> &[Slot] {
-        &self.slots[..self.used]
+    pub(crate) fn sensors(&self) -> &[SensorChanges] {
+        &self.sensors[..self.used]
     }
 
-    /// A sensor's slot, if it has one.
-    pub(crate) fn slot_of(&self, sensor: u32) -> Option<&Slot> {
-        let at = *self.slot_of.get(sensor as usize)?;
-        self.slots().get(at as usize)
+    /// A sensor's changes, if it has any.
+    pub(crate) fn changes_of(&self, sensor: u32) -> Option<&SensorChanges> {
+        let at = *self.entries.get(sensor as usize)?;
+        self.sensors().get(at as usize)
     }
 
-    /// Whether there is nothing to write.
+    /// Whether no reading is new or replaced.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots().iter().all(|slot| slot.points.is_empty())
+        self.sensors()
+            .iter()
+            .all(|changes| changes.points.is_empty())
     }
 
-    /// Starts the next commit.
+    /// Removes all changes.
     pub(crate) fn clear(&mut self) {
-        for slot in &mut self.slots[..self.used] {
-            if let Some(entry) = self.slot_of.get_mut(slot.sensor as usize) {
-                *entry = NO_SLOT;
+        for changes in &mut self.sensors[..self.used] {
+            if let Some(entry) = self.entries.get_mut(changes.sensor as usize) {
+                *entry = NO_ENTRY;
             }
         }
         self.used = 0;
@@ -134,7 +141,10 @@ impl Pending {
         self.new_numbers.clear();
     }
 
-    /// Takes a batch in. On an error the changes are half made: clear, and admit the other batches again.
+    /// Adds a batch.
+    ///
+    /// # Errors
+    /// The changes are incomplete then: call [`Pending::clear`], and add the other batches again.
     pub(crate) fn admit(
         &mut self,
         batch: &Batch,
@@ -142,7 +152,7 @@ impl Pending {
         sensors_max: usize,
         index: &Index,
         is_stuck: impl Fn(u32) -> bool,
-        disk: &mut Disk<'_>,
+        disk: &mut StoredReadings<'_>,
     ) -> Result<Outcome, StoreError> {
         let numbers = self.number_sensors(batch, sensors_max, index, is_stuck);
         if mode == RecordMode::AllOrNothing
@@ -163,10 +173,13 @@ impl Pending {
                     continue;
                 }
             };
-            let slot = self.slot(number, index);
-            if slot.last.is_none_or(|last| last < reading.point.timestamp) {
-                slot.last = Some(reading.point.timestamp);
-                slot.points.push(reading.point);
+            let changes = self.changes_mut(number, index);
+            if changes
+                .last
+                .is_none_or(|last| last < reading.point.timestamp)
+            {
+                changes.last = Some(reading.point.timestamp);
+                changes.points.push(reading.point);
                 outcome.recorded += 1;
             } else {
                 self.late.push((number, reading.point));
@@ -176,12 +189,11 @@ impl Pending {
         Ok(outcome)
     }
 
-    /// Takes in the late readings of a batch, sensor by sensor and in order of time. What came before in the batch still comes
-    /// before among those of one moment.
+    /// Adds the late readings of a batch, by sensor and time. Readings of one timestamp keep their order in the batch.
     fn admit_late(
         &mut self,
         index: &Index,
-        disk: &mut Disk<'_>,
+        disk: &mut StoredReadings<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         if self.late.is_empty() {
@@ -191,14 +203,14 @@ impl Pending {
         late.sort_by_key(|(sensor, point)| (*sensor, point.timestamp));
         for run in late.chunk_by(|(sensor, _), (next, _)| sensor == next) {
             let number = run[0].0;
-            let slot = self.slot(number, index);
-            slot.merge(run, &mut disk.of(number, index), outcome)?;
+            let changes = self.changes_mut(number, index);
+            changes.merge(run, &mut disk.of(number, index), outcome)?;
         }
         self.late = late;
         Ok(())
     }
 
-    /// The numbers of a batch's sensors, those of new ones given out here.
+    /// The numbers of a batch's sensors. Assigns numbers to new sensors.
     fn number_sensors(
         &mut self,
         batch: &Batch,
@@ -227,25 +239,25 @@ impl Pending {
         .collect()
     }
 
-    fn slot(&mut self, number: u32, index: &Index) -> &mut Slot {
+    fn changes_mut(&mut self, number: u32, index: &Index) -> &mut SensorChanges {
         let entry = number as usize;
-        if entry >= self.slot_of.len() {
-            self.slot_of.resize(entry + 1, NO_SLOT);
+        if entry >= self.entries.len() {
+            self.entries.resize(entry + 1, NO_ENTRY);
         }
-        let mut at = self.slot_of[entry] as usize;
-        if at == NO_SLOT as usize {
+        let mut at = self.entries[entry] as usize;
+        if at == NO_ENTRY as usize {
             at = self.used;
             self.used += 1;
-            self.slot_of[entry] = at as u32;
+            self.entries[entry] = at as u32;
             let last = index.get(number).map(|sensor| sensor.last);
-            if let Some(slot) = self.slots.get_mut(at) {
-                slot.sensor = number;
-                slot.last = last;
-                slot.points.clear();
-                slot.replaced.clear();
-                slot.stats = None;
+            if let Some(changes) = self.sensors.get_mut(at) {
+                changes.sensor = number;
+                changes.last = last;
+                changes.points.clear();
+                changes.replaced.clear();
+                changes.stats = None;
             } else {
-                self.slots.push(Slot {
+                self.sensors.push(SensorChanges {
                     sensor: number,
                     last,
                     points: Vec::new(),
@@ -254,62 +266,68 @@ impl Pending {
                 });
             }
         }
-        &mut self.slots[at]
+        &mut self.sensors[at]
     }
 
-    /// Works out the statistics of the sensors that have readings replaced, before anything is committed: should that need
-    /// a chunk that is damaged, nothing has happened yet.
-    pub(crate) fn settle(
+    /// Computes the statistics of sensors whose readings are replaced. Runs before the commit, so that a damaged chunk fails the
+    /// batch and nothing else.
+    pub(crate) fn compute_stats(
         &mut self,
         index: &Index,
         dropped: impl Fn(u32) -> usize,
         connection: &Connection,
     ) -> Result<(), StoreError> {
-        for slot in &mut self.slots[..self.used] {
-            if slot.replaced.is_empty() {
+        for changes in &mut self.sensors[..self.used] {
+            if changes.replaced.is_empty() {
                 continue;
             }
-            let Some(sensor) = index.get(slot.sensor) else {
+            let Some(sensor) = index.get(changes.sensor) else {
                 continue;
             };
             let mut stats = sensor.stats;
             let mut extremes_known = true;
-            slot.replaced
+            changes
+                .replaced
                 .sort_unstable_by_key(|(timestamp, _)| *timestamp);
-            let mut replaced = slot.replaced.iter().peekable();
-            for point in &slot.points {
+            let mut replaced = changes.replaced.iter().peekable();
+            for point in &changes.points {
                 match replaced.next_if(|(timestamp, _)| *timestamp == point.timestamp) {
                     Some((_, old)) => extremes_known &= stats.replace(*old, point.temperature),
                     None => stats.add(point.temperature),
                 }
             }
             if !extremes_known {
-                let mut tail = sensor.tail[dropped(slot.sensor).min(sensor.tail.len())..].to_vec();
-                put_into(&mut tail, &slot.points);
-                let recount = window::extremes(connection, slot.sensor, &tail)?;
+                let mut tail =
+                    sensor.tail[dropped(changes.sensor).min(sensor.tail.len())..].to_vec();
+                put_into(&mut tail, &changes.points);
+                let recount = window::extremes(connection, changes.sensor, &tail)?;
                 stats.set_extremes(&recount);
             }
-            slot.stats = Some(stats);
+            changes.stats = Some(stats);
         }
         Ok(())
     }
 
-    /// Bytes of memory kept for the next commits are bounded by the largest one; this lets go of an unusually large one's.
+    /// Frees the memory of an unusually large commit. Otherwise the memory is kept for the next commits.
     pub(crate) fn shrink(&mut self, points_max: usize) {
-        let held: usize = self.slots.iter().map(|slot| slot.points.capacity()).sum();
+        let held: usize = self
+            .sensors
+            .iter()
+            .map(|changes| changes.points.capacity())
+            .sum();
         if held > points_max {
-            self.slots = Vec::new();
+            self.sensors = Vec::new();
             self.used = 0;
-            self.slot_of.fill(NO_SLOT);
+            self.entries.fill(NO_ENTRY);
         }
     }
 }
 
-/// Why a sensor's readings are not taken.
+/// Why a sensor's readings are refused.
 #[derive(Clone, Copy, Debug)]
 enum NoNumber {
     TooManySensors,
-    /// They could only gather in memory: what is on disk is in the way.
+    /// A damaged chunk prevents sealing, and the tail has reached its bound.
     Stuck,
 }
 

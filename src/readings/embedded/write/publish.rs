@@ -1,4 +1,4 @@
-//! Makes what was committed visible to readers.
+//! Makes a committed transaction visible to readers.
 
 use super::writer::Writer;
 use crate::readings::Point;
@@ -31,8 +31,8 @@ impl Writer {
             self.committed(slice);
         }
         for id in &self.pending.new_sensors {
-            let slot = self.pending.slot_of(index.len() as u32);
-            if let Some(point) = slot.and_then(|slot| slot.points.first()) {
+            let changes = self.pending.changes_of(index.len() as u32);
+            if let Some(point) = changes.and_then(|changes| changes.points.first()) {
                 index.add(id, Sensor::new(*point));
             }
         }
@@ -41,12 +41,12 @@ impl Writer {
         let mut totals = index.totals;
         let mut tail_points = index.tail_points;
         let mut uncounted = std::mem::take(&mut index.uncounted);
-        for slot in self.pending.slots() {
-            let Some(sensor) = index.get_mut(slot.sensor) else {
+        for changes in self.pending.sensors() {
+            let Some(sensor) = index.get_mut(changes.sensor) else {
                 continue;
             };
-            let mut replaced = slot.replaced.iter().peekable();
-            for point in &slot.points {
+            let mut replaced = changes.replaced.iter().peekable();
+            for point in &changes.points {
                 match replaced.next_if(|(timestamp, _)| *timestamp == point.timestamp) {
                     Some((_, old)) => {
                         extremes_known &= totals.replace(*old, point.temperature);
@@ -58,21 +58,21 @@ impl Writer {
                     }
                 }
             }
-            match slot.stats {
+            match changes.stats {
                 Some(stats) => sensor.stats = stats,
                 None => sensor
                     .stats
-                    .extend(slot.points.iter().map(|point| point.temperature)),
+                    .extend(changes.points.iter().map(|point| point.temperature)),
             }
-            readings += slot.points.len();
+            readings += changes.points.len();
             tail_points -= sensor.tail.len();
-            sensor.put(&slot.points);
+            sensor.put(&changes.points);
             tail_points += sensor.tail.len();
             self.sealer
-                .grown(slot.sensor, sensor.tail.len(), &self.options);
+                .tail_grown(changes.sensor, sensor.tail.len(), &self.options);
         }
         index.totals = totals;
-        if self.counts() {
+        if self.keeps_period_totals() {
             index.uncounted = uncounted;
         }
         index.tail_points = tail_points;

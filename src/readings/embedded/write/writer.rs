@@ -1,49 +1,46 @@
-//! The connection that writes: one transaction a commit, with its log row, a slice of sealing, and what sealing lets go of.
+//! The writer: the connection that writes, the pending changes, and the state of sealing and counting.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tracing::error;
 
-use super::deferred::Surveyed;
-use super::lookup::Disk;
+use super::deferred::PreparedBatch;
+use super::lookups::BatchLookups;
 use super::pending::Pending;
-use super::survey::Survey;
-use crate::error::{StoreError, StoreErrorKind};
+use super::stored_readings::StoredReadings;
+use crate::error::StoreError;
 use crate::readings::embedded::format::file::{FILE_NAME, failed};
 use crate::readings::embedded::format::ledger::Ledger;
-use crate::readings::embedded::format::log_row::{self, Content};
-use crate::readings::embedded::format::{log_table, sensor_rows};
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::periods::{Counting, Uncounted};
 use crate::readings::embedded::seal::sealer::Sealer;
 use crate::readings::embedded::seal::slice::Slice;
-use crate::readings::embedded::sensor::range_cache::StretchCache;
+use crate::readings::embedded::sensor::range_cache::RangeCache;
 use crate::readings::{Batch, Outcome};
 use crate::storage::data_directory::DataDirectory;
 use crate::storage::sqlite::write_ahead_log::{self, Folding};
 
-/// How long sealing rests after a commit was refused.
-const CHORES_REST: Duration = Duration::from_secs(1);
+/// How long maintenance pauses after a refused commit.
+const MAINTENANCE_BACK_OFF: Duration = Duration::from_secs(1);
 
-/// How many rows of the log a commit removes at the most.
+/// How many log rows a commit removes at most.
 const LOG_ROWS_REMOVED_MAX: u64 = 256;
 
-/// The same when nobody waits for an acknowledgement.
+/// How many log rows a commit removes at most while the store closes.
 const LOG_ROWS_REMOVED_MAX_CLOSING: u64 = 65_536;
 
-/// How long the last fold of the write-ahead log waits for those who read.
-const CLOSING_PATIENCE: Duration = Duration::from_millis(100);
+/// How long the last checkpoint of the write-ahead log waits for readers.
+const CLOSING_CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Where the writer goes on from.
+/// The state from which the writer continues.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
     pub(crate) ledger: Ledger,
     /// The sequence of the last log row.
     pub(crate) last_sequence: u64,
-    /// How many readings the log holds.
+    /// The number of readings in the log.
     pub(crate) log_readings: usize,
     /// The highest row number in `chunk_data`.
     pub(crate) last_data: i64,
@@ -51,21 +48,21 @@ pub(crate) struct Start {
 
 pub(crate) struct Writer {
     pub(super) options: EmbeddedOptions,
-    directory: Arc<DataDirectory>,
-    connection: Connection,
-    folding: Folding,
-    cache: StretchCache,
+    pub(super) directory: Arc<DataDirectory>,
+    pub(super) connection: Connection,
+    pub(super) folding: Folding,
+    pub(super) cache: RangeCache,
     /// The changes of the commit that is being prepared.
     pub(super) pending: Pending,
     pub(super) sealer: Sealer,
-    counting: Counting,
-    last_sequence: u64,
-    /// Rows of the log up to here are gone.
-    log_removed: u64,
-    /// How many of them a commit removes at the most.
-    log_rows_removed_max: u64,
-    /// After a commit was refused (the disk is full): until when only readings are tried, not sealing.
-    chores_rest_until: Option<Instant>,
+    pub(super) counting: Counting,
+    pub(super) last_sequence: u64,
+    /// Log rows up to this sequence are removed.
+    pub(super) log_removed: u64,
+    /// How many log rows a commit removes at most.
+    pub(super) log_rows_removed_max: u64,
+    /// Set after a refused commit (the disk is full): until then only readings are written, without maintenance.
+    pub(super) maintenance_paused_until: Option<Instant>,
 }
 
 impl Writer {
@@ -83,42 +80,42 @@ impl Writer {
             directory,
             connection,
             folding,
-            cache: StretchCache::default(),
+            cache: RangeCache::default(),
             pending: Pending::default(),
             sealer,
             counting: Counting::new(&start.ledger),
             last_sequence: start.last_sequence,
             log_removed: 0,
             log_rows_removed_max: LOG_ROWS_REMOVED_MAX,
-            chores_rest_until: None,
+            maintenance_paused_until: None,
         }
     }
 
-    /// Lists what a batch has to look up in chunks.
-    pub(crate) fn survey(&self, batch: &Batch, index: &Index) -> Survey {
-        Survey::new(batch, index, |number| self.is_stuck(number, index))
+    /// Lists the lookups that a batch needs.
+    pub(crate) fn lookups(&self, batch: &Batch, index: &Index) -> BatchLookups {
+        BatchLookups::new(batch, index, |number| self.is_stuck(number, index))
     }
 
-    /// Lists what a batch that has to wait may have to look up.
-    pub(crate) fn widen(&self, survey: &mut Survey, batch: &Batch, index: &Index) {
-        survey.widen(batch, index, |number| self.is_stuck(number, index));
+    /// Lists the lookups that a waiting batch may need.
+    pub(crate) fn widen_to_all(&self, lookups: &mut BatchLookups, batch: &Batch, index: &Index) {
+        lookups.widen_to_all(batch, index, |number| self.is_stuck(number, index));
     }
 
-    /// Makes lookups for as long as there is time, one at least; returns whether all are made. All of those before
-    /// [`Writer::end_lookups`] are one read transaction: beginning one takes as long as half a lookup.
+    /// Makes lookups until the deadline, at least one. Returns whether all are made. All lookups before [`Writer::end_lookups`]
+    /// share one read transaction, because beginning one takes as long as half a lookup.
     pub(crate) fn advance(
         &mut self,
-        survey: &mut Survey,
+        lookups: &mut BatchLookups,
         index: &Index,
         deadline: Instant,
     ) -> Result<bool, StoreError> {
-        if !survey.is_empty() && self.connection.is_autocommit() {
+        if !lookups.is_empty() && self.connection.is_autocommit() {
             self.execute("BEGIN")?;
         }
-        survey.advance(index, &mut self.cache, &self.connection, deadline)
+        lookups.advance(index, &mut self.cache, &self.connection, deadline)
     }
 
-    /// Ends the lookups of a commit.
+    /// Ends the read transaction of the lookups.
     pub(crate) fn end_lookups(&self) -> Result<(), StoreError> {
         if self.connection.is_autocommit() {
             return Ok(());
@@ -126,10 +123,10 @@ impl Writer {
         self.execute("COMMIT")
     }
 
-    /// Whether so much waits to be sealed or counted that readings which are dear to seal and count have to wait; not while sealing
-    /// rests.
+    /// Whether sealing or counting has fallen so far behind that late readings must wait. Always `false` while maintenance
+    /// pauses.
     pub(crate) fn is_overcrowded(&self, index: &Index) -> bool {
-        self.chores_rest_until.is_none()
+        self.maintenance_paused_until.is_none()
             && (self.sealer.is_overcrowded(index, &self.options)
                 || self.counting.is_crowded(&index.uncounted, &self.options))
     }
@@ -138,65 +135,67 @@ impl Writer {
         self.sealer.is_stuck(number, index, &self.options)
     }
 
-    /// Forgets the changes that were not committed.
+    /// Removes the pending changes.
     pub(crate) fn clear_pending(&mut self) {
         self.pending.clear();
     }
 
-    /// Gives back memory that an unusually large commit took.
+    /// Frees the memory of an unusually large commit.
     pub(crate) fn shrink_pending(&mut self) {
         self.pending.shrink(4 * self.options.commit_readings_max);
     }
 
-    /// Takes a batch into the pending changes, checked against what is stored.
+    /// Adds a batch to the pending changes, compared with the stored readings.
     ///
-    /// On an error the changes are half made: clear, and admit the other batches again.
+    /// # Errors
+    /// The changes are incomplete then: call [`Writer::clear_pending`], and admit the other batches again.
     pub(crate) fn admit(
         &mut self,
-        surveyed: &Surveyed,
+        prepared: &PreparedBatch,
         index: &Index,
     ) -> Result<Outcome, StoreError> {
-        let mut disk = Disk {
+        let mut disk = StoredReadings {
             connection: &self.connection,
             cache: &mut self.cache,
-            survey: &surveyed.survey,
+            lookups: &prepared.lookups,
         };
         let (sealer, options) = (&self.sealer, &self.options);
         let is_stuck = |number| sealer.is_stuck(number, index, options);
-        let (batch, mode) = (&surveyed.submission.batch, surveyed.submission.mode);
+        let (batch, mode) = (&prepared.submission.batch, prepared.submission.mode);
         self.pending
             .admit(batch, mode, options.sensors_max, index, is_stuck, &mut disk)
     }
 
-    /// Goes round sealing once without resting.
-    pub(crate) fn hurry(&mut self) {
-        self.sealer.hurry(self.last_sequence, &self.options);
+    /// Starts a full sealing cycle that does not pause.
+    pub(crate) fn start_full_cycle(&mut self) {
+        self.sealer
+            .start_full_cycle(self.last_sequence, &self.options);
     }
 
-    /// Goes round sealing once more. From now on nobody waits for an acknowledgement.
-    pub(crate) fn closing(&mut self) {
+    /// Starts a last full sealing cycle with longer slices, since no client waits any more.
+    pub(crate) fn prepare_to_close(&mut self) {
         self.log_rows_removed_max = LOG_ROWS_REMOVED_MAX_CLOSING;
-        self.sealer.closing();
-        self.hurry();
+        self.sealer.prepare_to_close();
+        self.start_full_cycle();
     }
 
-    /// Whether there is something to do though nothing has arrived.
-    pub(crate) fn has_chores(&mut self, index: &Index) -> bool {
-        // Sealing takes room before it gives any back, and none of it is to go into files that are not in their place.
+    /// Whether maintenance is due: sealing, counting, or removing log rows.
+    pub(crate) fn has_maintenance(&mut self, index: &Index) -> bool {
+        // Sealing uses disk space before it frees any. No file may grow while the data directory is not where it was.
         if self.directory.ready().is_err() {
             return false;
         }
         if self
-            .chores_rest_until
+            .maintenance_paused_until
             .is_some_and(|until| Instant::now() < until)
         {
             return false;
         }
-        self.chores_rest_until = None;
+        self.maintenance_paused_until = None;
         self.has_rows_to_remove() || self.is_due(index)
     }
 
-    fn is_due(&mut self, index: &Index) -> bool {
+    pub(super) fn is_due(&mut self, index: &Index) -> bool {
         self.sealer.is_due(self.last_sequence, index, &self.options) || self.folding_is_due(index)
     }
 
@@ -206,8 +205,8 @@ impl Writer {
             .is_due(ledger, *sealed, &index.uncounted, &self.options)
     }
 
-    /// Whether the changes in memory are to be frozen, before they go to disk.
-    pub(crate) fn freezes(&self, index: &Index) -> bool {
+    /// Whether the changes of totals in memory are to be frozen now, before they are written to disk.
+    pub(crate) fn should_freeze(&self, index: &Index) -> bool {
         self.counting.begins() && self.folding_is_due(index)
     }
 
@@ -216,157 +215,36 @@ impl Writer {
         self.counting.begun(self.last_sequence);
     }
 
-    fn has_rows_to_remove(&self) -> bool {
+    pub(super) fn has_rows_to_remove(&self) -> bool {
         self.log_removed < self.sealer.ledger.log_sealed
     }
 
-    /// Writes what is pending, and a slice of sealing, in one transaction. `None` when there was nothing to seal.
-    pub(crate) fn write(&mut self, index: &Index) -> Result<Option<Slice>, WriteError> {
-        let due = self.chores_rest_until.is_none()
-            && self.directory.ready().is_ok()
-            && self.is_due(index);
-        if self.pending.is_empty() && !self.has_rows_to_remove() && !due {
-            return Ok(None);
-        }
-        self.execute("BEGIN IMMEDIATE").map_err(WriteError::known)?;
-        let written = self.write_within(index, due);
-        match written {
-            Ok(written) => {
-                self.execute("COMMIT")
-                    .map_err(|error| self.rolled_back(error))?;
-                self.last_sequence = written.last_sequence;
-                self.log_removed = written.log_removed;
-                Ok(written.slice)
-            }
-            Err(error) => Err(self.rolled_back(error)),
-        }
-    }
-
-    /// A slice is committed.
+    /// Takes over the state of a committed slice.
     pub(crate) fn committed(&mut self, slice: &Slice) {
         self.sealer.committed(slice);
         self.counting.committed(&slice.ledger);
     }
 
     /// Whether totals by periods are kept.
-    pub(crate) fn counts(&self) -> bool {
+    pub(crate) fn keeps_period_totals(&self) -> bool {
         self.sealer.ledger.counted.is_some()
     }
 
-    /// Whether what was committed is in the data directory.
+    /// Checks that the database is still the file in the data directory.
+    ///
+    /// # Errors
+    /// If the commit is in a file that is not there any more.
     pub(crate) fn confirm(&self) -> Result<(), StoreError> {
         self.directory.confirm(FILE_NAME)
     }
 
-    /// After a commit that was refused: sealing, which takes room before it gives any back, waits a little.
-    pub(crate) fn rest(&mut self) {
-        self.chores_rest_until = Some(Instant::now() + CHORES_REST);
+    /// Pauses maintenance after a refused commit: sealing uses disk space before it frees any.
+    pub(crate) fn back_off(&mut self) {
+        self.maintenance_paused_until = Some(Instant::now() + MAINTENANCE_BACK_OFF);
     }
 
-    /// Undoes the transaction. The outcome is known if that worked and the disk itself has not failed.
-    fn rolled_back(&mut self, error: StoreError) -> WriteError {
-        self.cache.clear();
-        let undone = self.connection.is_autocommit() || self.execute("ROLLBACK").is_ok();
-        let error = match undone {
-            true => self.directory.explain(error),
-            false => error,
-        };
-        let disk_failed = error.kind() == StoreErrorKind::Internal;
-        WriteError {
-            error,
-            outcome_known: undone && !disk_failed,
-        }
-    }
-
-    fn write_within(&mut self, index: &Index, due: bool) -> Result<Written, StoreError> {
-        let mut last_sequence = self.last_sequence;
-        let mut slice = if due { Some(self.slice(index)?) } else { None };
-        if let Some(slice) = &mut slice {
-            let time = self.sealer.slice_time(index, &self.options) / 2;
-            let (ledger, options) = (&mut slice.ledger, &self.options);
-            slice.folded_before = self.counting.fold(
-                &self.connection,
-                ledger,
-                &index.uncounted,
-                index.len(),
-                options,
-                time,
-            )?;
-            slice.settle_log();
-        }
-
-        let dropped = |sensor| slice.as_ref().map_or(0, |slice| slice.dropped_of(sensor));
-        self.pending.settle(index, dropped, &self.connection)?;
-
-        for (offset, id) in self.pending.new_sensors.iter().enumerate() {
-            sensor_rows::insert(&self.connection, (index.len() + offset) as u32, id)?;
-        }
-        // What is carried is older than what is pending, and has to come before it.
-        if let Some(slice) = slice.as_ref().filter(|slice| !slice.carried.is_empty()) {
-            last_sequence += 1;
-            let row =
-                log_row::encode_row(last_sequence, Content::Carried, slice.carried.as_slice());
-            log_table::append(&self.connection, last_sequence, &row)?;
-        }
-        if !self.pending.is_empty() {
-            last_sequence += 1;
-            let row = log_row::encode_row(last_sequence, Content::New, &self.pending);
-            log_table::append(&self.connection, last_sequence, &row)?;
-        }
-        let log_removed = if self.has_rows_to_remove() {
-            let sealed = self.sealer.ledger.log_sealed;
-            log_table::remove_oldest(&self.connection, sealed, self.log_rows_removed_max)?
-        } else {
-            self.log_removed
-        };
-        if let Some(slice) = &slice {
-            slice
-                .ledger
-                .write(&self.connection)
-                .map_err(|error| failed("write the ledger", error))?;
-        }
-        Ok(Written {
-            slice,
-            last_sequence,
-            log_removed,
-        })
-    }
-
-    /// Seals a little. A sensor that cannot be sealed is left out from then on, and does not hold up the others.
-    fn slice(&mut self, index: &Index) -> Result<Slice, StoreError> {
-        loop {
-            self.execute("SAVEPOINT slice")?;
-            match self.sealer.slice(
-                &self.connection,
-                index,
-                self.last_sequence,
-                &mut self.cache,
-                &self.options,
-            ) {
-                Ok(slice) => {
-                    self.execute("RELEASE slice")?;
-                    return Ok(slice);
-                }
-                Err(failure) => {
-                    self.execute("ROLLBACK TO slice")?;
-                    self.execute("RELEASE slice")?;
-                    self.cache.clear();
-                    if !matches!(
-                        failure.error.kind(),
-                        StoreErrorKind::Damaged | StoreErrorKind::Unsupported
-                    ) {
-                        return Err(failure.error);
-                    }
-                    let sensor = index.id(failure.sensor);
-                    error!(%sensor, error = %failure.error, "a sensor's readings stay in the log: they cannot be sealed");
-                    self.sealer.give_up_on(failure.sensor);
-                }
-            }
-        }
-    }
-
-    /// Folds the write-ahead log into the file when it has grown, which nobody needs to wait for.
-    pub(crate) fn fold_when_due(&self) -> Result<(), StoreError> {
+    /// Checkpoints the write-ahead log if it has grown. No client waits for this.
+    pub(crate) fn checkpoint_when_due(&self) -> Result<(), StoreError> {
         let folded = self
             .folding
             .after_commit(&self.connection)
@@ -374,49 +252,26 @@ impl Writer {
         self.directory.without_room(folded).map(drop)
     }
 
-    /// After the disk has failed: leaves the files as they are, also when this is dropped.
-    pub(crate) fn leave(&self) {
+    /// After a failed disk: leaves the files as they are, also on drop.
+    pub(crate) fn abandon(&self) {
         write_ahead_log::leave(&self.connection);
     }
 
-    /// Gives free pages back to the disk, as far as there is time, and folds the write-ahead log into the file, as far as nobody
-    /// reads it.
-    pub(crate) fn tidy(&self, deadline: Instant) -> rusqlite::Result<()> {
+    /// Frees unused pages until the deadline, and checkpoints the write-ahead log as far as readers allow.
+    pub(crate) fn checkpoint(&self, deadline: Instant) -> rusqlite::Result<()> {
         let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
         let mut pages = vacuum.query([])?;
         while Instant::now() < deadline && pages.next()?.is_some() {} // Each step frees one.
         drop(pages);
-        self.connection.busy_timeout(CLOSING_PATIENCE)?;
+        self.connection.busy_timeout(CLOSING_CHECKPOINT_TIMEOUT)?;
         write_ahead_log::empty(&self.connection).map(drop)
     }
 
-    fn execute(&self, sql: &str) -> Result<(), StoreError> {
+    pub(super) fn execute(&self, sql: &str) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
             .map(drop)
             .map_err(|error| failed("write to readings.db", error))
-    }
-}
-
-struct Written {
-    slice: Option<Slice>,
-    last_sequence: u64,
-    log_removed: u64,
-}
-
-/// A transaction that did not commit.
-pub(crate) struct WriteError {
-    pub(crate) error: StoreError,
-    /// Whether it is certain that nothing of it is on disk.
-    pub(crate) outcome_known: bool,
-}
-
-impl WriteError {
-    fn known(error: StoreError) -> Self {
-        Self {
-            error,
-            outcome_known: true,
-        }
     }
 }

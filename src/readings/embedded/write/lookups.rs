@@ -1,8 +1,8 @@
-//! What a batch has to know of the chunks before it can be taken in.
+//! The lookups that a batch needs before it can be committed.
 //!
-//! A late reading is new, known, or a replacement: that takes a look at what is stored at its moment. A batch may need
-//! thousands of such lookups, and they take longer than a commit may. So they are made before the batch is taken in, as many
-//! at a time as there is time for, and what was found is kept until the batch has all of it.
+//! A late reading is new, unchanged, or a replacement; the stored reading at its timestamp decides. A batch may need thousands of
+//! lookups, which take longer than one commit may. So lookups are made ahead, as many per commit as time allows, and their
+//! results are kept until the batch has all of them.
 
 use std::time::Instant;
 
@@ -12,51 +12,57 @@ use crate::error::StoreError;
 use crate::readings::embedded::format::points::position;
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::sensor::Sensor;
-use crate::readings::embedded::sensor::range_cache::StretchCache;
+use crate::readings::embedded::sensor::range_cache::RangeCache;
 use crate::readings::{Batch, Point, Temperature, Timestamp};
 
-/// How many lookups that need no disk are made between looks at the clock.
-const LOOKUPS_PER_LOOK: usize = 1024;
+/// How many lookups without disk access are made between two checks of the clock.
+const LOOKUPS_PER_CLOCK_CHECK: usize = 1024;
 
-/// A moment of a sensor, and what its chunks hold there.
+/// A timestamp of a sensor, and the temperature that its chunks hold there.
 #[derive(Clone, Copy, Debug)]
 struct Lookup {
     sensor: u32,
-    moment: Timestamp,
+    timestamp: Timestamp,
     stored: Option<Temperature>,
-    /// Whether `stored` is what was found; nobody has looked yet otherwise.
+    /// Whether the lookup was made. `stored` means nothing before.
     made: bool,
 }
 
 impl Lookup {
     fn key(&self) -> (u32, Timestamp) {
-        (self.sensor, self.moment)
+        (self.sensor, self.timestamp)
     }
 }
 
 /// The lookups of one batch.
 #[derive(Debug, Default)]
-pub(crate) struct Survey {
-    /// In order of sensor and time, no moment twice.
+pub(crate) struct BatchLookups {
+    /// In order of sensor and time, without duplicates.
     lookups: Vec<Lookup>,
-    /// All before this one have been made.
+    /// Every lookup before this index was made.
     next: usize,
 }
 
-impl Survey {
-    /// Lists what a batch has to look up: its readings at moments that the chunks of their sensors reach. `skip` names
-    /// sensors whose readings are refused anyway.
+impl BatchLookups {
+    /// Lists the lookups of a batch: its readings whose timestamps lie in the range of their sensor's chunks. `skip` returns
+    /// `true` for sensors whose readings are refused anyway.
     pub(crate) fn new(batch: &Batch, index: &Index, skip: impl Fn(u32) -> bool) -> Self {
         Self::list(batch, index, skip, |sealed_last| sealed_last)
     }
 
-    /// Whether there is nothing to look up.
+    /// Whether no lookup is needed.
     pub(crate) fn is_empty(&self) -> bool {
         self.lookups.is_empty()
     }
 
-    /// Lists all readings of sensors that are known. While a batch waits, chunks come to reach later moments.
-    pub(crate) fn widen(&mut self, batch: &Batch, index: &Index, skip: impl Fn(u32) -> bool) {
+    /// Extends the list to all readings of known sensors. Needed when the batch waits, because chunks come to cover later
+    /// timestamps meanwhile.
+    pub(crate) fn widen_to_all(
+        &mut self,
+        batch: &Batch,
+        index: &Index,
+        skip: impl Fn(u32) -> bool,
+    ) {
         let narrow = std::mem::replace(
             self,
             Self::list(batch, index, skip, |_| Some(Timestamp::MAX)),
@@ -95,10 +101,10 @@ impl Survey {
             .iter()
             .filter_map(|reading| {
                 let (sensor, through) = sensors[reading.sensor as usize]?;
-                let moment = reading.point.timestamp;
-                (moment <= through).then_some(Lookup {
+                let timestamp = reading.point.timestamp;
+                (timestamp <= through).then_some(Lookup {
                     sensor,
-                    moment,
+                    timestamp,
                     stored: None,
                     made: false,
                 })
@@ -109,11 +115,11 @@ impl Survey {
         Self { lookups, next: 0 }
     }
 
-    /// Makes lookups until all are made or the time is over, but at least one; returns whether all are.
+    /// Makes lookups until all are made or the deadline has passed, at least one. Returns whether all are made.
     pub(crate) fn advance(
         &mut self,
         index: &Index,
-        cache: &mut StretchCache,
+        cache: &mut RangeCache,
         connection: &Connection,
         deadline: Instant,
     ) -> Result<bool, StoreError> {
@@ -121,43 +127,43 @@ impl Survey {
         while let Some(lookup) = self.lookups.get_mut(self.next) {
             if !lookup.made {
                 let sealed_last = index.get(lookup.sensor).and_then(Sensor::sealed_last);
-                let (sensor, moment) = lookup.key();
-                lookup.stored = if sealed_last < Some(moment) {
+                let (sensor, timestamp) = lookup.key();
+                lookup.stored = if sealed_last < Some(timestamp) {
                     None
-                } else if let Some(known) = cache.known(sensor, moment) {
+                } else if let Some(known) = cache.get(sensor, timestamp) {
                     known
                 } else if looked && Instant::now() >= deadline {
                     return Ok(false);
                 } else {
                     looked = true;
-                    cache.look_up(connection, sensor, moment)?
+                    cache.look_up(connection, sensor, timestamp)?
                 };
                 lookup.made = true;
             }
             self.next += 1;
             passed += 1;
-            if passed % LOOKUPS_PER_LOOK == 0 && Instant::now() >= deadline {
+            if passed % LOOKUPS_PER_CLOCK_CHECK == 0 && Instant::now() >= deadline {
                 return Ok(self.next == self.lookups.len());
             }
         }
         Ok(true)
     }
 
-    /// Takes note that points of a sensor have moved into chunks: a lookup would find them from now on.
+    /// Records that points of a sensor have moved into chunks, where a lookup finds them from now on.
     pub(crate) fn sealed(&mut self, sensor: u32, points: &[Point]) {
         let range = self.range_of(sensor);
         for lookup in &mut self.lookups[range] {
-            let at = position(points, lookup.moment);
-            if let Some(point) = points.get(at).filter(|p| p.timestamp == lookup.moment) {
+            let at = position(points, lookup.timestamp);
+            if let Some(point) = points.get(at).filter(|p| p.timestamp == lookup.timestamp) {
                 lookup.stored = Some(point.temperature);
                 lookup.made = true;
             }
         }
     }
 
-    /// What was found of a sensor.
-    pub(crate) fn of(&self, sensor: u32) -> Found<'_> {
-        Found(&self.lookups[self.range_of(sensor)])
+    /// The lookups of one sensor.
+    pub(crate) fn of(&self, sensor: u32) -> SensorLookups<'_> {
+        SensorLookups(&self.lookups[self.range_of(sensor)])
     }
 
     fn range_of(&self, sensor: u32) -> std::ops::Range<usize> {
@@ -167,18 +173,21 @@ impl Survey {
     }
 }
 
-/// The lookups of one sensor.
+/// The lookups of one sensor, read in ascending order of time.
 #[derive(Debug)]
-pub(crate) struct Found<'a>(&'a [Lookup]);
+pub(crate) struct SensorLookups<'a>(&'a [Lookup]);
 
-impl Found<'_> {
-    /// What chunks hold at a moment, no earlier than the one asked for before: a temperature or nothing; `None` if it was
-    /// not looked up.
-    pub(crate) fn at(&mut self, moment: Timestamp) -> Option<Option<Temperature>> {
-        while self.0.first()?.moment < moment {
+impl SensorLookups<'_> {
+    /// The temperature in the chunks at a timestamp, or `Some(None)` without a reading. `None` if no lookup was made. Timestamps
+    /// must not descend between calls.
+    pub(crate) fn at(&mut self, timestamp: Timestamp) -> Option<Option<Temperature>> {
+        while self.0.first()?.timestamp < timestamp {
             self.0 = &self.0[1..];
         }
-        let found = self.0.first().filter(|lookup| lookup.moment == moment)?;
+        let found = self
+            .0
+            .first()
+            .filter(|lookup| lookup.timestamp == timestamp)?;
         found.made.then_some(found.stored)
     }
 }

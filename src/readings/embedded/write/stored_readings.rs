@@ -1,27 +1,27 @@
-//! What is stored of a sensor at a moment: whether a late reading is new, known, or a replacement.
+//! The stored reading of a sensor at a timestamp: tells whether a late reading is new, unchanged, or a replacement.
 
 use rusqlite::Connection;
 
-use super::survey::{Found, Survey};
+use super::lookups::{BatchLookups, SensorLookups};
 use crate::error::StoreError;
 use crate::readings::embedded::format::points::position;
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::sensor::Sensor;
-use crate::readings::embedded::sensor::range_cache::StretchCache;
+use crate::readings::embedded::sensor::range_cache::RangeCache;
 use crate::readings::{Temperature, Timestamp};
 
-/// Looks readings up where they are stored: in what was found before, and on disk what that does not tell of.
-pub(crate) struct Disk<'a> {
+/// Looks up stored readings: first in the batch's completed lookups, then on disk.
+pub(crate) struct StoredReadings<'a> {
     pub(crate) connection: &'a Connection,
-    pub(crate) cache: &'a mut StretchCache,
-    pub(crate) survey: &'a Survey,
+    pub(crate) cache: &'a mut RangeCache,
+    pub(crate) lookups: &'a BatchLookups,
 }
 
-impl<'a> Disk<'a> {
-    /// One sensor's readings, to be looked up in ascending order of time.
-    pub(crate) fn of<'b>(&'b mut self, number: u32, index: &'b Index) -> Stored<'a, 'b> {
-        Stored {
-            found: self.survey.of(number),
+impl<'a> StoredReadings<'a> {
+    /// One sensor's readings, for lookups in ascending order of time.
+    pub(crate) fn of<'b>(&'b mut self, number: u32, index: &'b Index) -> SensorReadings<'a, 'b> {
+        SensorReadings {
+            found: self.lookups.of(number),
             disk: self,
             number,
             sensor: index.get(number),
@@ -31,17 +31,17 @@ impl<'a> Disk<'a> {
 }
 
 /// The stored readings of one sensor.
-pub(crate) struct Stored<'a, 'b> {
-    disk: &'b mut Disk<'a>,
-    found: Found<'a>,
+pub(crate) struct SensorReadings<'a, 'b> {
+    disk: &'b mut StoredReadings<'a>,
+    found: SensorLookups<'a>,
     number: u32,
     sensor: Option<&'b Sensor>,
-    /// All of the tail before this is before what is looked up.
+    /// Every tail point before this index is earlier than the next lookup.
     tail_at: usize,
 }
 
-impl Stored<'_, '_> {
-    /// The temperature at a moment, if there is a reading.
+impl SensorReadings<'_, '_> {
+    /// The stored temperature at a timestamp, if there is a reading.
     pub(crate) fn temperature(
         &mut self,
         timestamp: Timestamp,
