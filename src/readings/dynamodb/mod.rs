@@ -1,8 +1,10 @@
-//! The store on DynamoDB: any number of replicas on two tables.
+//! The readings on DynamoDB: any number of replicas share two tables.
 //!
-//! Readings that arrive together are written by one transaction with everything that is derived from them, so that the
-//! statistics follow exactly. A replica owns a slot, and writes to cells of its own; a read merges the cells. docs/adr/0005
-//! says why it is so, and what was left out.
+//! One transaction writes some readings together with everything derived from them, so the statistics always follow the readings.
+//! Each replica owns a lease and writes only to partial aggregates of its own; a read merges the partial aggregates. docs/adr/0005
+//! gives the reasons and the alternatives.
+//!
+//! Import direction: `table` ← `replica`, `table` ← `read` ← `write` ← `drift` and `recount` ← `opening` ← this module.
 
 mod drift;
 mod older;
@@ -30,22 +32,22 @@ pub use self::url::{Credentials, DynamoOptions, DynamoUrl};
 pub use older::{NotTaken, OlderLayout, OlderPage, OlderReading, OlderTable};
 pub use recount::{Pass, Progress, RecountReport, recount};
 
-use self::drift::Findings;
-use self::replica::status::{Side, Standing, closed};
-use self::table::client::{Tables, no_answer};
+use self::drift::DriftedSensors;
+use self::replica::status::{Operation, StoreStatus, closed};
+use self::table::client::{Tables, timeout_error};
 use self::table::connection::Connection;
 use self::write::submission::Submission;
-use self::write::writer::Order;
+use self::write::writer::WriterCommand;
 use super::{
     Batch, Export, Outcome, Page, Point, ReadingStore, RecordMode, Selection, SensorId,
     SensorSummary, Series, Stats, Window,
 };
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many batches may wait for the writer to look at them.
-const ORDERS_MAX: usize = 16_384;
-/// How long the answer to "are you ready" may take, and for how long it is good.
-const READY_PATIENCE: Duration = Duration::from_secs(2);
+/// How many batches may wait for the writer to take them.
+const COMMANDS_MAX: usize = 16_384;
+/// How long a readiness check may take, and how long its result is valid.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 const READY_AGE: Duration = Duration::from_secs(1);
 
 /// Readings in two DynamoDB tables.
@@ -53,19 +55,19 @@ const READY_AGE: Duration = Duration::from_secs(1);
 pub struct DynamoStore {
     connection: Arc<Connection>,
     options: DynamoOptions,
-    orders: mpsc::Sender<Order>,
-    standing: Arc<Standing>,
-    findings: Arc<Findings>,
-    /// The one who looks for what is to be found.
-    lookout: AbortHandle,
-    /// How many readings are in line or in flight.
+    commands: mpsc::Sender<WriterCommand>,
+    status: Arc<StoreStatus>,
+    drifted_sensors: Arc<DriftedSensors>,
+    /// The task that checks whether the statistics follow the readings.
+    drift_monitor: AbortHandle,
+    /// How many readings are in the queue or in flight.
     waiting: Arc<AtomicUsize>,
-    /// When DynamoDB was last found to answer.
-    reached: Mutex<Option<Instant>>,
+    /// When DynamoDB last answered a readiness check.
+    answered_at: Mutex<Option<Instant>>,
 }
 
 impl DynamoStore {
-    /// Makes the tables that are missing; says their names. For development: in AWS, Terraform makes them.
+    /// Creates the missing tables and returns their names. For development: in AWS, Terraform creates them.
     ///
     /// # Errors
     /// When DynamoDB cannot be reached or refuses.
@@ -80,17 +82,17 @@ impl DynamoStore {
     /// The tables, for a read.
     ///
     /// # Errors
-    /// When the store takes no reads now.
+    /// While the store is not open.
     fn tables(&self) -> Result<Tables, StoreError> {
-        self.standing.may_read()?;
+        self.status.may_read()?;
         Ok(self.connection.tables())
     }
 
-    /// Records in the status of the store how a read ended, and returns the result of the read.
-    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Records the result of a read in the status of the store.
+    fn record_result<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match &result {
-            Ok(_) => self.standing.went_well(Side::Reads),
-            Err(error) => self.standing.failed(Side::Reads, error),
+            Ok(_) => self.status.record_success(Operation::Reads),
+            Err(error) => self.status.record_failure(Operation::Reads, error),
         }
         result
     }
@@ -109,7 +111,7 @@ impl ReadingStore for DynamoStore {
         if batch.is_empty() {
             return Ok(Outcome::default());
         }
-        if let Some(refusal) = self.standing.refusal() {
+        if let Some(refusal) = self.status.refusal() {
             return Err(refusal);
         }
         let length = batch.len();
@@ -125,7 +127,7 @@ impl ReadingStore for DynamoStore {
             deadline: Instant::now() + self.options.write_deadline,
             reply,
         };
-        if let Err(error) = self.orders.try_send(Order::Record(submission)) {
+        if let Err(error) = self.commands.try_send(WriterCommand::Record(submission)) {
             self.waiting.fetch_sub(length, Ordering::Relaxed);
             return Err(match error {
                 TrySendError::Full(_) => Self::overloaded(),
@@ -137,13 +139,13 @@ impl ReadingStore for DynamoStore {
 
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError> {
         let tables = self.tables()?;
-        self.noted(read::windows::stats(&tables, selection).await)
+        self.record_result(read::windows::stats(&tables, selection).await)
     }
 
     async fn sensor_count(&self) -> Result<u64, StoreError> {
         let tables = self.tables()?;
-        let lanes = self.noted(read::totals::lanes(&tables).await)?;
-        Ok(lanes.sensors())
+        let shards = self.record_result(read::totals::write_shards(&tables).await)?;
+        Ok(shards.sensors())
     }
 
     async fn sensors(
@@ -152,12 +154,12 @@ impl ReadingStore for DynamoStore {
         limit: usize,
     ) -> Result<Page<SensorSummary>, StoreError> {
         let tables = self.tables()?;
-        self.noted(read::windows::sensors(&tables, after, limit).await)
+        self.record_result(read::windows::sensors(&tables, after, limit).await)
     }
 
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError> {
         let tables = self.tables()?;
-        self.noted(read::windows::summary(&tables, sensor).await)
+        self.record_result(read::windows::summary(&tables, sensor).await)
     }
 
     async fn readings(
@@ -167,7 +169,7 @@ impl ReadingStore for DynamoStore {
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError> {
         let tables = self.tables()?;
-        self.noted(read::windows::readings(&tables, sensor, window, limit).await)
+        self.record_result(read::windows::readings(&tables, sensor, window, limit).await)
     }
 
     async fn series(
@@ -177,12 +179,13 @@ impl ReadingStore for DynamoStore {
         points: usize,
     ) -> Result<Option<Series>, StoreError> {
         let tables = self.tables()?;
-        self.noted(read::windows::series(&tables, sensor, window, points).await)
+        self.record_result(read::windows::series(&tables, sensor, window, points).await)
     }
 
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError> {
         let tables = self.tables()?;
-        let cursor = self.noted(read::export::ExportCursor::open(&tables, selection).await)?;
+        let cursor =
+            self.record_result(read::export::ExportCursor::open(&tables, selection).await)?;
         Ok(Box::pin(futures_util::stream::try_unfold(
             cursor,
             async |mut cursor| {
@@ -197,39 +200,39 @@ impl ReadingStore for DynamoStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.standing.may_write()?;
+        self.status.may_write()?;
         if self
-            .reached
+            .answered_at
             .lock()
             .is_some_and(|at| at.elapsed() < READY_AGE)
         {
             return Ok(());
         }
         let tables = self.tables()?;
-        let asked = async { self.noted(read::totals::lanes(&tables).await) };
-        timeout(READY_PATIENCE, asked)
+        let asked = async { self.record_result(read::totals::write_shards(&tables).await) };
+        timeout(READY_TIMEOUT, asked)
             .await
-            .unwrap_or_else(|_| Err(no_answer()))?;
-        *self.reached.lock() = Some(Instant::now());
+            .unwrap_or_else(|_| Err(timeout_error()))?;
+        *self.answered_at.lock() = Some(Instant::now());
         Ok(())
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.standing.warnings();
-        warnings.extend(self.findings.warnings(&self.connection));
+        let mut warnings = self.status.warnings();
+        warnings.extend(self.drifted_sensors.warnings(&self.connection));
         warnings
     }
 
-    /// Nothing that happens to a table is for good as far as this process is concerned.
+    /// Never resolves: this process can recover from everything that happens to a table.
     async fn failed(&self) -> StoreError {
         std::future::pending().await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.lookout.abort();
+        self.drift_monitor.abort();
         let (done, finished) = oneshot::channel();
-        if self.orders.send(Order::Close(done)).await.is_ok() {
-            // The writer ends by itself, within the deadline of what it has in flight.
+        if self.commands.send(WriterCommand::Close(done)).await.is_ok() {
+            // The writer ends before the deadline of its readings in flight.
             let _ = finished.await;
         }
         Ok(())
@@ -238,6 +241,6 @@ impl ReadingStore for DynamoStore {
 
 impl Drop for DynamoStore {
     fn drop(&mut self) {
-        self.lookout.abort();
+        self.drift_monitor.abort();
     }
 }

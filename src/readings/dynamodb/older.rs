@@ -1,8 +1,7 @@
-//! Tables of readings that older programs have made: read, never written.
+//! Tables of readings that older programs made. They are read and never written.
 //!
-//! Two layouts are known, and told by the key of the table. In one a reading is found by `sensor_id` and `timestamp`, and its
-//! `temperature` is a number; in the other by `time` alone, and `sensorID` and `temperature` are texts. Times are texts in whatever
-//! spelling.
+//! The key of the table tells its layout. In one layout the key is `sensor_id` and `timestamp`, and `temperature` is a number. In
+//! the other the key is `time` alone, and `sensorID` and `temperature` are strings. Timestamps are strings in any spelling.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::table::client::Tables;
 use super::table::items::{Item, aggregate_key, get_text};
-use super::table::key_schema::Shape;
+use super::table::key_schema::KeySchema;
 use super::table::keys;
 use super::table::scan::{Attributes, SEGMENTS, Segment};
 use super::url::{Credentials, DynamoUrl};
@@ -19,10 +18,10 @@ use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{SensorId, Temperature, Timestamp};
 
-/// How much of a text is shown.
+/// How many characters of a string a message shows.
 const SHOWN_MAX: usize = 200;
 
-/// How a table is laid out.
+/// The layout of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OlderLayout {
     /// Hash key `sensor_id`, range key `timestamp`, a number `temperature`.
@@ -32,7 +31,7 @@ pub enum OlderLayout {
 }
 
 impl OlderLayout {
-    /// The attributes of the sensor, the time, and the temperature.
+    /// The names of the attributes of the sensor, the timestamp and the temperature.
     const fn names(self) -> [&'static str; 3] {
         match self {
             Self::BySensor => ["sensor_id", "timestamp", "temperature"],
@@ -40,10 +39,10 @@ impl OlderLayout {
         }
     }
 
-    fn of(shape: &Shape) -> Option<Self> {
-        if shape.is(&["sensor_id", "timestamp"]) {
+    fn of(key_schema: &KeySchema) -> Option<Self> {
+        if key_schema.is(&["sensor_id", "timestamp"]) {
             Some(Self::BySensor)
-        } else if shape.is(&["time"]) {
+        } else if key_schema.is(&["time"]) {
             Some(Self::ByTime)
         } else {
             None
@@ -60,44 +59,44 @@ pub struct OlderTable {
     layout: OlderLayout,
 }
 
-/// A reading of such a table.
+/// A reading of an older table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OlderReading {
-    /// Whose.
+    /// The sensor.
     pub sensor: SensorId,
-    /// When.
+    /// The timestamp.
     pub timestamp: Timestamp,
-    /// What.
+    /// The temperature.
     pub temperature: Temperature,
-    /// The time as it is written there.
+    /// The timestamp as the table spells it.
     pub text: String,
 }
 
-/// An item that is no reading.
+/// An item that cannot be taken as a reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotTaken {
-    /// The item's key, in words.
+    /// The item's key, for a message.
     pub key: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
 /// Some items of a table.
 #[derive(Clone, Debug, Default)]
 pub struct OlderPage {
-    /// Those that are readings.
+    /// The items that are readings.
     pub readings: Vec<OlderReading>,
-    /// Those that are not.
+    /// The items that are not.
     pub not_taken: Vec<NotTaken>,
-    /// Attributes that are no part of a reading, and how many items have them.
+    /// Attributes that do not belong to a reading, each with the number of items that have it.
     pub other_attributes: BTreeMap<String, u64>,
 }
 
 impl OlderTable {
-    /// The table that `dynamodb-table://TABLE?region=…&endpoint=…` names.
+    /// Opens the table that `dynamodb-table://TABLE?region=…&endpoint=…` names.
     ///
     /// # Errors
-    /// When there is none, or its key is of neither layout: the message says which are known.
+    /// When there is no such table, or its key fits no layout: the message names the layouts.
     pub async fn open(
         url: &BackendUrl,
         credentials: Option<&Credentials>,
@@ -105,17 +104,17 @@ impl OlderTable {
         let location = DynamoUrl::parse_table(url)?;
         let name = location.prefix.clone();
         let tables = Tables::connect(&location, credentials).await;
-        let Some(shape) = Shape::of(&tables.reader, &name).await? else {
+        let Some(key_schema) = KeySchema::describe(&tables.reader, &name).await? else {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 format!("there is no DynamoDB table {name}"),
             ));
         };
-        let Some(layout) = OlderLayout::of(&shape) else {
+        let Some(layout) = OlderLayout::of(&key_schema) else {
             return Err(StoreError::new(
                 StoreErrorKind::Unsupported,
                 format!(
-                    "the DynamoDB table {name} has the key {shape}; readings are taken from tables with the hash key sensor_id and \
+                    "the DynamoDB table {name} has the key {key_schema}; readings are taken from tables with the hash key sensor_id and \
                      the range key timestamp, or with the hash key time alone, all of them strings (S)"
                 ),
             ));
@@ -128,8 +127,8 @@ impl OlderTable {
         })
     }
 
-    /// The readings behind `dynamodb://PREFIX` when this program has never counted them, so that its store cannot be opened; none
-    /// when it has, or there are none.
+    /// The readings behind `dynamodb://PREFIX` if this program never counted them, so that its store cannot be opened. `None` when
+    /// they were counted, or there are none.
     ///
     /// # Errors
     /// When DynamoDB cannot be reached or refuses.
@@ -140,12 +139,12 @@ impl OlderTable {
         let location = DynamoUrl::parse(url)?;
         let tables = Tables::connect(&location, credentials).await;
         let (name, aggregation) = (location.readings_table(), location.aggregation_table());
-        let shape = Shape::of(&tables.reader, &name).await?;
-        if shape.as_ref().and_then(OlderLayout::of) != Some(OlderLayout::BySensor) {
+        let key_schema = KeySchema::describe(&tables.reader, &name).await?;
+        if key_schema.as_ref().and_then(OlderLayout::of) != Some(OlderLayout::BySensor) {
             return Ok(None);
         }
-        if let Some(shape) = Shape::of(&tables.reader, &aggregation).await?
-            && shape.is(&["aggregation_period", "cell"])
+        if let Some(key_schema) = KeySchema::describe(&tables.reader, &aggregation).await?
+            && key_schema.is(&["aggregation_period", "cell"])
         {
             let key = aggregate_key(keys::TOTAL, keys::STATE);
             if tables.get(&aggregation, key).await?.is_some() {
@@ -180,15 +179,15 @@ impl OlderTable {
         &self.name
     }
 
-    /// How it is laid out.
+    /// The table's layout.
     pub fn layout(&self) -> OlderLayout {
         self.layout
     }
 
-    /// Whether a store would write to this very table.
+    /// Whether a store would write to this table.
     ///
     /// # Errors
-    /// When the URL of the store has a mistake in it.
+    /// When the URL of the store is wrong.
     pub fn is_of_store(&self, url: &BackendUrl) -> Result<bool, StoreError> {
         if url.scheme() != "dynamodb" {
             return Ok(false);
@@ -202,10 +201,10 @@ impl OlderTable {
             && store.endpoint == self.location.endpoint)
     }
 
-    /// Reads everything, in no order, and hands it over a page at a time.
+    /// Reads all items in no particular order, and passes them to `visit` a page at a time.
     ///
     /// # Errors
-    /// When DynamoDB cannot be reached or refuses, and those of `visit`, which end it.
+    /// When DynamoDB cannot be reached or refuses. An error of `visit` ends the read.
     pub async fn read(
         &self,
         mut visit: impl FnMut(OlderPage) -> Result<(), StoreError>,
@@ -251,10 +250,10 @@ impl OlderTable {
         let key = || match self.layout {
             OlderLayout::BySensor => format!(
                 "`{}` at `{}`",
-                shown(get_text(item, of_sensor).unwrap_or_default()),
-                shown(text)
+                one_line(get_text(item, of_sensor).unwrap_or_default()),
+                one_line(text)
             ),
-            OlderLayout::ByTime => format!("`{}`", shown(text)),
+            OlderLayout::ByTime => format!("`{}`", one_line(text)),
         };
         let wrong = |why: String| NotTaken { key: key(), why };
         let name = decimal_or_text(item, of_sensor)
@@ -262,14 +261,14 @@ impl OlderTable {
         let sensor = SensorId::new(name).map_err(|error| {
             wrong(format!(
                 "has the {of_sensor} `{}`, which {error}",
-                shown(name)
+                one_line(name)
             ))
         })?;
         if sensor.as_str() != name {
             let why = "has white space around it, which sensors cannot have";
             return Err(wrong(format!(
                 "has the {of_sensor} `{}`, which {why}",
-                shown(name)
+                one_line(name)
             )));
         }
         let timestamp: Timestamp = text
@@ -284,7 +283,7 @@ impl OlderTable {
         let temperature: Temperature = degrees.trim().parse().map_err(|error| {
             wrong(format!(
                 "has the {of_temperature} `{}`, which {error}",
-                shown(degrees)
+                one_line(degrees)
             ))
         })?;
         Ok(OlderReading {
@@ -296,7 +295,7 @@ impl OlderTable {
     }
 }
 
-/// A number's digits, or a text.
+/// The digits of a number, or a string.
 fn decimal_or_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     match item.get(name)? {
         AttributeValue::N(text) | AttributeValue::S(text) => Some(text),
@@ -304,18 +303,18 @@ fn decimal_or_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     }
 }
 
-/// A text that may be of any length and hold anything, in one line.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
+/// A string of any length and content, shortened to one line.
+pub(super) fn one_line(text: &str) -> String {
+    let mut one_line = String::new();
     for c in text.chars().take(SHOWN_MAX) {
         if c.is_control() {
-            shown.extend(c.escape_debug());
+            one_line.extend(c.escape_debug());
         } else {
-            shown.push(c);
+            one_line.push(c);
         }
     }
     if text.chars().nth(SHOWN_MAX).is_some() {
-        shown.push('…');
+        one_line.push('…');
     }
-    shown
+    one_line
 }

@@ -1,4 +1,4 @@
-//! Opening the store: at once, or for a server also later, when DynamoDB is there.
+//! Opens the store: with DynamoDB available, or for a server also without it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -9,144 +9,155 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
-use super::drift::{Findings, Lookout};
-use super::replica::keeper::{Keeper, said_open};
-use super::replica::lease::Slot;
-use super::replica::status::{Phase, Standing};
-use super::table::client::{is_away, no_answer};
+use super::drift::{DriftMonitor, DriftedSensors};
+use super::replica::lease::Lease;
+use super::replica::lease_manager::{LeaseManager, log_open};
+use super::replica::status::{Phase, StoreStatus};
+use super::table::client::{is_unavailable, timeout_error};
 use super::table::connection::Connection;
 use super::url::{DynamoOptions, DynamoUrl};
-use super::write::writer::{Surroundings, Writer};
-use super::{DynamoStore, ORDERS_MAX};
+use super::write::writer::{Writer, WriterContext};
+use super::{COMMANDS_MAX, DynamoStore};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How long a start may take before it is given up.
-const OPEN_PATIENCE: Duration = Duration::from_secs(20);
-/// How long the start of a server waits until it goes on without DynamoDB, and for how long it tries again what fails at once.
-const START_PATIENCE: Duration = Duration::from_secs(4);
+/// How long [`DynamoStore::open`] may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long [`DynamoStore::start`] waits for DynamoDB, and how long it retries errors that come at once.
+const START_TIMEOUT: Duration = Duration::from_secs(4);
 const START_ATTEMPTS_TIME: Duration = Duration::from_secs(1);
 const START_PAUSE: Duration = Duration::from_millis(200);
 
 impl DynamoStore {
-    /// Opens the store: checks the tables and what this program may do with them, and takes a slot.
+    /// Opens the store on the runtime of the caller: checks the tables and the rights of this program, and takes a lease.
     ///
     /// # Errors
-    /// When DynamoDB cannot be reached in time; when a table is missing, or has readings that were never counted, or rights are
-    /// missing: the message names it and what helps.
+    /// When DynamoDB does not answer in time; when a table is missing, or has readings that were never counted, or a right is
+    /// missing. The message says what to do.
     pub async fn open(location: &DynamoUrl, options: DynamoOptions) -> Result<Self, StoreError> {
-        let deadline = Instant::now() + OPEN_PATIENCE;
+        let deadline = Instant::now() + OPEN_TIMEOUT;
         let connecting = Connection::open(location, options.credentials.as_ref());
         let connection = timeout_at(deadline, connecting).await;
-        let connection = Arc::new(connection.unwrap_or_else(|_| Err(no_answer()))?);
-        let standing = opening();
-        let mut keeper = Keeper::new(Arc::clone(&connection), Arc::clone(&standing), &options);
+        let connection = Arc::new(connection.unwrap_or_else(|_| Err(timeout_error()))?);
+        let status = opening();
+        let mut lease_manager =
+            LeaseManager::new(Arc::clone(&connection), Arc::clone(&status), &options);
         let tables = connection.tables();
-        let slot = loop {
-            match timeout_at(deadline, keeper.obtain(&tables)).await {
-                Ok(Err(error)) if waits_for_slot(&keeper, &error) && Instant::now() < deadline => {
+        let lease = loop {
+            match timeout_at(deadline, lease_manager.obtain(&tables)).await {
+                Ok(Err(error))
+                    if waits_for_lease(&lease_manager, &error) && Instant::now() < deadline =>
+                {
                     tokio::time::sleep(START_PAUSE).await;
                 }
-                obtained => break obtained.unwrap_or_else(|_| Err(no_answer()))?,
+                obtained => break obtained.unwrap_or_else(|_| Err(timeout_error()))?,
             }
         };
         Ok(Self::run_on(
             connection,
-            standing,
-            keeper,
+            status,
+            lease_manager,
             options,
-            Some(slot),
+            Some(lease),
         ))
     }
 
-    /// Opens the store as [`DynamoStore::open`] does, or without DynamoDB when that is away.
+    /// Opens the store as [`DynamoStore::open`] does. While DynamoDB is unavailable, the store opens without it and reports itself
+    /// as not open, and the lease manager opens the tables later.
     ///
     /// # Errors
-    /// When DynamoDB has answered, and has something against it.
+    /// When DynamoDB answered and the store cannot use the answer.
     pub async fn start(location: &DynamoUrl, options: DynamoOptions) -> Result<Self, StoreError> {
         let connecting = Connection::open(location, options.credentials.as_ref());
-        let connection = timeout(OPEN_PATIENCE, connecting).await;
-        let connection = Arc::new(connection.unwrap_or_else(|_| Err(no_answer()))?);
-        let standing = opening();
-        let mut keeper = Keeper::new(Arc::clone(&connection), Arc::clone(&standing), &options);
-        let tables = connection.tables().impatient();
+        let connection = timeout(OPEN_TIMEOUT, connecting).await;
+        let connection = Arc::new(connection.unwrap_or_else(|_| Err(timeout_error()))?);
+        let status = opening();
+        let mut lease_manager =
+            LeaseManager::new(Arc::clone(&connection), Arc::clone(&status), &options);
+        let tables = connection.tables().without_retries();
         let started = Instant::now();
-        let slot = loop {
-            let left = START_PATIENCE.saturating_sub(started.elapsed());
-            let opened = timeout(left, keeper.obtain(&tables)).await;
-            match opened.unwrap_or_else(|_| Err(no_answer())) {
-                Ok(slot) => break Some(slot),
-                Err(error) if waits_for_slot(&keeper, &error) => {
-                    standing.set_phase(Phase::WithoutSlot(error.message().to_owned()));
+        let lease = loop {
+            let left = START_TIMEOUT.saturating_sub(started.elapsed());
+            let opened = timeout(left, lease_manager.obtain(&tables)).await;
+            match opened.unwrap_or_else(|_| Err(timeout_error())) {
+                Ok(lease) => break Some(lease),
+                Err(error) if waits_for_lease(&lease_manager, &error) => {
+                    status.set_phase(Phase::WithoutLease(error.message().to_owned()));
                     break None;
                 }
-                Err(error) if !is_away(&error) => return Err(error),
+                Err(error) if !is_unavailable(&error) => return Err(error),
                 Err(_) if started.elapsed() < START_ATTEMPTS_TIME => {
                     tokio::time::sleep(START_PAUSE).await;
                 }
                 Err(error) => {
-                    standing.cannot_open(&error);
+                    status.record_open_failure(&error);
                     warn!("DynamoDB is away; there are no readings until it is back");
                     break None;
                 }
             }
         };
-        Ok(Self::run_on(connection, standing, keeper, options, slot))
+        Ok(Self::run_on(
+            connection,
+            status,
+            lease_manager,
+            options,
+            lease,
+        ))
     }
 
-    /// Starts what runs beside requests.
+    /// Starts the tasks of the store.
     fn run_on(
         connection: Arc<Connection>,
-        standing: Arc<Standing>,
-        keeper: Keeper,
+        status: Arc<StoreStatus>,
+        lease_manager: LeaseManager,
         options: DynamoOptions,
-        slot: Option<Slot>,
+        lease: Option<Lease>,
     ) -> Self {
-        if let Some(slot) = &slot {
-            standing.set_phase(Phase::Open);
-            said_open(&connection.tables(), slot);
+        if let Some(lease) = &lease {
+            status.set_phase(Phase::Open);
+            log_open(&connection.tables(), lease);
         }
-        let (orders, received) = mpsc::channel(ORDERS_MAX);
-        let (wishes, wished) = mpsc::channel(2);
-        let (news, heard) = mpsc::channel(4);
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let (lease_requests, received_requests) = mpsc::channel(2);
+        let (lease_events, received_events) = mpsc::channel(4);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let surroundings = Surroundings {
+        let context = WriterContext {
             connection: Arc::clone(&connection),
             options: options.clone(),
-            standing: Arc::clone(&standing),
+            status: Arc::clone(&status),
             waiting: Arc::clone(&waiting),
-            wishes,
-            news: heard,
+            lease_requests,
+            lease_events: received_events,
         };
-        let findings = Arc::new(Findings::default());
-        let lookout = Lookout::new(
+        let drifted_sensors = Arc::new(DriftedSensors::default());
+        let drift_monitor = DriftMonitor::new(
             Arc::clone(&connection),
-            Arc::clone(&standing),
-            Arc::clone(&findings),
+            Arc::clone(&status),
+            Arc::clone(&drifted_sensors),
             options.drift_pause,
         );
-        let lookout = tokio::spawn(lookout.run()).abort_handle();
-        tokio::spawn(keeper.run(wished, news));
-        tokio::spawn(Writer::new(surroundings, slot).run(received));
+        let drift_monitor = tokio::spawn(drift_monitor.run()).abort_handle();
+        tokio::spawn(lease_manager.run(received_requests, lease_events));
+        tokio::spawn(Writer::new(context, lease).run(received));
         Self {
             connection,
             options,
-            orders,
-            standing,
-            findings,
-            lookout,
+            commands,
+            status,
+            drifted_sensors,
+            drift_monitor,
             waiting,
-            reached: Mutex::new(None),
+            answered_at: Mutex::new(None),
         }
     }
 }
 
-fn opening() -> Arc<Standing> {
-    Arc::new(Standing::new(Phase::Opening(
+fn opening() -> Arc<StoreStatus> {
+    Arc::new(StoreStatus::new(Phase::Opening(
         "DynamoDB has not answered yet".to_owned(),
     )))
 }
 
-/// Whether the tables are right, and all slots have owners that may be alive.
-fn waits_for_slot(keeper: &Keeper, error: &StoreError) -> bool {
-    keeper.is_open() && error.kind() == StoreErrorKind::Overloaded
+/// Whether the tables are usable, and only a lease is missing because all leases may have live owners.
+fn waits_for_lease(lease_manager: &LeaseManager, error: &StoreError) -> bool {
+    lease_manager.is_open() && error.kind() == StoreErrorKind::Overloaded
 }

@@ -1,7 +1,6 @@
 //! Random names and numbers from the system.
 
-use super::table::client::internal;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 
 /// 24 hexadecimal digits: a name for a lease owner, an attempt or a recount that nobody else has.
 ///
@@ -24,6 +23,9 @@ fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], StoreError> {
     let mut bytes = [0; LENGTH];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
-        .map_err(|error| internal("a random name").with_source(error))?;
+        .map_err(|error| {
+            let message = "the system gives no random bytes";
+            StoreError::new(StoreErrorKind::Internal, message).with_source(error)
+        })?;
     Ok(bytes)
 }

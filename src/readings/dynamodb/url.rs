@@ -1,4 +1,4 @@
-//! Where the tables are: `dynamodb://PREFIX?region=…&endpoint=…`.
+//! The location of the tables: `dynamodb://PREFIX?region=…&endpoint=…`.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use url::Url;
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Names of tables, and how to reach them.
+/// The names of the tables, and how to reach them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DynamoUrl {
-    /// What the names of both tables begin with.
+    /// The beginning of the names of both tables.
     pub prefix: String,
-    /// The region; the standard chain's when there is none.
+    /// The AWS region; if there is none, the standard chain finds one.
     pub region: Option<String>,
-    /// Another endpoint than the region's own: an emulator, say, or one inside a private network.
+    /// An endpoint other than the region's own: an emulator, or one inside a private network.
     pub endpoint: Option<String>,
 }
 
@@ -34,22 +34,22 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// How the store behaves. The defaults suit a server.
+/// The options of the store. The defaults suit a server.
 #[derive(Clone, Debug)]
 pub struct DynamoOptions {
-    /// An access key and its secret, instead of those that the standard chain finds: for emulators.
+    /// An access key and its secret, for emulators; if there is none, the standard chain finds credentials.
     pub credentials: Option<Credentials>,
-    /// How many sensors there may be, in all replicas together. A new one beyond is refused.
+    /// The largest number of sensors in all replicas together. A new sensor beyond this number is refused.
     pub sensors_max: u64,
-    /// How long a write may take before it is given up and its unstored readings are named.
+    /// How long a write may take. After that the batch fails and names the readings that were not stored.
     pub write_deadline: Duration,
-    /// How many readings may wait before more are refused as overload.
+    /// How many readings may wait; a batch beyond this number is refused as overload.
     pub queue_readings_max: usize,
     /// How many transactions may be in flight at a time, 1 to 4.
     pub transactions_max: usize,
-    /// How long the slot of a replica that shows no sign of life stays its own, at least.
-    pub lease: Duration,
-    /// How often a sensor or two are looked at, whether their statistics follow their readings.
+    /// How long a replica keeps its lease at least without a sign of life.
+    pub lease_duration: Duration,
+    /// The pause between two checks whether the statistics follow the readings.
     pub drift_pause: Duration,
 }
 
@@ -61,23 +61,23 @@ impl Default for DynamoOptions {
             write_deadline: Duration::from_secs(22),
             queue_readings_max: 1_000_000,
             transactions_max: 4,
-            lease: Duration::from_secs(30),
+            lease_duration: Duration::from_secs(30),
             drift_pause: Duration::from_secs(60),
         }
     }
 }
 
 impl DynamoUrl {
-    /// Reads the part of the URL after the scheme.
+    /// Parses the part of the URL after the scheme.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unsupported`] says what is wrong with it, and what would be right.
+    /// [`StoreErrorKind::Unsupported`] says what is wrong, and gives the right form.
     pub fn parse(url: &BackendUrl) -> Result<Self, StoreError> {
-        // The longer of the two names has to stay within 255 characters.
+        // The longer of the two names must fit into 255 characters.
         Self::parse_as(url, "dynamodb://PREFIX", "the prefix of the tables", 200)
     }
 
-    /// The same of a URL that names one table, which takes the place of the prefix.
+    /// Parses a URL that names one table in place of the prefix.
     pub(super) fn parse_table(url: &BackendUrl) -> Result<Self, StoreError> {
         Self::parse_as(url, "dynamodb-table://TABLE", "the name of a table", 255)
     }
@@ -138,12 +138,12 @@ impl DynamoUrl {
         Ok(location)
     }
 
-    /// The table of the readings themselves.
+    /// The name of the table of the readings.
     pub fn readings_table(&self) -> String {
         format!("{}-temperature-readings", self.prefix)
     }
 
-    /// The table of what is derived from them.
+    /// The name of the table of the aggregates.
     pub fn aggregation_table(&self) -> String {
         format!("{}-temperature-readings-aggregation", self.prefix)
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn wrong_urls_are_refused_with_the_reason() {
         for (text, word) in [
             ("dynamodb:x", "slashes"),
             ("dynamodb://", "prefix"),

@@ -1,11 +1,11 @@
-//! The two backends side by side: the same answers, readings moved from one to the other, and how many requests it takes.
+//! Both backends compared: the same answers, readings migrated between them, and the number of requests.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use fieldstation::readings::dynamodb::DynamoStore;
 
-use super::{assert_sound, credentials, location};
+use super::{assert_consistent, credentials, location};
 use crate::support::{Client, CountingProxy, DynamoServer, Random, Server, lines, reading, run};
 
 async fn tables() -> DynamoServer {
@@ -16,7 +16,7 @@ async fn tables() -> DynamoServer {
     dynamo
 }
 
-/// Everything that a client can ask about readings.
+/// All answers that a client can get about readings.
 async fn answers(client: &Client) -> Vec<String> {
     let window = "from=2026-11-20T13:00:10Z&to=2026-11-20T13:00:33.5Z";
     let mut answers = Vec::new();
@@ -77,7 +77,7 @@ async fn both_backends_answer_byte_for_byte_the_same() {
         answers(&embedded.client()).await,
         answers(&remote.client()).await
     );
-    assert_sound(&url).await;
+    assert_consistent(&url).await;
 }
 
 fn migrate(directory: &Path, from: &str, to: &str, code: i32) -> String {
@@ -112,7 +112,7 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     assert!(refused.contains("sqlite:"), "{refused}");
     server.stop();
 
-    // As if it had been broken off within the first sensor.
+    // As if the migration had been interrupted within the first sensor.
     let remote = Server::with_args(&["--readings", &url]);
     remote.client().store(lines("a", 250)).await;
     remote.stop();
@@ -120,8 +120,8 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     assert!(output.contains("recorded   750"), "{output}");
     assert!(output.contains("unchanged  250"), "{output}");
     assert!(output.contains("The same on both sides"), "{output}");
-    assert_sound(&url).await;
-    // What is the same already is passed over.
+    assert_consistent(&url).await;
+    // A sensor that is equal on both sides is skipped.
     let output = migrate(directory.path(), "sqlite:", &url, 0);
     assert!(
         output.contains("2, of which 2 were the same already"),
@@ -132,7 +132,7 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     let copy = Server::try_in(&Arc::new(other), &[]).unwrap();
     assert_eq!(copy.client().everything().await, everything);
 
-    // What only the other side has is said, not removed.
+    // A sensor that only the target has is reported and stays.
     let remote = Server::with_args(&["--readings", &url]);
     let extra = reading("c", "2026-11-20T13:00:00Z", "1");
     remote.client().put(extra).await.with_status(200);
@@ -141,7 +141,7 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     assert!(migrate(directory.path(), &url, &url, 2).contains("the same"));
 }
 
-/// Requests to DynamoDB per reading, counted where they pass, while many clients send single readings.
+/// Requests to DynamoDB for each reading, counted in the proxy, while many clients send single readings.
 #[tokio::test]
 async fn many_clients_share_few_requests() {
     const CLIENTS: usize = 64;
@@ -151,7 +151,7 @@ async fn many_clients_share_few_requests() {
     let url = dynamo.url_through(wire.address());
     let server = Server::with_args(&["--readings", &url]);
     let client = server.client();
-    // Sensors that are known, as in a fleet that has been running for a while.
+    // The sensors are known, as in a fleet that has been running for a while.
     let known: String = (0..CLIENTS)
         .map(|sensor| reading(&format!("s{sensor}"), "2026-11-20T12:00:00Z", "20") + "\n")
         .collect();
@@ -176,11 +176,10 @@ async fn many_clients_share_few_requests() {
     let readings = (CLIENTS * EACH) as u64;
     println!("{requests} requests for {readings} readings: {counts:?}");
     assert!(requests * 20 <= readings, "{readings} readings: {counts:?}");
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }
 
-/// The same with sensors that are new, and whose lowest and highest readings move all the time: both take more of the 100 items
-/// that a transaction has.
+/// The same with new sensors whose lowest and highest readings move all the time. Both need more of the 100 items of a transaction.
 #[tokio::test]
 async fn many_clients_share_few_requests_for_new_sensors() {
     const CLIENTS: usize = 64;
@@ -222,15 +221,15 @@ async fn many_clients_share_few_requests_for_new_sensors() {
         counts.requests() * 20 <= readings,
         "{readings} readings: {counts:?}"
     );
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }
 
-/// A real machine's readings on both backends: the same statistics, and a second import changes nothing.
-/// `FIELDSTATION_TEST_DATA` is the path of `machine_temperature_system_failure.csv` of the Numenta Anomaly Benchmark.
+/// Readings of a real machine on both backends: the same statistics, and a second import changes nothing. `FIELDSTATION_TEST_DATA`
+/// is the path of `machine_temperature_system_failure.csv` of the Numenta Anomaly Benchmark.
 #[tokio::test]
 #[ignore = "needs a file: FIELDSTATION_TEST_DATA"]
 async fn a_real_machine() {
-    // Not a setting of the program: only the tests of real data know it.
+    // Only the tests with real data read this setting, not the program.
     #[allow(clippy::disallowed_methods)]
     let path =
         std::env::var("FIELDSTATION_TEST_DATA").expect("FIELDSTATION_TEST_DATA is the file's path");
@@ -266,5 +265,5 @@ async fn a_real_machine() {
         seen.extend(stats);
     }
     assert_eq!(seen[0], seen[3]);
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }

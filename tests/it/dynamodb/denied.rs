@@ -1,5 +1,5 @@
-//! DynamoDB says no: rights that are missing, credentials that are not accepted. That is an answer, given at once and named, and it
-//! ends by itself when somebody has corrected it.
+//! DynamoDB denies requests: rights are missing, or credentials are not accepted. The server answers at once with the reason, and
+//! recovers by itself once somebody has corrected the setup.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use fieldstation::readings::dynamodb::DynamoStore;
 
-use super::{assert_sound, credentials, location, until_ready};
+use super::{assert_consistent, credentials, location, until_ready};
 use crate::support::{Asked, Client, DynamoServer, Exited, Gate, Server, Verdict, lines, reading};
 
 const NOT_ALLOWED: &str = "User: arn:aws:sts::123456789012:assumed-role/fleet/task is not authorized to perform: dynamodb:PutItem on \
     resource: arn:aws:dynamodb:eu-west-1:123456789012:table/test-temperature-readings because no identity-based policy allows the \
     dynamodb:PutItem action";
-/// AWS repeats what was signed.
+/// AWS's message repeats the signed text.
 const REJECTED: &str = "The request signature we calculated does not match the signature you provided. The Canonical String \
     for this request should have been 'x-amz-security-token:THE-TOKEN-OF-A-SESSION'";
 
@@ -69,7 +69,7 @@ async fn a_write_that_is_denied_fails_at_once_and_is_named_until_it_is_allowed()
         assert!(!answer.text().contains("123456789012"), "{}", answer.text());
         assert_eq!(answer.header("retry-after"), Some("30"));
         assert!(started.elapsed() < Duration::from_secs(1), "{attempt}");
-        // A sensor that is new is looked up first.
+        // A new sensor is looked up first.
         let started = Instant::now();
         let answer = client
             .post("", "application/x-ndjson", lines("b", 150))
@@ -87,14 +87,14 @@ async fn a_write_that_is_denied_fails_at_once_and_is_named_until_it_is_allowed()
             answer.text()
         );
     }
-    // What can be read is read.
+    // Reads still work.
     client.stats("").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(client.get("/readyz").await.status, 503);
     let asked = scene.gate.counts().since(&before);
     assert!(asked.requests() < 25, "{asked:?}");
 
-    // Nobody sends anything, since the server is not ready, and all the same it notices.
+    // No client sends anything while the server is not ready, and the server still notices.
     scene.gate.open();
     until_ready(&client, Duration::from_secs(5)).await;
     client
@@ -110,12 +110,15 @@ async fn a_write_that_is_denied_fails_at_once_and_is_named_until_it_is_allowed()
         1,
         "{log}"
     );
-    // The line has what the answer has not: whose right it is.
+    // The log line names the role, which the answer does not.
     let named = log
         .lines()
         .find(|line| line.contains("trouble with a backend"));
     assert!(named.unwrap().contains("assumed-role/fleet/task"), "{log}");
-    assert_eq!(assert_sound(&scene.dynamo.url()).await.stats.count(), 11);
+    assert_eq!(
+        assert_consistent(&scene.dynamo.url()).await.stats.count(),
+        11
+    );
 }
 
 #[tokio::test]
@@ -159,7 +162,7 @@ async fn rejected_credentials_make_few_requests_and_few_lines() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_denied_ends_and_says_what_is_missing() {
+async fn a_denied_start_ends_and_names_the_missing_right() {
     let scene = Scene::new().await;
     scene.gate.set(deny_transactions);
     let ended = ended(
@@ -172,7 +175,7 @@ async fn a_start_that_is_denied_ends_and_says_what_is_missing() {
         "{}",
         ended.output
     );
-    // No right of the aggregates is missing: it is found all the same before the first reading comes.
+    // A right on the readings table is missing. The start finds that before the first reading comes.
     scene.gate.set(|asked| {
         let is_of_readings = asked.body.contains("\"test-temperature-readings\"");
         match asked.operation {
@@ -215,7 +218,7 @@ async fn reads_that_are_denied_are_a_warning_and_readings_are_stored() {
     });
     let answer = client.get("/api/sensors/a/readings").await;
     answer.problem_saying(503, "unavailable", &["dynamodb:Query"]);
-    // Also after the server has looked again.
+    // The warning stays after the next probe.
     tokio::time::sleep(Duration::from_secs(3)).await;
     client.store(lines("a", 20)).await;
     client.get("/readyz").await.with_status(200);
@@ -233,7 +236,7 @@ async fn reads_that_are_denied_are_a_warning_and_readings_are_stored() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_deleted_is_missed_at_once_and_found_again() {
+async fn a_deleted_table_is_reported_at_once_and_found_again() {
     let scene = Scene::new().await;
     let server = scene.server();
     let client = server.client();
@@ -261,7 +264,7 @@ async fn a_table_that_is_deleted_is_missed_at_once_and_found_again() {
     stored(&client).await;
 }
 
-/// Gives out credentials as the agent of a container does.
+/// Serves credentials as the agent of a container does.
 struct Agent {
     address: std::net::SocketAddr,
     access_key: Arc<Mutex<&'static str>>,
@@ -297,9 +300,9 @@ impl Agent {
     }
 }
 
-/// They say themselves that they are good for decades, so nothing but DynamoDB's answer tells that they are not.
+/// The credentials claim to be valid for decades, so only DynamoDB's answer tells that they are not.
 #[tokio::test]
-async fn credentials_that_expire_are_looked_for_anew_without_a_restart() {
+async fn expired_credentials_are_renewed_without_a_restart() {
     let scene = Scene::new().await;
     let agent = Agent::start();
     let url = format!("http://{}/credentials", agent.address);

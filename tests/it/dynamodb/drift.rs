@@ -1,4 +1,4 @@
-//! Another program writes into the tables: what shows, what does not, and who says so.
+//! Another program writes into the tables: which reads show the change, and which warnings report it.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use fieldstation::readings::{
 };
 
 use super::existing::{client, number, put};
-use super::{assert_sound, credentials, location, options};
+use super::{assert_consistent, credentials, location, options};
 use crate::support::{DynamoKind, DynamoServer, Server, lines, reading, run};
 
 async fn tables(kind: DynamoKind) -> DynamoServer {
@@ -61,7 +61,7 @@ async fn until_warned(store: &DynamoStore, words: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn what_another_program_writes_is_found_and_named_and_a_recount_ends_it() {
+async fn writes_of_another_program_are_reported_and_a_recount_repairs_them() {
     for kind in [DynamoKind::Dynoxide, DynamoKind::Local] {
         let dynamo = tables(kind).await;
         let direct = client(&dynamo);
@@ -70,7 +70,7 @@ async fn what_another_program_writes_is_found_and_named_and_a_recount_ends_it() 
         for sensor in ["added", "deleted", "replaced", "sound"] {
             store(&open, sensor, (0..10).map(|second| (second, second))).await;
         }
-        // One that is not read whole.
+        // A sensor that is too large to be read completely.
         store(
             &open,
             "large",
@@ -116,9 +116,9 @@ async fn what_another_program_writes_is_found_and_named_and_a_recount_ends_it() 
         let words = ["`added`", "`replaced`", "`unknown`", "`large`", "`deleted`"];
         let warnings = until_warned(&open, &words).await;
         for words in [
-            "`added`: 11 are stored, 10 counted",
-            "`deleted`: 9 are stored, 10 counted",
-            "`unknown`: none of them is counted",
+            "`added`: 11 readings are stored, 10 are counted",
+            "`deleted`: 9 readings are stored, 10 are counted",
+            "`unknown`: none of its readings is counted",
             "fieldstation dynamodb recount --check",
         ] {
             assert!(warnings.contains(words), "no {words} in {warnings}");
@@ -140,13 +140,13 @@ async fn what_another_program_writes_is_found_and_named_and_a_recount_ends_it() 
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         open.close().await.unwrap();
-        assert_sound(&dynamo.url()).await;
+        assert_consistent(&dynamo.url()).await;
     }
 }
 
-/// Two replicas write new readings and replace others as fast as they can, with a look every tenth of a second.
+/// Two replicas write new readings and replace others as fast as they can, with a check every tenth of a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_write_are_no_false_alarm_and_hide_no_true_one() {
+async fn writes_of_replicas_cause_no_false_alarm_and_hide_no_true_one() {
     let dynamo = tables(DynamoKind::Dynoxide).await;
     let replicas = [open(&dynamo).await, open(&dynamo).await];
     let until = Instant::now() + Duration::from_secs(8);
@@ -158,7 +158,7 @@ async fn replicas_that_write_are_no_false_alarm_and_hide_no_true_one() {
                 let readings = (0..8).map(|at| ((turn * 3 + at) % 400, (turn + at * of) % 50));
                 store(replica, sensor, readings).await;
             }
-            // New ones only, so that it can be judged.
+            // Only new readings, so that a check gives a result.
             store(
                 replica,
                 "new",
@@ -171,7 +171,7 @@ async fn replicas_that_write_are_no_false_alarm_and_hide_no_true_one() {
     };
     let turns = tokio::join!(write(&replicas[0], 1), write(&replicas[1], 3));
     println!("{turns:?} batches of each sensor");
-    // While they go on writing, what another program adds is seen.
+    // While the replicas write, a change by another program is found.
     let table = dynamo.readings_table();
     put(
         &client(&dynamo),
@@ -203,7 +203,7 @@ async fn replicas_that_write_are_no_false_alarm_and_hide_no_true_one() {
 
 /// The table in docs/reference/dynamodb.md.
 #[tokio::test]
-async fn what_shows_of_another_programs_writes_is_as_documented() {
+async fn writes_of_another_program_show_as_documented() {
     let dynamo = tables(DynamoKind::Dynoxide).await;
     let url = dynamo.url();
     let server = Server::with_args(&["--readings", &url]);
@@ -229,7 +229,7 @@ async fn what_shows_of_another_programs_writes_is_as_documented() {
         .send()
         .await
         .unwrap();
-    // Readings and what is made from them show all of it,
+    // Readings, and everything computed from readings, show the change,
     let page = client.get("/api/sensors/a/readings").await.text();
     for shown in [":30", ":40", ":2"] {
         assert!(page.contains(shown), "{page}");
@@ -239,18 +239,18 @@ async fn what_shows_of_another_programs_writes_is_as_documented() {
     assert!(export.contains("\"temperature\":40"), "{export}");
     let window = client.stats("?sensorId=a&from=2026-11-20T13:00:01Z").await;
     assert_eq!(window, r#"{"Maximum":40,"Minimum":2,"Average":24}"#);
-    // except sensors that are in no statistics.
+    // except sensors without statistics.
     assert!(!export.contains("\"z\""), "{export}");
     client.get("/api/sensors/z").await.with_status(404);
     let unknown = client.stats("?sensorId=z&from=2026-11-20T13:00:00Z").await;
     assert_eq!(unknown, r#"{"Maximum":50,"Minimum":50,"Average":50}"#);
     let series = client.get("/api/sensors/a/series?points=2").await.text();
     assert!(series.contains("40") && !series.contains("30"), "{series}");
-    // What is kept does not.
+    // Stored statistics do not.
     assert_eq!(client.stats("?sensorId=a").await, statistics);
     assert_eq!(client.stats("").await, total);
     assert_eq!(client.get("/api/sensors/a").await.text(), summary);
-    // A reading of the other program's that is sent here, too, changes nothing if it is the same.
+    // A reading of the other program that is sent again with the same temperature changes nothing.
     let again = client
         .store(reading("a", "2026-11-20T13:00:03Z", "30"))
         .await;
@@ -260,7 +260,7 @@ async fn what_shows_of_another_programs_writes_is_as_documented() {
         again.text()
     );
     assert_eq!(client.stats("?sensorId=a").await, statistics);
-    // With another temperature it moves the sums by the difference, and is not counted.
+    // With another temperature the reading moves the sum by the difference, and is not counted.
     client
         .store(reading("a", "2026-11-20T13:00:03Z", "31"))
         .await;
@@ -273,7 +273,7 @@ async fn what_shows_of_another_programs_writes_is_as_documented() {
     let page = client.get("/api/sensors/b/readings").await;
     page.problem(500, "damaged");
     client.get("/api/sensors/b").await.with_status(200);
-    // The first look is a few seconds after the start.
+    // The first check is a few seconds after the start.
     let started = Instant::now();
     loop {
         let health = client.get("/health").await.with_status(200).text();

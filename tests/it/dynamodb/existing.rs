@@ -1,4 +1,4 @@
-//! Tables that are not as an empty store leaves them: missing, of another shape, full of readings that were never counted.
+//! Tables that an empty store would not have: missing, with another key, or with readings that were never counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials as SdkCredentials, R
 use aws_sdk_dynamodb::types::AttributeValue;
 use fieldstation::readings::dynamodb::DynamoStore;
 
-use super::{assert_sound, credentials, location};
+use super::{assert_consistent, credentials, location};
 use crate::support::{DynamoServer, Server, reading, run};
 
-/// The table of readings in an emulator of a test's own.
+/// The table of readings in an emulator of this test.
 const TABLE: &str = "test-temperature-readings";
 
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
@@ -91,12 +91,12 @@ async fn a_missing_table_is_named_with_the_command_that_makes_it() {
     }
     let server = Server::with_args(&["--readings", &url]);
     server.client().assert_nothing_stored().await;
-    // What is embedded lives elsewhere; there is no database of readings beside the tables.
+    // The other stores are embedded; the data directory has no database of readings.
     assert!(!server.data().join("readings.db").exists());
 }
 
 #[test]
-fn a_url_with_a_mistake_ends_the_start() {
+fn a_wrong_url_ends_the_start() {
     for (url, word) in [
         ("dynamodb://", "prefix"),
         ("dynamodb://a?zone=b", "zone"),
@@ -110,7 +110,7 @@ fn a_url_with_a_mistake_ends_the_start() {
 }
 
 #[tokio::test]
-async fn readings_that_lie_there_are_counted_once_and_served_as_they_are() {
+async fn existing_readings_are_counted_once_and_served_unchanged() {
     let dynamo = DynamoServer::start();
     create_tables(&dynamo).await;
     let direct = client(&dynamo);
@@ -167,7 +167,7 @@ async fn readings_that_lie_there_are_counted_once_and_served_as_they_are() {
         ]
         .join("\n")
     );
-    // A retry of what was there changes nothing; another temperature takes the place of an extreme.
+    // A retry of an existing reading changes nothing; another temperature replaces an extreme.
     let answer = client
         .store(
             [
@@ -186,7 +186,7 @@ async fn readings_that_lie_there_are_counted_once_and_served_as_they_are() {
         client.stats("").await,
         r#"{"Maximum":18,"Minimum":3,"Average":9.5}"#
     );
-    assert_sound(&url).await;
+    assert_consistent(&url).await;
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn a_reading_that_cannot_be_read_is_named_by_a_recount() {
 }
 
 #[tokio::test]
-async fn a_check_finds_what_was_changed_behind_its_back_and_a_recount_mends_it() {
+async fn a_check_finds_changes_of_another_program_and_a_recount_repairs_them() {
     let dynamo = DynamoServer::start();
     create_tables(&dynamo).await;
     let url = dynamo.url();
@@ -265,7 +265,7 @@ async fn a_check_finds_what_was_changed_behind_its_back_and_a_recount_mends_it()
         &["dynamodb", "recount", "--readings", &url],
     );
     assert_eq!(counted.code, Some(0), "{}", counted.output);
-    // The server had its slot taken away by the recount, and finds another by itself.
+    // The recount took the server's lease away, and the server gets another one by itself.
     client
         .put(reading("a", "2026-11-20T13:00:02Z", "6"))
         .await
@@ -274,5 +274,5 @@ async fn a_check_finds_what_was_changed_behind_its_back_and_a_recount_mends_it()
         client.stats("").await,
         r#"{"Maximum":6,"Minimum":1,"Average":3}"#
     );
-    assert_sound(&url).await;
+    assert_consistent(&url).await;
 }

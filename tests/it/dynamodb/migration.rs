@@ -1,6 +1,6 @@
-//! Readings of older programs, in the two layouts that there are, moved over: to the last digit, on both servers and into SQLite.
+//! Readings of older programs, in both layouts, migrated exactly: on both emulators and into SQLite.
 //!
-//! `FIELDSTATION_MIGRATION_READINGS` says how many readings each table has.
+//! `FIELDSTATION_MIGRATION_READINGS` is the number of readings in each table.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::existing::client;
 use super::older_data::{Item, create_table, everything, fill, item, number, spell, text};
-use super::{assert_sound, credentials, location};
+use super::{assert_consistent, credentials, location};
 use crate::conformance::oracle::{Recount, assert_nearest};
 use crate::support::{DynamoKind, DynamoServer, Random, Server, run, setting};
 
@@ -27,21 +27,21 @@ fn size() -> u64 {
     setting("FIELDSTATION_MIGRATION_READINGS").unwrap_or(3_000)
 }
 
-/// Readings as they are to be: by sensor and moment.
+/// The expected readings, by sensor and timestamp.
 type Truth = BTreeMap<(String, Timestamp), Temperature>;
 
-/// An older program's table, and where it is.
+/// A table of an older program, and its location.
 struct Older {
     dynamo: DynamoServer,
     client: Client,
     table: String,
     truth: Truth,
-    /// How many items are a second one of their moment, and say the same.
+    /// How many items repeat a timestamp with the same temperature.
     repeated: u64,
 }
 
 impl Older {
-    /// What `--from` takes.
+    /// The URL for `--from`.
     fn url(&self) -> String {
         format!(
             "dynamodb-table://{}?region=eu-west-1&endpoint=http://{}",
@@ -50,7 +50,7 @@ impl Older {
         )
     }
 
-    /// Tables of this program on the same server.
+    /// Tables of this program on the same emulator.
     async fn target(&self, name: &str) -> String {
         let url = self.dynamo.url();
         let url = url.replacen('?', &format!("-{name}?"), 1);
@@ -69,7 +69,7 @@ impl Older {
     }
 }
 
-/// The prefix of the tables that a server is asked for.
+/// The table prefix on an emulator.
 fn prefix(dynamo: &DynamoServer) -> String {
     location(&dynamo.url()).prefix
 }
@@ -83,7 +83,7 @@ fn degrees(random: &mut Random) -> String {
     }
 }
 
-/// Sensor and time as the key, with the aggregation table that the older program kept beside it.
+/// Sensor and timestamp as the key, with the aggregation table that the older program kept.
 async fn layout_a(kind: DynamoKind, readings: u64) -> Older {
     let dynamo = DynamoServer::start_kind(kind);
     let direct = client(&dynamo);
@@ -138,7 +138,7 @@ fn item_b(time: &str, sensor: &str, temperature: &str) -> Item {
     ])
 }
 
-/// The time alone as the key, and everything a text.
+/// The timestamp alone as the key, and every attribute a string.
 async fn layout_b(kind: DynamoKind, readings: u64) -> Older {
     let dynamo = DynamoServer::start_kind(kind);
     let direct = client(&dynamo);
@@ -183,7 +183,7 @@ fn migrate(directory: &Path, from: &str, to: &str, more: &[&str], code: i32) -> 
     ended.1
 }
 
-/// Runs the binary for as long as it takes, which a large table may.
+/// Runs the binary without a time limit, because a large table takes long.
 fn run_long(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let ended = command(directory, arguments).output().unwrap();
     let output = [ended.stdout, ended.stderr].concat();
@@ -205,7 +205,7 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Every reading and every statistic that a server on the target tells, beside the truth.
+/// Compares every reading and every statistic of a server with the expected readings.
 async fn assert_moved(server: &Server, truth: &Truth) {
     let client = server.client();
     let mut expected = String::new();
@@ -214,7 +214,7 @@ async fn assert_moved(server: &Server, truth: &Truth) {
             "{{\"sensorId\":\"{sensor}\",\"timestamp\":\"{moment}\",\"temperature\":{temperature}}}\n"
         );
     }
-    // Not `assert_eq`: nobody reads a hundred thousand lines.
+    // `assert_eq` would print a hundred thousand lines.
     assert!(client.everything().await == expected, "the readings differ");
     let whole = Recount::of(truth.values());
     let stats: serde_json::Value = serde_json::from_str(&client.stats("").await).unwrap();
@@ -234,12 +234,12 @@ async fn assert_moved_to(url: &str, directory: &Arc<TempDir>, truth: &Truth) {
     assert_moved(&server, truth).await;
     server.stop();
     if url.starts_with("dynamodb") {
-        let report = assert_sound(url).await;
+        let report = assert_consistent(url).await;
         assert_eq!(report.stats.count(), truth.len() as u64);
     }
 }
 
-/// A number as it is shown.
+/// A number as the commands print it.
 fn grouped(number: u64) -> String {
     match number / 1_000 {
         0 => number.to_string(),
@@ -247,7 +247,7 @@ fn grouped(number: u64) -> String {
     }
 }
 
-/// Into tables of this program and into a data directory, each twice.
+/// Migrates into tables of this program and into a data directory, each twice.
 async fn move_everywhere(older: &Older, directory: &Arc<TempDir>) {
     let before = everything(&older.client, &older.table).await;
     for to in [older.target("new").await, "sqlite:".to_owned()] {
@@ -300,13 +300,13 @@ async fn a_prefix_with_tables_of_an_older_program_is_read_as_such() {
         "{output}"
     );
     assert_moved_to("sqlite:", &directory, &older.truth).await;
-    // Never onto itself.
+    // A migration onto its own source is refused.
     let output = migrate(directory.path(), &older.url(), &from, &[], 2);
     assert!(output.contains("choose another prefix"), "{output}");
 }
 
 #[tokio::test]
-async fn the_aggregation_table_of_an_older_program_is_said_to_be_in_the_way() {
+async fn the_aggregation_table_of_an_older_program_is_refused_with_what_to_do() {
     for kind in KINDS {
         let older = layout_a(kind, 30).await;
         let directory = Arc::new(tempfile::tempdir().unwrap());
@@ -337,7 +337,7 @@ async fn the_aggregation_table_of_an_older_program_is_said_to_be_in_the_way() {
         let ended = Server::try_in(&directory, &["--readings", &url]);
         says(&ended.err().unwrap().output);
 
-        // What it says works: in place, with everything that the readings hold.
+        // The advice of the message works: the tables are counted in place, and keep all attributes.
         let delete = older.client.delete_table().table_name(&aggregation);
         delete.send().await.unwrap();
         for action in ["create-tables", "recount"] {
@@ -349,7 +349,7 @@ async fn the_aggregation_table_of_an_older_program_is_said_to_be_in_the_way() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_is_named_and_everything_else_is_taken() {
+async fn items_that_cannot_be_taken_are_named_and_all_others_are_taken() {
     let mut older = layout_a(DynamoKind::Dynoxide, 20).await;
     older.add("double", BEGIN, "5");
     let long = "c".repeat(129);
@@ -477,7 +477,7 @@ async fn a_migration_that_is_killed_at_any_moment_is_right_when_it_is_run_again(
     }
 }
 
-/// Takes the spellings without separators and without leading zeros.
+/// Migrates spellings without separators and without leading zeros.
 #[tokio::test]
 async fn times_in_the_basic_form_and_without_leading_zeros_move_too() {
     let mut older = layout_b(DynamoKind::Dynoxide, 10).await;
@@ -495,7 +495,7 @@ async fn times_in_the_basic_form_and_without_leading_zeros_move_too() {
     assert_moved_to("sqlite:", &directory, &older.truth).await;
 }
 
-/// Statistics may be equal where readings are not: two temperatures that changed places.
+/// Statistics may be equal where readings are not: two temperatures are swapped.
 #[tokio::test]
 async fn sensors_with_equal_statistics_and_other_readings_are_copied() {
     let dynamo = DynamoServer::start();

@@ -1,18 +1,18 @@
-//! What only the store on DynamoDB does: replicas, faults between it and the tables, data that lies there already.
+//! What only the DynamoDB store does: replicas, faults between the store and the tables, existing data.
 
-mod abandoned;
-mod away;
 mod backends;
-mod clocks;
+mod cancelled_reads;
 mod denied;
 mod drift;
 mod existing;
+mod leases;
 mod migration;
 mod older_data;
 mod outage;
 mod properties;
 mod recount;
 mod replicas;
+mod unavailable;
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Backend {
     /// Closes the store, and compares its aggregates with a recount.
     pub async fn close(self) {
         self.store.close().await.unwrap();
-        assert_sound(&self.server.url()).await;
+        assert_consistent(&self.server.url()).await;
     }
 }
 
@@ -70,7 +70,7 @@ pub fn options() -> DynamoOptions {
 }
 
 /// Compares the aggregates with a recount of the table.
-pub async fn assert_sound(url: &str) -> RecountReport {
+pub async fn assert_consistent(url: &str) -> RecountReport {
     let report = recount(&location(url), Some(&credentials()), true, &|_, _| {})
         .await
         .unwrap();
@@ -79,14 +79,14 @@ pub async fn assert_sound(url: &str) -> RecountReport {
 }
 
 /// Waits until a server is ready.
-pub async fn until_ready(client: &Client, patience: Duration) {
+pub async fn until_ready(client: &Client, timeout: Duration) {
     let started = Instant::now();
     loop {
         let answer = client.get("/readyz").await;
         if answer.status == 200 {
             return;
         }
-        assert!(started.elapsed() < patience, "{}", answer.text());
+        assert!(started.elapsed() < timeout, "{}", answer.text());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

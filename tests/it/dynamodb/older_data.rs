@@ -1,4 +1,4 @@
-//! Tables as older programs have left them, and what a naive look at them says.
+//! Tables of older programs, and a naive model of their content.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,7 +32,7 @@ pub fn item(sensor: &str, timestamp: &str, temperature: AttributeValue) -> Item 
     ])
 }
 
-/// Makes a table with a hash key, and a range key if there is a second name.
+/// Creates a table with a hash key, and with a range key if there is a second name.
 pub async fn create_table(client: &Client, name: &str, keys: &[&str]) {
     let mut request = client
         .create_table()
@@ -52,7 +52,7 @@ pub async fn create_table(client: &Client, name: &str, keys: &[&str]) {
     request.send().await.unwrap();
 }
 
-/// Puts items, several requests at a time. Large ones travel alone: a request has 16 MB.
+/// Puts items, several in a request. Large items are sent alone: a request has at most 16 MB.
 pub async fn fill(client: &Client, table: &str, items: Vec<Item>) {
     let pieces: Vec<Vec<Item>> = items.chunks(25).map(<[Item]>::to_vec).collect();
     let requests = stream::iter(pieces).map(|piece| async move {
@@ -71,7 +71,7 @@ pub async fn fill(client: &Client, table: &str, items: Vec<Item>) {
     requests.buffer_unordered(4).collect::<Vec<()>>().await;
 }
 
-/// Everything that is in a table.
+/// All items of a table.
 pub async fn everything(client: &Client, table: &str) -> Vec<Item> {
     let mut items = Vec::new();
     let mut start = None;
@@ -86,7 +86,7 @@ pub async fn everything(client: &Client, table: &str) -> Vec<Item> {
     }
 }
 
-/// A moment as this program writes it into the table.
+/// A timestamp in the spelling of this program.
 pub fn canonical(micros: i64) -> String {
     let shown = Timestamp::from_micros(micros).unwrap().to_string();
     let shown = shown.strip_suffix('Z').unwrap();
@@ -96,7 +96,7 @@ pub fn canonical(micros: i64) -> String {
     }
 }
 
-/// One of the ways in which a moment is written in the field.
+/// A random one of the spellings that real data has.
 pub fn spell(random: &mut Random, micros: i64) -> String {
     let shifted = |hours: i64| canonical(micros + hours * 3_600_000_000);
     match random.below(8) {
@@ -116,12 +116,12 @@ pub fn spell(random: &mut Random, micros: i64) -> String {
     }
 }
 
-/// Attributes that a reading has besides: of every type, and up to a size.
+/// Other attributes of a reading: of every type, and up to a size.
 pub fn other_attributes(random: &mut Random, bytes_max: u64) -> Item {
     let mut item = Item::new();
     let length = match bytes_max {
         0 => 0,
-        // Most are small, a few as large as may be.
+        // Most are small, and a few have the largest allowed size.
         most if random.one_in(12) => random.below(most),
         most => random.below(most.min(2_000)),
     } as usize;
@@ -148,19 +148,19 @@ pub fn other_attributes(random: &mut Random, bytes_max: u64) -> Item {
                 "set".to_owned(),
                 AttributeValue::Ss(vec!["x".to_owned(), "y".to_owned()]),
             ),
-            // Names that this program uses for itself elsewhere.
+            // Names that this program uses elsewhere.
             ("owner".to_owned(), text("Ann")),
         ]);
     }
     item
 }
 
-/// Readings by sensor and moment, with all that they hold.
+/// Readings by sensor and timestamp, with all their attributes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Naive(pub BTreeMap<(String, i64), (Temperature, Item)>);
 
 impl Naive {
-    /// The items as this program should leave them.
+    /// The items after a recount.
     pub fn items(&self) -> BTreeMap<(String, String), Item> {
         let readings = self.0.iter();
         readings

@@ -1,10 +1,10 @@
-//! DynamoDB away, slow or short of capacity: a clear answer in time, nothing counted twice, and no restart afterwards.
+//! DynamoDB unavailable, slow or throttled: a clear answer in time, nothing counted twice, and no restart afterwards.
 
 use std::time::{Duration, Instant};
 
 use fieldstation::readings::dynamodb::DynamoStore;
 
-use super::{assert_sound, credentials, location};
+use super::{assert_consistent, credentials, location};
 use crate::support::{Client, DynamoServer, Fault, FaultProxy, Server, lines, reading};
 
 struct Scene {
@@ -71,7 +71,10 @@ async fn an_outage_is_503_in_time_and_ends_without_a_restart() {
             r#"{"Maximum":2,"Minimum":1,"Average":1.5}"#
         );
     }
-    assert_eq!(assert_sound(&scene.dynamo.url()).await.stats.count(), 2);
+    assert_eq!(
+        assert_consistent(&scene.dynamo.url()).await.stats.count(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -95,12 +98,16 @@ async fn a_batch_that_ends_half_way_names_what_is_not_known_to_be_stored() {
     );
     scene.proxy.set(Fault::None);
     client.store(lines("a", 150)).await;
-    assert_eq!(assert_sound(&scene.dynamo.url()).await.stats.count(), 150);
+    assert_eq!(
+        assert_consistent(&scene.dynamo.url()).await.stats.count(),
+        150
+    );
 }
 
-/// The answer to a transaction is lost, and it is sent again: whoever waits learns what it did, not that it was there already.
+/// The answer to a transaction is lost, and the transaction is sent again. The client gets the outcome of the first one: recorded,
+/// and not unchanged.
 #[tokio::test]
-async fn what_was_stored_without_an_answer_is_recorded_once() {
+async fn a_write_stored_without_an_answer_is_recorded_once() {
     let dynamo = tables().await;
     let proxy = FaultProxy::start(dynamo.address());
     let url = dynamo.url_through(proxy.address());
@@ -108,12 +115,12 @@ async fn what_was_stored_without_an_answer_is_recorded_once() {
     let client = server.client();
     client.store(lines("a", 10)).await;
     proxy.set(Fault::CutAnswers);
-    // Of a sensor that is known, so that nothing has to be looked up meanwhile.
+    // The sensor is known, so that nothing has to be looked up during the fault.
     let body = reading("a", "2026-11-21T13:00:00Z", "5");
     let sending = client.post("", "application/x-ndjson", body);
     let relief = async {
         let started = Instant::now();
-        while assert_sound(&dynamo.url()).await.stats.count() < 11 {
+        while assert_consistent(&dynamo.url()).await.stats.count() < 11 {
             assert!(started.elapsed() < Duration::from_secs(15), "never stored");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -123,7 +130,7 @@ async fn what_was_stored_without_an_answer_is_recorded_once() {
     let outcome = answer.with_status(200).json();
     assert_eq!(outcome["recorded"], 1, "{outcome}");
     assert_eq!(outcome["unchanged"], 0, "{outcome}");
-    assert_eq!(assert_sound(&dynamo.url()).await.stats.count(), 11);
+    assert_eq!(assert_consistent(&dynamo.url()).await.stats.count(), 11);
 }
 
 #[tokio::test]
@@ -142,7 +149,7 @@ async fn throttling_and_conflicts_are_waited_for_and_nothing_counts_twice() {
     let client = scene.server.client();
     client.store(lines("a", 10)).await;
     for fault in [THROTTLED, CONFLICT] {
-        // For a moment: the request goes through all the same.
+        // A short fault: the request succeeds anyway.
         scene.proxy.set(Fault::Answer(fault));
         let proxy = &scene.proxy;
         let body = lines("a", 60);
@@ -153,7 +160,7 @@ async fn throttling_and_conflicts_are_waited_for_and_nothing_counts_twice() {
         };
         let (answer, ()) = futures_util::future::join(sending, relief).await;
         answer.with_status(200);
-        // For long: it ends in time, and says why.
+        // A long fault: the request fails in time, and names the reason.
         scene.proxy.set(Fault::Answer(fault));
         let started = Instant::now();
         let answer = client.put(reading("a", "2026-11-21T13:00:00Z", "5")).await;
@@ -162,6 +169,6 @@ async fn throttling_and_conflicts_are_waited_for_and_nothing_counts_twice() {
         assert!(started.elapsed() < Duration::from_secs(6));
         scene.proxy.set(Fault::None);
     }
-    let report = assert_sound(&scene.dynamo.url()).await;
+    let report = assert_consistent(&scene.dynamo.url()).await;
     assert_eq!(report.stats.count(), 60);
 }

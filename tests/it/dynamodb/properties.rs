@@ -1,4 +1,5 @@
-//! Random writes through two replicas in turns: each sees what the other wrote, to the last digit, extremes that leave included.
+//! Random writes through two replicas in turns: each replica sees the writes of the other exactly, also when an extreme is
+//! replaced.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use fieldstation::readings::dynamodb::{DynamoOptions, DynamoStore};
 use fieldstation::readings::{ReadingStore, RecordMode, Selection, SensorId, Timestamp, Window};
 
 use super::existing::client;
-use super::{assert_sound, credentials, location, options};
+use super::{assert_consistent, credentials, location, options};
 use crate::conformance::Oracle;
 use crate::conformance::oracle::batch;
 use crate::support::{DynamoServer, Fault, FaultProxy, Random};
@@ -42,7 +43,7 @@ async fn replicas_in_turns_agree_with_a_recount_after_every_write() {
             .record(readings, RecordMode::AllOrNothing)
             .await;
         assert_eq!(outcome.unwrap(), expected, "round {round}");
-        // Now and then a replica starts anew, and takes over what it had.
+        // Sometimes a replica starts again and takes its former lease.
         if random.one_in(30) {
             let store = stores.remove(writer);
             store.close().await.unwrap();
@@ -85,10 +86,10 @@ async fn replicas_in_turns_agree_with_a_recount_after_every_write() {
     for store in stores {
         store.close().await.unwrap();
     }
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }
 
-/// Who owns the first slot, and whether somebody does.
+/// The owner of the first lease, and whether the lease is owned.
 async fn owner(dynamo: &DynamoServer) -> (String, bool) {
     let found = client(dynamo)
         .get_item()
@@ -105,14 +106,14 @@ async fn owner(dynamo: &DynamoServer) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn a_replica_that_was_cut_off_loses_its_slot_and_comes_back_in_another() {
+async fn a_replica_that_was_cut_off_loses_its_lease_and_comes_back_with_another() {
     let dynamo = DynamoServer::start();
     let direct = location(&dynamo.url());
     DynamoStore::create_tables(&direct, Some(&credentials()))
         .await
         .unwrap();
     let options = DynamoOptions {
-        lease: Duration::from_secs(1),
+        lease_duration: Duration::from_secs(1),
         ..options()
     };
     let record = async |store: &DynamoStore, micros: i64, value: i64| {
@@ -130,7 +131,7 @@ async fn a_replica_that_was_cut_off_loses_its_slot_and_comes_back_in_another() {
     record(&first, 1, 10).await;
     let (owner_before, _) = owner(&dynamo).await;
     let watcher = DynamoStore::open(&direct, options.clone()).await.unwrap();
-    // It still believes that the slot is its own: nobody can tell it.
+    // The replica still believes that it has the lease, because nobody can tell it.
     proxy.set(Fault::Blackhole);
     let cut_off = Instant::now();
     while owner(&dynamo).await.1 {
@@ -143,7 +144,7 @@ async fn a_replica_that_was_cut_off_loses_its_slot_and_comes_back_in_another() {
     record(&second, 1, 20).await;
     let (owner_between, _) = owner(&dynamo).await;
     proxy.set(Fault::None);
-    // What it knows of the sensor is old, and so is what it knows of itself.
+    // The replica's known sensors and write shard are out of date.
     record(&first, 3, 40).await;
     record(&first, 2, 35).await;
     assert_eq!(owner(&dynamo).await.0, owner_between);
@@ -154,5 +155,5 @@ async fn a_replica_that_was_cut_off_loses_its_slot_and_comes_back_in_another() {
         assert_eq!(stats.maximum().unwrap().micro_degrees(), 40);
         store.close().await.unwrap();
     }
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }

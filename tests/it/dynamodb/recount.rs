@@ -1,4 +1,4 @@
-//! A recount of tables that other programs have written to: against a naive look at the same items, on both servers.
+//! A recount of tables that other programs have written to, compared with a naive model of the same items, on both emulators.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::existing::client;
 use super::older_data::{
     Item, Naive, by_key, canonical, everything, fill, item, number, other_attributes, spell, text,
 };
-use super::{assert_sound, credentials, location, options};
+use super::{assert_consistent, credentials, location, options};
 use crate::conformance::oracle::{Recount, batch};
 use crate::support::{DynamoKind, DynamoServer, Random, Server, reading, run, setting};
 
@@ -46,7 +46,7 @@ async fn recounted(dynamo: &DynamoServer) -> RecountReport {
     report
 }
 
-/// What is stored is what a naive look says, to the last digit and to the last attribute.
+/// Asserts that the store equals the naive model, to the last digit and to the last attribute.
 async fn assert_counted(dynamo: &DynamoServer, client: &Client, table: &str, naive: &Naive) {
     let temperatures = naive.0.values().map(|(temperature, _)| temperature);
     let expected = Recount::of(temperatures);
@@ -69,11 +69,11 @@ async fn assert_counted(dynamo: &DynamoServer, client: &Client, table: &str, nai
         Recount::of(temperatures).assert_equals(&stats);
     }
     store.close().await.unwrap();
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
     assert_eq!(by_key(everything(client, table).await), naive.items());
 }
 
-/// Random readings: mixed spellings, some twice, attributes up to a size.
+/// Random readings: mixed spellings, some timestamps twice, attributes up to a size.
 fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, Naive, u64) {
     let sensors = ["s1", "202", "é b", "x"];
     let mut items = std::collections::BTreeMap::new();
@@ -96,7 +96,7 @@ fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, 
         let mut whole = item(sensor, &spell(random, micros), number(&degrees));
         whole.extend(attributes.clone());
         if random.one_in(10) {
-            // The same moment in another spelling: with the same attributes, or with fewer.
+            // The same timestamp in another spelling: with the same attributes, or with fewer.
             let mut again = item(sensor, &spell(random, micros), number(&degrees));
             if random.one_in(2) {
                 again.extend(attributes.clone());
@@ -123,7 +123,7 @@ fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, 
     (items.into_values().collect(), naive, twice)
 }
 
-/// DynamoDB leaves out zeros that mean nothing, and servers write numbers in their own way.
+/// DynamoDB omits insignificant zeros, and emulators format numbers differently.
 fn as_stored(naive: &mut Naive, stored: &[Item]) {
     let mut numbers = std::collections::HashMap::new();
     for item in stored {
@@ -149,7 +149,7 @@ async fn every_reading_is_counted_once_and_keeps_all_it_holds() {
         for kind in KINDS {
             let mut random = Random::new(seed);
             let (dynamo, client, table) = tables(kind).await;
-            // Some runs cross many pages with large items, some many with small ones.
+            // Some runs cross many pages with large items, some many pages with small items.
             let (count, bytes_max) = [(160, 300_000), (1_500, 1_500), (60, 0)][(seed % 3) as usize];
             let (items, mut naive, twice) = random_items(&mut random, count, bytes_max);
             fill(&client, &table, items).await;
@@ -158,7 +158,7 @@ async fn every_reading_is_counted_once_and_keeps_all_it_holds() {
             assert_eq!(report.fault_count, 0, "{report:#?}");
             assert_eq!(report.joined, twice, "{kind:?}");
             assert_counted(&dynamo, &client, &table, &naive).await;
-            // Again, with nothing left to rewrite.
+            // A second recount has nothing left to rewrite.
             let report = recounted(&dynamo).await;
             assert_eq!((report.rewritten, report.joined), (0, 0));
             assert_counted(&dynamo, &client, &table, &naive).await;
@@ -166,7 +166,8 @@ async fn every_reading_is_counted_once_and_keeps_all_it_holds() {
     }
 }
 
-/// What was counted 4,767 times: 3,000 readings, written as an older program does, with 900 bytes of another attribute each.
+/// These readings were once counted 4,767 times: 3,000 readings in the format of an older program, each with 900 bytes of another
+/// attribute.
 #[tokio::test]
 async fn three_thousand_readings_of_one_sensor_are_three_thousand() {
     for kind in KINDS {
@@ -187,7 +188,7 @@ async fn three_thousand_readings_of_one_sensor_are_three_thousand() {
             assert_eq!(item["note"], text("x".repeat(900)), "{when}");
             assert!(when.contains('T') && when.len() == 19, "{when}");
         }
-        assert_sound(&dynamo.url()).await;
+        assert_consistent(&dynamo.url()).await;
     }
 }
 
@@ -207,12 +208,12 @@ async fn everything_that_cannot_be_counted_is_named_and_nothing_is_closed() {
             item(" b", "2021-11-26 18:10:00+00:00", number("5")),
             item(&"c".repeat(129), "2021-11-26 18:10:00+00:00", number("5")),
             item("d\u{7}", "2021-11-26 18:10:00+00:00", number("5")),
-            // One moment twice: with another temperature, and with another value of something else.
+            // One timestamp twice: with another temperature, and with another value of another attribute.
             item("e", "2021-11-26 18:10:00+00:00", number("5")),
             item("e", "2021-11-26T20:10:00+02:00", number("6")),
             item("f", "2021-11-25 23:10:00-19:00", number("5")),
             item("f", "2021-11-26T18:10:00", number("5.0")),
-            // And twice the same, which is no fault.
+            // A repeated item with equal attributes is no fault.
             item("g", "2021-11-26 18:10:00+00:00", number("5")),
             item("g", "2021-11-26T18:10:00", number("5.0")),
         ];
@@ -233,14 +234,14 @@ async fn everything_that_cannot_be_counted_is_named_and_nothing_is_closed() {
             "` b` at `2021-11-26 18:10:00+00:00` has a sensor_id with white space around it",
             &format!("`{long}` at `2021-11-26 18:10:00+00:00` has a sensor_id that is longer"),
             "`d\\u{7}` at `2021-11-26 18:10:00+00:00` has a sensor_id that holds a control character",
-            "`e` at `2021-11-26T20:10:00+02:00` is there a second time, as `2021-11-26 18:10:00+00:00`, with another `temperature`",
-            "`f` at `2021-11-26T18:10:00` is there a second time, as `2021-11-25 23:10:00-19:00`, with another `firmware`",
+            "`e` at `2021-11-26T20:10:00+02:00` exists a second time, as `2021-11-26 18:10:00+00:00`, with another `temperature`",
+            "`f` at `2021-11-26T18:10:00` exists a second time, as `2021-11-25 23:10:00-19:00`, with another `firmware`",
             "8 items cannot be counted",
         ] {
             assert!(ended.output.contains(words), "{words}: {}", ended.output);
         }
         assert!(!ended.output.contains("`g`"), "{}", ended.output);
-        // The server goes on, and nothing has moved.
+        // The server continues, and nothing has moved.
         assert_eq!(
             client.stats("").await,
             r#"{"Maximum":5,"Minimum":5,"Average":5}"#
@@ -275,7 +276,7 @@ async fn of_very_many_faults_the_first_hundred_are_named_and_all_are_counted() {
     );
 }
 
-/// Does something once, when a recount has come to a pass, on another thread, and waits for it.
+/// Runs `meanwhile` once, on another thread, when a recount reaches a pass, and waits for its end.
 async fn recount_with(
     dynamo: &DynamoServer,
     at: Pass,
@@ -321,7 +322,7 @@ async fn another_program_that_writes_meanwhile_is_noticed_and_the_statistics_sta
     }
     let report = recounted(&dynamo).await;
     assert_eq!((report.stats.count(), report.sensors), (54, 2));
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -349,7 +350,7 @@ async fn a_server_that_writes_while_everything_is_read_is_counted_too() {
     let (written, store) = receiver.recv().unwrap();
     assert_eq!(written.unwrap().recorded, 1);
     store.close().await.unwrap();
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }
 
 /// A recount as a process.
@@ -380,13 +381,13 @@ async fn a_recount_that_is_killed_at_any_moment_is_right_when_it_is_run_again() 
         fill(&client, &table, items).await;
         as_stored(&mut naive, &everything(&client, &table).await);
         let url = dynamo.url();
-        // How long one takes at most on this machine is learned on the way.
+        // The test measures how long a recount takes on this machine.
         let (mut kills, mut longest) = (0, Duration::from_millis(1_500));
         while kills < setting("FIELDSTATION_RECOUNT_KILLS").unwrap_or(8) {
             let started = Instant::now();
             let mut recount = begin(&url);
-            let patience = longest.mul_f64(random.below(1_000) as f64 / 1_000.0);
-            tokio::time::sleep(patience).await;
+            let timeout = longest.mul_f64(random.below(1_000) as f64 / 1_000.0);
+            tokio::time::sleep(timeout).await;
             if let Some(status) = recount.try_wait().unwrap() {
                 assert!(status.success());
                 longest = longest.min(started.elapsed());
@@ -394,7 +395,7 @@ async fn a_recount_that_is_killed_at_any_moment_is_right_when_it_is_run_again() 
             recount.kill().unwrap();
             recount.wait().unwrap();
             kills += 1;
-            // Each reading is there, once, in one spelling or in the other.
+            // Each reading exists once, in one spelling or the other.
             let there = everything(&client, &table).await.len();
             assert!(there >= naive.0.len(), "{there}");
         }
@@ -404,7 +405,7 @@ async fn a_recount_that_is_killed_at_any_moment_is_right_when_it_is_run_again() 
     }
 }
 
-/// Takes the spellings without separators and without leading zeros, which sort elsewhere than the others.
+/// Counts spellings without separators and without leading zeros, which sort differently.
 #[tokio::test]
 async fn times_in_the_basic_form_and_without_leading_zeros_are_counted_and_rewritten() {
     for kind in KINDS {

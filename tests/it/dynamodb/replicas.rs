@@ -1,4 +1,4 @@
-//! Several servers on the same tables, with everything going wrong at once: at the end the statistics are those of the table.
+//! Several servers on the same tables, with every fault at once: at the end the statistics are those of the table.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use fieldstation::readings::dynamodb::DynamoStore;
 use parking_lot::{Mutex, RwLock};
 
-use super::{assert_sound, credentials, location};
+use super::{assert_consistent, credentials, location};
 use crate::support::{Answer, Client, DynamoServer, Fault, FaultProxy, Random, Server, reading};
 
 const REPLICAS: usize = 3;
 const CLIENTS: u64 = 5;
-/// A client that is not answered goes on with another replica.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
+/// A client without an answer continues with another replica.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(15);
 const RUN_PATIENCE: Duration = Duration::from_secs(120);
 
 #[expect(
@@ -30,7 +30,7 @@ fn setting(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_that_are_killed_and_cut_off_count_every_reading_once() {
     let first = setting("FIELDSTATION_REPLICA_SEED").unwrap_or_else(Random::any_seed);
-    // Each run has a seed of its own.
+    // Each run has its own seed.
     for seed in first..first + setting("FIELDSTATION_REPLICA_RUNS").unwrap_or(2) {
         println!(
             "FIELDSTATION_REPLICA_SEED={seed} FIELDSTATION_REPLICA_RUNS=1 writes the same again"
@@ -70,7 +70,7 @@ async fn run(seed: u64) {
     let chaos = {
         let (proxy, servers) = (Arc::clone(&proxy), Arc::clone(&servers));
         let (addresses, stop) = (Arc::clone(&addresses), Arc::clone(&stop));
-        std::thread::spawn(move || make_trouble(seed, &proxy, &servers, &addresses, &stop))
+        std::thread::spawn(move || cause_outages(seed, &proxy, &servers, &addresses, &stop))
     };
     let started = Instant::now();
     while working.load(Ordering::SeqCst) > 0 && started.elapsed() < RUN_PATIENCE {
@@ -83,7 +83,7 @@ async fn run(seed: u64) {
         kept.extend(client.await.unwrap());
     }
 
-    // All replicas say the same, byte by byte, and what they say is what the table holds.
+    // All replicas give the same answers, byte for byte, and the answers equal the content of the table.
     let mut answers = Vec::new();
     let now: Vec<_> = addresses.read().clone();
     for address in now {
@@ -93,10 +93,10 @@ async fn run(seed: u64) {
         answers.windows(2).all(|two| two[0] == two[1]),
         "{answers:?}"
     );
-    let report = assert_sound(&direct).await;
+    let report = assert_consistent(&direct).await;
     assert!(report.stats.count() > 0);
 
-    // What only one client wrote is what it wrote last.
+    // A sensor that only one client writes has that client's last values.
     let replica = addresses.read()[0];
     let text = Client::new(replica).everything().await;
     for line in text.lines() {
@@ -113,7 +113,7 @@ async fn run(seed: u64) {
     servers.lock().clear();
 }
 
-/// Sends batches to whichever replica, again until they are taken. Says what this client alone has written.
+/// Sends batches to any replica until each is accepted. Returns the readings that only this client has written.
 async fn send(
     seed: u64,
     client: u64,
@@ -125,7 +125,7 @@ async fn send(
     for _ in 0..12 {
         let mut lines = String::new();
         for _ in 0..=random.below(24) {
-            // Half of the sensors are shared by all clients. Moments are few, so that they come again.
+            // All clients share half of the sensors. Timestamps are few, so that they repeat.
             let own = random.one_in(2);
             let sensor = if own {
                 format!("own-{client}-{}", random.below(2))
@@ -141,7 +141,8 @@ async fn send(
             }
         }
         store(&lines, addresses, &mut random).await;
-        // What a client sent before comes again, late: only what others may write too, since it would undo its own.
+        // An earlier batch of this client comes again, late: only of shared sensors, because a repeated batch of an own sensor
+        // would undo later writes.
         if random.one_in(4) && !before.is_empty() {
             let shared: String = before
                 .lines()
@@ -168,7 +169,7 @@ async fn store(lines: &str, addresses: &RwLock<Vec<SocketAddr>>, random: &mut Ra
         let request = Client::new(replica)
             .request("POST", "/api/readings")
             .header("content-type", "application/x-ndjson")
-            .timeout(CLIENT_PATIENCE)
+            .timeout(CLIENT_TIMEOUT)
             .body(lines.to_owned());
         match Answer::try_to(request).await {
             Ok(answer) if answer.status == 200 => {
@@ -188,8 +189,8 @@ async fn store(lines: &str, addresses: &RwLock<Vec<SocketAddr>>, random: &mut Ra
     }
 }
 
-/// Cuts answers and connections, and kills one replica after the other, until it is told to stop; then everything is well.
-fn make_trouble(
+/// Cuts answers and connections, and kills one replica after the other, until told to stop. Then everything works again.
+fn cause_outages(
     seed: u64,
     proxy: &FaultProxy,
     servers: &Mutex<Vec<Option<Server>>>,

@@ -1,8 +1,8 @@
-//! Each backend with each fault, as clients and operators see it: docs/explanation/reliability.md holds what is measured here.
+//! Each backend with each fault, as clients and operators see it. docs/explanation/reliability.md has the measurements.
 //!
-//! `FIELDSTATION_RELIABILITY_TABLE=docs/explanation/reliability.md cargo nextest run reliability` makes the table anew.
+//! `FIELDSTATION_RELIABILITY_TABLE=docs/explanation/reliability.md cargo nextest run reliability` writes the tables again.
 
-mod cell;
+mod fault_case;
 mod history;
 mod probe;
 mod table;
@@ -11,18 +11,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cell::{Measured, Scene, Trouble};
-use probe::{Files, Greeting, Probe, Readings, Todos, moment};
+use fault_case::{FaultCase, Measurement, StoreUnderTest};
+use probe::{Files, Greeting, Probe, Readings, Todos, timestamp};
 
 use crate::support::{
     Database, DynamoServer, Fault, FaultProxy, RedisServer, S3Server, Server, run,
 };
 
-/// How soon clients hear that they may not.
+/// How long a client waits for the answer that access is denied.
 const DENIED_MAX: Duration = Duration::from_secs(1);
 
-/// What a network does to any backend.
-fn network(proxy: &FaultProxy, answer_max: Duration) -> Vec<Trouble<'_>> {
+/// The network faults of every backend.
+fn network(proxy: &FaultProxy, answer_max: Duration) -> Vec<FaultCase<'_>> {
     let seconds = Duration::from_secs_f64;
     [
         ("connections are refused", Fault::Refuse),
@@ -41,8 +41,8 @@ fn by_proxy<'a>(
     proxy: &'a FaultProxy,
     fault: Fault,
     answer_max: Duration,
-) -> Trouble<'a> {
-    Trouble {
+) -> FaultCase<'a> {
+    FaultCase {
         name,
         answer_max,
         begin: Box::new(move || proxy.set(fault)),
@@ -50,7 +50,7 @@ fn by_proxy<'a>(
     }
 }
 
-/// An answer that a backend gives, with its length.
+/// An answer of a backend, with its content length.
 fn answer(head: &str, body: &str) -> &'static str {
     let length = body.len();
     let text =
@@ -58,7 +58,7 @@ fn answer(head: &str, body: &str) -> &'static str {
     text.leak()
 }
 
-fn dynamodb_says(kind: &str, message: &str) -> &'static str {
+fn dynamodb_error(kind: &str, message: &str) -> &'static str {
     let body = format!(r#"{{"__type":"{kind}","message":"{message}"}}"#);
     answer(
         "400 Bad Request\r\ncontent-type: application/x-amz-json-1.0",
@@ -66,42 +66,45 @@ fn dynamodb_says(kind: &str, message: &str) -> &'static str {
     )
 }
 
-fn s3_says(status: &str, code: &str, message: &str) -> &'static str {
+fn s3_error(status: &str, code: &str, message: &str) -> &'static str {
     let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
     answer(&format!("{status}\r\ncontent-type: application/xml"), &body)
 }
 
-/// A server on a backend that it cannot do without.
+/// A server that needs its backend.
 fn server(store: &str, url: &str) -> Server {
     let option = format!("--{store}");
     let needed = ["--needed", "readings,files,todos,greeting"];
-    // Writes to DynamoDB wait for three quarters of the time that a request may take.
+    // Writes to DynamoDB wait for three quarters of the request timeout.
     let time = ["--request-timeout-seconds", "12"];
     Server::with_args(&[&[option.as_str(), url][..], &needed, &time].concat())
 }
 
-/// Lives through one trouble after the other; says what was measured, and then which promises were not kept.
-async fn suffer(server: &Server, probe: &dyn Probe, troubles: &[Trouble<'_>]) {
-    let scene = Scene::new(server, probe);
-    let mut measured: Vec<Measured> = Vec::new();
-    for trouble in troubles {
-        let row = scene.suffer(trouble).await;
+/// Runs the fault cases one after the other, records the measurements, and asserts that no promise was violated.
+async fn run_fault_cases(server: &Server, probe: &dyn Probe, fault_cases: &[FaultCase<'_>]) {
+    let store = StoreUnderTest::new(server, probe);
+    let mut measured: Vec<Measurement> = Vec::new();
+    for fault_case in fault_cases {
+        let row = store.run(fault_case).await;
         println!("{row:?}");
         measured.push(row);
     }
     if probe.store() == "readings" {
-        every_acknowledged_reading_is_there(&scene).await;
+        every_acknowledged_reading_is_there(&store).await;
     }
     table::write(probe.store(), &measured);
-    let broken = scene.broken.lock().unwrap().join("\n");
-    assert!(broken.is_empty(), "promises that were not kept:\n{broken}");
+    let violations = store.violations.lock().unwrap().join("\n");
+    assert!(
+        violations.is_empty(),
+        "promises that were not kept:\n{violations}"
+    );
     table::assert_complete(probe.store(), &measured);
 }
 
-async fn every_acknowledged_reading_is_there(scene: &Scene<'_>) {
-    for key in 0..scene.probe.keys() {
+async fn every_acknowledged_reading_is_there(store: &StoreUnderTest<'_>) {
+    for key in 0..store.probe.keys() {
         let path = format!("/api/readings?sensorId={key}");
-        let export = scene.server.client().get(&path).await.with_status(200);
+        let export = store.server.client().get(&path).await.with_status(200);
         let stored: BTreeMap<String, u64> = export
             .text()
             .lines()
@@ -111,10 +114,10 @@ async fn every_acknowledged_reading_is_there(scene: &Scene<'_>) {
                 (time, reading["temperature"].as_u64().unwrap())
             })
             .collect();
-        let history = scene.history(key);
+        let history = store.history(key);
         for number in history.all_acknowledged() {
             assert_eq!(
-                stored.get(&moment(*number)),
+                stored.get(&timestamp(*number)),
                 Some(number),
                 "{number} is lost"
             );
@@ -133,20 +136,20 @@ async fn readings_on_dynamodb_through_every_fault() {
     assert_eq!(made.code, Some(0), "{}", made.output);
     let proxy = FaultProxy::start(dynamodb.address());
     let server = server("readings", &dynamodb.url_through(proxy.address()));
-    let mut troubles = network(&proxy, ANSWER_MAX);
-    let denied = dynamodb_says(
+    let mut fault_cases = network(&proxy, ANSWER_MAX);
+    let denied = dynamodb_error(
         "com.amazon.coral.service#AccessDeniedException",
         "User: arn:aws:sts::1:assumed-role/task is not authorized to perform: dynamodb:TransactWriteItems",
     );
-    let unknown = dynamodb_says(
+    let unknown = dynamodb_error(
         "com.amazon.coral.service#UnrecognizedClientException",
         "The security token included in the request is invalid.",
     );
-    let throttled = dynamodb_says(
+    let throttled = dynamodb_error(
         "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
         "The level of configured provisioned throughput for the table was exceeded.",
     );
-    troubles.extend([
+    fault_cases.extend([
         by_proxy(
             "rights to write are missing",
             &proxy,
@@ -172,7 +175,7 @@ async fn readings_on_dynamodb_through_every_fault() {
             ANSWER_MAX,
         ),
     ]);
-    suffer(&server, &Readings, &troubles).await;
+    run_fault_cases(&server, &Readings, &fault_cases).await;
     let check = ["dynamodb", "recount", "--check", "--readings", &direct];
     let checked = run(here, &check);
     assert_eq!(checked.code, Some(0), "{}", checked.output);
@@ -184,15 +187,15 @@ async fn files_on_s3_through_every_fault() {
     let s3 = S3Server::start();
     let proxy = FaultProxy::start(s3.address());
     let server = server("files", &S3Server::url_at(proxy.address()));
-    let mut troubles = network(&proxy, ANSWER_MAX);
-    let denied = s3_says("403 Forbidden", "AccessDenied", "Access Denied");
-    let unknown = s3_says(
+    let mut fault_cases = network(&proxy, ANSWER_MAX);
+    let denied = s3_error("403 Forbidden", "AccessDenied", "Access Denied");
+    let unknown = s3_error(
         "403 Forbidden",
         "InvalidAccessKeyId",
         "The AWS Access Key Id you provided does not exist in our records.",
     );
-    let throttled = s3_says("503 Slow Down", "SlowDown", "Reduce your request rate.");
-    troubles.extend([
+    let throttled = s3_error("503 Slow Down", "SlowDown", "Reduce your request rate.");
+    fault_cases.extend([
         by_proxy(
             "rights are missing",
             &proxy,
@@ -212,7 +215,7 @@ async fn files_on_s3_through_every_fault() {
             ANSWER_MAX,
         ),
     ]);
-    suffer(&server, &Files, &troubles).await;
+    run_fault_cases(&server, &Files, &fault_cases).await;
 }
 
 #[tokio::test]
@@ -220,7 +223,7 @@ async fn todos_on_postgresql_through_every_fault() {
     const ANSWER_MAX: Duration = Duration::from_secs(2);
     let database = Database::new();
     let name = database.name();
-    // A user of the server's own, so that its password can be another one.
+    // The server has a user of its own, so that the test can change its password.
     let role = format!("{name}_station");
     let password = |password: &str| {
         database.sql_elsewhere(&format!("ALTER ROLE {role} LOGIN PASSWORD '{password}'"));
@@ -246,9 +249,9 @@ async fn todos_on_postgresql_through_every_fault() {
     );
     let server = server("todos", &url);
     let probe = Todos::add(&server.client()).await;
-    let mut troubles = network(&proxy, ANSWER_MAX);
-    troubles.extend([
-        Trouble {
+    let mut fault_cases = network(&proxy, ANSWER_MAX);
+    fault_cases.extend([
+        FaultCase {
             name: "the password is another one",
             answer_max: ANSWER_MAX,
             begin: Box::new(|| {
@@ -257,7 +260,7 @@ async fn todos_on_postgresql_through_every_fault() {
             }),
             end: Box::new(|| password("right")),
         },
-        Trouble {
+        FaultCase {
             name: "the database takes no connections",
             answer_max: ANSWER_MAX,
             begin: Box::new(|| {
@@ -267,8 +270,8 @@ async fn todos_on_postgresql_through_every_fault() {
             end: Box::new(|| open(true)),
         },
     ]);
-    suffer(&server, &probe, &troubles).await;
-    drop(troubles);
+    run_fault_cases(&server, &probe, &fault_cases).await;
+    drop(fault_cases);
     drop(server);
     database.sql_elsewhere(&format!("ALTER DATABASE {name} OWNER TO postgres"));
     database.sql(&format!("DROP OWNED BY {role} CASCADE"));
@@ -299,9 +302,9 @@ async fn the_greeting_on_redis_through_every_fault() {
     let proxy = FaultProxy::start(address);
     let url = format!("redis://station:right@{}", proxy.address());
     let server = server("greeting", &url);
-    let mut troubles = network(&proxy, ANSWER_MAX);
-    troubles.extend([
-        Trouble {
+    let mut fault_cases = network(&proxy, ANSWER_MAX);
+    fault_cases.extend([
+        FaultCase {
             name: "the password is another one",
             answer_max: ANSWER_MAX,
             begin: Box::new(|| {
@@ -310,7 +313,7 @@ async fn the_greeting_on_redis_through_every_fault() {
             }),
             end: Box::new(|| user("right")),
         },
-        Trouble {
+        FaultCase {
             name: "the server is killed and started again",
             answer_max: ANSWER_MAX,
             begin: Box::new(|| redis.lock().kill9()),
@@ -320,5 +323,5 @@ async fn the_greeting_on_redis_through_every_fault() {
             }),
         },
     ]);
-    suffer(&server, &Greeting, &troubles).await;
+    run_fault_cases(&server, &Greeting, &fault_cases).await;
 }

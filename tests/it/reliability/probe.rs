@@ -1,34 +1,34 @@
-//! What clients do to each kind of store, and how to tell from an answer what is stored.
+//! The requests of clients to each kind of store, and how to read the stored number from an answer.
 
 use async_trait::async_trait;
 
 use crate::support::{Answer, Client};
 
-/// Writes numbers, one after the other, and reads which is there.
+/// Writes numbers one after the other, and reads the stored one.
 #[async_trait]
 pub trait Probe: Send + Sync {
     /// The member of `/health`.
     fn store(&self) -> &'static str;
 
-    /// How many keys there are for clients to write to, each by one of them. The other clients read the first.
+    /// How many keys clients write to, one client for each key. The other clients read the first key.
     fn keys(&self) -> usize;
 
     async fn write(&self, client: &Client, key: usize, number: u64) -> Answer;
 
     async fn read(&self, client: &Client, key: usize) -> Answer;
 
-    /// The number that a read shows; what is wrong when it shows none, or half of one.
+    /// The number in the answer to a read. An error describes an answer without a number, or with a part of one.
     fn number(&self, answer: &Answer) -> Result<u64, String>;
 
     /// A route that needs another store.
     fn other(&self) -> &'static str;
 }
 
-/// `PUT /api/temperature`, a reading a number.
+/// `PUT /api/temperature`, one reading for each number.
 pub struct Readings;
 
-/// The moment of a number: their order is that of the numbers.
-pub fn moment(number: u64) -> String {
+/// The timestamp of a number. Timestamps have the order of the numbers.
+pub fn timestamp(number: u64) -> String {
     let (hour, minute, second) = (number / 3600, number / 60 % 60, number % 60);
     format!("2026-11-20T{hour:02}:{minute:02}:{second:02}Z")
 }
@@ -44,7 +44,7 @@ impl Probe for Readings {
     }
 
     async fn write(&self, client: &Client, key: usize, number: u64) -> Answer {
-        let time = moment(number);
+        let time = timestamp(number);
         let body = format!(r#"{{"sensorId":"{key}","timestamp":"{time}","temperature":{number}}}"#);
         client.put(body).await
     }
@@ -59,7 +59,7 @@ impl Probe for Readings {
             serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         let (latest, last) = (summary["latest"].as_u64(), summary["last"].as_str());
         match latest {
-            Some(latest) if last == Some(moment(latest).as_str()) => Ok(latest),
+            Some(latest) if last == Some(timestamp(latest).as_str()) => Ok(latest),
             _ => Err(text),
         }
     }
@@ -69,7 +69,7 @@ impl Probe for Readings {
     }
 }
 
-/// `PUT /api/devices/{id}`, a file that is full of the number.
+/// `PUT /api/devices/{id}`, a file that repeats the number.
 pub struct Files;
 
 const LINES: usize = 2_000;
@@ -90,7 +90,7 @@ impl Probe for Files {
     }
 
     async fn read(&self, client: &Client, key: usize) -> Answer {
-        // A download that was begun may break off, which a client sees; it is then no answer at all.
+        // A download may break off, which a client sees; this counts as no answer.
         let request = client.request("GET", &format!("/api/devices/{key}/content"));
         match Answer::try_to(request).await {
             Ok(answer) => answer,
@@ -116,7 +116,7 @@ impl Probe for Files {
     }
 }
 
-/// `PUT /api/todos/{id}`, a title that is the number.
+/// `PUT /api/todos/{id}`, with the number as the title.
 pub struct Todos {
     ids: Vec<String>,
 }
@@ -166,7 +166,7 @@ impl Probe for Todos {
     }
 }
 
-/// `POST /hello`, a word that is the number. There is one word, so one client writes.
+/// `POST /hello`, with the number as the word. There is one word, so one client writes.
 pub struct Greeting;
 
 #[async_trait]

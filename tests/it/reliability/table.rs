@@ -1,19 +1,19 @@
-//! The table of docs/explanation/reliability.md: made of what was measured, and complete.
+//! Writes the tables of docs/explanation/reliability.md from the measurements, and checks that they are complete.
 
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-use super::cell::{LOG_LINES_MAX, Measured, Seen};
+use super::fault_case::{Answers, LOG_LINES_MAX, Measurement};
 
 const PAGE: &str = "docs/explanation/reliability.md";
 
-/// Times are said as the next of these, so that the page does not change from run to run.
+/// Times are rounded up to one of these, so that the page does not change from run to run.
 const SECONDS: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0];
 
-/// Asserts that the page has a row for each trouble of a store.
+/// Asserts that the page has a row for each fault case of a store.
 #[track_caller]
-pub fn assert_complete(store: &str, measured: &[Measured]) {
+pub fn assert_complete(store: &str, measured: &[Measurement]) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let page = fs::read_to_string(page).unwrap();
     let (_, rows, _) =
@@ -30,17 +30,17 @@ pub fn assert_complete(store: &str, measured: &[Measured]) {
     );
 }
 
-/// Writes the rows of a store into the page that `FIELDSTATION_RELIABILITY_TABLE` names, if it does.
+/// Writes the rows of a store into the page that `FIELDSTATION_RELIABILITY_TABLE` names, if it is set.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the server"
 )]
-pub fn write(store: &str, measured: &[Measured]) {
+pub fn write(store: &str, measured: &[Measurement]) {
     let Some(path) = std::env::var_os("FIELDSTATION_RELIABILITY_TABLE") else {
         return;
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    // The tests of the other stores may be at it, too.
+    // The tests of other stores may write to the page at the same time.
     let turn = File::open(&path).unwrap();
     turn.lock().unwrap();
     let page = fs::read_to_string(&path).unwrap();
@@ -48,7 +48,7 @@ pub fn write(store: &str, measured: &[Measured]) {
     fs::write(&path, format!("{before}{}{after}", rows(measured))).unwrap();
 }
 
-/// What is before, between and after the marks of a store.
+/// The page before, between and after the markers of a store.
 fn split<'a>(page: &'a str, store: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let mark = |word: &str| format!("<!-- {word}: {store} -->\n");
     let begin = page.find(&mark("measured"))? + mark("measured").len();
@@ -56,7 +56,7 @@ fn split<'a>(page: &'a str, store: &str) -> Option<(&'a str, &'a str, &'a str)> 
     Some((&page[..begin], &page[begin..end], &page[end..]))
 }
 
-fn rows(measured: &[Measured]) -> String {
+fn rows(measured: &[Measurement]) -> String {
     let mut out = String::from(
         "| What is wrong | A write is answered | A read | `/health` | `/readyz` | Lines in the log | Well again |\n\
          |---|---|---|---|---|---|---|\n",
@@ -77,7 +77,7 @@ fn rows(measured: &[Measured]) -> String {
 }
 
 /// `503 within 2 s`
-fn seen(seen: &Seen) -> String {
+fn seen(seen: &Answers) -> String {
     let statuses: Vec<_> = seen
         .statuses
         .iter()
@@ -93,7 +93,7 @@ fn seen(seen: &Seen) -> String {
     )
 }
 
-/// Few are as good as one.
+/// A few lines are as good as one.
 fn log_lines(count: usize) -> String {
     match count {
         0 => "none".to_owned(),

@@ -1,47 +1,49 @@
-//! One sensor's readings beside its cells, both as of one moment.
+//! Compares one sensor's readings with its aggregates, as of one snapshot.
 
 use std::sync::Arc;
 
 use super::super::random::random_u32;
 use super::super::read::aggregates::{SensorAggregates, sensor_aggregates};
-use super::super::read::points::{PointCursor, readings_range, seen};
-use super::super::read::totals::{self, Lanes};
+use super::super::read::points::{PointCursor, readings_range, visible_temperature};
+use super::super::read::totals::{self, WriteShards};
 use super::super::table::client::Tables;
-use super::super::table::items::{Part, StoredReading, damaged, get_text};
+use super::super::table::items::{PartialStats, StoredReading, damaged, get_text};
 use crate::error::StoreError;
 use crate::readings::{Point, SensorId, Timestamp, Window};
 
-/// A sensor with no more readings is read whole.
+/// A sensor with at most this many readings is read completely.
 const WHOLE_MAX: u64 = 2_000;
-/// How many readings of another one are read, at its end and at any other place.
+/// How many readings of a larger sensor are read at its end, and as many at a random position.
 const PIECE_READINGS: usize = 500;
-/// How many times a sensor that is written to all the time is tried to be seen unchanged.
+/// How often a sensor that changes all the time is read again.
 const ATTEMPTS_MAX: usize = 5;
 
-/// What a look at a sensor has found.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Sound,
+    Consistent,
     Different(String),
-    /// It was written to in a way that does not let it be told.
+    /// The sensor changed so much during the comparison that no result is certain.
     Unknown,
 }
 
-/// Compares a sensor's cells with its readings. That the cells are the same before and after the lanes were read makes them those of that
-/// moment, and readings tell themselves what the lanes had written. Only replacements can hide what stood there: the guard counts those.
+/// Compares a sensor's aggregates with its readings. The aggregates are read before and after the write shards; if both reads are
+/// equal, the aggregates belong to the same snapshot as the shards. Readings name the transaction that wrote them, so they can be
+/// read as of that snapshot later. Only replacements lose an earlier temperature, and the replacement version counts replacements.
 pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdict, StoreError> {
     let mut before = sensor_aggregates(tables, sensor).await?;
     for _ in 0..ATTEMPTS_MAX {
-        let lanes = totals::lanes(tables).await?;
-        let cells = sensor_aggregates(tables, sensor).await?;
-        if before != cells {
-            before = cells;
+        let shards = totals::write_shards(tables).await?;
+        let aggregates = sensor_aggregates(tables, sensor).await?;
+        if before != aggregates {
+            before = aggregates;
             continue;
         }
-        let verdict = of_moment(tables, sensor, &cells, Arc::new(lanes)).await?;
+        let verdict = compare_snapshot(tables, sensor, &aggregates, Arc::new(shards)).await?;
         let after = sensor_aggregates(tables, sensor).await?;
-        let is_judged = after.guard == cells.guard && goes_on(&cells, &after);
-        return Ok(match is_judged {
+        let is_certain = after.replacement_version == aggregates.replacement_version
+            && may_follow(&aggregates, &after);
+        return Ok(match is_certain {
             true => verdict,
             false => Verdict::Unknown,
         });
@@ -49,79 +51,86 @@ pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdic
     Ok(Verdict::Unknown)
 }
 
-/// Whether the later cells may be the earlier ones after some writes. After a recount they are others.
-fn goes_on(earlier: &SensorAggregates, later: &SensorAggregates) -> bool {
-    earlier.cells.iter().all(|(slot, cell)| {
-        let mut found = later.cells.iter().filter(|(of, _)| of == slot);
-        found.any(|(_, now)| now.version >= cell.version && now.part.count >= cell.part.count)
+/// Whether the later aggregates can be the earlier ones plus some writes. After a recount they cannot.
+fn may_follow(earlier: &SensorAggregates, later: &SensorAggregates) -> bool {
+    earlier.aggregates.iter().all(|(lease, aggregate)| {
+        let mut found = later.aggregates.iter().filter(|(of, _)| of == lease);
+        found.any(|(_, now)| {
+            now.version >= aggregate.version && now.partial.count >= aggregate.partial.count
+        })
     })
 }
 
-async fn of_moment(
+async fn compare_snapshot(
     tables: &Tables,
     sensor: &SensorId,
     aggregates: &SensorAggregates,
-    lanes: Arc<Lanes>,
+    shards: Arc<WriteShards>,
 ) -> Result<Verdict, StoreError> {
-    let cells = &aggregates.cells;
-    let mut kept = Part::EMPTY;
-    cells.iter().for_each(|(_, cell)| kept.merge(&cell.part));
-    let newest = cells.iter().map(|(_, cell)| cell);
-    let newest = newest.max_by_key(|cell| (cell.last, cell.latest_version));
-    let first = cells.iter().map(|(_, cell)| cell.first).min();
+    let aggregates = &aggregates.aggregates;
+    let mut kept = PartialStats::EMPTY;
+    aggregates
+        .iter()
+        .for_each(|(_, aggregate)| kept.merge(&aggregate.partial));
+    let newest = aggregates.iter().map(|(_, aggregate)| aggregate);
+    let newest = newest.max_by_key(|aggregate| (aggregate.last, aggregate.latest_version));
+    let first = aggregates
+        .iter()
+        .map(|(_, aggregate)| aggregate.first)
+        .min();
     let (Some(newest), Some(first)) = (newest, first) else {
-        return without_cells(tables, sensor, lanes).await;
+        return without_aggregates(tables, sensor, shards).await;
     };
-    let kept = Kept {
-        part: kept,
+    let kept = Expected {
+        partial: kept,
         first,
         last: Point {
             timestamp: newest.last,
             temperature: newest.latest,
         },
-        // What a recount has counted may have been there before this program.
-        are_all_ours: cells.iter().all(|(slot, _)| is_replicas(slot)),
+        // A recount also counts readings that another program wrote.
+        are_all_ours: aggregates.iter().all(|(lease, _)| is_replicas(lease)),
     };
-    match kept.part.count <= WHOLE_MAX {
-        true => whole(tables, sensor, &kept, lanes).await,
-        false => pieces(tables, sensor, &kept, &lanes).await,
+    match kept.partial.count <= WHOLE_MAX {
+        true => whole(tables, sensor, &kept, shards).await,
+        false => pieces(tables, sensor, &kept, &shards).await,
     }
 }
 
-fn is_replicas(slot: &str) -> bool {
-    let number = slot.strip_prefix('r');
+fn is_replicas(lease: &str) -> bool {
+    let number = lease.strip_prefix('r');
     number.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What the cells say.
-struct Kept {
-    part: Part,
+/// The statistics of the aggregates.
+struct Expected {
+    partial: PartialStats,
     first: Timestamp,
     last: Point,
     are_all_ours: bool,
 }
 
-async fn without_cells(
+async fn without_aggregates(
     tables: &Tables,
     sensor: &SensorId,
-    lanes: Arc<Lanes>,
+    shards: Arc<WriteShards>,
 ) -> Result<Verdict, StoreError> {
-    let mut cursor = PointCursor::open(tables, lanes, sensor, Window::ALL, Some(PIECE_READINGS));
+    let mut cursor = PointCursor::open(tables, shards, sensor, Window::ALL, Some(PIECE_READINGS));
     let points = cursor.next().await?.unwrap_or_default();
     Ok(match points.is_empty() {
-        true => Verdict::Sound,
-        false => Verdict::Different("none of them is counted".to_owned()),
+        true => Verdict::Consistent,
+        false => Verdict::Different("none of its readings is counted".to_owned()),
     })
 }
 
 async fn whole(
     tables: &Tables,
     sensor: &SensorId,
-    kept: &Kept,
-    lanes: Arc<Lanes>,
+    kept: &Expected,
+    shards: Arc<WriteShards>,
 ) -> Result<Verdict, StoreError> {
-    let mut cursor = PointCursor::open(tables, lanes, sensor, Window::ALL, Some(PIECE_READINGS));
-    let mut found = Part::EMPTY;
+    let mut cursor = PointCursor::open(tables, shards, sensor, Window::ALL, Some(PIECE_READINGS));
+    let mut found = PartialStats::EMPTY;
     let (mut first, mut last) = (None, None);
     while let Some(points) = cursor.next().await? {
         for point in points {
@@ -135,29 +144,32 @@ async fn whole(
             break;
         }
     }
-    let why = if found.count != kept.part.count {
-        format!("{} are stored, {} counted", found.count, kept.part.count)
-    } else if found != kept.part {
-        "temperatures are others than those that were counted".to_owned()
+    let why = if found.count != kept.partial.count {
+        format!(
+            "{} readings are stored, {} are counted",
+            found.count, kept.partial.count
+        )
+    } else if found != kept.partial {
+        "the temperatures differ from the counted ones".to_owned()
     } else if first != Some(kept.first) || last.as_ref() != Some(&kept.last) {
-        "the first or the last of them is another than what was counted".to_owned()
+        "the first or the last reading differs from the counted one".to_owned()
     } else {
-        return Ok(Verdict::Sound);
+        return Ok(Verdict::Consistent);
     };
     Ok(Verdict::Different(why))
 }
 
-/// A number from 0 to 1.
+/// A random number from 0 to 1.
 fn any_fraction() -> Result<f64, StoreError> {
     Ok(f64::from(random_u32()?) / f64::from(u32::MAX))
 }
 
-/// Looks at the end of a sensor, and at any other place.
+/// Compares the end of a sensor, and a piece at a random position.
 async fn pieces(
     tables: &Tables,
     sensor: &SensorId,
-    kept: &Kept,
-    lanes: &Lanes,
+    kept: &Expected,
+    shards: &WriteShards,
 ) -> Result<Verdict, StoreError> {
     let mut at_the_end = readings_range(tables, sensor, None, None);
     at_the_end.backwards = true;
@@ -173,7 +185,7 @@ async fn pieces(
             else {
                 return Err(damaged("a stored reading"));
             };
-            let Some(temperature) = seen(&stored, lanes) else {
+            let Some(temperature) = visible_temperature(&stored, shards) else {
                 continue;
             };
             let point = Point {
@@ -186,24 +198,24 @@ async fn pieces(
             newest = newest.or(Some(point));
         }
         if is_end && newest.is_some_and(|newest| newest != kept.last) {
-            let why = "the last of them is another than what was counted".to_owned();
+            let why = "the last reading differs from the counted one".to_owned();
             return Ok(Verdict::Different(why));
         }
     }
-    Ok(Verdict::Sound)
+    Ok(Verdict::Consistent)
 }
 
-impl Kept {
+impl Expected {
     fn contradicts(&self, point: &Point, stored: &StoredReading) -> Option<String> {
         let micro_degrees = point.temperature.micro_degrees();
-        let is_within = (self.part.minimum..=self.part.maximum).contains(&micro_degrees)
+        let is_covered_by = (self.partial.minimum..=self.partial.maximum).contains(&micro_degrees)
             && (self.first..=self.last.timestamp).contains(&point.timestamp);
         if self.are_all_ours && stored.written.is_none() {
             return Some(format!(
-                "the one at {} was not written by this program",
+                "the reading at {} was not written by this program",
                 point.timestamp
             ));
         }
-        (!is_within).then(|| format!("the one at {} was not counted", point.timestamp))
+        (!is_covered_by).then(|| format!("the reading at {} was not counted", point.timestamp))
     }
 }

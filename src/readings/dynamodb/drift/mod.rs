@@ -1,6 +1,6 @@
-//! Whether the statistics still follow the readings, looked at beside the server a sensor or two at a time. They do unless another
-//! program writes into the tables. A look reads as much of a sensor whether it has a thousand readings or a million, and judges
-//! only what it has seen as of one moment, so that replicas that write meanwhile are no false alarm.
+//! Checks whether the statistics still follow the readings, a sensor or two at a time, while the server runs. They follow unless
+//! another program writes into the tables. A check reads about the same amount for every sensor, however many readings it has, and
+//! compares readings and aggregates as of one snapshot, so that writes of other replicas cause no false alarm.
 
 mod comparison;
 
@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 
 use self::comparison::{Verdict, compare};
 use super::random::{random_name, random_u32};
-use super::replica::status::Standing;
-use super::table::client::{Tables, read_error};
+use super::replica::status::StoreStatus;
+use super::table::client::{Tables, request_error};
 use super::table::connection::Connection;
 use super::table::items::{get_text, text};
 use super::table::keys;
@@ -23,26 +23,26 @@ use super::table::setup::url_of;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::SensorId;
 
-/// How soon after the start the first look is.
+/// How long after the start the first check begins.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// How long a look may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How soon what is different is looked at once more, before it is said.
+/// How long a check may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a check waits before it compares a sensor that differs again, and then reports the sensor.
 const CONFIRMATION_PAUSE: Duration = Duration::from_millis(500);
-/// How many sensors that are different are remembered, and how many of them one look looks at again.
+/// How many sensors that differ are kept, and how many of those each check compares again.
 const FOUND_MAX: usize = 20;
 const AGAIN_MAX: usize = 5;
-/// How many cells are passed over at most to find the next sensor.
-const CELLS_MAX: u64 = 10;
+/// How many items a check skips at most to reach the next sensor.
+const AGGREGATES_MAX: u64 = 10;
 
-/// Sensors whose statistics do not follow their readings, and in what.
+/// Sensors whose statistics do not follow their readings, each with the difference.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct DriftedSensors {
     found: Mutex<BTreeMap<SensorId, String>>,
 }
 
-impl Findings {
-    /// For an operator, with what to do.
+impl DriftedSensors {
+    /// Warnings for an operator, each with what to do.
     pub(crate) fn warnings(&self, connection: &Connection) -> Vec<String> {
         let found = self.found.lock();
         let url = url_of(&connection.location);
@@ -55,11 +55,11 @@ impl Findings {
         warning.collect()
     }
 
-    fn note(&self, sensor: &SensorId, verdict: Verdict) {
+    fn record(&self, sensor: &SensorId, verdict: Verdict) {
         let mut found = self.found.lock();
         match verdict {
             Verdict::Unknown => {}
-            Verdict::Sound => {
+            Verdict::Consistent => {
                 if found.remove(sensor).is_some() {
                     info!(
                         sensor = sensor.as_str(),
@@ -88,49 +88,49 @@ impl Findings {
         self.found.lock().contains_key(sensor)
     }
 
-    fn some(&self, turn: usize) -> Vec<SensorId> {
+    fn next(&self, turn: usize) -> Vec<SensorId> {
         let found = self.found.lock();
         let all = found.keys().cycle().skip(turn);
         all.take(found.len().min(AGAIN_MAX)).cloned().collect()
     }
 }
 
-/// The one who looks.
-pub(crate) struct Lookout {
+/// The task that checks sensors.
+pub(crate) struct DriftMonitor {
     connection: Arc<Connection>,
-    standing: Arc<Standing>,
-    findings: Arc<Findings>,
+    status: Arc<StoreStatus>,
+    drifted_sensors: Arc<DriftedSensors>,
     pause: Duration,
-    /// The sensor that was found last in the table of readings; any place at first.
-    scanned: Option<String>,
-    /// How far the cells of each partition were gone through.
-    walked: HashMap<u8, SensorId>,
+    /// The sensor that the last scan of the readings found; at first the scan begins anywhere.
+    last_scanned: Option<String>,
+    /// The last sensor that was checked in each partition of aggregates.
+    last_in_partition: HashMap<u8, SensorId>,
 }
 
-impl Lookout {
+impl DriftMonitor {
     pub(crate) fn new(
         connection: Arc<Connection>,
-        standing: Arc<Standing>,
-        findings: Arc<Findings>,
+        status: Arc<StoreStatus>,
+        drifted_sensors: Arc<DriftedSensors>,
         pause: Duration,
     ) -> Self {
         Self {
             connection,
-            standing,
-            findings,
+            status,
+            drifted_sensors,
             pause,
-            scanned: None,
-            walked: HashMap::new(),
+            last_scanned: None,
+            last_in_partition: HashMap::new(),
         }
     }
 
-    /// Looks again and again.
+    /// Checks sensors until the task is aborted.
     pub(crate) async fn run(mut self) {
         tokio::time::sleep(FIRST_PAUSE.min(self.pause)).await;
         for turn in 0.. {
-            // Whoever is in trouble has more to do, and its requests.
-            if self.standing.may_write().is_ok() && !self.standing.is_troubled() {
-                let looked = timeout(PATIENCE, self.look(turn)).await;
+            // During an outage the server needs its requests for other things.
+            if self.status.may_write().is_ok() && !self.status.has_outage() {
+                let looked = timeout(TIMEOUT, self.check(turn)).await;
                 if let Ok(Err(error)) = looked {
                     debug!(%error, "whether statistics follow the readings could not be looked at");
                 }
@@ -139,35 +139,38 @@ impl Lookout {
         }
     }
 
-    async fn look(&mut self, turn: usize) -> Result<(), StoreError> {
+    async fn check(&mut self, turn: usize) -> Result<(), StoreError> {
         let tables = self.connection.tables();
-        let mut sensors = self.findings.some(turn.wrapping_mul(AGAIN_MAX));
-        sensors.extend(self.with_a_reading(&tables).await?);
-        sensors.extend(self.with_a_cell(&tables).await?);
+        let mut sensors = self.drifted_sensors.next(turn.wrapping_mul(AGAIN_MAX));
+        sensors.extend(self.next_with_readings(&tables).await?);
+        sensors.extend(self.next_with_aggregates(&tables).await?);
         sensors.dedup();
         for sensor in sensors {
-            let mut verdict = judge(&tables, &sensor).await?;
-            if matches!(verdict, Verdict::Different(_)) && !self.findings.has(&sensor) {
+            let mut verdict = compare_or_report_damage(&tables, &sensor).await?;
+            if matches!(verdict, Verdict::Different(_)) && !self.drifted_sensors.has(&sensor) {
                 tokio::time::sleep(CONFIRMATION_PAUSE).await;
-                verdict = judge(&tables, &sensor).await?;
+                verdict = compare_or_report_damage(&tables, &sensor).await?;
             }
-            self.findings.note(&sensor, verdict);
+            self.drifted_sensors.record(&sensor, verdict);
         }
         Ok(())
     }
 
-    /// A sensor that has readings: the one behind the last one, in whatever order the table keeps them.
-    async fn with_a_reading(&mut self, tables: &Tables) -> Result<Option<SensorId>, StoreError> {
-        let last = match self.scanned.take() {
+    /// A sensor with readings: the next one in the order of the scan, which is no particular order.
+    async fn next_with_readings(
+        &mut self,
+        tables: &Tables,
+    ) -> Result<Option<SensorId>, StoreError> {
+        let last = match self.last_scanned.take() {
             Some(sensor) => sensor,
             None => random_name()?,
         };
-        // Sorts after all moments.
+        // Sorts after all timestamps.
         let place = HashMap::from([
             ("sensor_id".to_owned(), text(last)),
             ("timestamp".to_owned(), text(":")),
         ]);
-        // The end of the table is followed by its beginning.
+        // After the end of the table the scan begins again.
         for start in [Some(place), None] {
             let page = tables
                 .reader
@@ -177,43 +180,54 @@ impl Lookout {
                 .limit(1)
                 .send()
                 .await
-                .map_err(read_error)?;
+                .map_err(request_error)?;
             let first = page.items().first();
             if let Some(sensor) = first.and_then(|item| get_text(item, "sensor_id")) {
-                self.scanned = Some(sensor.to_owned());
+                self.last_scanned = Some(sensor.to_owned());
                 return Ok(SensorId::new(sensor).ok());
             }
         }
         Ok(None)
     }
 
-    /// A sensor that has cells: some way behind the last one of a partition that is any.
-    async fn with_a_cell(&mut self, tables: &Tables) -> Result<Option<SensorId>, StoreError> {
+    /// A sensor with aggregates: a few items after the last one in a random partition.
+    async fn next_with_aggregates(
+        &mut self,
+        tables: &Tables,
+    ) -> Result<Option<SensorId>, StoreError> {
         let random = u64::from(random_u32()?);
-        let shards = u64::from(keys::SHARDS);
-        // Most partitions of a small fleet are empty.
-        for step in 0..shards {
-            let shard = ((random + step) % shards) as u8;
-            let from = self.walked.get(&shard).map(keys::after);
-            let items = 1 + (random / shards % CELLS_MAX) as usize;
+        let partitions = u64::from(keys::SENSOR_PARTITIONS);
+        // With few sensors most partitions are empty.
+        for step in 0..partitions {
+            let partition = ((random + step) % partitions) as u8;
+            let from = self
+                .last_in_partition
+                .get(&partition)
+                .map(keys::after_sensor);
+            let items = 1 + (random / partitions % AGGREGATES_MAX) as usize;
             let from = from.unwrap_or_else(|| " ".to_owned());
-            let range = tables.cells(keys::shard(shard), from, "\u{10FFFF}");
+            let range = tables.aggregate_range(keys::partition(partition), from, "\u{10FFFF}");
             let page = tables.page(&range, None, Some(items)).await?;
             let last = page.items.last().and_then(|item| get_text(item, "cell"));
-            let sensor = last.and_then(keys::split_cell).map(|(sensor, _)| sensor);
+            let sensor = last
+                .and_then(keys::split_partial_aggregate)
+                .map(|(sensor, _)| sensor);
             match sensor.and_then(|sensor| SensorId::new(sensor).ok()) {
                 Some(sensor) => {
-                    self.walked.insert(shard, sensor.clone());
+                    self.last_in_partition.insert(partition, sensor.clone());
                     return Ok(Some(sensor));
                 }
-                None => drop(self.walked.remove(&shard)),
+                None => drop(self.last_in_partition.remove(&partition)),
             }
         }
         Ok(None)
     }
 }
 
-async fn judge(tables: &Tables, sensor: &SensorId) -> Result<Verdict, StoreError> {
+async fn compare_or_report_damage(
+    tables: &Tables,
+    sensor: &SensorId,
+) -> Result<Verdict, StoreError> {
     match compare(tables, sensor).await {
         Err(error) if error.kind() == StoreErrorKind::Damaged => {
             Ok(Verdict::Different(error.message().to_owned()))

@@ -1,18 +1,18 @@
-//! An export: all readings of a selection as of one moment, a page at a time.
+//! An export: all readings of a selection as of one snapshot, a page at a time.
 
 use std::sync::Arc;
 
 use super::super::table::client::Tables;
 use super::points::PointCursor;
-use super::sensors::{CELLS_PAGE_MAX, SensorCursor};
-use super::totals::{self, Lanes};
+use super::sensors::{AGGREGATES_PAGE_MAX, SensorCursor};
+use super::totals::{self, WriteShards};
 use crate::error::StoreError;
 use crate::readings::{ExportBlock, Selection, SensorId, Window};
 
-/// An export under way: the sensor whose turn it is, and where in it we are.
+/// An export in progress: the current sensor and the position in its readings.
 pub(crate) struct ExportCursor {
     tables: Tables,
-    lanes: Arc<Lanes>,
+    shards: Arc<WriteShards>,
     window: Window,
     sensors: Sensors,
     current: Option<(SensorId, PointCursor)>,
@@ -25,23 +25,23 @@ enum Sensors {
 
 impl ExportCursor {
     pub(crate) async fn open(tables: &Tables, selection: &Selection) -> Result<Self, StoreError> {
-        let lanes = Arc::new(totals::lanes(tables).await?);
+        let shards = Arc::new(totals::write_shards(tables).await?);
         let sensors = match &selection.sensor {
             Some(sensor) => Sensors::One(Some(sensor.clone())),
-            None => Sensors::All(SensorCursor::open(tables, None, CELLS_PAGE_MAX)),
+            None => Sensors::All(SensorCursor::open(tables, None, AGGREGATES_PAGE_MAX)),
         };
         Ok(Self {
             tables: tables.clone(),
-            lanes,
+            shards,
             window: selection.window,
             sensors,
             current: None,
         })
     }
 
-    /// The next block, none after the last: a page of one sensor's readings.
+    /// The next block, which is a page of one sensor's readings; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<ExportBlock>, StoreError> {
-        /// About a mebibyte of items is 10,000 readings; blocks are smaller, so that they are soon on their way.
+        /// A page of a mebibyte has about 10,000 readings. Blocks are smaller, so that a client soon receives the first bytes.
         const BLOCK_POINTS: usize = 4_096;
         loop {
             if let Some((sensor, cursor)) = &mut self.current {
@@ -63,7 +63,7 @@ impl ExportCursor {
             };
             let cursor = PointCursor::open(
                 &self.tables,
-                Arc::clone(&self.lanes),
+                Arc::clone(&self.shards),
                 &sensor,
                 self.window,
                 Some(BLOCK_POINTS),

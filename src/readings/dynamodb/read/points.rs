@@ -1,19 +1,19 @@
-//! The readings of one sensor, as of one moment.
+//! The readings of one sensor, as of one snapshot.
 //!
-//! A read begins with all lanes (see `totals`), and sees what they had written by then: a reading carries the transaction that
-//! wrote it, and what stood there before. So a batch that shares a transaction is seen whole or not at all, however long the read
-//! takes.
+//! A read first takes the sequence of every write shard (see `totals`), and then sees only the readings that those sequences
+//! include. Each reading names the transaction that wrote it, and keeps the temperature that it replaced. So a batch that shares a
+//! transaction is seen completely or not at all, however long the read takes.
 
 use std::sync::Arc;
 
 use super::super::table::client::{Range, Tables, key_of};
 use super::super::table::items::{Item, StoredReading, Written, damaged, get_text};
 use super::super::table::keys;
-use super::totals::Lanes;
+use super::totals::WriteShards;
 use crate::error::StoreError;
 use crate::readings::{Point, SensorId, Temperature, Timestamp, Window};
 
-/// The readings of a sensor from a moment to another, both inside.
+/// The range of a sensor's readings between two timestamps, both inclusive.
 pub(crate) fn readings_range(
     tables: &Tables,
     sensor: &SensorId,
@@ -24,29 +24,29 @@ pub(crate) fn readings_range(
         table: tables.names.readings.clone(),
         hash: ("sensor_id", sensor.as_str().to_owned()),
         range: "timestamp",
-        // Every moment begins with a digit; a colon sorts after all of them.
-        from: from.map_or_else(|| "0".to_owned(), keys::moment),
-        to: to.map_or_else(|| ":".to_owned(), keys::moment),
+        // Every timestamp begins with a digit, and a colon sorts after all digits.
+        from: from.map_or_else(|| "0".to_owned(), keys::timestamp),
+        to: to.map_or_else(|| ":".to_owned(), keys::timestamp),
         backwards: false,
     }
 }
 
-/// The readings of a sensor in a window, as the lanes had written them, a page of the table at a time.
+/// The readings of a sensor in a window, as of one read of the write shards, a page of the table at a time.
 pub(crate) struct PointCursor {
     tables: Tables,
-    lanes: Arc<Lanes>,
+    shards: Arc<WriteShards>,
     window: Window,
     range: Range,
     start: Option<Item>,
     done: bool,
-    /// How many items are read at a time; as many as fit an answer when there is none.
+    /// How many items are read at a time; as many as an answer holds when there is none.
     page_size: Option<usize>,
 }
 
 impl PointCursor {
     pub(crate) fn open(
         tables: &Tables,
-        lanes: Arc<Lanes>,
+        shards: Arc<WriteShards>,
         sensor: &SensorId,
         window: Window,
         page_size: Option<usize>,
@@ -58,7 +58,7 @@ impl PointCursor {
         Self {
             range: readings_range(tables, sensor, window.from, window.to.and_then(before)),
             tables: tables.clone(),
-            lanes,
+            shards,
             window,
             start: None,
             done: is_empty,
@@ -66,7 +66,7 @@ impl PointCursor {
         }
     }
 
-    /// The next readings; none after the last, but there may be empty pages before.
+    /// The next readings, which may be none; `None` after the last page.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Point>>, StoreError> {
         if self.done {
             return Ok(None);
@@ -86,7 +86,7 @@ impl PointCursor {
             else {
                 return Err(damaged("a stored reading"));
             };
-            if let Some(temperature) = seen(&stored, &self.lanes)
+            if let Some(temperature) = visible_temperature(&stored, &self.shards)
                 && self.window.contains(timestamp)
             {
                 points.push(Point {
@@ -99,16 +99,20 @@ impl PointCursor {
     }
 }
 
-/// The temperature of a reading as the lanes had written it; none when it is newer.
-pub(crate) fn seen(stored: &StoredReading, lanes: &Lanes) -> Option<Temperature> {
+/// The temperature of a reading as of a read of the write shards; `None` when the reading is newer.
+pub(crate) fn visible_temperature(
+    stored: &StoredReading,
+    shards: &WriteShards,
+) -> Option<Temperature> {
     let included = |written: &Option<Written>| {
         written
             .as_ref()
-            .is_none_or(|written| lanes.include(written))
+            .is_none_or(|written| shards.includes(written))
     };
     if included(&stored.written) {
         return Some(stored.temperature);
     }
-    // One temperature back is remembered; of more replacements during one read the oldest remembered stands.
+    // A reading keeps one earlier temperature. If more than one replacement happened during the read, the read sees the oldest that
+    // is kept.
     stored.before.as_ref().map(|(temperature, _)| *temperature)
 }

@@ -1,110 +1,118 @@
-//! Count, sum, minimum and maximum of all readings, from a handful of items.
+//! Count, sum, minimum and maximum of all readings, from a few items.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::super::table::client::Tables;
-use super::super::table::items::{Lane, Part, Written, damaged, get_text};
+use super::super::table::items::{PartialStats, WriteShard, Written, damaged, get_text};
 use super::super::table::keys;
 use super::super::table::setup::State;
 use crate::error::StoreError;
 use crate::readings::Stats;
 
-/// How often extremes that move while they are looked at are looked at again.
+/// How often extremes are read again while they change.
 const ATTEMPTS_MAX: u32 = 20;
 
-/// All lanes of all slots, as one read found them: also how far each had come, by which later reads tell what is newer.
+/// All write shards, as one read found them. Later reads compare their sequences, and so tell which writes are newer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lanes(HashMap<String, Lane>);
+pub(crate) struct WriteShards(HashMap<String, WriteShard>);
 
-/// Reads all lanes.
+/// Reads all write shards.
 ///
 /// # Errors
 /// Also when the aggregates are being recounted.
-pub(crate) async fn lanes(tables: &Tables) -> Result<Lanes, StoreError> {
-    let mut lanes = HashMap::new();
+pub(crate) async fn write_shards(tables: &Tables) -> Result<WriteShards, StoreError> {
+    let mut shards = HashMap::new();
     let mut state = State::Recounting;
     for item in tables
-        .all(&tables.cells(keys::TOTAL, keys::STATE, "s"))
+        .all(&tables.aggregate_range(keys::TOTAL, keys::STATE, "s"))
         .await?
     {
-        let cell = get_text(&item, "cell").unwrap_or_default().to_owned();
-        if cell == keys::STATE {
+        let key = get_text(&item, "cell").unwrap_or_default().to_owned();
+        if key == keys::STATE {
             state = State::from_item(&item);
         } else {
-            let lane = Lane::from_item(&item).ok_or_else(|| damaged("the statistics"))?;
-            lanes.insert(cell, lane);
+            let shard = WriteShard::from_item(&item).ok_or_else(|| damaged("the statistics"))?;
+            shards.insert(key, shard);
         }
     }
     state.check()?;
-    Ok(Lanes(lanes))
+    Ok(WriteShards(shards))
 }
 
 #[cfg(test)]
-impl FromIterator<(String, Lane)> for Lanes {
-    fn from_iter<T: IntoIterator<Item = (String, Lane)>>(lanes: T) -> Self {
-        Self(lanes.into_iter().collect())
+impl FromIterator<(String, WriteShard)> for WriteShards {
+    fn from_iter<T: IntoIterator<Item = (String, WriteShard)>>(shards: T) -> Self {
+        Self(shards.into_iter().collect())
     }
 }
 
-impl Lanes {
+impl WriteShards {
     /// How many sensors there are.
     pub(crate) fn sensors(&self) -> u64 {
-        self.0.values().map(|lane| lane.sensors).sum()
+        self.0.values().map(|shard| shard.sensors).sum()
     }
 
-    /// Whether a write is part of what was read here.
-    pub(crate) fn include(&self, written: &Written) -> bool {
-        self.reached(&written.lane) >= written.number
+    /// Whether this read includes a write.
+    pub(crate) fn includes(&self, written: &Written) -> bool {
+        self.sequence_of(&written.shard) >= written.number
     }
 
-    /// How far a lane had come.
-    pub(crate) fn reached(&self, lane: &str) -> u64 {
-        self.0.get(lane).map_or(0, |lane| lane.sequence)
+    /// The sequence of a shard; 0 when the read did not find the shard.
+    pub(crate) fn sequence_of(&self, shard: &str) -> u64 {
+        self.0.get(shard).map_or(0, |shard| shard.sequence)
     }
 
-    fn part(&self) -> Part {
-        let mut part = Part::EMPTY;
-        for lane in self.0.values() {
-            part.count += lane.count;
-            part.sum += lane.sum;
+    fn partial(&self) -> PartialStats {
+        let mut partial = PartialStats::EMPTY;
+        for shard in self.0.values() {
+            partial.count += shard.count;
+            partial.sum += shard.sum;
         }
-        part
+        partial
     }
 
-    /// Whether no extreme of any sensor has moved between this and another read.
-    fn extremes_as(&self, other: &Self) -> bool {
-        let moved = |lanes: &Self| lanes.0.values().map(|lane| lane.extremes).sum::<u64>();
+    /// Whether no shard moved an extreme between this read and another one.
+    fn has_same_extremes(&self, other: &Self) -> bool {
+        let moved = |shards: &Self| shards.0.values().map(|shard| shard.extremes).sum::<u64>();
         moved(self) == moved(other)
     }
 
-    /// Whether no extreme of any sensor has gone back inside between this and another read.
-    fn retreats_as(&self, other: &Self) -> bool {
-        let went_back = |lanes: &Self| lanes.0.values().map(|lane| lane.retreats).sum::<u64>();
+    /// Whether no shard recorded a retracted extreme between this read and another one.
+    fn has_same_retractions(&self, other: &Self) -> bool {
+        let went_back = |shards: &Self| {
+            shards
+                .0
+                .values()
+                .map(|shard| shard.retracted_extremes)
+                .sum::<u64>()
+        };
         went_back(self) == went_back(other)
     }
 
-    /// How far all lanes together reach; more than any temperature where there is none. `None` when one does not say.
-    fn reach(&self) -> Option<(i64, i64)> {
-        // One that has only replaced readings of others has no count.
-        let lanes = self.0.values();
-        let lanes = lanes.filter(|lane| lane.count > 0 || lane.reach.is_some());
-        lanes
-            .map(|lane| lane.reach)
-            .try_fold((i64::MAX, i64::MIN), |all, reach| {
-                let (lowest, highest) = reach?;
+    /// The lowest and the highest temperature that any shard ever wrote; more than any temperature when there is no shard. `None`
+    /// when a shard of an older version does not record them.
+    fn observed_range(&self) -> Option<(i64, i64)> {
+        // A shard that only replaced readings of other shards has a count of zero.
+        let shards = self.0.values();
+        let shards = shards.filter(|shard| shard.count > 0 || shard.observed_range.is_some());
+        shards.map(|shard| shard.observed_range).try_fold(
+            (i64::MAX, i64::MIN),
+            |all, observed_range| {
+                let (lowest, highest) = observed_range?;
                 Some((all.0.min(lowest), all.1.max(highest)))
-            })
+            },
+        )
     }
 
-    /// The statistics that these sums have with the lowest and the highest temperature.
+    /// These sums with the lowest and the highest temperature.
     fn stats(&self, extremes: Extremes) -> Result<Stats, StoreError> {
-        let mut part = self.part();
-        if part.count == 0 {
+        let mut partial = self.partial();
+        if partial.count == 0 {
             return Ok(Stats::EMPTY);
         }
-        (extremes.minimum.into_iter().chain(extremes.maximum)).for_each(|it| part.widen(it));
-        part.stats()
+        (extremes.minimum.into_iter().chain(extremes.maximum)).for_each(|it| partial.widen(it));
+        partial.stats()
     }
 }
 
@@ -116,7 +124,7 @@ struct Extremes {
 }
 
 impl Extremes {
-    fn cover(&self, (lowest, highest): (i64, i64)) -> bool {
+    fn covers(&self, (lowest, highest): (i64, i64)) -> bool {
         self.minimum.unwrap_or(i64::MAX) <= lowest && self.maximum.unwrap_or(i64::MIN) >= highest
     }
 }
@@ -130,42 +138,43 @@ async fn extremes(tables: &Tables) -> Result<Extremes, StoreError> {
     Ok(Extremes { minimum, maximum })
 }
 
-/// Statistics of all readings: sums over the lanes, and the first in the order of minima and of maxima. Lanes and extremes are
-/// read in turns, and one of three reasons tells which belong together:
-/// * No extreme of any sensor has moved between two reads of the lanes: the extremes in between are those of the latter.
-/// * None has gone back inside between two reads of the lanes, and the extremes in between reach as far as the former ever did: then
-///   how far the latter reaches are its extremes.
-/// * None has gone back inside between three reads of the lanes, and the extremes between them are the same: they are those of the
-///   second, since what only goes outwards and ends where it began has not moved.
+/// Statistics of all readings: the sums of the write shards, with the first key in the order of minima and in the order of maxima.
+/// Shards and extremes are read in turns, until one of three rules says which of them belong together:
+/// * No shard moved an extreme between the two shard reads. So the extremes read in between belong to the second shard read.
+/// * No shard recorded a retracted extreme between the two shard reads, and the extremes read in between cover every value the
+///   first read saw. So the minimum and maximum are the widest recorded in the second read.
+/// * No shard recorded a retracted extreme between three shard reads, and both reads of the extremes in between are equal. Without
+///   retractions extremes only widen, so equal extremes did not change in between, and belong to the second shard read.
 pub(crate) async fn stats(tables: &Tables) -> Result<Stats, StoreError> {
-    let mut earlier: Option<(Lanes, Extremes)> = None;
-    let mut before = lanes(tables).await?;
+    let mut earlier: Option<(WriteShards, Extremes)> = None;
+    let mut before = write_shards(tables).await?;
     let mut attempt = 0;
     loop {
         let extremes = extremes(tables).await?;
-        let after = lanes(tables).await?;
+        let after = write_shards(tables).await?;
         attempt += 1;
-        if after.extremes_as(&before) {
+        if after.has_same_extremes(&before) {
             return after.stats(extremes);
         }
-        if let (Some(reached), Some((lowest, highest))) = (before.reach(), after.reach())
-            && after.retreats_as(&before)
-            && extremes.cover(reached)
+        if let (Some(sequence_of), Some((lowest, highest))) =
+            (before.observed_range(), after.observed_range())
+            && after.has_same_retractions(&before)
+            && extremes.covers(sequence_of)
         {
             return after.stats(Extremes {
                 minimum: Some(lowest),
                 maximum: Some(highest),
             });
         }
-        if let Some((lanes, found)) = &earlier
+        if let Some((shards, found)) = &earlier
             && *found == extremes
-            && after.retreats_as(lanes)
+            && after.has_same_retractions(shards)
         {
             return before.stats(extremes);
         }
         if attempt >= ATTEMPTS_MAX {
             match after.stats(extremes) {
-                // Extremes that move all the time may not fit the sums; then they are looked at once more.
+                // Extremes that change all the time may not fit the sums; a further attempt may.
                 Err(_) if attempt < 2 * ATTEMPTS_MAX => {}
                 answer => return answer,
             }
@@ -181,7 +190,7 @@ async fn extreme(
     period: &str,
     backwards: bool,
 ) -> Result<Option<i64>, StoreError> {
-    let mut range = tables.cells(period, "0", ":");
+    let mut range = tables.aggregate_range(period, "0", ":");
     range.backwards = backwards;
     let page = tables.page(&range, None, Some(1)).await?;
     let Some(item) = page.items.first() else {

@@ -1,4 +1,4 @@
-//! Reads: statistics and sensors from cells, windows and series from readings.
+//! The reads behind the API: statistics and sensors from partial aggregates, windows and series from readings.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use futures_util::stream::{self, TryStreamExt};
 
 use super::super::table::client::Tables;
 use super::points::PointCursor;
-use super::sensors::{AsOf, CELLS_PAGE_MAX, SensorCursor, SensorView, view};
-use super::totals::{self, Lanes};
+use super::sensors::{AGGREGATES_PAGE_MAX, AsOf, SensorCursor, SensorView, view};
+use super::totals::{self, WriteShards};
 use crate::error::StoreError;
 use crate::readings::{
     Grid, Page, Point, Selection, SensorId, SensorSummary, Series, Stats, Window,
 };
 
-/// How many requests one read has under way at a time.
+/// How many requests one read has in flight at a time.
 const REQUESTS_MAX: usize = 16;
 pub(crate) async fn summary(
     tables: &Tables,
@@ -25,9 +25,9 @@ pub(crate) async fn summary(
         .transpose()
 }
 
-/// A page of sensors, all as they were at one moment: when the lanes were read, with a look at the cells before and one after.
-/// Sensors that change so often that two looks do not tell are looked at again, a few times; after that each is of one moment,
-/// and they may be of different ones.
+/// A page of sensors, all as they were when the write shards were read. The aggregates are read before and after the shards. If a
+/// sensor changed too often between the two reads, the page is read again. After the last attempt each sensor is exact for itself,
+/// but different sensors may be from different times.
 pub(crate) async fn sensors(
     tables: &Tables,
     after: Option<&SensorId>,
@@ -38,9 +38,9 @@ pub(crate) async fn sensors(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let lanes = totals::lanes(tables).await?;
+        let shards = totals::write_shards(tables).await?;
         let later = sensor_views(tables, after, limit).await?;
-        if let Some(items) = at_one_moment(&lanes, earlier.as_ref(), &later)? {
+        if let Some(items) = as_of_shards(&shards, earlier.as_ref(), &later)? {
             let more = later.more;
             return Ok(Page { items, more });
         }
@@ -71,9 +71,9 @@ async fn sensor_views(
     Ok(Page { items, more: false })
 }
 
-/// The sensors of a page as they were when the lanes were read; none when that cannot be told.
-fn at_one_moment(
-    lanes: &Lanes,
+/// The sensors of a page as they were when the write shards were read; `None` when one of them is not known.
+fn as_of_shards(
+    shards: &WriteShards,
     earlier: Option<&Page<SensorView>>,
     later: &Page<SensorView>,
 ) -> Result<Option<Vec<SensorSummary>>, StoreError> {
@@ -81,12 +81,12 @@ fn at_one_moment(
     let mut before = earlier.map(|page| page.items.iter().peekable());
     for view in &later.items {
         let found = match &mut before {
-            // Both pages are in order, and a sensor never goes.
+            // Both pages are in order, and a sensor is never removed.
             Some(before) => {
                 while before.next_if(|it| it.sensor < view.sensor).is_some() {}
-                view.as_of(lanes, before.next_if(|it| it.sensor == view.sensor))
+                view.as_of(shards, before.next_if(|it| it.sensor == view.sensor))
             }
-            None if view.is_within(lanes) => AsOf::Known(view),
+            None if view.is_covered_by(shards) => AsOf::Known(view),
             None => AsOf::Unknown,
         };
         match found {
@@ -95,7 +95,7 @@ fn at_one_moment(
             AsOf::Unknown => return Ok(None),
         }
     }
-    // The next page begins after the last of this one, so there has to be one.
+    // The next page begins after the last sensor of this one, so a page before others has at least one sensor.
     let goes_on = !later.more || !items.is_empty();
     Ok(goes_on.then_some(items))
 }
@@ -109,9 +109,9 @@ pub(crate) async fn readings(
     if view(tables, sensor).await?.is_none() {
         return Ok(None);
     }
-    // After the sensor, so that the moment has whatever made the sensor known.
-    let lanes = Arc::new(totals::lanes(tables).await?);
-    let mut cursor = PointCursor::open(tables, lanes, sensor, window, Some(limit + 1));
+    // Read after the sensor, so that the snapshot includes the write that created the sensor.
+    let shards = Arc::new(totals::write_shards(tables).await?);
+    let mut cursor = PointCursor::open(tables, shards, sensor, window, Some(limit + 1));
     let mut items = Vec::with_capacity(limit.min(1_000));
     while items.len() <= limit
         && let Some(points) = cursor.next().await?
@@ -128,11 +128,11 @@ pub(crate) async fn stats(tables: &Tables, selection: &Selection) -> Result<Stat
         None if selection.window == Window::ALL => totals::stats(tables).await,
         Some(sensor) if selection.window == Window::ALL => {
             let view = view(tables, sensor).await?;
-            view.map_or(Ok(Stats::EMPTY), |view| view.part().stats())
+            view.map_or(Ok(Stats::EMPTY), |view| view.partial().stats())
         }
         Some(sensor) => {
-            let lanes = Arc::new(totals::lanes(tables).await?);
-            window_stats(tables, lanes, sensor, selection.window).await
+            let shards = Arc::new(totals::write_shards(tables).await?);
+            window_stats(tables, shards, sensor, selection.window).await
         }
         None => all_in_window(tables, selection.window).await,
     }
@@ -140,11 +140,11 @@ pub(crate) async fn stats(tables: &Tables, selection: &Selection) -> Result<Stat
 
 async fn window_stats(
     tables: &Tables,
-    lanes: Arc<Lanes>,
+    shards: Arc<WriteShards>,
     sensor: &SensorId,
     window: Window,
 ) -> Result<Stats, StoreError> {
-    let mut cursor = PointCursor::open(tables, lanes, sensor, window, None);
+    let mut cursor = PointCursor::open(tables, shards, sensor, window, None);
     let mut stats = Stats::EMPTY;
     while let Some(points) = cursor.next().await? {
         stats.extend(points.into_iter().map(|point| point.temperature));
@@ -152,20 +152,22 @@ async fn window_stats(
     Ok(stats)
 }
 
-/// A window over all sensors: those that lie inside are taken from their cells, those that only reach into it are read.
+/// Statistics of a window over all sensors. If a sensor's readings are all inside the window, its aggregates are enough; if some
+/// are inside, its readings are read.
 async fn all_in_window(tables: &Tables, window: Window) -> Result<Stats, StoreError> {
-    let lanes = Arc::new(totals::lanes(tables).await?);
-    let cursor = SensorCursor::open(tables, None, CELLS_PAGE_MAX);
+    let shards = Arc::new(totals::write_shards(tables).await?);
+    let cursor = SensorCursor::open(tables, None, AGGREGATES_PAGE_MAX);
     let sensors = stream::try_unfold(cursor, async |mut cursor| {
         Ok(cursor.next().await?.map(|view| (view, cursor)))
     });
-    let parts = sensors
+    let partials = sensors
         .map_ok(|view: SensorView| {
-            let lanes = Arc::clone(&lanes);
+            let shards = Arc::clone(&shards);
             async move {
-                // Cells that are newer may lack what stood there before, so they only tell that there is nothing.
+                // Aggregates newer than the snapshot may have lost an earlier value. They still tell that no reading is in the
+                // window.
                 let summary = view.summary()?;
-                let within = view.is_within(&lanes);
+                let within = view.is_covered_by(&shards);
                 if within && window.contains(summary.first) && window.contains(summary.last) {
                     return Ok(summary.stats);
                 }
@@ -174,13 +176,13 @@ async fn all_in_window(tables: &Tables, window: Window) -> Result<Stats, StoreEr
                 {
                     return Ok(Stats::EMPTY);
                 }
-                window_stats(tables, lanes, &view.sensor, window).await
+                window_stats(tables, shards, &view.sensor, window).await
             }
         })
         .try_buffer_unordered(REQUESTS_MAX);
-    parts
-        .try_fold(Stats::EMPTY, async |mut total, part| {
-            total.merge(&part);
+    partials
+        .try_fold(Stats::EMPTY, async |mut total, partial| {
+            total.merge(&partial);
             Ok(total)
         })
         .await
@@ -195,11 +197,11 @@ pub(crate) async fn series(
     let Some(view) = view(tables, sensor).await? else {
         return Ok(None);
     };
-    // After the sensor, so that the moment has all that the ends below were taken from.
-    let lanes = Arc::new(totals::lanes(tables).await?);
+    // Read after the sensor, so that the snapshot includes the first and the last reading.
+    let shards = Arc::new(totals::write_shards(tables).await?);
     let summary = view.summary()?;
     let mut grid = Grid::new(window, summary.first, summary.last, points);
-    let mut cursor = PointCursor::open(tables, lanes, sensor, grid.window(), None);
+    let mut cursor = PointCursor::open(tables, shards, sensor, grid.window(), None);
     while let Some(points) = cursor.next().await? {
         for point in points {
             grid.add(point.timestamp, &Stats::from_iter([point.temperature]));

@@ -1,31 +1,32 @@
-//! Emptying what is derived.
+//! Clears the aggregates.
 
 use futures_util::future::try_join_all;
 
 use super::writes::{delete, write};
 use crate::error::StoreError;
-use crate::readings::dynamodb::table::client::{Tables, key_of, read_error};
+use crate::readings::dynamodb::table::client::{Tables, key_of, request_error};
 use crate::readings::dynamodb::table::items::number;
 use crate::readings::dynamodb::table::keys;
-use crate::readings::dynamodb::table::scan::patiently;
+use crate::readings::dynamodb::table::scan::with_retries;
 
-/// How many cells are deleted at a time, of each partition.
+/// How many items of a partition are deleted at a time.
 const PAGE: usize = 250;
 
-/// Empties the partitions of the sensors and of the extremes, and sets every lane to nothing. The lanes keep their numbers.
+/// Deletes the aggregates of the sensors and the order of extremes, and sets the sums of every write shard to zero. The write
+/// shards keep their sequences.
 pub(super) async fn clear(tables: &Tables) -> Result<(), StoreError> {
-    let shards = (0..keys::SHARDS).map(keys::shard);
+    let partitions = (0..keys::SENSOR_PARTITIONS).map(keys::partition);
     let periods = [keys::MINIMUM.to_owned(), keys::MAXIMUM.to_owned()];
     try_join_all(
-        shards
+        partitions
             .chain(periods)
             .map(|period| clear_period(tables, period)),
     )
     .await?;
-    let range = tables.cells(keys::TOTAL, "r", "s");
-    for item in patiently(async || tables.all(&range).await).await? {
+    let range = tables.aggregate_range(keys::TOTAL, "r", "s");
+    for item in with_retries(async || tables.all(&range).await).await? {
         let key = key_of(&item, ["aggregation_period", "cell"]);
-        patiently(async || {
+        with_retries(async || {
             tables
                 .reader
                 .update_item()
@@ -37,7 +38,7 @@ pub(super) async fn clear(tables: &Tables) -> Result<(), StoreError> {
                 .expression_attribute_values(":zero", number(0))
                 .send()
                 .await
-                .map_err(read_error)
+                .map_err(request_error)
         })
         .await?;
     }
@@ -45,9 +46,9 @@ pub(super) async fn clear(tables: &Tables) -> Result<(), StoreError> {
 }
 
 async fn clear_period(tables: &Tables, period: String) -> Result<(), StoreError> {
-    let range = tables.cells(period, " ", "\u{10FFFF}");
+    let range = tables.aggregate_range(period, " ", "\u{10FFFF}");
     loop {
-        let page = patiently(async || tables.page(&range, None, Some(PAGE)).await).await?;
+        let page = with_retries(async || tables.page(&range, None, Some(PAGE)).await).await?;
         if page.items.is_empty() {
             return Ok(());
         }

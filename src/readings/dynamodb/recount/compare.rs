@@ -1,11 +1,11 @@
-//! A check: what is kept beside what is counted.
+//! The check: compares the aggregates with the readings.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 
-use super::counted::{Counted, Whole};
+use super::counted::{SensorCount, Totals};
 use super::entry::{Entry, Faults, OF_A_READING};
 use super::progress::{Meter, Pass, Progress};
 use super::{NAMED_MAX, RecountReport};
@@ -16,18 +16,18 @@ use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment};
 use crate::readings::{SensorId, SensorSummary};
 
-/// What the cells say of each sensor; those that were met are taken out. Needs a few hundred bytes for each.
-type Kept = Mutex<BTreeMap<SensorId, SensorSummary>>;
+/// The summaries of the sensors that were not compared yet. Takes a few hundred bytes for each sensor.
+type Expected = Mutex<BTreeMap<SensorId, SensorSummary>>;
 
 #[derive(Default)]
 struct Compared {
-    whole: Whole,
-    otherwise_spelled: u64,
+    whole: Totals,
+    respelled_count: u64,
     differences: Differences,
     faults: Faults,
 }
 
-/// What differs: how much, and the first of it in order.
+/// The number of differences, and the first of them in order.
 #[derive(Default)]
 struct Differences {
     count: u64,
@@ -61,7 +61,7 @@ pub(super) async fn compare(
     progress: Progress<'_>,
 ) -> Result<RecountReport, StoreError> {
     let stated = totals::stats(tables).await?;
-    let lanes = totals::lanes(tables).await?;
+    let shards = totals::write_shards(tables).await?;
     let mut kept = BTreeMap::new();
     let mut cursor = SensorCursor::open(tables, None, 1_000);
     while let Some(view) = cursor.next().await? {
@@ -71,18 +71,18 @@ pub(super) async fn compare(
     let meter = Meter::new(progress, Pass::Check);
     let segments = (0..SEGMENTS).map(|number| compare_segment(tables, number, &kept, &meter));
     let mut found = Compared::default();
-    for part in try_join_all(segments).await? {
-        found.whole.merge(&part.whole);
-        found.otherwise_spelled += part.otherwise_spelled;
-        found.differences.merge(part.differences);
-        found.faults.merge(part.faults);
+    for partial in try_join_all(segments).await? {
+        found.whole.merge(&partial.whole);
+        found.respelled_count += partial.respelled_count;
+        found.differences.merge(partial.differences);
+        found.faults.merge(partial.faults);
     }
     for sensor in kept.into_inner().into_keys() {
-        let what = format!("sensor `{sensor}` has no readings, but cells");
+        let what = format!("sensor `{sensor}` has aggregates, but no readings");
         found.differences.add(sensor, what);
     }
     let mut report = RecountReport {
-        stats: found.whole.part.stats()?,
+        stats: found.whole.partial.stats()?,
         sensors: found.whole.sensors,
         faults: found.faults.named(),
         fault_count: found.faults.count,
@@ -94,10 +94,10 @@ pub(super) async fn compare(
         report.difference_count += 1;
         report.differences.push(what);
     };
-    if found.otherwise_spelled > 0 {
+    if found.respelled_count > 0 {
         differ(format!(
             "{} readings have a timestamp that is written in another way; windows of time may miss them",
-            found.otherwise_spelled
+            found.respelled_count
         ));
     }
     if report.stats != stated {
@@ -106,11 +106,11 @@ pub(super) async fn compare(
             report.stats
         ));
     }
-    if report.sensors != lanes.sensors() {
+    if report.sensors != shards.sensors() {
         differ(format!(
             "there are {} sensors, the aggregates say {}",
             report.sensors,
-            lanes.sensors()
+            shards.sensors()
         ));
     }
     Ok(report)
@@ -119,12 +119,12 @@ pub(super) async fn compare(
 async fn compare_segment(
     tables: &Tables,
     number: u32,
-    kept: &Kept,
+    kept: &Expected,
     meter: &Meter<'_>,
 ) -> Result<Compared, StoreError> {
     let mut compared = Compared::default();
     let mut pages = Segment::open(tables, &tables.names.readings, number, OF_A_READING);
-    let mut current: Option<Counted> = None;
+    let mut current: Option<SensorCount> = None;
     while let Some(items) = pages.next().await? {
         for item in &items {
             let entry = match Entry::read(item) {
@@ -134,12 +134,12 @@ async fn compare_segment(
                     continue;
                 }
             };
-            compared.otherwise_spelled += u64::from(!entry.is_canonical());
+            compared.respelled_count += u64::from(!entry.is_canonical());
             compared.whole.add(&entry);
             match &mut current {
                 Some(counted) if counted.sensor == entry.sensor => counted.add(entry),
                 _ => {
-                    if let Some(counted) = current.replace(Counted::begin(entry)) {
+                    if let Some(counted) = current.replace(SensorCount::begin(entry)) {
                         compared.end(counted, kept);
                     }
                 }
@@ -154,18 +154,22 @@ async fn compare_segment(
 }
 
 impl Compared {
-    fn end(&mut self, counted: Counted, kept: &Kept) {
+    fn end(&mut self, counted: SensorCount, kept: &Expected) {
         self.whole.sensors += 1;
         let found = kept.lock().remove(&counted.sensor);
-        let cell = counted.cell();
+        let aggregate = counted.aggregate();
         let same = found.as_ref().is_some_and(|found| {
-            counted.part.stats().is_ok_and(|stats| stats == found.stats)
-                && (found.first, found.last, found.latest) == (cell.first, cell.last, cell.latest)
+            counted
+                .partial
+                .stats()
+                .is_ok_and(|stats| stats == found.stats)
+                && (found.first, found.last, found.latest)
+                    == (aggregate.first, aggregate.last, aggregate.latest)
         });
         if !same {
             let what = format!(
-                "sensor `{}` has {:?}, its cells say {found:?}",
-                counted.sensor, counted.part
+                "sensor `{}` has {:?}, its aggregates say {found:?}",
+                counted.sensor, counted.partial
             );
             self.differences.add(counted.sensor, what);
         }

@@ -1,49 +1,49 @@
-//! The last pass: everything is counted, and what is derived is written.
+//! The last pass: counts all readings, and writes the aggregates.
 
 use futures_util::future::try_join_all;
 
-use super::counted::{Counted, Whole};
+use super::counted::{SensorCount, Totals};
 use super::entry::{Entry, OF_A_READING};
 use super::progress::Meter;
 use super::writes::{put, write};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::table::client::{Tables, read_error};
+use crate::readings::dynamodb::table::client::{Tables, request_error};
 use crate::readings::dynamodb::table::items::{aggregate_key, number, text};
 use crate::readings::dynamodb::table::keys;
-use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, patiently};
+use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, with_retries};
 
-/// The slot of what a recount has counted. No replica's: theirs begin with an `r` and a digit.
-const SLOT: &str = "recounted";
-/// How many cells a segment gathers until it writes them.
+/// The lease of the counted aggregates. No replica has this name: the names of leases are `r` and a number.
+const LEASE: &str = "recounted";
+/// How many items a segment collects before it writes them.
 const WRITES_MIN: usize = 100;
 
-/// Counts everything, and writes a cell of each sensor and the whole.
-pub(super) async fn count(tables: &Tables, meter: &Meter<'_>) -> Result<Whole, StoreError> {
+/// Counts all readings, and writes the aggregates of each sensor and of all sensors.
+pub(super) async fn count(tables: &Tables, meter: &Meter<'_>) -> Result<Totals, StoreError> {
     let segments = (0..SEGMENTS).map(|number| count_segment(tables, number, meter));
-    let mut whole = Whole::default();
-    for part in try_join_all(segments).await? {
-        whole.merge(&part);
+    let mut whole = Totals::default();
+    for partial in try_join_all(segments).await? {
+        whole.merge(&partial);
     }
-    let mut lane = aggregate_key(keys::TOTAL, keys::lane(SLOT, 0));
+    let mut shard = aggregate_key(keys::TOTAL, keys::write_shard(LEASE, 0));
     for (name, value) in [
-        ("owner", text(SLOT)),
+        ("owner", text(LEASE)),
         ("sequence", number(0)),
-        ("readings", number(whole.part.count)),
-        ("micro_degrees", number(whole.part.sum)),
+        ("readings", number(whole.partial.count)),
+        ("micro_degrees", number(whole.partial.sum)),
         ("sensors", number(whole.sensors)),
         ("extremes", number(0)),
-        ("lowest", number(whole.part.minimum)),
-        ("highest", number(whole.part.maximum)),
+        ("lowest", number(whole.partial.minimum)),
+        ("highest", number(whole.partial.maximum)),
     ] {
-        lane.insert(name.to_owned(), value);
+        shard.insert(name.to_owned(), value);
     }
-    patiently(async || {
+    with_retries(async || {
         let put = tables
             .reader
             .put_item()
             .table_name(&tables.names.aggregation);
-        let put = put.set_item(Some(lane.clone())).send().await;
-        put.map(drop).map_err(read_error)
+        let put = put.set_item(Some(shard.clone())).send().await;
+        put.map(drop).map_err(request_error)
     })
     .await?;
     Ok(whole)
@@ -53,10 +53,10 @@ async fn count_segment(
     tables: &Tables,
     number: u32,
     meter: &Meter<'_>,
-) -> Result<Whole, StoreError> {
-    let mut whole = Whole::default();
+) -> Result<Totals, StoreError> {
+    let mut whole = Totals::default();
     let mut pages = Segment::open(tables, &tables.names.readings, number, OF_A_READING);
-    let mut current: Option<Counted> = None;
+    let mut current: Option<SensorCount> = None;
     let mut writes = Vec::new();
     while let Some(items) = pages.next().await? {
         for item in &items {
@@ -70,9 +70,9 @@ async fn count_segment(
             match &mut current {
                 Some(counted) if counted.sensor == entry.sensor => counted.add(entry),
                 _ => {
-                    if let Some(counted) = current.replace(Counted::begin(entry)) {
+                    if let Some(counted) = current.replace(SensorCount::begin(entry)) {
                         whole.sensors += 1;
-                        writes.extend(cells(&counted)?);
+                        writes.extend(aggregates(&counted)?);
                     }
                 }
             }
@@ -84,38 +84,41 @@ async fn count_segment(
     }
     if let Some(counted) = current {
         whole.sensors += 1;
-        writes.extend(cells(&counted)?);
+        writes.extend(aggregates(&counted)?);
     }
     write(tables, writes).await?;
     Ok(whole)
 }
 
-/// All that is derived from one sensor's readings.
-fn cells(counted: &Counted) -> Result<Vec<aws_sdk_dynamodb::types::WriteRequest>, StoreError> {
+/// The items derived from one sensor's readings.
+fn aggregates(
+    counted: &SensorCount,
+) -> Result<Vec<aws_sdk_dynamodb::types::WriteRequest>, StoreError> {
     let name = counted.sensor.as_str();
-    let mut guard = aggregate_key(keys::shard_of(name), keys::guard(name));
-    guard.insert("g".to_owned(), number(0));
+    let mut replacement_version =
+        aggregate_key(keys::partition_of(name), keys::replacement_version(name));
+    replacement_version.insert("g".to_owned(), number(0));
     let items = [
-        guard,
-        counted.cell().to_item(name, SLOT),
+        replacement_version,
+        counted.aggregate().to_item(name, LEASE),
         aggregate_key(
             keys::MINIMUM,
-            keys::extreme(counted.part.minimum, name, SLOT),
+            keys::extreme(counted.partial.minimum, name, LEASE),
         ),
         aggregate_key(
             keys::MAXIMUM,
-            keys::extreme(counted.part.maximum, name, SLOT),
+            keys::extreme(counted.partial.maximum, name, LEASE),
         ),
     ];
     items.into_iter().map(put).collect()
 }
 
-/// Something has written to the table since it was read.
+/// The error when something wrote to the table during the recount.
 pub(super) fn changed(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
         format!(
-            "the table was written to by another program during the recount: {what}; the statistics stay closed: stop the other \
+            "another program wrote to the table during the recount: {what}. The statistics stay closed: stop the other \
              program, and run `fieldstation dynamodb recount` again"
         ),
     )

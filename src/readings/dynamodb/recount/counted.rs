@@ -1,94 +1,96 @@
-//! What readings add up to: of one sensor, and of all.
+//! The statistics of counted readings: of one sensor, and of all.
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::entry::Entry;
-use crate::readings::dynamodb::table::items::{Cell, LANES, Part, StoredReading};
+use crate::readings::dynamodb::table::items::{
+    PartialAggregate, PartialStats, StoredReading, WRITE_SHARDS,
+};
 use crate::readings::{SensorId, Timestamp};
 
-/// One sensor as its readings tell.
-pub(super) struct Counted {
+/// The statistics of one sensor.
+pub(super) struct SensorCount {
     pub(super) sensor: SensorId,
-    pub(super) part: Part,
+    pub(super) partial: PartialStats,
     pub(super) first: Timestamp,
     pub(super) last: (Timestamp, StoredReading),
 }
 
-impl Counted {
+impl SensorCount {
     pub(super) fn begin(entry: Entry) -> Self {
-        let mut part = Part::EMPTY;
-        add(&mut part, &entry);
+        let mut partial = PartialStats::EMPTY;
+        add(&mut partial, &entry);
         Self {
             sensor: entry.sensor,
-            part,
+            partial,
             first: entry.timestamp,
             last: (entry.timestamp, entry.stored),
         }
     }
 
     pub(super) fn add(&mut self, entry: Entry) {
-        add(&mut self.part, &entry);
+        add(&mut self.partial, &entry);
         self.first = self.first.min(entry.timestamp);
         if entry.timestamp >= self.last.0 {
             self.last = (entry.timestamp, entry.stored);
         }
     }
 
-    /// Its only cell.
-    pub(super) fn cell(&self) -> Cell {
-        Cell {
+    /// The sensor's only partial aggregate.
+    pub(super) fn aggregate(&self) -> PartialAggregate {
+        PartialAggregate {
             version: 1,
-            part: self.part,
+            partial: self.partial,
             first: self.first,
             last: self.last.0,
             latest: self.last.1.temperature,
             latest_version: self.last.1.version,
-            lanes: [0; LANES],
+            shards: [0; WRITE_SHARDS],
         }
     }
 }
 
-fn add(part: &mut Part, entry: &Entry) {
+fn add(partial: &mut PartialStats, entry: &Entry) {
     let micro_degrees = entry.temperature().micro_degrees();
-    part.count += 1;
-    part.sum += i128::from(micro_degrees);
-    part.widen(micro_degrees);
+    partial.count += 1;
+    partial.sum += i128::from(micro_degrees);
+    partial.widen(micro_degrees);
 }
 
-/// Everything that was read, in whatever order: two passes that have read the same have the same.
+/// The statistics of all readings, in any order. Two passes over the same readings give equal totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Whole {
-    pub(super) part: Part,
+pub(super) struct Totals {
+    pub(super) partial: PartialStats,
     pub(super) sensors: u64,
-    /// A sum over all readings of a hash of sensor, moment and temperature.
+    /// The sum of a hash of each reading's sensor, timestamp and temperature.
     fingerprint: u128,
 }
 
-impl Default for Whole {
+impl Default for Totals {
     fn default() -> Self {
         Self {
-            part: Part::EMPTY,
+            partial: PartialStats::EMPTY,
             sensors: 0,
             fingerprint: 0,
         }
     }
 }
 
-impl Whole {
+impl Totals {
     pub(super) fn add(&mut self, entry: &Entry) {
-        add(&mut self.part, entry);
+        add(&mut self.partial, entry);
         let mut bytes = [0; 16 + 4 * SensorId::CHARACTERS_MAX];
         let name = entry.sensor.as_str().as_bytes();
         bytes[..8].copy_from_slice(&entry.timestamp.micros().to_le_bytes());
         bytes[8..16].copy_from_slice(&entry.temperature().micro_degrees().to_le_bytes());
-        // A character is four bytes at the most.
+        // A character has four bytes at most.
         bytes[16..16 + name.len()].copy_from_slice(name);
         let hash = xxh3_128(&bytes[..16 + name.len()]);
         self.fingerprint = self.fingerprint.wrapping_add(hash);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.part.merge(&other.part);
+        self.partial.merge(&other.partial);
         self.sensors += other.sensors;
         self.fingerprint = self.fingerprint.wrapping_add(other.fingerprint);
     }

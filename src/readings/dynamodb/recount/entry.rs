@@ -1,26 +1,26 @@
-//! One item of the table as a reading, or what is wrong with it.
+//! One item of the table as a reading, or the reason why it is none.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::readings::dynamodb::older::shown;
+use crate::readings::dynamodb::older::one_line;
 use crate::readings::dynamodb::table::items::{Item, StoredReading, get_text};
 use crate::readings::dynamodb::table::keys;
 use crate::readings::dynamodb::table::scan::Attributes;
 use crate::readings::{SensorId, Temperature, Timestamp};
 
-/// What of an item tells the reading.
+/// The attributes that a reading needs.
 pub(super) const OF_A_READING: Attributes =
     Attributes::Only(&["sensor_id", "timestamp", "temperature", "w", "n", "p", "pw"]);
 
 /// How many faults are named.
 const NAMED_MAX: usize = 100;
 
-/// A reading as it lies in the table.
+/// A reading as the table has it.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sensor: SensorId,
-    /// The range key, however it is written.
+    /// The range key, in any spelling.
     pub(super) when: String,
     pub(super) timestamp: Timestamp,
     pub(super) stored: StoredReading,
@@ -53,9 +53,9 @@ impl Entry {
         self.stored.temperature
     }
 
-    /// Whether its key is written as this program writes it.
+    /// Whether the range key has the spelling of this program.
     pub(super) fn is_canonical(&self) -> bool {
-        keys::moment(self.timestamp) == self.when
+        keys::timestamp(self.timestamp) == self.when
     }
 
     pub(super) fn fault(&self, why: String) -> Fault {
@@ -63,7 +63,7 @@ impl Entry {
     }
 }
 
-/// An item that is no reading, or one too many.
+/// An item that is no reading, or that has the timestamp of another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fault {
     sensor: String,
@@ -87,13 +87,13 @@ impl fmt::Display for Fault {
         write!(
             f,
             "the reading of `{}` at `{}` {why}",
-            shown(sensor),
-            shown(when)
+            one_line(sensor),
+            one_line(when)
         )
     }
 }
 
-/// All that is wrong: how much, and the first of it in order of sensors and times.
+/// The number of faults, and the first of them in order of sensors and timestamps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) count: u64,
@@ -141,8 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_text_is_one_short_line() {
-        assert_eq!(shown("é\n\u{7}'"), "é\\n\\u{7}'");
-        assert_eq!(shown(&"x".repeat(5_000)).chars().count(), 201);
+    fn a_string_is_shown_as_one_short_line() {
+        assert_eq!(one_line("é\n\u{7}'"), "é\\n\\u{7}'");
+        assert_eq!(one_line(&"x".repeat(5_000)).chars().count(), 201);
     }
 }

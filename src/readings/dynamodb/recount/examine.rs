@@ -1,48 +1,48 @@
-//! The first pass: everything is read, nothing is changed.
+//! The first pass: reads everything and changes nothing.
 
 use std::collections::HashMap;
 
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::counted::Whole;
-use super::doubles::{self, Pair, twice};
+use super::counted::Totals;
+use super::duplicates::{self, Pair, twice};
 use super::entry::{Entry, Fault, Faults, OF_A_READING};
-use super::moments::{Met, Moments, is_regular};
 use super::progress::Meter;
+use super::seen_timestamps::{Occurrence, SeenTimestamps, is_regular};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::dynamodb::table::client::{Range, Tables};
-use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, patiently};
+use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, with_retries};
 use crate::readings::{SensorId, Temperature};
 
-/// How many readings of a sensor with irregular texts are held until the sensor is read again for them.
+/// How many readings of a sensor with irregular timestamps are held before the sensor is read again for them.
 const IRREGULAR_MAX: usize = 50_000;
-/// How many doubles are looked up at the same time.
+/// How many pairs are looked up at the same time.
 const LOOKUPS_MAX: usize = 16;
 
-/// What there is in the table.
+/// The content of the table.
 #[derive(Debug, Default)]
 pub(super) struct Examined {
-    /// Every moment once.
-    pub(super) whole: Whole,
-    /// Items whose timestamp is written in another way.
-    pub(super) otherwise_spelled: u64,
-    /// Items of a moment that was met before.
-    pub(super) doubles: u64,
+    /// The readings, each timestamp once.
+    pub(super) whole: Totals,
+    /// Items whose timestamp has another spelling than this program's.
+    pub(super) respelled_count: u64,
+    /// Items with a timestamp that another item has too.
+    pub(super) duplicates: u64,
     pub(super) faults: Faults,
 }
 
 impl Examined {
     fn merge(mut self, other: Self) -> Self {
         self.whole.merge(&other.whole);
-        self.otherwise_spelled += other.otherwise_spelled;
-        self.doubles += other.doubles;
+        self.respelled_count += other.respelled_count;
+        self.duplicates += other.duplicates;
         self.faults.merge(other.faults);
         self
     }
 }
 
-/// Reads everything.
+/// Examines all items.
 pub(super) async fn examine(tables: &Tables, meter: &Meter<'_>) -> Result<Examined, StoreError> {
     let segments = (0..SEGMENTS).map(|number| examine_segment(tables, number, meter));
     let examined = try_join_all(segments).await?;
@@ -76,7 +76,7 @@ async fn examine_segment(
                 }
             }
             let Some(sensor) = &mut current else { continue };
-            sensor.meet(entry, &mut examined, &mut pairs)?;
+            sensor.record(entry, &mut examined, &mut pairs)?;
             if sensor.irregular.len() >= IRREGULAR_MAX {
                 sensor.settle_irregular(tables, &mut examined).await?;
             }
@@ -95,7 +95,7 @@ async fn check_pairs(
     pairs: &[Pair],
     faults: &mut Faults,
 ) -> Result<(), StoreError> {
-    let conflicts = stream::iter(pairs).map(|pair| doubles::conflict(tables, pair));
+    let conflicts = stream::iter(pairs).map(|pair| duplicates::conflict(tables, pair));
     let mut conflicts = conflicts.buffer_unordered(LOOKUPS_MAX);
     while let Some(fault) = conflicts.try_next().await? {
         fault.into_iter().for_each(|fault| faults.add(fault));
@@ -103,10 +103,10 @@ async fn check_pairs(
     Ok(())
 }
 
-/// The sensor whose items come at the moment.
+/// The sensor whose items come now.
 struct Sensor {
     name: SensorId,
-    moments: Moments,
+    seen_timestamps: SeenTimestamps,
     irregular: Vec<Entry>,
     last_text: String,
     has_readings: bool,
@@ -116,14 +116,14 @@ impl Sensor {
     fn begin(name: SensorId) -> Self {
         Self {
             name,
-            moments: Moments::default(),
+            seen_timestamps: SeenTimestamps::default(),
             irregular: Vec::new(),
             last_text: String::new(),
             has_readings: false,
         }
     }
 
-    fn meet(
+    fn record(
         &mut self,
         entry: Entry,
         examined: &mut Examined,
@@ -133,22 +133,22 @@ impl Sensor {
             return Err(out_of_order(&self.name));
         }
         self.last_text.clone_from(&entry.when);
-        examined.otherwise_spelled += u64::from(!entry.is_canonical());
+        examined.respelled_count += u64::from(!entry.is_canonical());
         self.has_readings = true;
         match self
-            .moments
-            .meet(&entry.when, entry.timestamp, entry.temperature())
+            .seen_timestamps
+            .record(&entry.when, entry.timestamp, entry.temperature())
         {
-            Met::First => examined.whole.add(&entry),
-            Met::Irregular => self.irregular.push(entry),
-            Met::Again(text, temperature) => {
-                self.meet_again(&entry, text, temperature, examined, pairs);
+            Occurrence::First => examined.whole.add(&entry),
+            Occurrence::Irregular => self.irregular.push(entry),
+            Occurrence::Again(text, temperature) => {
+                self.record_duplicate(&entry, text, temperature, examined, pairs);
             }
         }
         Ok(())
     }
 
-    fn meet_again(
+    fn record_duplicate(
         &self,
         entry: &Entry,
         text: String,
@@ -156,7 +156,7 @@ impl Sensor {
         examined: &mut Examined,
         pairs: &mut Vec<Pair>,
     ) {
-        examined.doubles += 1;
+        examined.duplicates += 1;
         if temperature == entry.temperature() {
             pairs.push(Pair {
                 sensor: self.name.to_string(),
@@ -168,8 +168,8 @@ impl Sensor {
         }
     }
 
-    /// Looks for the moments of irregular texts among all readings of the sensor: another item has the moment, too, when its text
-    /// is regular, or comes before.
+    /// Searches all readings of the sensor for the timestamps of the irregular items. An item is a duplicate if another item with
+    /// the same timestamp is regular, or comes before it.
     async fn settle_irregular(
         &mut self,
         tables: &Tables,
@@ -181,7 +181,7 @@ impl Sensor {
             let micros = entry.timestamp.micros();
             by_moment.entry(micros).or_default().push(at);
         }
-        // Of each, the first other item: regular ones before others.
+        // For each irregular item, the first other item: regular ones before irregular ones.
         let mut others: Vec<Option<(bool, String, Temperature)>> = vec![None; held.len()];
         let range = Range {
             table: tables.names.readings.clone(),
@@ -193,7 +193,8 @@ impl Sensor {
         };
         let mut start = None;
         loop {
-            let page = patiently(async || tables.page(&range, start.clone(), None).await).await?;
+            let page =
+                with_retries(async || tables.page(&range, start.clone(), None).await).await?;
             for item in &page.items {
                 let Ok(found) = Entry::read(item) else {
                     continue;
@@ -223,7 +224,7 @@ impl Sensor {
             match other {
                 None => examined.whole.add(entry),
                 Some((_, text, temperature)) => {
-                    self.meet_again(entry, text, temperature, examined, &mut pairs);
+                    self.record_duplicate(entry, text, temperature, examined, &mut pairs);
                 }
             }
         }
@@ -243,7 +244,7 @@ fn other_temperature(entry: &Entry, first: &str) -> Fault {
     entry.fault(twice(first, &["temperature".to_owned()]))
 }
 
-/// What everything here is built on.
+/// The recount relies on the order of the items of a sensor.
 pub(super) fn out_of_order(sensor: &SensorId) -> StoreError {
     StoreError::new(
         StoreErrorKind::Internal,

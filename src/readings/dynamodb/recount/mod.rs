@@ -1,22 +1,22 @@
-//! Deriving all aggregates from the readings: for tables that have readings already, and for repair.
+//! Derives all aggregates from the readings: for tables that already have readings, and for repair.
 //!
-//! It goes over the readings three times. The first pass reads everything, changes nothing, and names all that cannot be counted;
-//! if there is none, the aggregates are closed. The second rewrites timestamps that are written in another way. The third counts, and the
-//! aggregates are opened only if it counted what the first has read. Whatever it is broken off in the middle of, the next run begins
-//! with the first pass again.
+//! A recount reads the table three times. The first pass reads everything, changes nothing, and names all items that cannot be
+//! counted; if there are none, the aggregates are closed. The second pass rewrites timestamps with another spelling. The third pass
+//! counts. The aggregates are opened only if the third pass counted what the first one read. After an interruption the next run
+//! begins with the first pass again.
 
 mod clear;
 mod closing;
 mod compare;
 mod count;
 mod counted;
-mod doubles;
+mod duplicates;
 mod entry;
 mod examine;
-mod moments;
 mod moving;
 mod progress;
 mod respell;
+mod seen_timestamps;
 mod writes;
 
 pub use progress::{Pass, Progress};
@@ -24,7 +24,7 @@ pub use progress::{Pass, Progress};
 use self::clear::clear;
 use self::compare::compare;
 use self::count::{changed, count};
-use self::counted::Whole;
+use self::counted::Totals;
 use self::examine::{Examined, examine};
 use self::progress::Meter;
 use self::respell::respell;
@@ -37,33 +37,33 @@ use crate::readings::Stats;
 /// How many differences are named.
 const NAMED_MAX: usize = 20;
 
-/// What a recount has found.
+/// The result of a recount.
 #[derive(Clone, Debug, Default)]
 pub struct RecountReport {
-    /// Statistics of the readings that there are.
+    /// Statistics of all readings.
     pub stats: Stats,
-    /// How many sensors they are of.
+    /// How many sensors have readings.
     pub sensors: u64,
-    /// Readings whose moment was written in another way, and is now as it should be.
+    /// Readings whose timestamp had another spelling, and was rewritten.
     pub rewritten: u64,
-    /// Readings that were there twice, with their moment written in two ways, and are now there once.
+    /// Readings that existed in two spellings, and were joined.
     pub joined: u64,
-    /// The first items that are no readings, or one too many, in order. When there is one, nothing was counted or changed.
+    /// The first items that cannot be counted, in order. With any fault nothing was counted or changed.
     pub faults: Vec<String>,
     /// How many faults there are.
     pub fault_count: u64,
-    /// The first differences between the aggregates and the readings; a check only.
+    /// The first differences between the aggregates and the readings; only in a check.
     pub differences: Vec<String>,
     /// How many differences there are.
     pub difference_count: u64,
 }
 
-/// Counts all readings. With `check` it only compares, which is exact while nobody writes; otherwise the aggregates are made
-/// anew, and until that is done nobody can write or read statistics.
+/// Counts all readings. With `check` the recount only compares, which is exact while nobody writes. Otherwise the aggregates are
+/// derived again, and until the end nobody can write, or read statistics.
 ///
 /// # Errors
-/// When DynamoDB cannot be reached or refuses, or something has written to the table meanwhile. The aggregates stay closed then: run
-/// it again.
+/// When DynamoDB cannot be reached or refuses, or something wrote to the table during the recount. The aggregates then stay closed
+/// until another recount succeeds.
 pub async fn recount(
     location: &DynamoUrl,
     credentials: Option<&Credentials>,
@@ -82,7 +82,7 @@ pub async fn recount(
     }
     let closed = closing::close(&tables).await?;
     if closing::sequences(&tables).await? != begun_at {
-        // Servers have written while it read. Now they cannot.
+        // Servers wrote during the first pass, so it is repeated. Now they cannot write.
         found = examine(&tables, &Meter::new(progress, Pass::Examine)).await?;
         if found.faults.count > 0 {
             closed.undo(&tables).await?;
@@ -90,7 +90,7 @@ pub async fn recount(
         }
     }
     let mut report = RecountReport::default();
-    if found.otherwise_spelled > 0 {
+    if found.respelled_count > 0 {
         let moved = respell(&tables, &Meter::new(progress, Pass::Respell)).await?;
         (report.rewritten, report.joined) = (moved.rewritten, moved.joined);
     }
@@ -100,15 +100,15 @@ pub async fn recount(
         return Err(changed(&difference(&found.whole, &counted)));
     }
     closed.open(&tables).await?;
-    report.stats = counted.part.stats()?;
+    report.stats = counted.partial.stats()?;
     report.sensors = counted.sensors;
     Ok(report)
 }
 
-/// What there is to say when nothing is counted.
+/// The report when nothing was counted.
 fn refused(found: &Examined) -> RecountReport {
     RecountReport {
-        stats: found.whole.part.stats().unwrap_or_default(),
+        stats: found.whole.partial.stats().unwrap_or_default(),
         sensors: found.whole.sensors,
         faults: found.faults.named(),
         fault_count: found.faults.count,
@@ -116,9 +116,9 @@ fn refused(found: &Examined) -> RecountReport {
     }
 }
 
-fn difference(before: &Whole, after: &Whole) -> String {
+fn difference(before: &Totals, after: &Totals) -> String {
     format!(
         "there were {} readings of {} sensors when it was read, {} of {} when it was counted",
-        before.part.count, before.sensors, after.part.count, after.sensors
+        before.partial.count, before.sensors, after.partial.count, after.sensors
     )
 }

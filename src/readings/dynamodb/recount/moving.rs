@@ -1,4 +1,4 @@
-//! Moving readings from one key to another, some in a transaction, until it is known what became of each.
+//! Moves readings from one key to another, several in a transaction, until the result of each is known.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::Instant;
 
 use super::count::changed;
-use super::doubles::{join, key, look_up, twice};
+use super::duplicates::{join, key, look_up, twice};
 use super::entry::Fault;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::dynamodb::table::backoff::Backoff;
-use crate::readings::dynamodb::table::client::{Tables, internal, read_error};
+use crate::readings::dynamodb::table::client::{Tables, build_error, request_error};
 use crate::readings::dynamodb::table::items::{Item, text};
-use crate::readings::dynamodb::table::scan::is_passing;
+use crate::readings::dynamodb::table::scan::is_transient;
 
-/// For how long a transaction is sent again that conflicts, or is not answered.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often a reading that changes while it is looked at is looked at again.
+/// How long a transaction is retried that conflicts or gets no answer.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a reading is read again that changes during the move.
 const LOOKS_MAX: u32 = 20;
 
-/// What has become of readings.
+/// The results of some moves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
-    /// They have another key.
+    /// The reading has another key.
     pub(super) rewritten: u64,
-    /// They were there already under that key, and have become one.
+    /// The reading existed under the other key too, and was joined.
     pub(super) joined: u64,
 }
 
@@ -40,7 +40,7 @@ impl Moved {
     }
 }
 
-/// A reading that gets another key.
+/// The move of a reading to another key.
 #[derive(Debug)]
 pub(super) struct Move {
     sensor: String,
@@ -52,7 +52,7 @@ pub(super) struct Move {
 
 impl Move {
     pub(super) fn new(sensor: String, from: String, to: String, item: Item) -> Self {
-        // Once where it goes, once where it was.
+        // The new item and the old one.
         let bytes = 2 * item
             .iter()
             .map(|(name, it)| name.len() + size(it))
@@ -66,7 +66,7 @@ impl Move {
         }
     }
 
-    /// About what DynamoDB counts for it, rather more.
+    /// An estimate of the bytes that DynamoDB counts, rather too high.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -75,7 +75,7 @@ impl Move {
         (self.sensor.clone(), self.to.clone())
     }
 
-    /// The same item under its new key, if nothing is there, and away with the one before, if it is still what was read.
+    /// Puts the item under its new key if that key is free, and deletes the old item if it is unchanged.
     fn steps(&self, tables: &Tables) -> Result<[TransactWriteItem; 2], StoreError> {
         let mut item = self.item.clone();
         item.insert("timestamp".to_owned(), text(&self.to));
@@ -84,7 +84,7 @@ impl Move {
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(sensor_id)")
             .build()
-            .map_err(|error| internal("a reading").with_source(error))?;
+            .map_err(|error| build_error("a reading").with_source(error))?;
         let put = TransactWriteItem::builder().put(put).build();
         Ok([put, self.removal(tables)?])
     }
@@ -96,19 +96,19 @@ impl Move {
             .condition_expression("temperature = :t")
             .expression_attribute_values(":t", temperature(&self.item))
             .build()
-            .map_err(|error| internal("a reading").with_source(error))?;
+            .map_err(|error| build_error("a reading").with_source(error))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 }
 
-/// A reading has one, or it would not be moved.
+/// Every reading has a temperature.
 fn temperature(item: &Item) -> AttributeValue {
     item.get("temperature")
         .cloned()
         .unwrap_or(AttributeValue::Null(true))
 }
 
-/// About how many bytes DynamoDB counts for a value, rather more.
+/// An estimate of the bytes that DynamoDB counts for a value, rather too high.
 fn size(value: &AttributeValue) -> usize {
     const EACH: usize = 4;
     EACH + match value {
@@ -127,18 +127,21 @@ fn size(value: &AttributeValue) -> usize {
     }
 }
 
-/// What became of one attempt.
-enum Attempt {
+/// The result of one attempt.
+enum AttemptResult {
     Committed,
-    /// The conditions of these items failed, by their places.
+    /// The conditions of the items at these positions failed.
     Failed(Vec<usize>, StoreError),
-    /// An item, or all of them together, is nothing that DynamoDB takes.
+    /// DynamoDB does not accept an item, or all of them together.
     Refused(StoreError),
-    /// The same may succeed a little later.
+    /// A retry may succeed.
     Again(StoreError),
 }
 
-async fn attempt(tables: &Tables, items: Vec<TransactWriteItem>) -> Result<Attempt, StoreError> {
+async fn attempt(
+    tables: &Tables,
+    items: Vec<TransactWriteItem>,
+) -> Result<AttemptResult, StoreError> {
     let sent = tables
         .writer
         .transact_write_items()
@@ -146,7 +149,7 @@ async fn attempt(tables: &Tables, items: Vec<TransactWriteItem>) -> Result<Attem
         .send()
         .await;
     let error = match sent {
-        Ok(_) => return Ok(Attempt::Committed),
+        Ok(_) => return Ok(AttemptResult::Committed),
         Err(error) => error,
     };
     if let SdkError::ServiceError(service) = &error {
@@ -155,7 +158,7 @@ async fn attempt(tables: &Tables, items: Vec<TransactWriteItem>) -> Result<Attem
                 let reasons = cancelled.cancellation_reasons();
                 let has = |reason: &CancellationReason, code| reason.code() == Some(code);
                 if reasons.iter().any(|reason| has(reason, "ValidationError")) {
-                    return Ok(Attempt::Refused(read_error(error)));
+                    return Ok(AttemptResult::Refused(request_error(error)));
                 }
                 let failed = reasons.iter().enumerate();
                 let failed: Vec<_> = failed
@@ -163,29 +166,29 @@ async fn attempt(tables: &Tables, items: Vec<TransactWriteItem>) -> Result<Attem
                     .map(|(at, _)| at)
                     .collect();
                 return Ok(match failed.is_empty() {
-                    true => Attempt::Again(read_error(error)),
-                    false => Attempt::Failed(failed, read_error(error)),
+                    true => AttemptResult::Again(request_error(error)),
+                    false => AttemptResult::Failed(failed, request_error(error)),
                 });
             }
             other if other.code() == Some("ValidationException") => {
-                return Ok(Attempt::Refused(read_error(error)));
+                return Ok(AttemptResult::Refused(request_error(error)));
             }
             TransactWriteItemsError::TransactionInProgressException(_) => {
-                return Ok(Attempt::Again(read_error(error)));
+                return Ok(AttemptResult::Again(request_error(error)));
             }
             _ => {}
         }
     }
-    let error = read_error(error);
-    match is_passing(&error) {
-        true => Ok(Attempt::Again(error)),
+    let error = request_error(error);
+    match is_transient(&error) {
+        true => Ok(AttemptResult::Again(error)),
         false => Err(error),
     }
 }
 
-/// Moves readings together; those that cannot be moved so, one by one.
+/// Moves readings together. A reading that cannot be moved with the others is moved alone.
 pub(super) async fn move_all(tables: &Tables, moves: Vec<Move>) -> Result<Moved, StoreError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut backoff = Backoff::new();
     let mut moves = moves;
     let mut moved = Moved::default();
@@ -196,13 +199,13 @@ pub(super) async fn move_all(tables: &Tables, moves: Vec<Move>) -> Result<Moved,
             items.extend(step.steps(tables)?);
         }
         match attempt(tables, items).await? {
-            Attempt::Committed => {
+            AttemptResult::Committed => {
                 moved.rewritten += moves.len() as u64;
                 break;
             }
-            Attempt::Refused(_) => alone.append(&mut moves),
-            Attempt::Failed(places, _) => {
-                // Two items each, in order.
+            AttemptResult::Refused(_) => alone.append(&mut moves),
+            AttemptResult::Failed(places, _) => {
+                // Each move has two items.
                 let failed: HashSet<_> = places.iter().map(|place| place / 2).collect();
                 let mut rest = Vec::with_capacity(moves.len());
                 for (at, step) in moves.into_iter().enumerate() {
@@ -213,7 +216,7 @@ pub(super) async fn move_all(tables: &Tables, moves: Vec<Move>) -> Result<Moved,
                 }
                 moves = rest;
             }
-            Attempt::Again(error) => {
+            AttemptResult::Again(error) => {
                 if !backoff.pause(deadline).await {
                     return Err(error);
                 }
@@ -226,13 +229,14 @@ pub(super) async fn move_all(tables: &Tables, moves: Vec<Move>) -> Result<Moved,
     Ok(moved)
 }
 
-/// Moves one reading as it is now, whatever an attempt before has done or another item is in its way.
+/// Moves one reading as it is now, even if an earlier attempt was committed or another item has the new key.
 async fn move_alone(tables: &Tables, mut step: Move) -> Result<Moved, StoreError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut backoff = Backoff::new();
     for _ in 0..LOOKS_MAX {
         let Some(item) = look_up(tables, &step.sensor, &step.from).await? else {
-            // An attempt whose answer was lost has moved it; had somebody else removed it, the count would tell.
+            // An earlier attempt without an answer has moved the reading. If another program had deleted it, the count would
+            // differ.
             return Ok(Moved {
                 rewritten: 1,
                 joined: 0,
@@ -257,9 +261,9 @@ async fn move_alone(tables: &Tables, mut step: Move) -> Result<Moved, StoreError
             }
         };
         match attempt(tables, items).await? {
-            Attempt::Committed => return Ok(done),
-            Attempt::Refused(error) => return Err(refused(&step, error)),
-            Attempt::Failed(_, error) | Attempt::Again(error) => {
+            AttemptResult::Committed => return Ok(done),
+            AttemptResult::Refused(error) => return Err(refused(&step, error)),
+            AttemptResult::Failed(_, error) | AttemptResult::Again(error) => {
                 if !backoff.pause(deadline).await {
                     return Err(error);
                 }
@@ -288,7 +292,7 @@ fn joining(
             .condition_expression("temperature = :t")
             .expression_attribute_values(":t", temperature(there))
             .build()
-            .map_err(|error| internal("a reading").with_source(error))?;
+            .map_err(|error| build_error("a reading").with_source(error))?;
         TransactWriteItem::builder().condition_check(check).build()
     } else {
         let put = Put::builder()
@@ -297,13 +301,14 @@ fn joining(
             .condition_expression("temperature = :t")
             .expression_attribute_values(":t", temperature(there))
             .build()
-            .map_err(|error| internal("a reading").with_source(error))?;
+            .map_err(|error| build_error("a reading").with_source(error))?;
         TransactWriteItem::builder().put(put).build()
     };
     Ok(vec![kept, step.removal(tables)?])
 }
 
-/// An item that DynamoDB does not take under its new key: it was as large as an item may be, and the key is longer.
+/// The error for an item that DynamoDB does not accept under its new key: the item already has the maximum size, and the new key is
+/// longer.
 fn refused(step: &Move, error: StoreError) -> StoreError {
     let Move {
         sensor, from, to, ..

@@ -1,24 +1,24 @@
-//! How far a recount has come.
+//! The progress of a recount.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A pass over all readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Everything is read, and what cannot be is named.
+    /// Reads everything, and names items that cannot be counted.
     Examine,
-    /// Timestamps that are written in another way are rewritten.
+    /// Rewrites timestamps with another spelling.
     Respell,
-    /// Everything is counted.
+    /// Counts everything.
     Count,
-    /// Everything is compared with what is kept; the only pass of a check.
+    /// Compares everything with the aggregates; the only pass of a check.
     Check,
 }
 
-/// Where a recount tells how far it has come: the pass, and how many readings of it.
+/// Receives the progress of a recount: the pass, and the number of readings read in the pass.
 pub type Progress<'a> = &'a (dyn Fn(Pass, u64) + Send + Sync);
 
-/// One pass, whose segments add to one number.
+/// Counts the readings of one pass, in all segments together.
 pub(super) struct Meter<'a> {
     progress: Progress<'a>,
     pass: Pass,

@@ -1,7 +1,8 @@
-//! The second pass: readings whose timestamp is written in another way get the key that they should have, with all they hold.
+//! The second pass: readings whose timestamp has another spelling get the key of this program's spelling, with all their
+//! attributes.
 //!
-//! A reading moves by one transaction, so that it is there once at any moment. Nothing is counted here, because what has moved is
-//! met again further on.
+//! One transaction moves a reading, so that the reading exists exactly once at any time. This pass counts nothing, because moved
+//! readings come up again later in the scan.
 
 use std::collections::HashSet;
 
@@ -18,29 +19,29 @@ use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::keys;
 use crate::readings::dynamodb::table::scan::{Attributes, SEGMENTS, Segment};
 
-/// What one transaction takes: 100 items and 4 MB. A move is two items, and has its bytes counted twice.
+/// What one transaction accepts: 100 items and 4 MB. A move has two items, and its bytes count twice.
 const MOVES_MAX: usize = 50;
 const BYTES_MAX: usize = 3_500_000;
-/// What may be on its way at the same time, in all segments together.
+/// What may be in flight at the same time, in all segments together.
 const TRANSACTIONS_MAX: usize = 16;
 const KIBIBYTES_MAX: usize = 16 * 1024;
 
-/// Bounds what is on its way.
-struct Way {
+/// The limits of all segments together.
+struct InFlightLimits {
     transactions: Semaphore,
     kibibytes: Semaphore,
 }
 
-/// Rewrites the timestamps of all readings that need it.
+/// Rewrites the timestamps of all readings with another spelling.
 pub(super) async fn respell(tables: &Tables, meter: &Meter<'_>) -> Result<Moved, StoreError> {
-    let way = Way {
+    let limits = InFlightLimits {
         transactions: Semaphore::new(TRANSACTIONS_MAX),
         kibibytes: Semaphore::new(KIBIBYTES_MAX),
     };
-    let segments = (0..SEGMENTS).map(|number| respell_segment(tables, number, &way, meter));
+    let segments = (0..SEGMENTS).map(|number| respell_segment(tables, number, &limits, meter));
     let mut moved = Moved::default();
-    for part in try_join_all(segments).await? {
-        moved.merge(&part);
+    for partial in try_join_all(segments).await? {
+        moved.merge(&partial);
     }
     Ok(moved)
 }
@@ -48,69 +49,73 @@ pub(super) async fn respell(tables: &Tables, meter: &Meter<'_>) -> Result<Moved,
 async fn respell_segment(
     tables: &Tables,
     number: u32,
-    way: &Way,
+    limits: &InFlightLimits,
     meter: &Meter<'_>,
 ) -> Result<Moved, StoreError> {
     let mut pages = Segment::open(tables, &tables.names.readings, number, Attributes::All);
     let mut moved = Moved::default();
-    // A page begins after the last item of the page before, and not every server finds its place when that item has gone. So it goes
-    // with the next page.
+    // A scan continues after the last item of a page, and not every server finds the position of a deleted item. So the last item
+    // of a page moves with the next page.
     let mut held = None;
     while let Some(items) = pages.next().await? {
         let seen = items.len();
-        let mut load = Load::default();
+        let mut batch = MoveBatch::default();
         let mut under_way = FuturesUnordered::new();
         let last = held.take();
         let mut steps = Vec::with_capacity(seen);
         for item in items {
             let entry = Entry::read(&item).map_err(|fault| changed(&fault.to_string()))?;
-            let to = (!entry.is_canonical()).then(|| keys::moment(entry.timestamp));
+            let to = (!entry.is_canonical()).then(|| keys::timestamp(entry.timestamp));
             steps.push(to.map(|to| Move::new(entry.sensor.to_string(), entry.when, to, item)));
         }
         if !pages.is_done() {
             held = steps.pop().flatten();
         }
         for step in last.into_iter().chain(steps.into_iter().flatten()) {
-            if !load.has_room_for(&step) {
-                under_way.push(send(tables, way, std::mem::take(&mut load)));
+            if !batch.has_room_for(&step) {
+                under_way.push(send(tables, limits, std::mem::take(&mut batch)));
             }
-            load.take(step);
+            batch.take(step);
         }
-        under_way.push(send(tables, way, load));
-        // The next page is read when this one is done with: what is in memory is a page of each segment.
+        under_way.push(send(tables, limits, batch));
+        // The next page is read after this one, so that each segment has one page in memory.
         while let Some(done) = under_way.next().await {
             moved.merge(&done?);
         }
         meter.add(seen);
     }
-    // The last page may have been empty, and yet not known to be the last.
+    // The last page may have been empty, so that the page before was not known to be the last with items.
     if let Some(step) = held {
         moved.merge(&move_all(tables, vec![step]).await?);
     }
     Ok(moved)
 }
 
-async fn send(tables: &Tables, way: &Way, load: Load) -> Result<Moved, StoreError> {
-    if load.moves.is_empty() {
+async fn send(
+    tables: &Tables,
+    limits: &InFlightLimits,
+    batch: MoveBatch,
+) -> Result<Moved, StoreError> {
+    if batch.moves.is_empty() {
         return Ok(Moved::default());
     }
-    let kibibytes = (load.bytes / 1024 + 1).min(KIBIBYTES_MAX) as u32;
-    // They are never closed, so there is always a permit in the end.
-    let _transaction = way.transactions.acquire().await.ok();
-    let _bytes = way.kibibytes.acquire_many(kibibytes).await.ok();
-    move_all(tables, load.moves).await
+    let kibibytes = (batch.bytes / 1024 + 1).min(KIBIBYTES_MAX) as u32;
+    // The semaphores are never closed.
+    let _transaction = limits.transactions.acquire().await.ok();
+    let _bytes = limits.kibibytes.acquire_many(kibibytes).await.ok();
+    move_all(tables, batch.moves).await
 }
 
-/// What goes into one transaction.
+/// The moves of one transaction.
 #[derive(Default)]
-struct Load {
+struct MoveBatch {
     moves: Vec<Move>,
     bytes: usize,
-    /// A transaction takes each key once only.
+    /// A transaction accepts each key once.
     targets: HashSet<(String, String)>,
 }
 
-impl Load {
+impl MoveBatch {
     fn has_room_for(&self, step: &Move) -> bool {
         self.moves.len() < MOVES_MAX
             && self.bytes + step.bytes() <= BYTES_MAX

@@ -1,4 +1,4 @@
-//! Writes to the aggregation table, in pieces, several at the same time.
+//! Writes to the aggregation table, in several requests at the same time.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use futures_util::stream::{FuturesUnordered, TryStreamExt as _};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::table::client::{Tables, internal, read_error};
+use crate::readings::dynamodb::table::client::{Tables, build_error, request_error};
 use crate::readings::dynamodb::table::items::Item;
-use crate::readings::dynamodb::table::scan::patiently;
+use crate::readings::dynamodb::table::scan::with_retries;
 
-/// What `BatchWriteItem` takes.
+/// How many items one `BatchWriteItem` accepts.
 const WRITES_MAX: usize = 25;
-/// How many times what found no capacity is tried again without anything being written.
+/// How many attempts in a row may write nothing for lack of capacity.
 const ATTEMPTS_MAX: u32 = 120;
 
 pub(super) fn put(item: Item) -> Result<WriteRequest, StoreError> {
     let put = PutRequest::builder().set_item(Some(item)).build();
     put.map(|put| WriteRequest::builder().put_request(put).build())
-        .map_err(|error| internal("a cell").with_source(error))
+        .map_err(|error| build_error("an aggregate").with_source(error))
 }
 
 pub(super) fn delete(key: Item) -> Result<WriteRequest, StoreError> {
     let delete = DeleteRequest::builder().set_key(Some(key)).build();
     delete
         .map(|delete| WriteRequest::builder().delete_request(delete).build())
-        .map_err(|error| internal("a deletion").with_source(error))
+        .map_err(|error| build_error("a deletion").with_source(error))
 }
 
-/// Writes, in requests that are under way at the same time.
+/// Writes items, with all requests at the same time.
 pub(super) async fn write(
     tables: &Tables,
     mut writes: Vec<WriteRequest>,
@@ -41,20 +41,20 @@ pub(super) async fn write(
     requests.try_collect().await
 }
 
-/// Writes what fits a request, again and again what found no capacity.
+/// Writes the items of one request, and retries those without capacity.
 async fn write_some(tables: &Tables, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
     let mut waiting = writes;
     let mut pause = Duration::from_millis(10);
     let mut attempts = 0;
     while !waiting.is_empty() {
-        let answer = patiently(async || {
+        let answer = with_retries(async || {
             tables
                 .reader
                 .batch_write_item()
                 .request_items(&tables.names.aggregation, waiting.clone())
                 .send()
                 .await
-                .map_err(read_error)
+                .map_err(request_error)
         })
         .await?;
         let unprocessed = answer

@@ -1,8 +1,9 @@
-//! Slots: each replica owns one, and with it a cell of every sum, so that replicas never write to the same item.
+//! Leases: each replica owns one, with a partial aggregate of every sum, so that two replicas never write to the same item. The
+//! operator's documentation and the log call a lease a slot.
 //!
-//! An owner shows that it is alive by renewing its slot. Others may take the slot over when they have watched it for a while and
-//! nothing came ([`super::liveness`]); that the former owner writes nothing afterwards is ensured by the owner's name in each lane,
-//! which every transaction asks for.
+//! An owner shows that it is alive by renewing its lease. Another replica may take the lease after it has watched the lease for a
+//! while without a renewal ([`super::liveness`]). The former owner cannot write afterwards: every write shard has the owner's name,
+//! and every transaction has a condition on that name.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,76 +12,83 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::Instant;
 
-use super::super::table::client::{Tables, internal, read_error};
-use super::super::table::items::{Item, LANES, Lane, aggregate_key, get_text, number, text};
+use super::super::table::client::{Tables, build_error, request_error};
+use super::super::table::items::{
+    Item, WRITE_SHARDS, WriteShard, aggregate_key, get_text, number, text,
+};
 use super::super::table::keys;
 use super::super::table::setup::State;
-use super::liveness::{Beat, LEASES_UNTIL_DEAD, Watch};
+use super::liveness::{Heartbeat, LEASES_UNTIL_DEAD, LeaseWatch};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// How many replicas there may be at a time.
-const SLOTS_MAX: u32 = 999;
-/// From how many slots with owners on a new one is only made when all of these were watched.
+const LEASES_MAX: u32 = 999;
+/// With this many owned leases, a new lease is only made after all of them were watched.
 const OWNED_MAX: u32 = 64;
 
-/// A slot that is ours.
+/// The lease of this replica.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Lease {
     pub(crate) name: String,
     pub(crate) owner: String,
-    pub(crate) lanes: [Lane; LANES],
+    pub(crate) shards: [WriteShard; WRITE_SHARDS],
 }
 
-/// Seconds since 1970. No decision rests on it: versions of this program before leases were watched compare it with their clocks.
+/// Seconds since 1970. This version makes no decision from it; versions before leases were watched compare it with their clocks.
 fn now_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs())
 }
 
-/// All slots that there are.
+/// All leases.
 pub(crate) async fn read_all(tables: &Tables) -> Result<Vec<Item>, StoreError> {
-    tables.all(&tables.cells(keys::SLOTS, "r", "s")).await
+    tables
+        .all(&tables.aggregate_range(keys::LEASES, "r", "s"))
+        .await
 }
 
-/// Takes the first slot that is free: one that nobody owns, one whose owner has shown no sign of life for so long that it is taken
-/// for dead, or one that `former` says was ours; else a new one.
+/// Takes the first lease that is free: its owner released it, or has shown no sign of life for long enough, or is one of `former`,
+/// the earlier names of this replica. If none is free, makes a new lease.
 pub(crate) async fn claim(
     tables: &Tables,
     owner: &str,
     former: &[String],
-    lease: Duration,
-    watch: &mut Watch,
-) -> Result<Slot, StoreError> {
-    let slots = read_all(tables).await?;
-    watch.note(&slots, lease, Instant::now());
+    lease_duration: Duration,
+    watch: &mut LeaseWatch,
+) -> Result<Lease, StoreError> {
+    let leases = read_all(tables).await?;
+    watch.observe(&leases, lease_duration, Instant::now());
     let mut owned = 0;
-    for index in 0..SLOTS_MAX {
-        let name = keys::slot(index);
-        let known = slots
+    for index in 0..LEASES_MAX {
+        let name = keys::lease(index);
+        let known = leases
             .iter()
             .find(|item| get_text(item, "cell") == Some(name.as_str()));
-        let beat = known.and_then(Beat::from_item);
-        if let Some(beat) = &beat {
-            let is_ours = beat.owner == owner || former.contains(&beat.owner);
-            if !beat.is_released() && !is_ours && !watch.is_dead(&name, lease, Instant::now()) {
+        let heartbeat = known.and_then(Heartbeat::from_item);
+        if let Some(heartbeat) = &heartbeat {
+            let is_ours = heartbeat.owner == owner || former.contains(&heartbeat.owner);
+            if !heartbeat.is_released()
+                && !is_ours
+                && !watch.is_dead(&name, lease_duration, Instant::now())
+            {
                 owned += 1;
                 continue;
             }
-        } else if owned >= OWNED_MAX && !watch.knows_all(lease, Instant::now()) {
-            // Servers that die again and again would leave a slot each time.
+        } else if owned >= OWNED_MAX && !watch.knows_all(lease_duration, Instant::now()) {
+            // Servers that die again and again would otherwise leave a lease each time.
             return Err(StoreError::new(
                 StoreErrorKind::Overloaded,
                 format!(
-                    "{owned} slots have owners, and which of them are alive is known in {} s at most",
-                    lease.mul_f64(LEASES_UNTIL_DEAD).as_secs() + 1
+                    "{owned} slots have owners; which of the owners are alive is known in {} s at most",
+                    lease_duration.mul_f64(LEASES_UNTIL_DEAD).as_secs() + 1
                 ),
             ));
         }
-        if let Some(slot) = take(tables, &name, owner, beat.as_ref(), lease).await? {
-            return Ok(slot);
+        if let Some(lease) = take(tables, &name, owner, heartbeat.as_ref(), lease_duration).await? {
+            return Ok(lease);
         }
-        // Somebody was faster, or a recount has begun.
+        // Another replica took the lease first, or a recount has begun.
         let state = tables
             .get(
                 &tables.names.aggregation,
@@ -97,35 +105,35 @@ pub(crate) async fn claim(
     ))
 }
 
-/// Takes a slot as it was found; none when it has changed since.
+/// Takes a lease if it is unchanged since `known` was read; `None` when it has changed.
 async fn take(
     tables: &Tables,
     name: &str,
     owner: &str,
-    known: Option<&Beat>,
-    lease: Duration,
-) -> Result<Option<Slot>, StoreError> {
-    let lanes = read_lanes(tables, name).await?;
-    let mut slot = aggregate_key(keys::SLOTS, name);
-    slot.insert("owner".to_owned(), text(owner));
-    slot.insert(
+    known: Option<&Heartbeat>,
+    lease_duration: Duration,
+) -> Result<Option<Lease>, StoreError> {
+    let shards = read_shards(tables, name).await?;
+    let mut lease = aggregate_key(keys::LEASES, name);
+    lease.insert("owner".to_owned(), text(owner));
+    lease.insert(
         "lease_until".to_owned(),
-        number(now_seconds() + lease.as_secs()),
+        number(now_seconds() + lease_duration.as_secs()),
     );
-    slot.insert("renewals".to_owned(), number(0));
+    lease.insert("renewals".to_owned(), number(0));
     let mut put = Put::builder()
         .table_name(&tables.names.aggregation)
-        .set_item(Some(slot));
+        .set_item(Some(lease));
     put = match known {
         None => put.condition_expression("attribute_not_exists(cell)"),
-        Some(beat) => put
-            .condition_expression(beat.condition())
-            .set_expression_attribute_names(Some(beat.names()))
-            .set_expression_attribute_values(Some(beat.values())),
+        Some(heartbeat) => put
+            .condition_expression(heartbeat.condition())
+            .set_expression_attribute_names(Some(heartbeat.names()))
+            .set_expression_attribute_values(Some(heartbeat.values())),
     };
     let put = put
         .build()
-        .map_err(|error| internal("a slot").with_source(error))?;
+        .map_err(|error| build_error("a lease").with_source(error))?;
     let ready = ConditionCheck::builder()
         .table_name(&tables.names.aggregation)
         .set_key(Some(aggregate_key(keys::TOTAL, keys::STATE)))
@@ -133,13 +141,18 @@ async fn take(
         .expression_attribute_names("#s", "state")
         .expression_attribute_values(":ready", text(State::Ready.name()))
         .build()
-        .map_err(|error| internal("a slot").with_source(error))?;
+        .map_err(|error| build_error("a lease").with_source(error))?;
     let mut items = vec![
         TransactWriteItem::builder().put(put).build(),
         TransactWriteItem::builder().condition_check(ready).build(),
     ];
-    for (index, lane) in lanes.iter().enumerate() {
-        items.push(hand_over(tables, &keys::lane(name, index), lane, owner)?);
+    for (index, shard) in shards.iter().enumerate() {
+        items.push(hand_over(
+            tables,
+            &keys::write_shard(name, index),
+            shard,
+            owner,
+        )?);
     }
     let claimed = tables
         .writer
@@ -154,30 +167,30 @@ async fn take(
         if cancelled {
             return Ok(None);
         }
-        return Err(read_error(error));
+        return Err(request_error(error));
     }
-    let lanes = lanes.map(|lane| {
-        let mut lane = lane.unwrap_or_default();
-        lane.owner = owner.to_owned();
-        lane
+    let shards = shards.map(|shard| {
+        let mut shard = shard.unwrap_or_default();
+        shard.owner = owner.to_owned();
+        shard
     });
-    Ok(Some(Slot {
+    Ok(Some(Lease {
         name: name.to_owned(),
         owner: owner.to_owned(),
-        lanes,
+        shards,
     }))
 }
 
-/// Makes a lane another owner's, if it is still as it was found. Its number and its sums stay.
+/// Gives a write shard to another owner, if the write shard is unchanged since `found` was read. Sequence and sums stay.
 pub(crate) fn hand_over(
     tables: &Tables,
-    lane_name: &str,
-    found: &Option<Lane>,
+    shard_name: &str,
+    found: &Option<WriteShard>,
     owner: &str,
 ) -> Result<TransactWriteItem, StoreError> {
     let update = Update::builder()
         .table_name(&tables.names.aggregation)
-        .set_key(Some(aggregate_key(keys::TOTAL, lane_name)))
+        .set_key(Some(aggregate_key(keys::TOTAL, shard_name)))
         .expression_attribute_names("#o", "owner")
         .expression_attribute_names("#q", "sequence")
         .expression_attribute_values(":owner", text(owner))
@@ -189,75 +202,75 @@ pub(crate) fn hand_over(
             )
             .condition_expression("attribute_not_exists(cell)")
             .expression_attribute_values(":zero", number(0)),
-        Some(lane) => update
+        Some(shard) => update
             .update_expression(
                 "SET #o = :owner, owner_before = :before, sequence_before = :sequence, mark_before = :mark",
             )
             .condition_expression("#o = :before AND #q = :sequence")
-            .expression_attribute_values(":before", text(&lane.owner))
-            .expression_attribute_values(":mark", text(&lane.mark))
-            .expression_attribute_values(":sequence", number(lane.sequence)),
+            .expression_attribute_values(":before", text(&shard.owner))
+            .expression_attribute_values(":mark", text(&shard.attempt_id))
+            .expression_attribute_values(":sequence", number(shard.sequence)),
     };
     let update = update
         .build()
-        .map_err(|error| internal("a lane").with_source(error))?;
+        .map_err(|error| build_error("a write shard").with_source(error))?;
     Ok(TransactWriteItem::builder().update(update).build())
 }
 
-/// The lanes of a slot as they are.
-pub(crate) async fn read_lanes(
+/// The write shards of a lease, as they are now.
+pub(crate) async fn read_shards(
     tables: &Tables,
     name: &str,
-) -> Result<[Option<Lane>; LANES], StoreError> {
-    let range = tables.cells(
+) -> Result<[Option<WriteShard>; WRITE_SHARDS], StoreError> {
+    let range = tables.aggregate_range(
         keys::TOTAL,
-        keys::lane(name, 0),
-        keys::lane(name, LANES - 1),
+        keys::write_shard(name, 0),
+        keys::write_shard(name, WRITE_SHARDS - 1),
     );
-    let mut lanes = [const { None }; LANES];
+    let mut shards = [const { None }; WRITE_SHARDS];
     for item in tables.all(&range).await? {
         let index = get_text(&item, "cell")
-            .and_then(|cell| cell.rsplit_once('.'))
+            .and_then(|aggregate| aggregate.rsplit_once('.'))
             .and_then(|(_, index)| index.parse::<usize>().ok());
-        if let Some(place) = index.and_then(|index| lanes.get_mut(index)) {
-            *place = Lane::from_item(&item);
+        if let Some(place) = index.and_then(|index| shards.get_mut(index)) {
+            *place = WriteShard::from_item(&item);
         }
     }
-    Ok(lanes)
+    Ok(shards)
 }
 
-/// Shows that the owner of a slot is alive; `renewals` counts how often it has. `false` when the slot is no longer ours.
+/// Shows that the owner of a lease is alive; `renewals` counts the renewals. Returns `false` when the lease has another owner.
 pub(crate) async fn renew(
     tables: &Tables,
-    slot: &str,
+    lease: &str,
     owner: &str,
-    lease: Duration,
+    lease_duration: Duration,
     renewals: u64,
 ) -> Result<bool, StoreError> {
-    let until = now_seconds() + lease.as_secs();
-    set_lease(tables, slot, &Beat::ours(owner), until, renewals).await
+    let until = now_seconds() + lease_duration.as_secs();
+    set_lease(tables, lease, &Heartbeat::ours(owner), until, renewals).await
 }
 
-/// Lets go of a slot: the next replica may take it at once.
-pub(crate) async fn release(tables: &Tables, slot: &str, owner: &str) -> Result<(), StoreError> {
-    set_lease(tables, slot, &Beat::ours(owner), 0, 0)
+/// Releases a lease, so that the next replica may take it at once.
+pub(crate) async fn release(tables: &Tables, lease: &str, owner: &str) -> Result<(), StoreError> {
+    set_lease(tables, lease, &Heartbeat::ours(owner), 0, 0)
         .await
         .map(drop)
 }
 
-/// Lets go of another one's slot, if it has shown no sign of life since it was seen so. `false` when it has.
+/// Releases another replica's lease, if the lease is unchanged since `seen` was read. Returns `false` when it has changed.
 pub(crate) async fn release_dead(
     tables: &Tables,
-    slot: &str,
-    seen: &Beat,
+    lease: &str,
+    seen: &Heartbeat,
 ) -> Result<bool, StoreError> {
-    set_lease(tables, slot, seen, 0, 0).await
+    set_lease(tables, lease, seen, 0, 0).await
 }
 
 async fn set_lease(
     tables: &Tables,
-    slot: &str,
-    found: &Beat,
+    lease: &str,
+    found: &Heartbeat,
     until: u64,
     renewals: u64,
 ) -> Result<bool, StoreError> {
@@ -265,7 +278,7 @@ async fn set_lease(
         .reader
         .update_item()
         .table_name(&tables.names.aggregation)
-        .set_key(Some(aggregate_key(keys::SLOTS, slot)))
+        .set_key(Some(aggregate_key(keys::LEASES, lease)))
         .update_expression("SET lease_until = :new_until, renewals = :new_renewals")
         .condition_expression(found.condition())
         .set_expression_attribute_names(Some(found.names()))
@@ -283,6 +296,6 @@ async fn set_lease(
         {
             Ok(false)
         }
-        Err(error) => Err(read_error(error)),
+        Err(error) => Err(request_error(error)),
     }
 }

@@ -1,6 +1,6 @@
-//! Who of the other replicas is alive, by watching their slots: an owner renews its slot again and again, and one that was seen
-//! unchanged for longer than a lease is dead. Time is measured here, from what was seen here: what the clocks of replicas say is
-//! compared with nothing.
+//! Finds out which replicas are alive by watching their leases. An owner renews its lease regularly; an owner whose lease was seen
+//! unchanged for longer than the lease duration is dead. Only this replica's clock measures that time. The clocks of other replicas
+//! do not matter.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 
 use super::super::table::items::{Item, get_number, get_text, number, text};
 
-/// For how many leases a slot has to be unchanged. An owner renews four times a lease.
+/// A lease has to be unchanged for this many lease durations. An owner renews four times in each.
 pub(crate) const LEASES_UNTIL_DEAD: f64 = 1.25;
 
-/// A slot's sign of life.
+/// The state of a lease that every renewal changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Beat {
+pub(crate) struct Heartbeat {
     pub(crate) owner: String,
-    /// Zero when it was let go of; none where it does not matter.
+    /// Zero when the lease was released; `None` in a condition that accepts any value.
     lease_until: Option<u64>,
-    /// Replicas of older versions write none.
+    /// Replicas of older versions write no renewals.
     renewals: Option<u64>,
 }
 
-impl Beat {
+impl Heartbeat {
     pub(crate) fn from_item(item: &Item) -> Option<Self> {
         Some(Self {
             owner: get_text(item, "owner")?.to_owned(),
@@ -32,7 +32,7 @@ impl Beat {
         })
     }
 
-    /// Any of an owner's.
+    /// Matches every renewal of an owner.
     pub(crate) fn ours(owner: &str) -> Self {
         Self {
             owner: owner.to_owned(),
@@ -45,7 +45,7 @@ impl Beat {
         self.lease_until == Some(0)
     }
 
-    /// The condition that a slot is still so.
+    /// The condition that a lease is unchanged.
     pub(crate) const fn condition(&self) -> &'static str {
         match (self.lease_until, self.renewals) {
             (None, _) => "#o = :owner",
@@ -72,38 +72,41 @@ impl Beat {
     }
 }
 
-/// The slots as they were seen.
+/// The leases as this replica has seen them.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct LeaseWatch {
     seen: HashMap<String, Seen>,
     noted_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    beat: Beat,
+    heartbeat: Heartbeat,
     since: Instant,
-    /// Whether it was seen to change.
+    /// Whether a renewal was seen.
     is_alive: bool,
 }
 
-impl Watch {
-    /// Takes in how all slots are now. Whoever did not look for a while has not watched: what was seen before tells nothing then.
-    pub(crate) fn note(&mut self, slots: &[Item], lease: Duration, now: Instant) {
+impl LeaseWatch {
+    /// Takes the present state of all leases. After a long gap without a look the watch begins again, because renewals in the gap
+    /// were not seen.
+    pub(crate) fn observe(&mut self, leases: &[Item], lease_duration: Duration, now: Instant) {
         let mut before = std::mem::take(&mut self.seen);
         let noted_at = self.noted_at.replace(now);
-        if noted_at.is_some_and(|at| now - at > lease / 2) {
+        if noted_at.is_some_and(|at| now - at > lease_duration / 2) {
             before.values_mut().for_each(|seen| seen.since = now);
         }
-        for item in slots {
-            let (Some(name), Some(beat)) = (get_text(item, "cell"), Beat::from_item(item)) else {
+        for item in leases {
+            let (Some(name), Some(heartbeat)) =
+                (get_text(item, "cell"), Heartbeat::from_item(item))
+            else {
                 continue;
             };
             let seen = match before.remove(name) {
-                Some(seen) if seen.beat == beat => seen,
+                Some(seen) if seen.heartbeat == heartbeat => seen,
                 known => Seen {
                     is_alive: known.is_some(),
-                    beat,
+                    heartbeat,
                     since: now,
                 },
             };
@@ -111,32 +114,36 @@ impl Watch {
         }
     }
 
-    /// Whether a slot was seen unchanged for so long that its owner is dead.
-    pub(crate) fn is_dead(&self, slot: &str, lease: Duration, now: Instant) -> bool {
-        let seen = self.seen.get(slot);
-        seen.is_some_and(|seen| seen.is_dead(lease, now))
+    /// Whether a lease was seen unchanged for so long that its owner is dead.
+    pub(crate) fn is_dead(&self, lease: &str, lease_duration: Duration, now: Instant) -> bool {
+        let seen = self.seen.get(lease);
+        seen.is_some_and(|seen| seen.is_dead(lease_duration, now))
     }
 
-    /// The slots whose owners are dead.
-    pub(crate) fn dead(&self, lease: Duration, now: Instant) -> Vec<(String, Beat)> {
+    /// The leases of dead owners.
+    pub(crate) fn dead(&self, lease_duration: Duration, now: Instant) -> Vec<(String, Heartbeat)> {
         let dead = self
             .seen
             .iter()
-            .filter(|(_, seen)| seen.is_dead(lease, now));
-        dead.map(|(name, seen)| (name.clone(), seen.beat.clone()))
+            .filter(|(_, seen)| seen.is_dead(lease_duration, now));
+        dead.map(|(name, seen)| (name.clone(), seen.heartbeat.clone()))
             .collect()
     }
 
-    /// Whether it is known of each slot that has an owner whether that one is alive.
-    pub(crate) fn knows_all(&self, lease: Duration, now: Instant) -> bool {
-        let mut owned = self.seen.values().filter(|seen| !seen.beat.is_released());
-        owned.all(|seen| seen.is_alive || seen.is_dead(lease, now))
+    /// Whether each owned lease is known to have a live or a dead owner.
+    pub(crate) fn knows_all(&self, lease_duration: Duration, now: Instant) -> bool {
+        let mut owned = self
+            .seen
+            .values()
+            .filter(|seen| !seen.heartbeat.is_released());
+        owned.all(|seen| seen.is_alive || seen.is_dead(lease_duration, now))
     }
 }
 
 impl Seen {
-    fn is_dead(&self, lease: Duration, now: Instant) -> bool {
-        !self.beat.is_released() && now - self.since > lease.mul_f64(LEASES_UNTIL_DEAD)
+    fn is_dead(&self, lease_duration: Duration, now: Instant) -> bool {
+        !self.heartbeat.is_released()
+            && now - self.since > lease_duration.mul_f64(LEASES_UNTIL_DEAD)
     }
 }
 
@@ -146,7 +153,7 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(30);
 
-    fn slot(name: &str, owner: &str, lease_until: u64, renewals: u64) -> Item {
+    fn lease(name: &str, owner: &str, lease_until: u64, renewals: u64) -> Item {
         HashMap::from([
             ("cell".to_owned(), text(name)),
             ("owner".to_owned(), text(owner)),
@@ -156,19 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn whoever_shows_signs_of_life_lives_whatever_its_clock_says() {
+    fn an_owner_that_renews_is_alive_whatever_its_clock_says() {
         let begin = Instant::now();
-        let mut watch = Watch::default();
+        let mut watch = LeaseWatch::default();
         for seconds in 0..200 {
             let now = begin + Duration::from_secs(seconds);
-            // One renews and has a clock that stands still, one renews and its lease is long over, one is dead and leased for years.
-            let slots = [
-                slot("r000", "a", 1, seconds / 7),
-                slot("r001", "b", seconds, 0),
-                slot("r002", "c", u64::MAX, 3),
-                slot("r003", "d", 0, 0),
+            // The first owner renews with a clock that stands still, the second renews with a lease time in the past, the third is
+            // dead with a lease time far in the future.
+            let leases = [
+                lease("r000", "a", 1, seconds / 7),
+                lease("r001", "b", seconds, 0),
+                lease("r002", "c", u64::MAX, 3),
+                lease("r003", "d", 0, 0),
             ];
-            watch.note(&slots, LEASE, now);
+            watch.observe(&leases, LEASE, now);
             let dead = |name| watch.is_dead(name, LEASE, now);
             assert!(!dead("r000") && !dead("r001") && !dead("r003"), "{seconds}");
             assert_eq!(dead("r002"), seconds > 37, "{seconds}");
@@ -177,21 +185,21 @@ mod tests {
         let now = begin + Duration::from_secs(199);
         let dead: Vec<_> = watch.dead(LEASE, now).into_iter().map(|it| it.0).collect();
         assert_eq!(dead, ["r002"]);
-        // Somebody took it.
-        watch.note(&[slot("r002", "e", u64::MAX, 3)], LEASE, now);
+        // Another replica took the lease.
+        watch.observe(&[lease("r002", "e", u64::MAX, 3)], LEASE, now);
         assert!(!watch.is_dead("r002", LEASE, now));
     }
 
     #[test]
-    fn nobody_is_dead_because_nobody_looked() {
+    fn no_owner_is_dead_because_of_a_gap_in_the_watch() {
         let begin = Instant::now();
-        let mut watch = Watch::default();
-        let slots = [slot("r000", "a", 1, 1)];
-        watch.note(&slots, LEASE, begin);
-        // DynamoDB was away for all.
+        let mut watch = LeaseWatch::default();
+        let leases = [lease("r000", "a", 1, 1)];
+        watch.observe(&leases, LEASE, begin);
+        // DynamoDB was unavailable for everybody.
         for seconds in (600..660).step_by(5) {
             let now = begin + Duration::from_secs(seconds);
-            watch.note(&slots, LEASE, now);
+            watch.observe(&leases, LEASE, now);
             assert_eq!(
                 watch.is_dead("r000", LEASE, now),
                 seconds > 637,

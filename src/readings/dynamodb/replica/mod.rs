@@ -1,6 +1,6 @@
-//! This replica among others: its lease, which other replicas are alive, and the state of the store.
+//! This replica among the others: its lease, the liveness of other replicas, and the status of the store.
 
-pub(crate) mod keeper;
 pub(crate) mod lease;
+pub(crate) mod lease_manager;
 pub(crate) mod liveness;
 pub(crate) mod status;

@@ -1,60 +1,61 @@
-//! How the store stands, as the server tells it: whether it is open, whether DynamoDB takes what it is sent, and since when not.
+//! The status of the store, as the server reports it: whether the store is open, whether DynamoDB accepts reads and writes, and
+//! since when not.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::super::table::client::{is_away, is_lasting, is_trouble};
+use super::super::table::client::{is_dynamodb_error, is_permanent, is_unavailable};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::Trouble;
 
-/// How long nothing may fail until trouble has ended. So a table that refuses every second request is told of once.
+/// How long nothing may fail before an outage has ended. So a table that refuses every second request is one outage in the log.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Where the store is on its way.
+/// The phase of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The tables were not found to be right yet; why.
+    /// The tables are not known to be usable yet; holds the reason.
     Opening(String),
-    /// It can write.
+    /// The store can write.
     Open,
-    /// It has no slot; why.
-    WithoutSlot(String),
+    /// The store has no lease; holds the reason.
+    WithoutLease(String),
     Closed,
 }
 
-/// What failed.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Operation {
     Reads,
     Writes,
 }
 
-/// How the store stands.
+/// The status of the store.
 #[derive(Debug)]
-pub(crate) struct Standing {
-    trouble: Trouble,
+pub(crate) struct StoreStatus {
+    outage: Trouble,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// What DynamoDB answers to writes, when that is no matter of time.
+    /// The answer to writes that stays until somebody changes the setup.
     refusal: Option<(StoreErrorKind, String)>,
-    /// What it answers to reads likewise.
+    /// The answer to reads that stays until somebody changes the setup.
     denied_read: Option<String>,
-    /// Which sides failed and did not go well since.
+    /// Which kinds of requests have failed, without a success since.
     failing: [bool; 2],
-    /// When something failed last; none when there is no trouble.
+    /// When the last request failed; `None` without an outage.
     failed_at: Option<Instant>,
 }
 
-impl Standing {
+impl StoreStatus {
     pub(crate) fn new(phase: Phase) -> Self {
         Self {
-            trouble: Trouble::new("readings", "dynamodb"),
+            outage: Trouble::new("readings", "dynamodb"),
             state: Mutex::new(State {
                 phase,
                 refusal: None,
@@ -69,68 +70,68 @@ impl Standing {
         self.state.lock().phase = phase;
     }
 
-    /// Takes note of a failure, if it is DynamoDB's doing.
-    pub(crate) fn failed(&self, side: Side, error: &StoreError) {
-        if !is_trouble(error) {
+    /// Records a failed request, if DynamoDB or the network caused the failure.
+    pub(crate) fn record_failure(&self, operation: Operation, error: &StoreError) {
+        if !is_dynamodb_error(error) {
             return;
         }
         {
             let mut state = self.state.lock();
             state.failed_at = Some(Instant::now());
-            state.failing[side as usize] = true;
-            if is_lasting(error) {
+            state.failing[operation as usize] = true;
+            if is_permanent(error) {
                 let message = error.message().to_owned();
-                match side {
-                    Side::Reads => state.denied_read = Some(message),
-                    Side::Writes => state.refusal = Some((error.kind(), message)),
+                match operation {
+                    Operation::Reads => state.denied_read = Some(message),
+                    Operation::Writes => state.refusal = Some((error.kind(), message)),
                 }
             }
         }
-        self.trouble.failed(error);
+        self.outage.failed(error);
     }
 
-    /// The tables could not be opened. What DynamoDB has answered holds until it answers otherwise.
-    pub(crate) fn cannot_open(&self, error: &StoreError) {
+    /// Records that the tables could not be opened. An answer of DynamoDB is kept as a refusal until the next attempt.
+    pub(crate) fn record_open_failure(&self, error: &StoreError) {
         {
             let mut state = self.state.lock();
             state.failed_at = Some(Instant::now());
-            state.failing[Side::Writes as usize] = true;
+            state.failing[Operation::Writes as usize] = true;
             state.phase = Phase::Opening(error.message().to_owned());
-            // Whatever is wrong with the tables, whoever sends readings only has to wait.
+            // A client that sends readings only has to wait, whatever is wrong with the tables.
             let kind = match error.kind() {
                 StoreErrorKind::Denied => StoreErrorKind::Denied,
                 _ => StoreErrorKind::Unavailable,
             };
-            state.refusal = match is_away(error) {
+            state.refusal = match is_unavailable(error) {
                 true => None,
                 false => Some((kind, error.message().to_owned())),
             };
         }
-        self.trouble.failed(error);
+        self.outage.failed(error);
     }
 
-    /// Something went well.
-    pub(crate) fn went_well(&self, side: Side) {
-        self.state.lock().failing[side as usize] = false;
+    /// Records a request that succeeded.
+    pub(crate) fn record_success(&self, operation: Operation) {
+        self.state.lock().failing[operation as usize] = false;
     }
 
-    /// DynamoDB was found to take everything that reads and writes take.
-    pub(crate) fn is_sound_again(&self) {
+    /// Records that DynamoDB accepts all reads and writes again.
+    pub(crate) fn record_recovery(&self) {
         let mut state = self.state.lock();
         state.refusal = None;
         state.denied_read = None;
         state.failing = [false; 2];
     }
 
-    /// Whether there is trouble that has not ended.
-    pub(crate) fn is_troubled(&self) -> bool {
+    /// Whether an outage has not ended.
+    pub(crate) fn has_outage(&self) -> bool {
         let state = self.state.lock();
         state.failing.contains(&true) || state.refusal.is_some() || state.denied_read.is_some()
     }
 
-    /// Ends trouble that is over.
-    pub(crate) fn settle(&self) {
-        if self.is_troubled() {
+    /// Ends the outage when no failure is left and the last one is long enough ago.
+    pub(crate) fn end_outage_if_over(&self) {
+        if self.has_outage() {
             return;
         }
         {
@@ -140,10 +141,10 @@ impl Standing {
             }
             state.failed_at = None;
         }
-        self.trouble.ended();
+        self.outage.ended();
     }
 
-    /// Why nothing is written now however long one waits.
+    /// Why writes are refused until somebody changes the setup.
     pub(crate) fn refusal(&self) -> Option<StoreError> {
         let state = self.state.lock();
         let (kind, message) = state.refusal.as_ref()?;
@@ -151,7 +152,7 @@ impl Standing {
     }
 
     /// # Errors
-    /// When the tables were not found to be right yet.
+    /// While the tables are not known to be usable.
     pub(crate) fn may_read(&self) -> Result<(), StoreError> {
         match &self.state.lock().phase {
             Phase::Opening(why) => Err(not_open(why)),
@@ -160,7 +161,7 @@ impl Standing {
     }
 
     /// # Errors
-    /// When a write would not be taken now, as far as that is known without asking.
+    /// When a write would be refused, as far as is known without a request.
     pub(crate) fn may_write(&self) -> Result<(), StoreError> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
@@ -168,7 +169,7 @@ impl Standing {
         match &self.state.lock().phase {
             Phase::Open => Ok(()),
             Phase::Opening(why) => Err(not_open(why)),
-            Phase::WithoutSlot(why) => Err(StoreError::new(
+            Phase::WithoutLease(why) => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 format!("this replica cannot write for the moment: {why}"),
             )),
@@ -176,17 +177,17 @@ impl Standing {
         }
     }
 
-    /// What an operator should know although the store works.
+    /// Warnings for an operator while the store works.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let (denied, are_writes_failing) = {
             let state = self.state.lock();
             let is_known = state.refusal.is_some() || state.phase != Phase::Open;
-            let failing = state.failing[Side::Writes as usize] && !is_known;
+            let failing = state.failing[Operation::Writes as usize] && !is_known;
             (state.denied_read.clone(), failing)
         };
         warnings.extend(denied.map(|why| format!("some reads are refused: {why}")));
-        if are_writes_failing && let Some(why) = self.trouble.reason() {
+        if are_writes_failing && let Some(why) = self.outage.reason() {
             warnings.push(format!("readings cannot be stored at the moment: {why}"));
         }
         warnings
@@ -200,7 +201,7 @@ fn not_open(why: &str) -> StoreError {
     )
 }
 
-/// What becomes of requests while the server stops.
+/// The error of requests while the server stops.
 pub(crate) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the server is shutting down")
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Pauses that grow, and differ from replica to replica.
+/// Pauses that grow with each attempt, and are random, so that replicas do not retry together.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -23,7 +23,7 @@ impl Backoff {
         }
     }
 
-    /// A half to the whole of the next pause.
+    /// The next pause: a random part between a half and all of the current maximum.
     pub(crate) fn next(&mut self) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -34,7 +34,7 @@ impl Backoff {
         pause
     }
 
-    /// Waits for the next pause, at most until the deadline. `false` when that has passed.
+    /// Waits for the next pause, at most until the deadline. Returns `false` when the deadline has passed.
     pub(crate) async fn pause(&mut self, deadline: Instant) -> bool {
         let pause = self.next();
         let now = Instant::now();
@@ -46,14 +46,14 @@ impl Backoff {
     }
 }
 
-/// The pauses of whoever tries one thing after the other, which begin with the first failure and end with a success.
+/// Pauses between attempts, which begin with the first failure and end with the first success.
 #[derive(Debug, Default)]
 pub(crate) struct Pauses {
     current: Option<(Backoff, Instant)>,
 }
 
 impl Pauses {
-    /// Something failed: from now on nothing is tried for a while, longer each time.
+    /// An attempt failed. The pause until the next attempt grows with each failure.
     pub(crate) fn begin(&mut self) {
         let (mut backoff, _) = self
             .current
@@ -63,23 +63,23 @@ impl Pauses {
         self.current = Some((backoff, until));
     }
 
-    /// Something went well.
+    /// An attempt succeeded.
     pub(crate) fn end(&mut self) {
         self.current = None;
     }
 
-    /// Whether what was tried last has failed.
+    /// Whether the last attempt failed.
     pub(crate) const fn is_failing(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Whether nothing is to be tried now.
+    /// Whether the pause is not over yet.
     pub(crate) fn is_pausing(&self) -> bool {
         let until = self.current.as_ref().map(|(_, until)| *until);
         until.is_some_and(|until| until > Instant::now())
     }
 
-    /// Waits for the end of a pause.
+    /// Waits until the pause is over.
     pub(crate) async fn over(&self) {
         if let Some((_, until)) = &self.current {
             tokio::time::sleep_until(*until).await;

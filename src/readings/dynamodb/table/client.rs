@@ -1,4 +1,4 @@
-//! The two tables behind the DynamoDB API: bounded in time, and with errors that a caller can act on.
+//! The client of the two tables: requests with timeouts, and errors that a caller can act on.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,22 +19,22 @@ use super::names::TableNames;
 use crate::error::{StoreError, StoreErrorKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A transaction of 100 items takes 10 to 100 ms. What takes longer is sent again, which does no harm.
+/// A transaction of 100 items takes 10 to 100 ms. A slower one is sent again, which is safe.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const READ_ATTEMPTS: u32 = 4;
-/// How long a request that reads may take with all its attempts: who waits for it is told in time that there is no answer.
-const READ_PATIENCE: Duration = Duration::from_secs(8);
-/// The code of a table that is not there.
+/// How long a read may take with all its retries, so that the caller gets an answer in time.
+const READ_TIMEOUT: Duration = Duration::from_secs(8);
+/// The error code of a table that does not exist.
 const MISSING: &str = "ResourceNotFoundException";
-/// What one `BatchGetItem` takes.
+/// How many keys one `BatchGetItem` accepts.
 pub(crate) const BATCH_KEYS_MAX: usize = 100;
 
-/// The tables, and the ways to ask them.
+/// The clients and the names of the two tables.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
-    /// Tries again by itself, as is right for reads.
+    /// Retries by itself: for reads.
     pub(crate) reader: Client,
-    /// Tries once: what a failed write means is ours to find out.
+    /// Tries once: for writes, because this program has to find out whether a failed write was committed.
     pub(crate) writer: Client,
     pub(crate) names: TableNames,
 }
@@ -45,13 +45,13 @@ pub(crate) struct Range {
     pub(crate) table: String,
     pub(crate) hash: (&'static str, String),
     pub(crate) range: &'static str,
-    /// Both ends are inside.
+    /// Both ends are inclusive.
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) backwards: bool,
 }
 
-/// A page of a [`Range`], and where the next one begins.
+/// A page of a [`Range`], and the key after which the next page begins.
 #[derive(Debug)]
 pub(crate) struct RangePage {
     pub(crate) items: Vec<Item>,
@@ -59,14 +59,14 @@ pub(crate) struct RangePage {
 }
 
 impl Tables {
-    /// A client for a location, with credentials from the standard chain. Asks nothing yet.
+    /// Makes the clients for a location, with credentials from the standard chain. Sends no request.
     pub(crate) async fn connect(location: &DynamoUrl, credentials: Option<&Credentials>) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
                     .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                    .operation_timeout(READ_PATIENCE)
+                    .operation_timeout(READ_TIMEOUT)
                     .build(),
             )
             .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS));
@@ -95,16 +95,16 @@ impl Tables {
         }
     }
 
-    /// The same tables, asked once: for what is tried again later anyhow.
-    pub(crate) fn impatient(&self) -> Self {
+    /// The same tables without retries, for requests that are sent again later anyway.
+    pub(crate) fn without_retries(&self) -> Self {
         Self {
             reader: self.writer.clone(),
             ..self.clone()
         }
     }
 
-    /// All cells of a period between two keys.
-    pub(crate) fn cells(
+    /// All items of a partition of the aggregation table between two keys.
+    pub(crate) fn aggregate_range(
         &self,
         period: impl Into<String>,
         from: impl Into<String>,
@@ -120,7 +120,7 @@ impl Tables {
         }
     }
 
-    /// A page of at most `limit` items and a mebibyte.
+    /// A page of at most `limit` items and one mebibyte.
     pub(crate) async fn page(
         &self,
         range: &Range,
@@ -144,14 +144,14 @@ impl Tables {
             .set_limit(limit)
             .send()
             .await
-            .map_err(read_error)?;
+            .map_err(request_error)?;
         Ok(RangePage {
             items: answer.items.unwrap_or_default(),
             next: answer.last_evaluated_key.filter(|key| !key.is_empty()),
         })
     }
 
-    /// All items of a range that is known to be short.
+    /// All items of a short range.
     pub(crate) async fn all(&self, range: &Range) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
@@ -165,7 +165,7 @@ impl Tables {
         }
     }
 
-    /// One item, as it is now.
+    /// One item, read consistently.
     pub(crate) async fn get(&self, table: &str, key: Item) -> Result<Option<Item>, StoreError> {
         let answer = self
             .reader
@@ -175,11 +175,11 @@ impl Tables {
             .set_key(Some(key))
             .send()
             .await
-            .map_err(read_error)?;
+            .map_err(request_error)?;
         Ok(answer.item)
     }
 
-    /// Items by their keys, as they are now, in no order. `keys` are all different.
+    /// Several items by their keys, read consistently, in any order. All `keys` are different.
     pub(crate) async fn get_many(
         &self,
         table: &str,
@@ -194,14 +194,14 @@ impl Tables {
                 .set_keys(Some(waiting))
                 .consistent_read(true)
                 .build()
-                .map_err(|error| internal("a lookup").with_source(error))?;
+                .map_err(|error| build_error("a lookup").with_source(error))?;
             let answer = self
                 .reader
                 .batch_get_item()
                 .request_items(table, asked)
                 .send()
                 .await
-                .map_err(read_error)?;
+                .map_err(request_error)?;
             let found = answer.responses.unwrap_or_default().remove(table);
             items.extend(found.unwrap_or_default());
             let unprocessed = answer
@@ -212,7 +212,7 @@ impl Tables {
                 .unwrap_or_default();
             waiting = rest;
             if !unprocessed.is_empty() {
-                // What the answer had no room for, or the table no capacity.
+                // The answer had no room for these keys, or the table had no capacity.
                 waiting.extend(unprocessed);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
@@ -222,7 +222,7 @@ impl Tables {
     }
 }
 
-/// A key's own attributes, out of a whole item.
+/// The key attributes of an item.
 pub(crate) fn key_of(item: &Item, names: [&str; 2]) -> Item {
     names
         .iter()
@@ -230,15 +230,15 @@ pub(crate) fn key_of(item: &Item, names: [&str; 2]) -> Item {
         .collect::<HashMap<_, _>>()
 }
 
-/// A fault of this program.
-pub(crate) fn internal(what: &str) -> StoreError {
+/// The error of a request that this program could not build: a bug.
+pub(crate) fn build_error(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Internal,
-        format!("{what} could not be put together"),
+        format!("could not build {what} for DynamoDB"),
     )
 }
 
-/// Whether DynamoDB asks for patience.
+/// Whether DynamoDB throttled the request.
 pub(crate) fn is_throttling(code: Option<&str>) -> bool {
     matches!(
         code,
@@ -253,7 +253,7 @@ pub(crate) fn is_throttling(code: Option<&str>) -> bool {
     )
 }
 
-/// Whether DynamoDB had no answer for the moment.
+/// Whether DynamoDB could not answer for the moment.
 fn is_outage(code: &str) -> bool {
     matches!(
         code,
@@ -267,72 +267,72 @@ fn is_outage(code: &str) -> bool {
     )
 }
 
-/// Below an error: that it is DynamoDB's doing.
+/// The source of every error that DynamoDB or the network caused.
 #[derive(Debug)]
-struct Failure {
-    /// Whether there was no answer, or one that asks for patience: the same may go well a little later.
-    is_away: bool,
-    /// Whether the answer is the same until somebody changes something.
-    is_lasting: bool,
+struct DynamoFailure {
+    /// Whether DynamoDB did not answer, or throttled the request: the same request may succeed later.
+    is_unavailable: bool,
+    /// Whether the answer stays the same until somebody changes the setup.
+    is_permanent: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DynamoFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
 }
 
-impl Error for Failure {
+impl Error for DynamoFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.source()
     }
 }
 
-fn failure(error: &StoreError) -> Option<&Failure> {
+fn dynamo_failure(error: &StoreError) -> Option<&DynamoFailure> {
     error.source()?.downcast_ref()
 }
 
-/// Whether an error is DynamoDB's doing, and not that of what is stored or of who asked.
-pub(crate) fn is_trouble(error: &StoreError) -> bool {
-    failure(error).is_some()
+/// Whether DynamoDB or the network caused an error, and not the stored data or the caller.
+pub(crate) fn is_dynamodb_error(error: &StoreError) -> bool {
+    dynamo_failure(error).is_some()
 }
 
-/// Whether DynamoDB has answered, and answers the same until somebody changes something there.
-pub(crate) fn is_lasting(error: &StoreError) -> bool {
-    failure(error).is_some_and(|failure| failure.is_lasting)
+/// Whether DynamoDB answered, and the answer stays the same until somebody changes the setup.
+pub(crate) fn is_permanent(error: &StoreError) -> bool {
+    dynamo_failure(error).is_some_and(|failure| failure.is_permanent)
 }
 
-/// Whether DynamoDB was away or asked for patience, so that the same may go well a little later.
-pub(crate) fn is_away(error: &StoreError) -> bool {
-    failure(error).is_some_and(|failure| failure.is_away)
+/// Whether DynamoDB was unavailable or throttled the request, so that the same request may succeed later.
+pub(crate) fn is_unavailable(error: &StoreError) -> bool {
+    dynamo_failure(error).is_some_and(|failure| failure.is_unavailable)
 }
 
-/// What it means that no answer came in time.
-pub(crate) fn unanswered(message: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, message).with_source(Failure {
-        is_away: true,
-        is_lasting: false,
+/// The error when DynamoDB did not do in time what the message names.
+pub(crate) fn unavailable_error(message: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, message).with_source(DynamoFailure {
+        is_unavailable: true,
+        is_permanent: false,
         source: "no answer".into(),
     })
 }
 
-/// What it means that nothing came for so long.
-pub(crate) fn no_answer() -> StoreError {
-    unanswered("DynamoDB did not answer in time")
+/// The error when no answer came in time.
+pub(crate) fn timeout_error() -> StoreError {
+    unavailable_error("DynamoDB did not answer in time")
 }
 
-/// What it means that a part of a request was not allowed.
-pub(crate) fn not_allowed(message: String) -> StoreError {
-    StoreError::new(StoreErrorKind::Denied, message).with_source(Failure {
-        is_away: false,
-        is_lasting: true,
+/// The error when DynamoDB did not allow a part of a request.
+pub(crate) fn denied_error(message: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Denied, message).with_source(DynamoFailure {
+        is_unavailable: false,
+        is_permanent: true,
         source: "a part of the request was not allowed".into(),
     })
 }
 
-/// What a failed request means to whoever asked. The store's own words, not DynamoDB's: those go to the log.
-pub(crate) fn read_error<E>(error: SdkError<E>) -> StoreError
+/// The error of a failed request, in this program's words. The words of DynamoDB are the source, for the log.
+pub(crate) fn request_error<E>(error: SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -342,14 +342,16 @@ where
             true => error.into(),
             false => "DynamoDB's own words may have a secret in them".into(),
         };
-        return StoreError::new(StoreErrorKind::Denied, denial.message).with_source(Failure {
-            is_away: false,
-            is_lasting: true,
-            source,
-        });
+        return StoreError::new(StoreErrorKind::Denied, denial.message).with_source(
+            DynamoFailure {
+                is_unavailable: false,
+                is_permanent: true,
+                source,
+            },
+        );
     }
     let unavailable = |message: &str| StoreError::new(StoreErrorKind::Unavailable, message);
-    let (is_away, meaning) = match (&error, code.as_deref()) {
+    let (is_unavailable, meaning) = match (&error, code.as_deref()) {
         (SdkError::ServiceError(_), code) if is_throttling(code) => (
             true,
             StoreError::new(
@@ -366,15 +368,14 @@ where
             unavailable(&format!("DynamoDB refused a request for readings: {code}")),
         ),
         (SdkError::TimeoutError(_), _) => (true, unavailable("DynamoDB did not answer in time")),
-        (SdkError::ConstructionFailure(_), _) => (
-            false,
-            unavailable("a request to DynamoDB could not be put together"),
-        ),
+        (SdkError::ConstructionFailure(_), _) => {
+            (false, unavailable("could not build a request to DynamoDB"))
+        }
         _ => (true, unavailable("DynamoDB cannot be reached")),
     };
-    meaning.with_source(Failure {
-        is_away,
-        is_lasting: code.as_deref() == Some(MISSING),
+    meaning.with_source(DynamoFailure {
+        is_unavailable,
+        is_permanent: code.as_deref() == Some(MISSING),
         source: error.into(),
     })
 }

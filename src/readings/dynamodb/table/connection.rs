@@ -1,5 +1,5 @@
-//! The tables as they are reached now. Credentials that are no longer accepted are looked for anew, with clients of their own: those
-//! that there were keep what they found first.
+//! The connection to the tables. If DynamoDB no longer accepts the credentials, the connection looks for new ones and makes new
+//! clients, because a client keeps the credentials that it found first.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::super::url::{Credentials, DynamoUrl};
 use super::client::Tables;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How often credentials are looked for anew, and how long that may take.
+/// How often the connection looks for new credentials, and how long that may take.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(3);
-const RENEWAL_PATIENCE: Duration = Duration::from_secs(3);
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The way to the tables.
+/// The location of the tables, and the clients in use.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) location: DynamoUrl,
@@ -24,7 +24,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Looks for credentials and a region, and asks nothing yet.
+    /// Looks for credentials and a region. Sends no request.
     ///
     /// # Errors
     /// When there is no region.
@@ -51,7 +51,7 @@ impl Connection {
         self.tables.read().clone()
     }
 
-    /// Looks for credentials anew, unless that was just done.
+    /// Looks for new credentials, at most once in [`RENEWAL_PAUSE`].
     pub(crate) async fn renew(&self) {
         {
             let mut renewed = self.renewed.lock();
@@ -61,8 +61,8 @@ impl Connection {
             *renewed = Instant::now();
         }
         let connecting = Tables::connect(&self.location, self.credentials.as_ref());
-        // Where they come from may be away; then the ones that there are stay.
-        if let Ok(tables) = tokio::time::timeout(RENEWAL_PATIENCE, connecting).await {
+        // If the source of the credentials is unavailable, the present clients stay.
+        if let Ok(tables) = tokio::time::timeout(RENEWAL_TIMEOUT, connecting).await {
             *self.tables.write() = tables;
         }
     }

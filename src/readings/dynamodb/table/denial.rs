@@ -1,5 +1,5 @@
-//! Answers that say no: a right that is missing, credentials that are not accepted. They are no outage: trying again changes
-//! nothing until somebody corrects them, and what they say is worth more than that there is no answer.
+//! Answers that deny a request: a right is missing, or the credentials are not accepted. A denial is no outage: retries do not help
+//! until somebody corrects the setup, so the message says what to correct.
 
 use std::any::TypeId;
 use std::error::Error;
@@ -14,20 +14,20 @@ use aws_sdk_dynamodb::operation::{
     update_item::UpdateItemError,
 };
 
-/// Codes of missing rights.
+/// Error codes of missing rights.
 const RIGHTS: [&str; 4] = [
     "AccessDenied",
     "AccessDeniedException",
     "NotAuthorized",
     "UnauthorizedOperation",
 ];
-/// Codes of an account that may not use DynamoDB at all.
+/// Error codes of an account that may not use DynamoDB at all.
 const ACCOUNT: [&str; 3] = [
     "AccountDisabled",
     "OptInRequired",
     "SubscriptionRequiredException",
 ];
-/// Codes of credentials that are not accepted, and why that is.
+/// Error codes of credentials that are not accepted, and the reason.
 const CREDENTIALS: [(&str, &str); 16] = [
     ("AuthFailure", UNKNOWN),
     ("ExpiredToken", EXPIRED),
@@ -53,14 +53,15 @@ const SIGNATURE: &str =
     "the secret does not belong to the access key, or the clock of this machine is wrong";
 const CLOCK: &str = "the clock of this machine is wrong";
 
-/// An answer that says no.
+/// An answer that denies a request.
 pub(crate) struct Denial {
     pub(crate) message: String,
-    /// Whether AWS's own words may go to the log. Those about a signature repeat what was signed, a session's token among it.
+    /// Whether AWS's own message may be logged. A message about a signature repeats the signed text, which may include a session
+    /// token.
     pub(crate) is_for_log: bool,
 }
 
-/// What a failed request says when it says no; none for every other failure.
+/// The denial in a failed request; `None` for every other failure.
 pub(crate) fn denial<E>(error: &SdkError<E>) -> Option<Denial>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -88,7 +89,7 @@ where
     })
 }
 
-/// The message of a code that says no, as one item of a transaction may have, too.
+/// The message for an error code that denies a request, or one item of a transaction; `None` for every other code.
 pub(crate) fn denied(code: &str, message: &str, actions: &str) -> Option<String> {
     if RIGHTS.contains(&code) {
         return Some(match missing_right(message) {
@@ -120,7 +121,8 @@ pub(crate) fn denied(code: &str, message: &str, actions: &str) -> Option<String>
     ))
 }
 
-/// The action and the table in what AWS says of a missing right. The rest of it names accounts and roles, and is for the log.
+/// The action and the table from AWS's message about a missing right. The rest of that message names accounts and roles, and is
+/// only for the log.
 fn missing_right(message: &str) -> Option<(&str, &str)> {
     let word = |after: &str| -> Option<&str> {
         let (_, rest) = message.split_once(after)?;
@@ -134,7 +136,7 @@ fn missing_right(message: &str) -> Option<(&str, &str)> {
     (!table.is_empty()).then_some((action, table))
 }
 
-/// What a policy has to allow for a request that fails in such a way.
+/// The actions that a policy has to allow for a request with this error type.
 fn actions<E: 'static>() -> &'static str {
     let of = TypeId::of::<E>();
     let all = [
@@ -157,7 +159,7 @@ fn actions<E: 'static>() -> &'static str {
     found.map_or("more actions", |(_, actions)| actions)
 }
 
-/// What a transaction takes.
+/// The actions of a transaction.
 pub(crate) const WRITES: &str =
     "dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem and dynamodb:ConditionCheckItem";
 
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_say_no_are_told_from_those_that_ask_for_patience() {
+    fn denials_are_told_from_throttling() {
         for code in [
             "UnrecognizedClientException",
             "ExpiredTokenException",

@@ -1,4 +1,8 @@
-//! What items of the two tables hold, as attributes and as values.
+//! The items of the two tables, as attributes and as values.
+//!
+//! The attributes keep the names of the first version of this program, because tables with them exist. So the range key of the
+//! aggregation table is `cell`, the replacement version is `g`, an attempt id is `mark`, and the write shards of an aggregate are
+//! `w0` to `w3`.
 
 use std::collections::HashMap;
 
@@ -11,8 +15,8 @@ use crate::readings::{SensorId, Stats, Temperature, Timestamp};
 /// The attributes of an item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// How many lanes a slot has.
-pub(crate) const LANES: usize = 4;
+/// How many write shards a lease has.
+pub(crate) const WRITE_SHARDS: usize = 4;
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -30,51 +34,51 @@ pub(crate) fn get_number<T: std::str::FromStr>(item: &Item, name: &str) -> Optio
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// Something in a table that this program did not write.
+/// The error for an item that this program did not write.
 pub(crate) fn damaged(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
         format!(
-            "{what} cannot be read; `fieldstation dynamodb recount` derives the aggregates anew"
+            "{what} cannot be read; `fieldstation dynamodb recount` derives the aggregates again"
         ),
     )
 }
 
-/// Which transaction wrote something: its lane, and its number there.
+/// The transaction that wrote a reading: its write shard, and its sequence number there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    pub(crate) lane: String,
+    pub(crate) shard: String,
     pub(crate) number: u64,
 }
 
 impl Written {
     fn parse(text: &str) -> Option<Self> {
-        let (lane, number) = text.rsplit_once('#')?;
+        let (shard, number) = text.rsplit_once('#')?;
         Some(Self {
-            lane: lane.to_owned(),
+            shard: shard.to_owned(),
             number: number.parse().ok()?,
         })
     }
 
     pub(crate) fn to_text(&self) -> String {
-        format!("{}#{}", self.lane, self.number)
+        format!("{}#{}", self.shard, self.number)
     }
 }
 
-/// A reading as it is stored.
+/// A stored reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredReading {
     pub(crate) temperature: Temperature,
-    /// Who wrote it; none for readings that were there before this program.
+    /// The transaction that wrote it; `None` for readings that another program wrote.
     pub(crate) written: Option<Written>,
-    /// How many times this moment was written.
+    /// How many times the reading of this timestamp was written.
     pub(crate) version: u64,
-    /// What stood here before, and who wrote that: what a read sees that began earlier.
+    /// The temperature that it replaced, and the transaction that wrote that one: for reads that began before the replacement.
     pub(crate) before: Option<(Temperature, Option<Written>)>,
 }
 
 impl StoredReading {
-    /// From an item; the moment is in its key.
+    /// Reads an item. The timestamp is in its key.
     pub(crate) fn from_item(item: &Item) -> Option<Self> {
         let degrees = |name: &str| -> Option<Temperature> {
             match item.get(name)? {
@@ -113,31 +117,31 @@ impl StoredReading {
 pub(crate) fn reading_key(sensor: &SensorId, timestamp: Timestamp) -> Item {
     HashMap::from([
         ("sensor_id".to_owned(), text(sensor.as_str())),
-        ("timestamp".to_owned(), text(keys::moment(timestamp))),
+        ("timestamp".to_owned(), text(keys::timestamp(timestamp))),
     ])
 }
 
 /// The key of an item of the aggregation table.
-pub(crate) fn aggregate_key(period: impl Into<String>, cell: impl Into<String>) -> Item {
+pub(crate) fn aggregate_key(period: impl Into<String>, aggregate: impl Into<String>) -> Item {
     HashMap::from([
         ("aggregation_period".to_owned(), text(period)),
-        ("cell".to_owned(), text(cell)),
+        ("cell".to_owned(), text(aggregate)),
     ])
 }
 
-/// The statistics that a cell adds to the whole. Alone they need not be those of any set of readings: a replacement goes to
-/// the cell of whoever made it.
+/// The statistics of a partial aggregate. Count and sum alone need not be those of any set of readings: a replacement changes the
+/// aggregate of the replica that replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct PartialStats {
     pub(crate) count: u64,
     pub(crate) sum: i128,
-    /// No reading of the cell is below; the lowest of all cells is exact.
+    /// A lower bound of the aggregate's readings. The lowest bound of all aggregates of a sensor is exact.
     pub(crate) minimum: i64,
-    /// No reading of the cell is above; the highest of all cells is exact.
+    /// An upper bound of the aggregate's readings. The highest bound of all aggregates of a sensor is exact.
     pub(crate) maximum: i64,
 }
 
-impl Part {
+impl PartialStats {
     pub(crate) const EMPTY: Self = Self {
         count: 0,
         sum: 0,
@@ -163,31 +167,31 @@ impl Part {
     }
 }
 
-/// What a replica has added to a sensor.
+/// The part of a sensor's statistics that one lease has added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cell {
-    /// Changes with every write.
+pub(crate) struct PartialAggregate {
+    /// Grows with every write.
     pub(crate) version: u64,
-    pub(crate) part: Part,
+    pub(crate) partial: PartialStats,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    /// The temperature at `last`, and which version of that reading it is.
+    /// The temperature at `last`, and the version of that reading.
     pub(crate) latest: Temperature,
     pub(crate) latest_version: u64,
-    /// The last transaction of each lane that changed this cell.
-    pub(crate) lanes: [u64; LANES],
+    /// For each write shard, the sequence of its last transaction that changed this aggregate.
+    pub(crate) shards: [u64; WRITE_SHARDS],
 }
 
-impl Cell {
+impl PartialAggregate {
     pub(crate) fn from_item(item: &Item) -> Option<Self> {
         let time = |name| get_text(item, name)?.parse().ok();
-        let mut lanes = [0; LANES];
-        for (lane, number) in lanes.iter_mut().enumerate() {
-            *number = get_number(item, &format!("w{lane}")).unwrap_or(0);
+        let mut shards = [0; WRITE_SHARDS];
+        for (shard, number) in shards.iter_mut().enumerate() {
+            *number = get_number(item, &format!("w{shard}")).unwrap_or(0);
         }
         Some(Self {
             version: get_number(item, "v")?,
-            part: Part {
+            partial: PartialStats {
                 count: get_number(item, "readings")?,
                 sum: get_number(item, "micro_degrees")?,
                 minimum: get_number(item, "minimum")?,
@@ -197,58 +201,63 @@ impl Cell {
             last: time("last")?,
             latest: Temperature::from_micro_degrees(get_number(item, "latest")?)?,
             latest_version: get_number(item, "latest_version").unwrap_or(1),
-            lanes,
+            shards,
         })
     }
 
-    pub(crate) fn to_item(&self, sensor: &str, slot: &str) -> Item {
-        let mut item = aggregate_key(keys::shard_of(sensor), keys::cell(sensor, slot));
+    pub(crate) fn to_item(&self, sensor: &str, lease: &str) -> Item {
+        let mut item = aggregate_key(
+            keys::partition_of(sensor),
+            keys::partial_aggregate(sensor, lease),
+        );
         let mut put = |name: &str, value| item.insert(name.to_owned(), value);
         put("v", number(self.version));
-        put("readings", number(self.part.count));
-        put("micro_degrees", number(self.part.sum));
-        put("minimum", number(self.part.minimum));
-        put("maximum", number(self.part.maximum));
-        put("first", text(keys::moment(self.first)));
-        put("last", text(keys::moment(self.last)));
+        put("readings", number(self.partial.count));
+        put("micro_degrees", number(self.partial.sum));
+        put("minimum", number(self.partial.minimum));
+        put("maximum", number(self.partial.maximum));
+        put("first", text(keys::timestamp(self.first)));
+        put("last", text(keys::timestamp(self.last)));
         put("latest", number(self.latest.micro_degrees()));
         put("latest_version", number(self.latest_version));
-        for (lane, sequence) in self.lanes.iter().enumerate() {
+        for (shard, sequence) in self.shards.iter().enumerate() {
             if *sequence > 0 {
-                put(&format!("w{lane}"), number(*sequence));
+                put(&format!("w{shard}"), number(*sequence));
             }
         }
         item
     }
 }
 
-/// One of a slot's sequences of transactions, and what they have added to the whole.
+/// One write shard: a sequence of transactions of a lease, and their sums over all sensors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lane {
-    /// Whose it is. Another one's transactions fail.
+pub(crate) struct WriteShard {
+    /// The owner of the lease. Transactions of any other owner fail.
     pub(crate) owner: String,
-    /// How many transactions it has seen.
+    /// How many transactions the shard has committed.
     pub(crate) sequence: u64,
-    /// A mark of the last of them, unlike that of any attempt.
-    pub(crate) mark: String,
-    /// Whose it was before, and how far that one had come.
+    /// The id of the attempt that committed the last transaction.
+    pub(crate) attempt_id: String,
+    /// The owner before, with the sequence and the attempt id of that owner's last transaction.
     pub(crate) before: Option<(String, u64, String)>,
     pub(crate) count: u64,
     pub(crate) sum: i128,
     pub(crate) sensors: u64,
-    /// How many times an entry in the order of extremes was changed.
+    /// How many times the shard changed an entry in the order of extremes.
     pub(crate) extremes: u64,
-    /// How many times one of those went back inside, as only replacements do.
-    pub(crate) retreats: u64,
-    /// The lowest and the highest temperature that it ever brought, in micro-degrees, replaced since or not.
-    pub(crate) reach: Option<(i64, i64)>,
+    /// How many times such a change retracted an extreme, as only replacements do.
+    pub(crate) retracted_extremes: u64,
+    /// The lowest and the highest temperature that the shard ever wrote, in micro-degrees, also if replaced since.
+    pub(crate) observed_range: Option<(i64, i64)>,
 }
 
-impl Lane {
-    /// Takes in a temperature that it brings.
-    pub(crate) fn reach_for(&mut self, micro_degrees: i64) {
-        let (lowest, highest) = self.reach.unwrap_or((micro_degrees, micro_degrees));
-        self.reach = Some((lowest.min(micro_degrees), highest.max(micro_degrees)));
+impl WriteShard {
+    /// Extends the range of temperatures that the shard wrote.
+    pub(crate) fn observe(&mut self, micro_degrees: i64) {
+        let (lowest, highest) = self
+            .observed_range
+            .unwrap_or((micro_degrees, micro_degrees));
+        self.observed_range = Some((lowest.min(micro_degrees), highest.max(micro_degrees)));
     }
 
     pub(crate) fn from_item(item: &Item) -> Option<Self> {
@@ -256,17 +265,17 @@ impl Lane {
         Some(Self {
             owner: owned("owner")?,
             sequence: get_number(item, "sequence")?,
-            mark: owned("mark").unwrap_or_default(),
+            attempt_id: owned("mark").unwrap_or_default(),
             before: owned("owner_before").and_then(|owner| {
-                let mark = owned("mark_before").unwrap_or_default();
-                Some((owner, get_number(item, "sequence_before")?, mark))
+                let attempt_id = owned("mark_before").unwrap_or_default();
+                Some((owner, get_number(item, "sequence_before")?, attempt_id))
             }),
             count: get_number(item, "readings").unwrap_or(0),
             sum: get_number(item, "micro_degrees").unwrap_or(0),
             sensors: get_number(item, "sensors").unwrap_or(0),
             extremes: get_number(item, "extremes").unwrap_or(0),
-            retreats: get_number(item, "retreats").unwrap_or(0),
-            reach: get_number(item, "lowest").zip(get_number(item, "highest")),
+            retracted_extremes: get_number(item, "retreats").unwrap_or(0),
+            observed_range: get_number(item, "lowest").zip(get_number(item, "highest")),
         })
     }
 }
@@ -276,12 +285,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn items_read_back_as_written() {
         let sensor = SensorId::new("a").unwrap();
         let time: Timestamp = "2026-11-20T13:00:00.25Z".parse().unwrap();
         let written = |number| {
             Some(Written {
-                lane: "r001.2".to_owned(),
+                shard: "r001.2".to_owned(),
                 number,
             })
         };
@@ -294,9 +303,9 @@ mod tests {
         let item = reading.to_item(&sensor, time);
         assert_eq!(item["temperature"], number("21.5"));
         assert_eq!(StoredReading::from_item(&item), Some(reading));
-        let cell = Cell {
+        let aggregate = PartialAggregate {
             version: 9,
-            part: Part {
+            partial: PartialStats {
                 count: 2,
                 sum: -5,
                 minimum: -4,
@@ -306,13 +315,16 @@ mod tests {
             last: time,
             latest: "0.000003".parse().unwrap(),
             latest_version: 2,
-            lanes: [0, 8, 0, 1],
+            shards: [0, 8, 0, 1],
         };
-        assert_eq!(Cell::from_item(&cell.to_item("a", "r001")), Some(cell));
+        assert_eq!(
+            PartialAggregate::from_item(&aggregate.to_item("a", "r001")),
+            Some(aggregate)
+        );
     }
 
     #[test]
-    fn readings_that_lie_there_are_understood() {
+    fn readings_of_other_programs_are_understood() {
         let plain = |value| HashMap::from([("temperature".to_owned(), value)]);
         let stored = StoredReading::from_item(&plain(number("21.50"))).unwrap();
         assert_eq!(stored.temperature.micro_degrees(), 21_500_000);

@@ -5,12 +5,12 @@ use std::fmt;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType};
 
-use super::client::read_error;
+use super::client::request_error;
 use crate::error::StoreError;
 
 /// The attributes of a table's key: the hash key, and the range key if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape(Vec<KeyAttribute>);
+pub(crate) struct KeySchema(Vec<KeyAttribute>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct KeyAttribute {
@@ -19,9 +19,9 @@ struct KeyAttribute {
     role: KeyType,
 }
 
-impl Shape {
-    /// Asks for it; none when there is no such table.
-    pub(crate) async fn of(client: &Client, table: &str) -> Result<Option<Self>, StoreError> {
+impl KeySchema {
+    /// Asks DynamoDB for the key; `None` when the table does not exist.
+    pub(crate) async fn describe(client: &Client, table: &str) -> Result<Option<Self>, StoreError> {
         let described = match client.describe_table().table_name(table).send().await {
             Ok(described) => described,
             Err(error)
@@ -31,7 +31,7 @@ impl Shape {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(read_error(error)),
+            Err(error) => return Err(request_error(error)),
         };
         let table = described.table();
         let kinds = table
@@ -50,7 +50,7 @@ impl Shape {
         Ok(Some(Self(keys.collect())))
     }
 
-    /// Whether the key is these attributes, all of them strings, the first one the hash key.
+    /// Whether the key has these attributes, all of them strings, the first one the hash key.
     pub(crate) fn is(&self, names: &[&str]) -> bool {
         let roles = [KeyType::Hash, KeyType::Range];
         self.0.len() == names.len()
@@ -65,7 +65,7 @@ impl Shape {
     }
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for KeySchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, key) in self.0.iter().enumerate() {
             let separator = if at == 0 { "" } else { ", " };

@@ -1,4 +1,4 @@
-//! The two tables: their client, their keys and items, whether they exist, and what this program may do with them.
+//! The two tables: their client, their keys and items, their setup, and the rights of this program.
 
 pub(crate) mod backoff;
 pub(crate) mod client;

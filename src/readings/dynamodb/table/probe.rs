@@ -1,41 +1,41 @@
-//! Whether DynamoDB would take all that the server sends, found out without changing anything: a transaction of every kind of item
-//! whose conditions never hold, and a request of each kind that reads.
+//! Whether DynamoDB would accept everything that the server sends. The probe changes nothing: it sends one transaction with every
+//! kind of item, whose conditions never hold, and one request of each kind that reads.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update,
 };
 
-use super::client::{Range, Tables, internal, not_allowed, read_error, unanswered};
+use super::client::{Range, Tables, build_error, denied_error, request_error, unavailable_error};
 use super::denial::{WRITES, denied};
 use super::items::{Item, aggregate_key, number, text};
 use super::keys;
 use crate::error::StoreError;
 
-/// The partition that is asked for, in both tables. No sensor has such an id.
-const NOBODY: &str = "\t";
+/// The partition that the probe asks for, in both tables. No sensor has such an id.
+const PROBE_PARTITION: &str = "\t";
 
-/// Asks for everything that is read.
+/// Sends a request of each kind that reads.
 ///
 /// # Errors
-/// What the first request that fails has failed of.
+/// The error of the first request that not_built.
 pub(crate) async fn reads(tables: &Tables) -> Result<(), StoreError> {
-    let nobody = aggregate_key(NOBODY, NOBODY);
+    let missing = aggregate_key(PROBE_PARTITION, PROBE_PARTITION);
     let state = aggregate_key(keys::TOTAL, keys::STATE);
-    let cells = tables.cells(NOBODY, " ", "~");
+    let aggregates = tables.aggregate_range(PROBE_PARTITION, " ", "~");
     let readings = Range {
         table: tables.names.readings.clone(),
-        hash: ("sensor_id", NOBODY.to_owned()),
+        hash: ("sensor_id", PROBE_PARTITION.to_owned()),
         range: "timestamp",
         from: "0".to_owned(),
         to: ":".to_owned(),
         backwards: false,
     };
-    tables.all(&cells).await?;
+    tables.all(&aggregates).await?;
     tokio::try_join!(
         tables.all(&readings),
         tables.get(&tables.names.aggregation, state),
-        tables.get_many(&tables.names.aggregation, vec![nobody]),
+        tables.get_many(&tables.names.aggregation, vec![missing]),
         tables.get_many(&tables.names.readings, vec![reading_key("put")]),
     )?;
     Ok(())
@@ -43,32 +43,32 @@ pub(crate) async fn reads(tables: &Tables) -> Result<(), StoreError> {
 
 fn reading_key(time: &str) -> Item {
     Item::from([
-        ("sensor_id".to_owned(), text(NOBODY)),
+        ("sensor_id".to_owned(), text(PROBE_PARTITION)),
         ("timestamp".to_owned(), text(time)),
     ])
 }
 
-/// Asks for everything that is written, in a transaction that is never committed. AWS looks at rights first, so that it is
-/// cancelled only where all of it is allowed.
+/// Sends a transaction with every kind of item, which never commits. AWS checks rights before conditions, so the conditions cancel
+/// the transaction only when everything is allowed.
 ///
 /// # Errors
-/// When it is not.
+/// When DynamoDB does not allow or accept the transaction.
 pub(crate) async fn writes(tables: &Tables) -> Result<(), StoreError> {
     const NEVER: &str = "attribute_exists(cell)";
-    let failed = |error| internal("a question").with_source(error);
-    let key = |cell: &str| aggregate_key(NOBODY, cell);
+    let not_built = |error| build_error("a probe").with_source(error);
+    let key = |aggregate: &str| aggregate_key(PROBE_PARTITION, aggregate);
     let reading = Put::builder()
         .table_name(&tables.names.readings)
         .set_item(Some(reading_key("put")))
         .condition_expression("attribute_exists(sensor_id)")
         .build()
-        .map_err(failed)?;
+        .map_err(not_built)?;
     let put = Put::builder()
         .table_name(&tables.names.aggregation)
         .set_item(Some(key("put")))
         .condition_expression(NEVER)
         .build()
-        .map_err(failed)?;
+        .map_err(not_built)?;
     let update = Update::builder()
         .table_name(&tables.names.aggregation)
         .set_key(Some(key("update")))
@@ -76,19 +76,19 @@ pub(crate) async fn writes(tables: &Tables) -> Result<(), StoreError> {
         .expression_attribute_values(":zero", number(0))
         .condition_expression(NEVER)
         .build()
-        .map_err(failed)?;
+        .map_err(not_built)?;
     let delete = Delete::builder()
         .table_name(&tables.names.aggregation)
         .set_key(Some(key("delete")))
         .condition_expression(NEVER)
         .build()
-        .map_err(failed)?;
+        .map_err(not_built)?;
     let check = ConditionCheck::builder()
         .table_name(&tables.names.aggregation)
         .set_key(Some(key("check")))
         .condition_expression(NEVER)
         .build()
-        .map_err(failed)?;
+        .map_err(not_built)?;
     let sent = tables
         .writer
         .transact_write_items()
@@ -104,25 +104,25 @@ pub(crate) async fn writes(tables: &Tables) -> Result<(), StoreError> {
     };
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            judge(cancelled.cancellation_reasons())
+            check_reasons(cancelled.cancellation_reasons())
         }
-        _ => Err(read_error(error)),
+        _ => Err(request_error(error)),
     }
 }
 
-/// Whether it was the conditions that cancelled it.
-fn judge(reasons: &[CancellationReason]) -> Result<(), StoreError> {
+/// Whether the conditions cancelled the transaction, and nothing else.
+fn check_reasons(reasons: &[CancellationReason]) -> Result<(), StoreError> {
     let is_condition = |code: &str| code == "ConditionalCheckFailed";
     let mut codes = reasons.iter().filter_map(CancellationReason::code);
     for reason in reasons {
         let message = reason.message().unwrap_or_default();
         if let Some(denied) = reason.code().and_then(|code| denied(code, message, WRITES)) {
-            return Err(not_allowed(denied));
+            return Err(denied_error(denied));
         }
     }
     match codes.all(|code| is_condition(code) || code == "None") {
         true => Ok(()),
-        false => Err(unanswered(
+        false => Err(unavailable_error(
             "DynamoDB does not take transactions for the moment",
         )),
     }

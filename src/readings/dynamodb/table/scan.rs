@@ -1,5 +1,4 @@
-//! A table from end to end, in segments that are read at the same time. The items of one hash key are all in one segment, together
-//! and in order of their range key.
+//! Reads a whole table, in segments in parallel. All items of one hash key are in one segment, in order of their range key.
 
 use std::time::Duration;
 
@@ -7,22 +6,22 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::client::{Tables, read_error};
+use super::client::{Tables, request_error};
 use super::items::Item;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many segments a table is read in: as many pages are in memory at a time.
+/// How many segments a table has; each holds one page in memory.
 pub(crate) const SEGMENTS: u32 = 8;
-/// A page is a mebibyte, and all segments ask at the same time.
+/// A page has a mebibyte, and all segments request pages at the same time.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For how long a request is made again that failed because DynamoDB is throttling or away.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a request is retried while DynamoDB is throttling or unavailable.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What of an item a scan brings.
+/// The attributes of each item that a scan returns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Attributes {
     All,
-    /// Only these, which saves time where items have large ones besides.
+    /// Only these, which is faster when items have large other attributes.
     Only(&'static [&'static str]),
 }
 
@@ -53,18 +52,18 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// The next page, which may be empty; none after the last.
+    /// The next page, which may be empty; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Item>>, StoreError> {
         if self.done {
             return Ok(None);
         }
-        let (items, next) = patiently(async || self.page().await).await?;
+        let (items, next) = with_retries(async || self.page().await).await?;
         self.done = next.is_none();
         self.start = next;
         Ok(Some(items))
     }
 
-    /// Whether there is no further page.
+    /// Whether the last page was read.
     pub(crate) fn is_done(&self) -> bool {
         self.done
     }
@@ -83,7 +82,7 @@ impl<'a> Segment<'a> {
             .total_segments(SEGMENTS as i32)
             .set_exclusive_start_key(self.start.clone());
         if let Attributes::Only(names) = self.attributes {
-            // Some of them are words of the language of expressions.
+            // Some of the names are reserved words in expressions.
             let places: Vec<_> = (0..names.len()).map(|at| format!("#a{at}")).collect();
             for (place, name) in places.iter().zip(names) {
                 scan = scan.expression_attribute_names(place, *name);
@@ -96,21 +95,21 @@ impl<'a> Segment<'a> {
             .config_override(config)
             .send()
             .await
-            .map_err(read_error)?;
+            .map_err(request_error)?;
         let next = page.last_evaluated_key.filter(|key| !key.is_empty());
         Ok((page.items.unwrap_or_default(), next))
     }
 }
 
-/// Makes a request again while DynamoDB is throttling or away, for two minutes at the most.
-pub(crate) async fn patiently<T>(
+/// Retries a request while DynamoDB is throttling or unavailable, for two minutes at most.
+pub(crate) async fn with_retries<T>(
     mut request: impl AsyncFnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut backoff = Backoff::new();
     loop {
         match request().await {
-            Err(error) if is_passing(&error) => {
+            Err(error) if is_transient(&error) => {
                 if !backoff.pause(deadline).await {
                     return Err(error);
                 }
@@ -120,8 +119,8 @@ pub(crate) async fn patiently<T>(
     }
 }
 
-/// Whether the same request may be answered otherwise a little later.
-pub(crate) fn is_passing(error: &StoreError) -> bool {
+/// Whether the same request may succeed later.
+pub(crate) fn is_transient(error: &StoreError) -> bool {
     matches!(
         error.kind(),
         StoreErrorKind::Overloaded | StoreErrorKind::Unavailable

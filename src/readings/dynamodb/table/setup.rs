@@ -1,4 +1,4 @@
-//! Whether the tables are there and as they should be; making them for development.
+//! Checks that the tables exist and are usable, and creates them for development.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::super::url::DynamoUrl;
-use super::client::{Tables, internal, read_error};
+use super::client::{Tables, build_error, request_error};
 use super::items::{aggregate_key, get_text, number, text};
-use super::key_schema::Shape;
+use super::key_schema::KeySchema;
 use super::keys;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// The layout of the aggregates that this program keeps.
+/// The version of the layout of the aggregates.
 const LAYOUT: u32 = 1;
 
-/// How long a new table may take until it can be used.
-const CREATE_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a new table may take to become active.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn schema(tables: &Tables) -> [(&str, [&'static str; 2]); 2] {
     [
@@ -29,10 +29,10 @@ fn schema(tables: &Tables) -> [(&str, [&'static str; 2]); 2] {
 /// Checks that both tables exist with the right keys.
 ///
 /// # Errors
-/// The message names the table, and the command that makes it or what else is to be done.
+/// The message names the table, and says how to create or correct it.
 pub(crate) async fn check(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     for (name, keys) in schema(tables) {
-        let Some(shape) = Shape::of(&tables.reader, name).await? else {
+        let Some(key_schema) = KeySchema::describe(&tables.reader, name).await? else {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 format!(
@@ -42,34 +42,34 @@ pub(crate) async fn check(tables: &Tables, location: &DynamoUrl) -> Result<(), S
                 ),
             ));
         };
-        check_shape(tables, location, name, keys, &shape)?;
+        check_key_schema(tables, location, name, keys, &key_schema)?;
     }
     Ok(())
 }
 
-fn check_shape(
+fn check_key_schema(
     tables: &Tables,
     location: &DynamoUrl,
     name: &str,
     keys: [&str; 2],
-    shape: &Shape,
+    key_schema: &KeySchema,
 ) -> Result<(), StoreError> {
-    if shape.is(&keys) {
+    if key_schema.is(&keys) {
         return Ok(());
     }
-    let message = if name == tables.names.aggregation && shape.is(&keys[..1]) {
-        in_the_way(location)
+    let message = if name == tables.names.aggregation && key_schema.is(&keys[..1]) {
+        older_aggregation_message(location)
     } else {
         format!(
-            "the DynamoDB table {name} has the key {shape}; it takes the hash key {} and the range key {}, both strings",
+            "the DynamoDB table {name} has the key {key_schema}; it takes the hash key {} and the range key {}, both strings",
             keys[0], keys[1]
         )
     };
     Err(StoreError::new(StoreErrorKind::Unsupported, message))
 }
 
-/// What there is to do about an aggregation table of an older program.
-fn in_the_way(location: &DynamoUrl) -> String {
+/// The message for an aggregation table of an older program.
+fn older_aggregation_message(location: &DynamoUrl) -> String {
     let url = url_of(location);
     let aggregation = location.aggregation_table();
     let older = DynamoUrl {
@@ -87,7 +87,7 @@ fn in_the_way(location: &DynamoUrl) -> String {
     )
 }
 
-/// How the location is written on a command line.
+/// The location as an argument on a command line.
 pub(crate) fn url_of(location: &DynamoUrl) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in [
@@ -99,22 +99,22 @@ pub(crate) fn url_of(location: &DynamoUrl) -> String {
         }
     }
     let query = query.finish();
-    let mark = if query.is_empty() { "" } else { "?" };
-    format!("'dynamodb://{}{mark}{query}'", location.prefix)
+    let separator = if query.is_empty() { "" } else { "?" };
+    format!("'dynamodb://{}{separator}{query}'", location.prefix)
 }
 
-/// Makes the tables that are missing, and waits until they can be used. Says the names of those it made.
+/// Creates the missing tables, waits until they are active, and returns their names.
 ///
 /// # Errors
-/// Also when there is one already that is of another shape; nothing is made then.
+/// Also when a table exists with another key; then no table is created.
 pub(crate) async fn create(
     tables: &Tables,
     location: &DynamoUrl,
 ) -> Result<Vec<String>, StoreError> {
     let mut missing = Vec::new();
     for (name, keys) in schema(tables) {
-        match Shape::of(&tables.reader, name).await? {
-            Some(shape) => check_shape(tables, location, name, keys, &shape)?,
+        match KeySchema::describe(&tables.reader, name).await? {
+            Some(key_schema) => check_key_schema(tables, location, name, keys, &key_schema)?,
             None => missing.push((name, keys)),
         }
     }
@@ -130,22 +130,22 @@ pub(crate) async fn create(
                 .attribute_name(key)
                 .attribute_type(ScalarAttributeType::S)
                 .build()
-                .map_err(|error| internal("a table").with_source(error))?;
+                .map_err(|error| build_error("a table").with_source(error))?;
             let element = KeySchemaElement::builder()
                 .attribute_name(key)
                 .key_type(kind)
                 .build()
-                .map_err(|error| internal("a table").with_source(error))?;
+                .map_err(|error| build_error("a table").with_source(error))?;
             request = request.attribute_definitions(attribute).key_schema(element);
         }
         match request.send().await {
             Ok(_) => made.push(name.to_owned()),
-            // Somebody else makes it at this moment.
+            // Another process creates the table at the same time.
             Err(error)
                 if error
                     .as_service_error()
                     .is_some_and(|error| error.is_resource_in_use_exception()) => {}
-            Err(error) => return Err(read_error(error)),
+            Err(error) => return Err(request_error(error)),
         }
         wait_until_active(tables, name).await?;
     }
@@ -162,7 +162,7 @@ async fn wait_until_active(tables: &Tables, name: &str) -> Result<(), StoreError
         if status == Some(TableStatus::Active) {
             return Ok(());
         }
-        if started.elapsed() > CREATE_PATIENCE {
+        if started.elapsed() > CREATE_TIMEOUT {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 format!("the DynamoDB table {name} is not active after two minutes"),
@@ -172,12 +172,12 @@ async fn wait_until_active(tables: &Tables, name: &str) -> Result<(), StoreError
     }
 }
 
-/// What the cell [`keys::STATE`] says of the aggregates.
+/// The state of the aggregates, in the item [`keys::STATE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// They follow every write.
+    /// The aggregates follow every write.
     Ready,
-    /// They are being derived anew, or that was begun and did not end.
+    /// A recount is running, or was interrupted.
     Recounting,
 }
 
@@ -196,7 +196,7 @@ impl State {
         }
     }
 
-    /// Whether aggregates in this state can be served.
+    /// Whether reads may use aggregates in this state.
     pub(crate) fn check(self) -> Result<(), StoreError> {
         match self {
             Self::Ready => Ok(()),
@@ -209,7 +209,7 @@ impl State {
     }
 }
 
-/// The cell that says it.
+/// The item of a state.
 pub(crate) fn state_item(state: State) -> super::items::Item {
     let mut item = aggregate_key(keys::TOTAL, keys::STATE);
     item.insert("state".to_owned(), text(state.name()));
@@ -217,7 +217,7 @@ pub(crate) fn state_item(state: State) -> super::items::Item {
     item
 }
 
-/// Writes the state, whatever it was.
+/// Writes the state, whatever it was before.
 pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), StoreError> {
     tables
         .reader
@@ -226,14 +226,14 @@ pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), Store
         .set_item(Some(state_item(state)))
         .send()
         .await
-        .map_err(read_error)?;
+        .map_err(request_error)?;
     Ok(())
 }
 
-/// Checks that the aggregates follow the readings; begins them where there is no reading yet.
+/// Checks that the aggregates are ready. Creates their state when there are no readings yet.
 ///
 /// # Errors
-/// When there are readings without aggregates, or a recount did not end; the message names the command that helps.
+/// When there are readings without aggregates, or a recount was interrupted; the message names the command that helps.
 pub(crate) async fn begin(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     let key = aggregate_key(keys::TOTAL, keys::STATE);
     if let Some(item) = tables.get(&tables.names.aggregation, key.clone()).await? {
@@ -247,7 +247,7 @@ pub(crate) async fn begin(tables: &Tables, location: &DynamoUrl) -> Result<(), S
         .limit(1)
         .send()
         .await
-        .map_err(read_error)?;
+        .map_err(request_error)?;
     if !any.items().is_empty() {
         return Err(StoreError::new(
             StoreErrorKind::Unavailable,

@@ -1,4 +1,4 @@
-//! What readings change, given what is stored: pure.
+//! Decides what readings change, given the stored readings. Does no I/O.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,15 +8,15 @@ use crate::readings::{Point, SensorId, Temperature, Timestamp};
 /// The key of a reading.
 pub(crate) type Key = (SensorId, Timestamp);
 
-/// What has become of a reading.
+/// What a write did with a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disposition {
+pub(crate) enum ReadingOutcome {
     Recorded,
     Unchanged,
     Replaced,
 }
 
-/// A reading's temperature before and after.
+/// The temperature of a reading before and after a write.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) before: Option<StoredReading>,
@@ -24,22 +24,22 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// How often the moment will have been written.
+    /// How many times the reading will have been written.
     pub(crate) fn version(&self) -> u64 {
         self.before.as_ref().map_or(1, |before| before.version + 1)
     }
 }
 
-/// The changes that some readings make, sensor by sensor.
+/// The changes of a write, for each sensor.
 pub(crate) type Changes = BTreeMap<SensorId, BTreeMap<Timestamp, Change>>;
 
-/// Goes through readings in their order: what becomes of each, and what remains to be written. A reading that is not in
-/// `stored` is taken for new.
+/// Applies readings in their order. Returns the outcome of each reading, and the changes to write. A reading that is not in
+/// `stored` counts as new.
 pub(crate) fn changes<'a>(
     readings: impl IntoIterator<Item = (&'a SensorId, Point)>,
     stored: &HashMap<Key, StoredReading>,
-) -> (Vec<Disposition>, Changes) {
-    let mut dispositions = Vec::new();
+) -> (Vec<ReadingOutcome>, Changes) {
+    let mut outcomes = Vec::new();
     let mut changes = Changes::new();
     for (sensor, point) in readings {
         let of_sensor = match changes.get_mut(sensor) {
@@ -47,25 +47,25 @@ pub(crate) fn changes<'a>(
             None => changes.entry(sensor.clone()).or_default(),
         };
         let new = point.temperature;
-        let disposition = match of_sensor.get_mut(&point.timestamp) {
-            Some(change) if change.after == new => Disposition::Unchanged,
+        let outcome = match of_sensor.get_mut(&point.timestamp) {
+            Some(change) if change.after == new => ReadingOutcome::Unchanged,
             Some(change) => {
                 change.after = new;
-                Disposition::Replaced
+                ReadingOutcome::Replaced
             }
             None => {
                 let before = stored.get(&(sensor.clone(), point.timestamp)).cloned();
-                let disposition = match &before {
-                    None => Disposition::Recorded,
-                    Some(stored) if stored.temperature == new => Disposition::Unchanged,
-                    Some(_) => Disposition::Replaced,
+                let outcome = match &before {
+                    None => ReadingOutcome::Recorded,
+                    Some(stored) if stored.temperature == new => ReadingOutcome::Unchanged,
+                    Some(_) => ReadingOutcome::Replaced,
                 };
                 let after = new;
                 of_sensor.insert(point.timestamp, Change { before, after });
-                disposition
+                outcome
             }
         };
-        dispositions.push(disposition);
+        outcomes.push(outcome);
     }
     for of_sensor in changes.values_mut() {
         of_sensor.retain(|_, change| {
@@ -76,10 +76,10 @@ pub(crate) fn changes<'a>(
         });
     }
     changes.retain(|_, of_sensor| !of_sensor.is_empty());
-    (dispositions, changes)
+    (outcomes, changes)
 }
 
-/// The temperature of a stored reading once the changes are made.
+/// The temperature of a stored reading after the changes.
 pub(crate) fn after_changes(
     changes: &BTreeMap<Timestamp, Change>,
     timestamp: Timestamp,
@@ -90,13 +90,13 @@ pub(crate) fn after_changes(
         .map_or(stored, |change| change.after)
 }
 
-/// Whether one of the changes replaces a reading that is stored.
+/// Whether one of the changes replaces a stored reading.
 pub(crate) fn is_replacing(changes: &BTreeMap<Timestamp, Change>) -> bool {
     changes.values().any(|change| change.before.is_some())
 }
 
-/// The temperatures that changes bring.
-pub(crate) fn brought(
+/// The temperatures that the changes write.
+pub(crate) fn new_temperatures(
     changes: &BTreeMap<Timestamp, Change>,
 ) -> impl Iterator<Item = Temperature> + '_ {
     changes.values().map(|change| change.after)
@@ -136,11 +136,11 @@ mod tests {
             };
             (&sensor, point)
         });
-        let (dispositions, changes) = changes(readings, &stored);
-        use Disposition::{Recorded, Replaced, Unchanged};
+        let (outcomes, changes) = changes(readings, &stored);
+        use ReadingOutcome::{Recorded, Replaced, Unchanged};
         let expected = [Unchanged, Replaced, Recorded, Unchanged, Replaced, Replaced];
-        assert_eq!(dispositions, expected);
-        // What ends as it was is not written.
+        assert_eq!(outcomes, expected);
+        // A reading with its stored temperature is not written.
         let of_sensor = &changes[&sensor];
         assert_eq!(of_sensor.keys().copied().collect::<Vec<_>>(), [time(3)]);
         assert_eq!(of_sensor[&time(3)].after, temperature(31));
@@ -156,8 +156,8 @@ mod tests {
             timestamp: time(1),
             temperature: temperature(-5),
         };
-        let (dispositions, changes) = changes([(&sensor, point)], &stored);
-        assert_eq!(dispositions, [Disposition::Replaced]);
+        let (outcomes, changes) = changes([(&sensor, point)], &stored);
+        assert_eq!(outcomes, [ReadingOutcome::Replaced]);
         let of_sensor = &changes[&sensor];
         assert!(is_replacing(of_sensor));
         assert_eq!(of_sensor[&time(1)].version(), 8);

@@ -1,46 +1,46 @@
-//! How many items of a transaction readings take, told before it is planned: pure.
+//! Estimates how many items of a transaction some readings need, before the transaction is planned. Does no I/O.
 
 use std::collections::HashMap;
 
-use super::super::table::items::Part;
+use super::super::table::items::PartialStats;
 use super::known_sensor::KnownSensor;
 use crate::readings::SensorId;
 
-/// What `TransactWriteItems` takes.
+/// How many items `TransactWriteItems` accepts.
 pub(crate) const ITEMS_MAX: usize = 100;
 
-/// A new sensor: its guard, its cell, and the cell's place in the order of minima and of maxima.
+/// A new sensor: its replacement version, its aggregate, and its entries in the order of minima and in the order of maxima.
 const NEW_SENSOR: usize = 4;
-/// An extreme that moves: the old place in the order, and the new one.
+/// An extreme that moves: the old entry is deleted and the new one is put.
 const MOVED_EXTREME: usize = 2;
 
-/// How many items a sensor takes besides one for each reading. A sensor that nothing is known of is taken for new. Replacements
-/// may take more, which only those who look them up can tell.
-pub(crate) fn of_sensor(known: Option<&KnownSensor>, brought: &Part) -> usize {
+/// How many items a sensor needs besides one for each reading. A sensor that is not known counts as new. Replacements may need
+/// more, and only a lookup tells how many.
+pub(crate) fn of_sensor(known: Option<&KnownSensor>, new_temperatures: &PartialStats) -> usize {
     let Some(known) = known else {
         return NEW_SENSOR;
     };
     let Some(own) = &known.own else {
-        return NEW_SENSOR - usize::from(known.guard.is_some());
+        return NEW_SENSOR - usize::from(known.replacement_version.is_some());
     };
     let moved = [
-        brought.minimum < own.part.minimum,
-        brought.maximum > own.part.maximum,
+        new_temperatures.minimum < own.partial.minimum,
+        new_temperatures.maximum > own.partial.maximum,
     ];
     1 + MOVED_EXTREME * moved.into_iter().filter(|it| *it).count()
 }
 
-/// The sensors of a transaction, and what their readings bring.
+/// The sensors of a transaction, with the statistics of their new readings.
 #[derive(Debug, Default)]
-pub(crate) struct Sensors(HashMap<SensorId, Part>);
+pub(crate) struct Sensors(HashMap<SensorId, PartialStats>);
 
 impl Sensors {
-    /// How many more items it takes if readings of a sensor with these extremes are added.
+    /// How many more items the transaction needs when readings with these extremes are added to a sensor.
     pub(crate) fn more(
         &self,
         sensor: &SensorId,
         known: Option<&KnownSensor>,
-        added: &Part,
+        added: &PartialStats,
     ) -> usize {
         let Some(before) = self.0.get(sensor) else {
             return of_sensor(known, added);
@@ -50,8 +50,8 @@ impl Sensors {
         of_sensor(known, &after) - of_sensor(known, before)
     }
 
-    pub(crate) fn add(&mut self, sensor: &SensorId, added: &Part) {
-        let part = self.0.entry(sensor.clone()).or_insert(Part::EMPTY);
-        part.merge(added);
+    pub(crate) fn add(&mut self, sensor: &SensorId, added: &PartialStats) {
+        let partial = self.0.entry(sensor.clone()).or_insert(PartialStats::EMPTY);
+        partial.merge(added);
     }
 }

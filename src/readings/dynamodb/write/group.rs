@@ -1,4 +1,6 @@
-//! Storing a group of readings: look up what has to be known, plan, send, and again with what was learned.
+//! Stores a group of readings: looks up what the plan needs, plans, sends, and plans again when something has changed.
+
+mod lookups;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,144 +11,143 @@ use tracing::debug;
 
 use super::super::random::random_name;
 use super::super::read::aggregates::sensor_aggregates;
-use super::super::replica::status::Standing;
+use super::super::replica::status::StoreStatus;
 use super::super::table::backoff::Backoff;
-use super::super::table::client::{Tables, internal};
-use super::super::table::items::{Item, Lane, StoredReading, damaged};
-use super::changes::{Changes, Disposition, Key, changes};
+use super::super::table::client::{Tables, build_error};
+use super::super::table::items::{Item, StoredReading, WriteShard, damaged};
+use super::changes::{Key, ReadingOutcome, changes};
 use super::known_sensor::KnownSensor;
-use super::lookup::{extremes, own_cells, stored_readings};
 use super::plan::{Plan, plan};
 use super::queue::{Pending, split_off};
-use super::send::{Sent, send, too_late};
-use super::sensor_limit::Census;
-use super::transaction::{Author, Subject};
+use super::send::{SendOutcome, deadline_error, send};
+use super::sensor_limit::SensorLimit;
+use super::transaction::{Attempt, Target};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::SensorId;
 
-/// What a group is given.
+/// The input of a group.
 #[derive(Debug)]
-pub(crate) struct Task {
+pub(crate) struct GroupTask {
     pub(crate) tables: Tables,
-    pub(crate) standing: Arc<Standing>,
-    pub(crate) author: Author,
+    pub(crate) status: Arc<StoreStatus>,
+    pub(crate) attempt: Attempt,
     pub(crate) readings: Vec<Pending>,
-    /// What is known of its sensors; the others are looked up.
+    /// The known sensors of the group; the other sensors are looked up.
     pub(crate) known: HashMap<SensorId, KnownSensor>,
-    /// Sensors of readings in line that are looked up together with those of the group.
-    pub(crate) ahead: Vec<SensorId>,
-    pub(crate) census: Arc<Census>,
-    /// Whether the readings are probably there already, so that looking first is cheaper than trying.
-    pub(crate) look_first: bool,
+    /// Sensors of queued readings, which are looked up together with those of the group.
+    pub(crate) prefetched: Vec<SensorId>,
+    pub(crate) sensor_limit: Arc<SensorLimit>,
+    /// Whether the readings are probably stored already, so that a lookup first is cheaper than a write that fails.
+    pub(crate) reads_before_write: bool,
     pub(crate) sensors_max: u64,
     pub(crate) deadline: Instant,
 }
 
-/// What became of a group.
+/// The result of a group.
 #[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) author: Author,
-    pub(crate) settled: Vec<(Pending, Settled)>,
-    /// Readings that are to be put in line again.
-    pub(crate) again: Vec<Pending>,
-    /// What is known of the sensors now; not of those that are left out.
+pub(crate) struct GroupResult {
+    pub(crate) attempt: Attempt,
+    pub(crate) finished: Vec<(Pending, ReadingResult)>,
+    /// Readings that go back to the queue.
+    pub(crate) to_retry: Vec<Pending>,
+    /// The sensors as they are known now; sensors that are not known are left out.
     pub(crate) known: Vec<(SensorId, KnownSensor)>,
-    /// What was found of sensors that were looked up ahead.
-    pub(crate) ahead: Vec<(SensorId, KnownSensor)>,
+    /// The sensors that were looked up for later groups.
+    pub(crate) prefetched: Vec<(SensorId, KnownSensor)>,
     /// All sensors of the group.
     pub(crate) sensors: Vec<SensorId>,
-    /// Whether most of the readings were there already.
+    /// Whether most of the readings were stored already.
     pub(crate) mostly_stored: bool,
-    /// Whether the slot is another replica's.
+    /// Whether the lease belongs to another replica now.
     pub(crate) fenced: bool,
-    /// How long all of it took.
-    pub(crate) took: Duration,
-    /// Why the readings in `again` were not stored; they had their chance.
+    /// How long the group took.
+    pub(crate) elapsed: Duration,
+    /// Why the readings in `to_retry` were not stored.
     pub(crate) failure: Option<StoreError>,
 }
 
-/// The end of a reading's way.
+/// The result of one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    Stored(Disposition),
-    /// Its sensor would be one too many.
-    NoRoom,
+pub(crate) enum ReadingResult {
+    Stored(ReadingOutcome),
+    /// The sensor is new, and the sensor limit is reached.
+    SensorLimitReached,
 }
 
-/// Stores a group of readings as far as the deadline allows.
-pub(crate) async fn store(task: Task) -> Done {
+/// Stores a group of readings, until its deadline.
+pub(crate) async fn store(task: GroupTask) -> GroupResult {
     let started = Instant::now();
     let sensors: BTreeSet<_> = task.readings.iter().map(|it| it.sensor.clone()).collect();
     let mut group = Group {
         stored: HashMap::new(),
-        settled: Vec::new(),
-        again: Vec::new(),
-        lanes_known: task.author.lane.clone(),
+        finished: Vec::new(),
+        to_retry: Vec::new(),
+        known_shard: task.attempt.shard.clone(),
         fenced: false,
-        fresh: Vec::new(),
-        ahead: Vec::new(),
+        updated: Vec::new(),
+        prefetched: Vec::new(),
         task,
     };
-    // What is under way when the time is over may be committed or not: the lane will tell.
+    // A transaction that is in flight at the deadline may be committed or not. The write shard tells when it is read again.
     let deadline = group.task.deadline;
     let failure = tokio::time::timeout_at(deadline, group.run())
         .await
-        .unwrap_or_else(|_| Err(too_late()))
+        .unwrap_or_else(|_| Err(deadline_error()))
         .err();
     let Group {
         mut task,
-        settled,
-        mut again,
-        lanes_known,
+        finished,
+        mut to_retry,
+        known_shard,
         fenced,
-        mut fresh,
-        ahead,
+        mut updated,
+        prefetched,
         ..
     } = group;
     if failure.is_none() {
-        // What was looked up for readings that are put off, or that were there, is as good as before.
-        let written: HashSet<_> = fresh.iter().map(|(sensor, _)| sensor.clone()).collect();
+        // Lookups for readings that were postponed, or that were stored already, are still valid.
+        let written: HashSet<_> = updated.iter().map(|(sensor, _)| sensor.clone()).collect();
         let rest = task.known.into_iter();
         let rest = rest.filter(|(sensor, _)| !written.contains(sensor));
-        fresh.extend(rest.map(|(sensor, known)| (sensor, known.without_others())));
+        updated.extend(rest.map(|(sensor, known)| (sensor, known.without_others())));
     }
-    // What is neither settled nor put off has failed.
-    task.readings.append(&mut again);
-    task.author.lane = lanes_known;
-    let unchanged = settled
+    // Readings without a result that were not postponed have failed.
+    task.readings.append(&mut to_retry);
+    task.attempt.shard = known_shard;
+    let unchanged = finished
         .iter()
-        .filter(|(_, settled)| *settled == Settled::Stored(Disposition::Unchanged))
+        .filter(|(_, finished)| *finished == ReadingResult::Stored(ReadingOutcome::Unchanged))
         .count();
-    Done {
-        author: task.author,
-        mostly_stored: unchanged * 2 > settled.len(),
-        settled,
-        again: task.readings,
-        known: fresh,
-        ahead,
+    GroupResult {
+        attempt: task.attempt,
+        mostly_stored: unchanged * 2 > finished.len(),
+        finished,
+        to_retry: task.readings,
+        known: updated,
+        prefetched,
         sensors: sensors.into_iter().collect(),
         fenced,
-        took: started.elapsed(),
+        elapsed: started.elapsed(),
         failure,
     }
 }
 
 struct Group {
-    task: Task,
+    task: GroupTask,
     stored: HashMap<Key, StoredReading>,
-    settled: Vec<(Pending, Settled)>,
-    again: Vec<Pending>,
-    /// The lane as far as it is known to have come.
-    lanes_known: Lane,
+    finished: Vec<(Pending, ReadingResult)>,
+    to_retry: Vec<Pending>,
+    /// The write shard, as far as its state is known.
+    known_shard: WriteShard,
     fenced: bool,
-    fresh: Vec<(SensorId, KnownSensor)>,
-    ahead: Vec<(SensorId, KnownSensor)>,
+    updated: Vec<(SensorId, KnownSensor)>,
+    prefetched: Vec<(SensorId, KnownSensor)>,
 }
 
 impl Group {
     async fn run(&mut self) -> Result<(), StoreError> {
         self.look_up_sensors().await?;
-        if self.task.look_first {
+        if self.task.reads_before_write {
             self.look_up_readings().await?;
         }
         let mut backoff = Backoff::new();
@@ -156,26 +157,26 @@ impl Group {
                 return Ok(());
             }
             self.look_up_sensors().await?;
-            // Each attempt has a mark of its own, which is part of what is planned.
-            self.task.author.mark = random_name()?;
+            // Each attempt has an id of its own, which the transaction writes.
+            self.task.attempt.attempt_id = random_name()?;
             let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
-            let (dispositions, changes) = changes(of_readings, &self.stored);
+            let (outcomes, changes) = changes(of_readings, &self.stored);
             let planned = plan(
                 &self.task.tables.names,
-                &self.task.author,
+                &self.task.attempt,
                 &changes,
                 &self.task.known,
             )?;
             let mut transaction = match planned {
                 Plan::Nothing => {
-                    self.settle(&dispositions);
+                    self.finish(&outcomes);
                     return Ok(());
                 }
-                Plan::NeedCells(sensors) => {
+                Plan::NeedAggregates(sensors) => {
                     for sensor in sensors {
                         let aggregates = sensor_aggregates(&self.task.tables, &sensor).await?;
                         let known =
-                            KnownSensor::from_aggregates(aggregates, &self.task.author.slot);
+                            KnownSensor::from_aggregates(aggregates, &self.task.attempt.lease);
                         self.task.known.insert(sensor, known);
                     }
                     continue;
@@ -188,194 +189,105 @@ impl Group {
                 }
                 Plan::TooLarge(sizes) => {
                     let rest = split_off(&mut self.task.readings, &sizes);
-                    // A reading alone always fits, unless there are more slots than there can be replicas.
+                    // One reading always fits, unless there are more leases than replicas allowed.
                     if rest.is_empty() {
-                        return Err(internal("a transaction"));
+                        return Err(build_error("a transaction"));
                     }
-                    // They were found as they would be with all of the readings.
+                    // The extremes were computed for all readings of the group.
                     for known in self.task.known.values_mut() {
                         known.extremes = None;
                     }
-                    self.again.splice(0..0, rest);
+                    self.to_retry.splice(0..0, rest);
                     continue;
                 }
                 Plan::Send(transaction) => transaction,
             };
-            let Task {
+            let GroupTask {
                 tables,
-                standing,
-                author,
+                status,
+                attempt,
                 known,
                 deadline,
                 ..
             } = &self.task;
-            // The same plan once more: rarer than it would be to copy every transaction before it is sent.
-            let again = || match plan(&tables.names, author, &changes, known)? {
+            // Plans the same transaction again for a retry. Retries are rare, so this is cheaper than a copy of every transaction.
+            let retry_items = || match plan(&tables.names, attempt, &changes, known)? {
                 Plan::Send(transaction) => Ok(transaction.items),
-                _ => Err(internal("a transaction")),
+                _ => Err(build_error("a transaction")),
             };
-            match send(tables, standing, author, &mut transaction, again, *deadline).await {
-                Sent::Committed => {
-                    self.lanes_known = transaction.lane;
-                    self.fresh = transaction.cells;
-                    self.settle(&dispositions);
+            match send(
+                tables,
+                status,
+                attempt,
+                &mut transaction,
+                retry_items,
+                *deadline,
+            )
+            .await
+            {
+                SendOutcome::Committed => {
+                    self.known_shard = transaction.shard;
+                    self.updated = transaction.aggregates;
+                    self.finish(&outcomes);
                     return Ok(());
                 }
-                Sent::Outdated(subjects) => {
+                SendOutcome::Outdated(targets) => {
                     attempts += 1;
-                    debug!(attempts, outdated = subjects.len(), "planned anew");
-                    self.learn(subjects)?;
-                    // The first time it is only our picture that was old; after that others write to the same.
+                    debug!(attempts, outdated = targets.len(), "planned anew");
+                    self.learn(targets)?;
+                    // The first time only the known sensors were out of date. Later failures mean that other replicas write to the
+                    // same items.
                     if attempts > 1 && !backoff.pause(self.task.deadline).await {
                         return Err(contended());
                     }
                 }
-                Sent::Overtaken(lane) => {
-                    // The readings of the attempt given up are stored; what we know of its sensors is old.
-                    self.task.author.lane = lane.clone();
-                    self.lanes_known = lane;
+                SendOutcome::Overtaken(shard) => {
+                    // The earlier attempt was committed, so its readings are stored, and the known sensors are out of date.
+                    self.task.attempt.shard = shard.clone();
+                    self.known_shard = shard;
                     self.task.known.clear();
                     self.look_up_readings().await?;
                 }
-                Sent::Fenced => {
+                SendOutcome::Fenced => {
                     self.fenced = true;
                     return Err(StoreError::new(
                         StoreErrorKind::Unavailable,
                         "another replica has taken over, or a recount is running",
                     ));
                 }
-                Sent::Unknown(error) | Sent::Refused(error) => return Err(error),
+                SendOutcome::Unknown(error) | SendOutcome::Refused(error) => return Err(error),
             }
         }
     }
 
-    fn settle(&mut self, dispositions: &[Disposition]) {
+    fn finish(&mut self, outcomes: &[ReadingOutcome]) {
         let readings = std::mem::take(&mut self.task.readings);
-        let settled = dispositions.iter().map(|it| Settled::Stored(*it));
-        self.settled.extend(readings.into_iter().zip(settled));
+        let finished = outcomes.iter().map(|it| ReadingResult::Stored(*it));
+        self.finished.extend(readings.into_iter().zip(finished));
     }
 
-    /// Takes note of what was there instead of what was thought.
-    fn learn(&mut self, subjects: Vec<(Subject, Option<Item>)>) -> Result<(), StoreError> {
-        for (subject, item) in subjects {
-            match (subject, item) {
-                (Subject::Reading(key), Some(item)) => {
+    /// Takes the items that DynamoDB returned for conditions that failed.
+    fn learn(&mut self, targets: Vec<(Target, Option<Item>)>) -> Result<(), StoreError> {
+        for (target, item) in targets {
+            match (target, item) {
+                (Target::Reading(key), Some(item)) => {
                     let stored = StoredReading::from_item(&item)
                         .ok_or_else(|| damaged("a stored reading"))?;
                     self.stored.insert(key, stored);
                 }
-                (Subject::Reading(key), None) => {
+                (Target::Reading(key), None) => {
                     self.stored.remove(&key);
                 }
-                (Subject::Sensor(sensor), _) => {
+                (Target::Sensor(sensor), _) => {
                     self.task.known.remove(&sensor);
                 }
-                (Subject::Lane, _) => {}
+                (Target::WriteShard, _) => {}
             }
         }
-        // What replacements were planned on was read together; it is read together again.
+        // The aggregates of all replicas have to be read together, so they are read again.
         for known in self.task.known.values_mut() {
             known.others = None;
             known.extremes = None;
-        }
-        Ok(())
-    }
-
-    /// Looks up the sensors that nothing is known of, and refuses those that would be too many.
-    async fn look_up_sensors(&mut self) -> Result<(), StoreError> {
-        let sensors: BTreeSet<_> = self.task.readings.iter().map(|it| &it.sensor).collect();
-        let sensors: Vec<SensorId> = sensors.into_iter().cloned().collect();
-        let known = &self.task.known;
-        let unknown = sensors.iter().filter(|it| !known.contains_key(*it));
-        let unknown: Vec<SensorId> = unknown.cloned().collect();
-        if !unknown.is_empty() {
-            let ahead = std::mem::take(&mut self.task.ahead);
-            self.look_up(unknown, ahead).await?;
-        }
-        let mut new = self.new_among(sensors);
-        if new.is_empty() {
-            return Ok(());
-        }
-        let room = self
-            .task
-            .census
-            .room(&self.task.tables, self.task.sensors_max)
-            .await?;
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        if new.len() > room {
-            // They may have been looked up a while ago; nobody is refused for that.
-            self.look_up(new.clone(), Vec::new()).await?;
-            new = self.new_among(new);
-            let refused = new.split_off(new.len().min(room));
-            self.refuse(&refused);
-        }
-        Ok(())
-    }
-
-    /// Looks up some sensors of the group, and others for later groups.
-    async fn look_up(
-        &mut self,
-        sensors: Vec<SensorId>,
-        ahead: Vec<SensorId>,
-    ) -> Result<(), StoreError> {
-        let all: Vec<SensorId> = sensors.iter().chain(&ahead).cloned().collect();
-        let mut found = own_cells(&self.task.tables, &self.task.author.slot, &all).await?;
-        for sensor in sensors {
-            let known = found.remove(&sensor).unwrap_or_default();
-            self.task.known.insert(sensor, known);
-        }
-        for sensor in ahead {
-            let known = found.remove(&sensor).unwrap_or_default();
-            self.ahead.push((sensor, known));
-        }
-        Ok(())
-    }
-
-    /// Those of the sensors that have no reading yet.
-    fn new_among(&self, mut sensors: Vec<SensorId>) -> Vec<SensorId> {
-        let known = &self.task.known;
-        sensors.retain(|it| known.get(it).is_none_or(|known| known.guard.is_none()));
-        sensors
-    }
-
-    /// Settles the readings of sensors that there is no room for, and what has to share their fate.
-    fn refuse(&mut self, refused: &[SensorId]) {
-        let readings = std::mem::take(&mut self.task.readings);
-        let whole: BTreeSet<u64> = readings
-            .iter()
-            .filter(|it| it.all_or_nothing && refused.contains(&it.sensor))
-            .map(|it| it.submission)
-            .collect();
-        for reading in readings {
-            if refused.contains(&reading.sensor) || whole.contains(&reading.submission) {
-                self.settled.push((reading, Settled::NoRoom));
-            } else {
-                self.task.readings.push(reading);
-            }
-        }
-    }
-
-    /// Looks up which of the readings are stored.
-    async fn look_up_readings(&mut self) -> Result<(), StoreError> {
-        let keys = self.task.readings.iter();
-        let keys = keys.map(|it| (it.sensor.clone(), it.point.timestamp));
-        let found = stored_readings(&self.task.tables, keys).await?;
-        self.stored.extend(found);
-        Ok(())
-    }
-
-    /// Finds the lowest and the highest of a sensor's readings as they will be.
-    async fn find_extremes(
-        &mut self,
-        sensor: &SensorId,
-        changes: &Changes,
-    ) -> Result<(), StoreError> {
-        let Some(of_sensor) = changes.get(sensor) else {
-            return Ok(());
-        };
-        let extremes = extremes(&self.task.tables, sensor, of_sensor).await?;
-        if let Some(known) = self.task.known.get_mut(sensor) {
-            known.extremes = Some(extremes);
         }
         Ok(())
     }

@@ -1,23 +1,23 @@
 //! The part of a sensor's aggregates that a write is planned from.
 
 use super::super::read::aggregates::SensorAggregates;
-use super::super::table::items::Cell;
+use super::super::table::items::PartialAggregate;
 
-/// What is known of a sensor.
+/// The known aggregates of a sensor.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownSensor {
-    /// How many times replacements have changed it; none while it has no reading.
-    pub(crate) guard: Option<u64>,
-    /// Our cell.
-    pub(crate) own: Option<Cell>,
-    /// The cells of the other slots; looked up only for replacements.
-    pub(crate) others: Option<Vec<(String, Cell)>>,
-    /// The lowest and the highest of all its readings as they will be afterwards; looked up only when an extreme is replaced.
+    /// How many times replacements have changed the sensor; `None` while the sensor has no reading.
+    pub(crate) replacement_version: Option<u64>,
+    /// The aggregate of this replica's lease.
+    pub(crate) own: Option<PartialAggregate>,
+    /// The aggregates of the other leases, with the names of the leases; looked up only for replacements.
+    pub(crate) others: Option<Vec<(String, PartialAggregate)>>,
+    /// The lowest and the highest reading after the planned changes; looked up only when an extreme is replaced.
     pub(crate) extremes: Option<(i64, i64)>,
 }
 
 impl KnownSensor {
-    /// Without what was looked up for one plan only.
+    /// Drops what is only valid for one plan.
     pub(crate) fn without_others(self) -> Self {
         Self {
             others: None,
@@ -26,18 +26,18 @@ impl KnownSensor {
         }
     }
 
-    /// From all aggregates of the sensor; `own_slot` is the lease of this replica.
-    pub(crate) fn from_aggregates(aggregates: SensorAggregates, own_slot: &str) -> Self {
+    /// From all aggregates of the sensor; `own_lease` is the lease of this replica.
+    pub(crate) fn from_aggregates(aggregates: SensorAggregates, own_lease: &str) -> Self {
         let mut own = None;
         let mut others = Vec::new();
-        for (slot, cell) in aggregates.cells {
-            match slot == own_slot {
-                true => own = Some(cell),
-                false => others.push((slot, cell)),
+        for (lease, aggregate) in aggregates.aggregates {
+            match lease == own_lease {
+                true => own = Some(aggregate),
+                false => others.push((lease, aggregate)),
             }
         }
         Self {
-            guard: aggregates.guard,
+            replacement_version: aggregates.replacement_version,
             own,
             others: Some(others),
             extremes: None,

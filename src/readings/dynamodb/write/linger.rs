@@ -1,37 +1,37 @@
-//! The moment after an answer in which those who were answered mostly come back.
+//! A short pause after an answer, in which the clients that were answered mostly send their next readings.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long they have: this part of what the transaction took, and no longer than so.
-const PART: u32 = 4;
+/// The pause is this fraction of the time that the transaction took, and at most this long.
+const FRACTION: u32 = 4;
 const TIME_MAX: Duration = Duration::from_millis(10);
 
-/// Such a moment.
+/// A pause before the next transaction.
 #[derive(Debug)]
-pub(crate) struct Gathering {
+pub(crate) struct Linger {
     until: Instant,
-    /// How many batches waited before; with as many there is nothing more to wait for.
+    /// How many batches waited before; when as many wait again, the pause ends.
     expected: usize,
 }
 
-impl Gathering {
-    /// After a transaction that took so long, while so many batches waited.
-    pub(crate) fn after(took: Duration, expected: usize) -> Self {
+impl Linger {
+    /// The pause after a transaction that took `elapsed`, while `expected` batches waited.
+    pub(crate) fn after(elapsed: Duration, expected: usize) -> Self {
         Self {
-            until: Instant::now() + (took / PART).min(TIME_MAX),
+            until: Instant::now() + (elapsed / FRACTION).min(TIME_MAX),
             expected,
         }
     }
 
-    /// Whether more is expected when so many batches wait.
-    pub(crate) fn goes_on(&self, waiting: usize) -> bool {
+    /// Whether more batches are expected.
+    pub(crate) fn continues(&self, waiting: usize) -> bool {
         waiting < self.expected && Instant::now() < self.until
     }
 
-    /// Waits until the moment is over.
-    pub(crate) async fn end(&self) {
+    /// Waits until the pause is over.
+    pub(crate) async fn wait(&self) {
         tokio::time::sleep_until(self.until).await;
     }
 }

@@ -1,30 +1,32 @@
-//! Looking up what has to be known before readings can be planned: cells, what is stored already, extremes.
+//! Looks up what a plan needs: aggregates, stored readings, extremes.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::read::points::readings_range;
 use super::super::table::client::Tables;
 use super::super::table::items::{
-    Cell, Part, StoredReading, aggregate_key, damaged, get_number, get_text, reading_key,
+    PartialAggregate, PartialStats, StoredReading, aggregate_key, damaged, get_number, get_text,
+    reading_key,
 };
 use super::super::table::keys;
-use super::changes::{Change, Key, after_changes, brought};
+use super::changes::{Change, Key, after_changes, new_temperatures};
 use super::known_sensor::KnownSensor;
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
 
-/// The guards of some sensors and their cells in our slot; sensors that have neither are left out.
-pub(crate) async fn own_cells(
+/// The replacement versions of some sensors, and their aggregates in a lease. Sensors without either are left out.
+pub(crate) async fn own_aggregates(
     tables: &Tables,
-    slot: &str,
+    lease: &str,
     sensors: &[SensorId],
 ) -> Result<HashMap<SensorId, KnownSensor>, StoreError> {
     let wanted = sensors.iter().flat_map(|sensor| {
-        let period = keys::shard_of(sensor.as_str());
-        let guard = aggregate_key(period.clone(), keys::guard(sensor.as_str()));
+        let period = keys::partition_of(sensor.as_str());
+        let replacement_version =
+            aggregate_key(period.clone(), keys::replacement_version(sensor.as_str()));
         [
-            guard,
-            aggregate_key(period, keys::cell(sensor.as_str(), slot)),
+            replacement_version,
+            aggregate_key(period, keys::partial_aggregate(sensor.as_str(), lease)),
         ]
     });
     let found = tables
@@ -32,28 +34,30 @@ pub(crate) async fn own_cells(
         .await?;
     let mut known = HashMap::new();
     for item in &found {
-        let Some((sensor, slot)) = get_text(item, "cell").and_then(keys::split_cell) else {
+        let Some((sensor, lease)) = get_text(item, "cell").and_then(keys::split_partial_aggregate)
+        else {
             continue;
         };
         let sensor = SensorId::new(sensor).map_err(|_| damaged("a sensor's id"))?;
         let known: &mut KnownSensor = known.entry(sensor).or_default();
-        if slot.is_empty() {
-            known.guard = get_number(item, "g");
+        if lease.is_empty() {
+            known.replacement_version = get_number(item, "g");
         } else {
-            let cell = Cell::from_item(item).ok_or_else(|| damaged("a sensor's statistics"))?;
-            known.own = Some(cell);
+            let aggregate = PartialAggregate::from_item(item)
+                .ok_or_else(|| damaged("a sensor's statistics"))?;
+            known.own = Some(aggregate);
         }
     }
     Ok(known)
 }
 
-/// Those of the readings that are stored.
+/// The stored readings among some keys.
 pub(crate) async fn stored_readings(
     tables: &Tables,
     wanted: impl Iterator<Item = Key>,
 ) -> Result<HashMap<Key, StoredReading>, StoreError> {
     let mut wanted: HashMap<(String, String), Key> = wanted
-        .map(|key| ((key.0.as_str().to_owned(), keys::moment(key.1)), key))
+        .map(|key| ((key.0.as_str().to_owned(), keys::timestamp(key.1)), key))
         .collect();
     let asked = wanted
         .values()
@@ -75,14 +79,14 @@ pub(crate) async fn stored_readings(
     Ok(stored)
 }
 
-/// The lowest and the highest of a sensor's readings as they will be once the changes are made, in micro-degrees.
+/// The lowest and the highest reading of a sensor after the changes, in micro-degrees.
 pub(crate) async fn extremes(
     tables: &Tables,
     sensor: &SensorId,
     changes: &BTreeMap<Timestamp, Change>,
 ) -> Result<(i64, i64), StoreError> {
-    let mut part = Part::EMPTY;
-    brought(changes).for_each(|it| part.widen(it.micro_degrees()));
+    let mut partial = PartialStats::EMPTY;
+    new_temperatures(changes).for_each(|it| partial.widen(it.micro_degrees()));
     let range = readings_range(tables, sensor, None, None);
     let mut start = None;
     loop {
@@ -93,12 +97,12 @@ pub(crate) async fn extremes(
             let (Some(time), Some(stored)) = (time, stored) else {
                 return Err(damaged("a stored reading"));
             };
-            part.widen(after_changes(changes, time, stored.temperature).micro_degrees());
+            partial.widen(after_changes(changes, time, stored.temperature).micro_degrees());
         }
         start = page.next;
         if start.is_none() {
             break;
         }
     }
-    Ok((part.minimum, part.maximum))
+    Ok((partial.minimum, partial.maximum))
 }

@@ -1,4 +1,4 @@
-//! Writes: from a batch in the write queue to a transaction whose result is known.
+//! Writes: from a batch in the write queue to a transaction with a known result.
 
 pub(crate) mod changes;
 pub(crate) mod cost;

@@ -1,36 +1,36 @@
-//! What has to be known so that some readings can be stored, and what is lacking of it: pure.
+//! Decides which items must be looked up before readings can be written, and builds the transaction. Does no I/O.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::table::client::internal;
-use super::super::table::items::Part;
+use super::super::table::client::build_error;
+use super::super::table::items::PartialStats;
 use super::super::table::names::TableNames;
-use super::changes::{Change, Changes, brought, is_replacing};
+use super::changes::{Change, Changes, is_replacing, new_temperatures};
 use super::cost::ITEMS_MAX;
 use super::known_sensor::KnownSensor;
-use super::transaction::{Author, Builder, Transaction};
+use super::transaction::{Attempt, Builder, Transaction};
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
 
-/// What is to be done about some readings.
+/// The next step of a write.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// All of them are stored as they are.
+    /// Nothing to write: all readings are stored already.
     Nothing,
-    /// They can be stored so.
+    /// Send this transaction.
     Send(Box<Transaction>),
-    /// These sensors have to be looked up in all cells first.
-    NeedCells(Vec<SensorId>),
-    /// The extremes of these sensors have to be found among their readings first.
+    /// Look up the aggregates of these sensors in all leases.
+    NeedAggregates(Vec<SensorId>),
+    /// Look up the extremes of these sensors among their readings.
     NeedExtremes(Vec<SensorId>),
-    /// They do not fit into one transaction: how many items each sensor takes with its readings.
+    /// The readings do not fit into one transaction. The map has the number of items that each sensor needs with its readings.
     TooLarge(HashMap<SensorId, usize>),
 }
 
-/// Puts the transaction together. Every sensor of `changes` is in `known`.
+/// Plans the next step of a write. Every sensor of `changes` is in `known`.
 pub(crate) fn plan(
     tables: &TableNames,
-    author: &Author,
+    attempt: &Attempt,
     changes: &Changes,
     known: &HashMap<SensorId, KnownSensor>,
 ) -> Result<Plan, StoreError> {
@@ -47,9 +47,10 @@ pub(crate) fn plan(
             .map(|(sensor, _)| sensor.clone())
             .collect::<Vec<_>>()
     };
-    let need_cells = lacking(&|known, of_sensor| is_replacing(of_sensor) && known.others.is_none());
-    if !need_cells.is_empty() {
-        return Ok(Plan::NeedCells(need_cells));
+    let need_aggregates =
+        lacking(&|known, of_sensor| is_replacing(of_sensor) && known.others.is_none());
+    if !need_aggregates.is_empty() {
+        return Ok(Plan::NeedAggregates(need_aggregates));
     }
     let need_extremes =
         lacking(&|known, of_sensor| known.extremes.is_none() && loses_an_extreme(known, of_sensor));
@@ -57,16 +58,16 @@ pub(crate) fn plan(
         return Ok(Plan::NeedExtremes(need_extremes));
     }
 
-    let mut builder = Builder::new(tables, author);
+    let mut builder = Builder::new(tables, attempt);
     let mut ends = Vec::with_capacity(changes.len());
     for (sensor, of_sensor) in changes {
         let Some(known) = known.get(sensor) else {
-            return Err(internal("a transaction"));
+            return Err(build_error("a transaction"));
         };
         builder.add(sensor, of_sensor, known)?;
         ends.push(builder.len());
     }
-    // The lane comes on top.
+    // The write shard is one more item.
     if builder.len() >= ITEMS_MAX {
         let begins = std::iter::once(0).chain(ends.iter().copied());
         let sizes = ends.iter().zip(begins).map(|(end, begin)| end - begin);
@@ -75,46 +76,50 @@ pub(crate) fn plan(
     Ok(Plan::Send(Box::new(builder.finish()?)))
 }
 
-/// Whether the sensor's extremes cannot be told from its cells once the changes are made: a reading that was one of them is
+/// Whether the sensor's extremes after the changes cannot be computed from its aggregates: a reading that may be an extreme is
 /// replaced, and no other change reaches as far.
 fn loses_an_extreme(known: &KnownSensor, changes: &BTreeMap<Timestamp, Change>) -> bool {
-    let mut whole = Part::EMPTY;
-    let others = known.others.iter().flatten().map(|(_, cell)| cell);
-    for cell in known.own.iter().chain(others) {
-        whole.merge(&cell.part);
+    let mut whole = PartialStats::EMPTY;
+    let others = known
+        .others
+        .iter()
+        .flatten()
+        .map(|(_, aggregate)| aggregate);
+    for aggregate in known.own.iter().chain(others) {
+        whole.merge(&aggregate.partial);
     }
-    let mut news = Part::EMPTY;
-    brought(changes).for_each(|temperature| news.widen(temperature.micro_degrees()));
+    let mut added = PartialStats::EMPTY;
+    new_temperatures(changes).for_each(|temperature| added.widen(temperature.micro_degrees()));
     changes
         .values()
         .filter_map(|change| change.before.as_ref())
         .any(|before| {
             let old = before.temperature.micro_degrees();
-            (old <= whole.minimum && news.minimum > old)
-                || (old >= whole.maximum && news.maximum < old)
+            (old <= whole.minimum && added.minimum > old)
+                || (old >= whole.maximum && added.maximum < old)
         })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::table::items::Lane;
+    use super::super::super::table::items::WriteShard;
     use super::super::changes::changes;
     use super::super::cost::Sensors;
     use super::*;
     use crate::readings::{Point, Temperature};
 
-    /// Plans readings, and compares what it takes with what was said before. What is known of the sensor afterwards.
+    /// Plans readings, compares the number of items with the estimate, and returns the sensor as it is known afterwards.
     fn check(known: &KnownSensor, readings: &[(i64, i64)]) -> KnownSensor {
         let sensor = SensorId::new("a").unwrap();
         let tables = TableNames {
             readings: "readings".to_owned(),
             aggregation: "aggregation".to_owned(),
         };
-        let author = Author {
-            slot: "r000".to_owned(),
-            lane_index: 0,
-            lane: Lane::default(),
-            mark: String::new(),
+        let attempt = Attempt {
+            lease: "r000".to_owned(),
+            shard_index: 0,
+            shard: WriteShard::default(),
+            attempt_id: String::new(),
         };
         let points = readings.iter().map(|(micros, micro_degrees)| Point {
             timestamp: Timestamp::from_micros(*micros).unwrap(),
@@ -122,19 +127,19 @@ mod tests {
         });
         let (_, changes) = changes(points.map(|point| (&sensor, point)), &HashMap::new());
         let all = HashMap::from([(sensor.clone(), known.clone())]);
-        let Plan::Send(transaction) = plan(&tables, &author, &changes, &all).unwrap() else {
+        let Plan::Send(transaction) = plan(&tables, &attempt, &changes, &all).unwrap() else {
             panic!("something is lacking");
         };
         let mut sensors = Sensors::default();
         let mut items = 1;
         for (_, micro_degrees) in readings {
-            let mut added = Part::EMPTY;
+            let mut added = PartialStats::EMPTY;
             added.widen(*micro_degrees);
             items += 1 + sensors.more(&sensor, Some(known), &added);
             sensors.add(&sensor, &added);
         }
         assert_eq!(transaction.items.len(), items, "{readings:?} on {known:?}");
-        transaction.cells[0].1.clone()
+        transaction.aggregates[0].1.clone()
     }
 
     #[test]
@@ -150,7 +155,7 @@ mod tests {
             check(&known, &readings);
         }
         let of_others = KnownSensor {
-            guard: Some(3),
+            replacement_version: Some(3),
             ..KnownSensor::default()
         };
         check(&of_others, &[(3, 20), (4, 21)]);

@@ -1,58 +1,58 @@
-//! The readings that are not in flight yet, in the order in which they came, and which of them go together.
+//! The write queue: readings in the order in which they came, and the choice of those that share a transaction.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::super::table::items::Part;
+use super::super::table::items::PartialStats;
 use super::cost::{ITEMS_MAX, Sensors, of_sensor};
 use super::known_sensor::KnownSensor;
 use crate::readings::{Point, SensorId};
 
-/// A batch of so many readings or fewer goes into one transaction if that is possible at all.
+/// A batch with at most this many readings goes into one transaction if possible.
 const UNIT_READINGS_MAX: usize = 97;
-/// How far ahead readings of the same sensors are looked for.
+/// How far ahead in the queue readings of the same sensors are searched.
 const LOOK_AHEAD: usize = 2_048;
-/// From how many readings or items in line on a transaction waits for no more.
+/// With at least this many readings or items in the queue, a transaction starts without a pause.
 const FULL_READINGS: usize = 48;
 const FULL_ITEMS: usize = 96;
 
-/// A reading in line, and where its answer goes.
+/// A reading in the queue, and the batch to answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) submission: u64,
-    /// Its index in the batch.
+    /// The index of the reading in its batch.
     pub(crate) index: u32,
-    /// Whether the batch is refused as a whole when one of its readings is.
+    /// Whether the batch is refused when one of its readings is refused.
     pub(crate) all_or_nothing: bool,
     pub(crate) sensor: SensorId,
     pub(crate) point: Point,
-    /// About how many items it takes, by what was known when it came: itself, and its sensor's where it is the first of a batch.
+    /// An estimate of the items that the reading needs. The first reading of a sensor in a batch includes the items of the sensor.
     pub(crate) items: usize,
 }
 
 impl Pending {
-    fn part(&self) -> Part {
-        let mut part = Part::EMPTY;
-        part.widen(self.point.temperature.micro_degrees());
-        part
+    fn partial(&self) -> PartialStats {
+        let mut partial = PartialStats::EMPTY;
+        partial.widen(self.point.temperature.micro_degrees());
+        partial
     }
 }
 
-/// Readings in line.
+/// The readings that wait for a transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct WriteQueue {
     readings: VecDeque<Pending>,
-    /// About how many items all of them take.
+    /// An estimate of the items that all readings need.
     items: usize,
 }
 
-/// What goes into one transaction.
+/// The readings of one transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Chosen {
+pub(crate) struct NextGroup {
     pub(crate) readings: Vec<Pending>,
     pub(crate) items: usize,
 }
 
-impl Line {
+impl WriteQueue {
     pub(crate) fn len(&self) -> usize {
         self.readings.len()
     }
@@ -61,7 +61,7 @@ impl Line {
         self.readings.is_empty()
     }
 
-    /// Whether what is in line fills a transaction, or a good part of one.
+    /// Whether the queue fills a transaction, or a good part of one.
     pub(crate) fn fills_one(&self) -> bool {
         self.readings.len() >= FULL_READINGS || self.items >= FULL_ITEMS
     }
@@ -76,7 +76,7 @@ impl Line {
         for mut pending in batch {
             pending.items = 1;
             if sensors.insert(pending.sensor.clone()) {
-                pending.items += of_sensor(known.get(&pending.sensor), &pending.part());
+                pending.items += of_sensor(known.get(&pending.sensor), &pending.partial());
             }
             self.items += pending.items;
             self.readings.push_back(pending);
@@ -88,7 +88,7 @@ impl Line {
         self.items = self.readings.iter().map(|pending| pending.items).sum();
     }
 
-    /// The first sensors in line that nothing is known of, at most so many, without those in flight.
+    /// The first sensors in the queue that are neither known nor in flight.
     pub(crate) fn unknown_sensors(
         &self,
         busy: &HashSet<SensorId>,
@@ -104,14 +104,15 @@ impl Line {
             .collect()
     }
 
-    /// Takes readings off the line, from its front. A batch that fits into a transaction is taken whole or not at all, so that it is
-    /// seen so; of a larger one the sensors that come first are taken, as many readings of each as are near.
+    /// Takes the readings of the next transaction from the front of the queue. A batch that fits into a transaction is taken
+    /// completely or not at all, so that readers see it completely or not at all. Of a larger batch the first sensors are taken,
+    /// each with as many readings as are near.
     pub(crate) fn next_group(
         &mut self,
         busy: &HashSet<SensorId>,
         known: &HashMap<SensorId, KnownSensor>,
-    ) -> Chosen {
-        let mut group = Grouping {
+    ) -> NextGroup {
+        let mut group = GroupBuilder {
             readings: Vec::new(),
             left: Vec::new(),
             sensors: Sensors::default(),
@@ -128,7 +129,7 @@ impl Line {
                 .is_some_and(|last| last.submission != pending.submission)
             {
                 group.add(std::mem::take(&mut run));
-                // Nothing more fits, or enough was looked at; a small batch is not cut where the look ahead ends.
+                // Nothing more fits, or the search has reached its limit. A small batch is not split at that limit.
                 if group.items + 1 >= ITEMS_MAX || looked_at >= LOOK_AHEAD {
                     self.readings.push_front(pending);
                     break;
@@ -143,17 +144,17 @@ impl Line {
             run.push(pending);
         }
         group.add(run);
-        let Grouping {
+        let GroupBuilder {
             readings,
             left,
             items,
             ..
         } = group;
         self.put_back(left);
-        Chosen { readings, items }
+        NextGroup { readings, items }
     }
 
-    /// Puts readings back to where they stood.
+    /// Puts readings back to the front of the queue, in order.
     pub(crate) fn put_back(&mut self, mut readings: Vec<Pending>) {
         readings.sort_by_key(|pending| (pending.submission, pending.index));
         for pending in readings.into_iter().rev() {
@@ -163,65 +164,71 @@ impl Line {
     }
 }
 
-/// A group in the making.
-struct Grouping<'a> {
+/// A group under construction.
+struct GroupBuilder<'a> {
     readings: Vec<Pending>,
     left: Vec<Pending>,
     sensors: Sensors,
-    /// Sensors of readings that stay in line: later ones of theirs stay behind them.
+    /// Sensors with readings that stay in the queue. Later readings of these sensors stay behind them.
     blocked: HashSet<SensorId>,
     items: usize,
     busy: &'a HashSet<SensorId>,
     known: &'a HashMap<SensorId, KnownSensor>,
 }
 
-impl Grouping<'_> {
-    /// Adds what is in line of one batch, or what of it can be added.
+impl GroupBuilder<'_> {
+    /// Adds the queued readings of one batch, or some of them.
     fn add(&mut self, run: Vec<Pending>) {
         if run.len() <= UNIT_READINGS_MAX {
-            let mut parts: HashMap<&SensorId, Part> = HashMap::new();
+            let mut partials: HashMap<&SensorId, PartialStats> = HashMap::new();
             for pending in &run {
-                let part = parts.entry(&pending.sensor).or_insert(Part::EMPTY);
-                part.merge(&pending.part());
+                let partial = partials
+                    .entry(&pending.sensor)
+                    .or_insert(PartialStats::EMPTY);
+                partial.merge(&pending.partial());
             }
-            let more = parts.iter().map(|(sensor, part)| self.more(sensor, part));
+            let more = partials
+                .iter()
+                .map(|(sensor, partial)| self.more(sensor, partial));
             let items = run.len() + more.sum::<usize>();
             let fits = self.items + items <= ITEMS_MAX || self.readings.is_empty();
-            if fits && !parts.keys().any(|it| self.is_blocked(it)) {
+            if fits && !partials.keys().any(|it| self.is_blocked(it)) {
                 self.items += items;
-                for (sensor, part) in parts {
-                    self.sensors.add(sensor, &part);
+                for (sensor, partial) in partials {
+                    self.sensors.add(sensor, &partial);
                 }
                 self.readings.extend(run);
             } else {
-                self.blocked.extend(parts.into_keys().cloned());
+                self.blocked.extend(partials.into_keys().cloned());
                 self.left.extend(run);
             }
             return;
         }
-        // All readings of a sensor that are near share its cell, so they go together.
-        let mut order: HashMap<SensorId, usize> = HashMap::new();
+        // All near readings of a sensor share one aggregate, so they go together.
+        let mut first_positions: HashMap<SensorId, usize> = HashMap::new();
         for pending in &run {
-            let next = order.len();
-            order.entry(pending.sensor.clone()).or_insert(next);
+            let next = first_positions.len();
+            first_positions
+                .entry(pending.sensor.clone())
+                .or_insert(next);
         }
         let mut run = run;
-        run.sort_by_key(|pending| order.get(&pending.sensor).copied());
+        run.sort_by_key(|pending| first_positions.get(&pending.sensor).copied());
         for pending in run {
-            let part = pending.part();
-            let items = 1 + self.more(&pending.sensor, &part);
+            let partial = pending.partial();
+            let items = 1 + self.more(&pending.sensor, &partial);
             if self.items + items > ITEMS_MAX || self.is_blocked(&pending.sensor) {
                 self.blocked.insert(pending.sensor.clone());
                 self.left.push(pending);
             } else {
                 self.items += items;
-                self.sensors.add(&pending.sensor, &part);
+                self.sensors.add(&pending.sensor, &partial);
                 self.readings.push(pending);
             }
         }
     }
 
-    fn more(&self, sensor: &SensorId, added: &Part) -> usize {
+    fn more(&self, sensor: &SensorId, added: &PartialStats) -> usize {
         self.sensors.more(sensor, self.known.get(sensor), added)
     }
 
@@ -230,8 +237,8 @@ impl Grouping<'_> {
     }
 }
 
-/// Takes away what does not fit: the batch that would be too much and those after it, or the rest of a batch that is too large
-/// alone. `sizes` are the items that each sensor takes.
+/// Removes readings that do not fit from the end: the first batch that is too much and all later ones, or the rest of a batch that
+/// is too large alone. `sizes` has the number of items that each sensor needs.
 pub(crate) fn split_off(
     readings: &mut Vec<Pending>,
     sizes: &HashMap<SensorId, usize>,
@@ -270,8 +277,8 @@ mod tests {
     use super::*;
     use crate::readings::{Temperature, Timestamp};
 
-    fn line(batches: &[(usize, &str)]) -> Line {
-        let mut line = Line::default();
+    fn queue(batches: &[(usize, &str)]) -> WriteQueue {
+        let mut queue = WriteQueue::default();
         for (submission, (readings, sensor)) in batches.iter().enumerate() {
             let batch = (0..*readings).map(|index| Pending {
                 submission: submission as u64,
@@ -284,15 +291,15 @@ mod tests {
                 },
                 items: 0,
             });
-            line.push(batch, &HashMap::new());
+            queue.push(batch, &HashMap::new());
         }
-        line
+        queue
     }
 
     /// How many readings of each batch the next group has.
-    fn next(line: &mut Line, busy: &[&str]) -> Vec<(u64, usize)> {
+    fn next(queue: &mut WriteQueue, busy: &[&str]) -> Vec<(u64, usize)> {
         let busy = busy.iter().map(|it| SensorId::new(it).unwrap()).collect();
-        let group = line.next_group(&busy, &HashMap::new());
+        let group = queue.next_group(&busy, &HashMap::new());
         let mut counts: Vec<(u64, usize)> = Vec::new();
         for pending in group.readings {
             match counts.last_mut() {
@@ -304,39 +311,39 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_fits_into_a_transaction_is_taken_whole() {
-        let mut line = line(&[(60, "a"), (60, "b"), (20, "c")]);
-        assert_eq!(next(&mut line, &[]), [(0, 60), (2, 20)]);
-        assert_eq!(next(&mut line, &[]), [(1, 60)]);
-        assert!(line.is_empty());
+    fn a_batch_that_fits_into_a_transaction_is_taken_completely() {
+        let mut queue = queue(&[(60, "a"), (60, "b"), (20, "c")]);
+        assert_eq!(next(&mut queue, &[]), [(0, 60), (2, 20)]);
+        assert_eq!(next(&mut queue, &[]), [(1, 60)]);
+        assert!(queue.is_empty());
     }
 
     #[test]
-    fn a_larger_one_is_taken_in_pieces_and_keeps_its_order() {
-        let mut line = line(&[(200, "a"), (5, "a")]);
-        assert_eq!(next(&mut line, &[]), [(0, 95)]);
-        assert_eq!(line.len(), 110);
-        // What is left of it fits into one transaction less and less, and the later batch stays behind it.
+    fn a_larger_batch_is_taken_in_pieces_and_keeps_its_order() {
+        let mut queue = queue(&[(200, "a"), (5, "a")]);
+        assert_eq!(next(&mut queue, &[]), [(0, 95)]);
+        assert_eq!(queue.len(), 110);
+        // The rest fits into few transactions, and the later batch stays behind it.
         let mut rest = Vec::new();
-        while !line.is_empty() {
-            rest.extend(next(&mut line, &[]));
+        while !queue.is_empty() {
+            rest.extend(next(&mut queue, &[]));
         }
         assert_eq!(rest.iter().map(|it| it.1).sum::<usize>(), 110);
         assert!(rest.is_sorted_by_key(|it| it.0), "{rest:?}");
     }
 
     #[test]
-    fn readings_of_a_sensor_in_flight_wait_and_hold_nobody_else_up() {
-        let mut line = line(&[(3, "a"), (2, "b"), (4, "a")]);
-        assert_eq!(next(&mut line, &["a"]), [(1, 2)]);
-        assert_eq!(next(&mut line, &["a"]), []);
-        assert_eq!(next(&mut line, &[]), [(0, 3), (2, 4)]);
+    fn readings_of_a_sensor_in_flight_wait_and_block_no_other_sensor() {
+        let mut queue = queue(&[(3, "a"), (2, "b"), (4, "a")]);
+        assert_eq!(next(&mut queue, &["a"]), [(1, 2)]);
+        assert_eq!(next(&mut queue, &["a"]), []);
+        assert_eq!(next(&mut queue, &[]), [(0, 3), (2, 4)]);
     }
 
     #[test]
-    fn what_does_not_fit_after_all_is_cut_between_batches_where_there_are_two() {
+    fn a_group_that_is_too_large_is_split_between_batches_if_possible() {
         let cut = |batches: &[(usize, &str)], sizes: &[(&str, usize)]| {
-            let mut all = Vec::from(line(batches).readings);
+            let mut all = Vec::from(queue(batches).readings);
             let sizes = sizes
                 .iter()
                 .map(|(sensor, size)| (SensorId::new(sensor).unwrap(), *size));
@@ -346,7 +353,7 @@ mod tests {
         let three = [(30, "a"), (20, "b"), (10, "c")];
         assert_eq!(cut(&three, &[("a", 60), ("b", 39), ("c", 2)]), (50, 10));
         assert_eq!(cut(&three, &[("a", 60), ("b", 40), ("c", 2)]), (30, 30));
-        // One sensor that is too large goes in halves.
+        // A sensor that is too large is split in halves.
         assert_eq!(cut(&three, &[("a", 120), ("b", 40), ("c", 2)]), (15, 45));
         assert_eq!(cut(&[(97, "a")], &[("a", 103)]), (49, 48));
         assert_eq!(cut(&[(1, "a")], &[("a", 103)]), (1, 0));

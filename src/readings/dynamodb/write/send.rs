@@ -1,8 +1,8 @@
-//! Sending a transaction until it is known what became of it.
+//! Sends a transaction until its result is known.
 //!
-//! A transaction commits at most once, however often it is sent: each asks that its lane has just seen the one before. When
-//! no answer comes, it is sent again; if the first attempt did go through, the second fails on the lane, and the lane's mark
-//! says whose attempt was the last.
+//! A transaction commits at most once, however often it is sent: its condition is that its write shard has the sequence before.
+//! When no answer comes, the transaction is sent again. If the first request was committed, the second one fails on the write
+//! shard, and the shard's attempt id tells which attempt was committed.
 
 use std::time::Duration;
 
@@ -12,76 +12,77 @@ use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::super::replica::status::{Side, Standing};
+use super::super::replica::status::{Operation, StoreStatus};
 use super::super::table::backoff::Backoff;
-use super::super::table::client::{Tables, not_allowed, read_error, unanswered};
+use super::super::table::client::{Tables, denied_error, request_error, unavailable_error};
 use super::super::table::denial::{WRITES, denied};
-use super::super::table::items::{Item, Lane};
-use super::transaction::{Author, Subject, Transaction};
+use super::super::table::items::{Item, WriteShard};
+use super::transaction::{Attempt, Target, Transaction};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// From when on attempts that fail are told: one or two are nothing.
-const TOLD_ATTEMPTS: u32 = 3;
-const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// After this many failures, or this long, failures are recorded as an outage: one or two are normal.
+const OUTAGE_ATTEMPTS: u32 = 3;
+const OUTAGE_AFTER: Duration = Duration::from_secs(1);
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug)]
-pub(crate) enum Sent {
-    /// It is committed; everyone can read it.
+pub(crate) enum SendOutcome {
+    /// It is committed, and every reader sees it.
     Committed,
-    /// It can never be committed: some of what it was built on has changed. What is there instead, where that was told.
-    Outdated(Vec<(Subject, Option<Item>)>),
-    /// Another attempt of ours, given up before, was committed in its place.
-    Overtaken(Lane),
-    /// The slot is another replica's.
+    /// It can never commit, because items that it was planned from have changed. Holds the changed items, where DynamoDB returned
+    /// them.
+    Outdated(Vec<(Target, Option<Item>)>),
+    /// An earlier attempt of this replica was committed in its place. Holds the write shard.
+    Overtaken(WriteShard),
+    /// The lease belongs to another replica now.
     Fenced,
-    /// The deadline passed; it may be committed or not, and may yet be.
+    /// The deadline passed. The transaction may be committed or not, or may still commit.
     Unknown(StoreError),
-    /// It was refused in a way that trying again will not change.
+    /// DynamoDB refused it, and a retry does not help.
     Refused(StoreError),
 }
 
-/// Sends a transaction until it is known what became of it, or the deadline passes. The first attempt takes its items;
-/// `again` gives the same for another.
+/// Sends a transaction until its result is known or the deadline passes. The first request takes the items of the transaction;
+/// `again` makes the items of a retry.
 pub(crate) async fn send(
     tables: &Tables,
-    standing: &Standing,
-    author: &Author,
+    status: &StoreStatus,
+    attempt: &Attempt,
     transaction: &mut Transaction,
-    again: impl Fn() -> Result<Vec<TransactWriteItem>, StoreError>,
+    retry_items: impl Fn() -> Result<Vec<TransactWriteItem>, StoreError>,
     deadline: Instant,
-) -> Sent {
+) -> SendOutcome {
     let mut backoff = Backoff::new();
     let (started, mut failures) = (Instant::now(), 0);
     let mut items = std::mem::take(&mut transaction.items);
     loop {
-        let attempt = tables
+        let request = tables
             .writer
             .transact_write_items()
             .set_transact_items(Some(items))
             .send();
-        let error = match tokio::time::timeout_at(deadline, attempt).await {
+        let error = match tokio::time::timeout_at(deadline, request).await {
             Ok(Ok(_)) => {
-                standing.went_well(Side::Writes);
-                return Sent::Committed;
+                status.record_success(Operation::Writes);
+                return SendOutcome::Committed;
             }
             Ok(Err(error)) => error,
-            Err(_) => return Sent::Unknown(too_late()),
+            Err(_) => return SendOutcome::Unknown(deadline_error()),
         };
         if let SdkError::ServiceError(service) = &error {
             match service.err() {
                 TransactWriteItemsError::TransactionCanceledException(cancelled) => {
                     let reasons = cancelled.cancellation_reasons();
-                    if let Some(sent) = judge(author, transaction, reasons) {
+                    if let Some(sent) = result_of_cancellation(attempt, transaction, reasons) {
                         return sent;
                     }
                 }
                 TransactWriteItemsError::ResourceNotFoundException(_) => {
-                    return Sent::Refused(read_error(error));
+                    return SendOutcome::Refused(request_error(error));
                 }
                 other if other.code() == Some("ValidationException") => {
                     warn!(error = %other, "DynamoDB does not accept a transaction");
-                    return Sent::Refused(
+                    return SendOutcome::Refused(
                         StoreError::new(
                             StoreErrorKind::Internal,
                             "DynamoDB does not accept how the readings were to be stored; see the log",
@@ -95,84 +96,86 @@ pub(crate) async fn send(
         let is_cancelled = error
             .as_service_error()
             .is_some_and(TransactWriteItemsError::is_transaction_canceled_exception);
-        let failure = read_error(error);
+        let failure = request_error(error);
         if failure.kind() == StoreErrorKind::Denied {
-            return Sent::Refused(failure);
+            return SendOutcome::Refused(failure);
         }
         debug!(error = %failure, "a transaction is sent again");
         failures += 1;
-        if !is_cancelled && (failures >= TOLD_ATTEMPTS || started.elapsed() >= TOLD_AFTER) {
-            standing.failed(Side::Writes, &failure);
+        if !is_cancelled && (failures >= OUTAGE_ATTEMPTS || started.elapsed() >= OUTAGE_AFTER) {
+            status.record_failure(Operation::Writes, &failure);
         }
         if !backoff.pause(deadline).await {
-            return Sent::Unknown(failure);
+            return SendOutcome::Unknown(failure);
         }
-        items = match again() {
+        items = match retry_items() {
             Ok(items) => items,
-            // It cannot be told what became of the first attempt; the lane will.
-            Err(error) => return Sent::Unknown(error),
+            // The result of the first request is not known. The write shard tells when it is read again.
+            Err(error) => return SendOutcome::Unknown(error),
         };
     }
 }
 
-pub(crate) fn too_late() -> StoreError {
-    unanswered("DynamoDB did not store the readings in time")
+pub(crate) fn deadline_error() -> StoreError {
+    unavailable_error("DynamoDB did not store the readings in time")
 }
 
-/// What the reasons of a cancellation mean; none when it is worth sending the same again.
-fn judge(
-    author: &Author,
+/// The result behind the reasons of a cancellation; `None` when the same transaction should be sent again.
+fn result_of_cancellation(
+    attempt: &Attempt,
     transaction: &Transaction,
     reasons: &[CancellationReason],
-) -> Option<Sent> {
+) -> Option<SendOutcome> {
     let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
     let mut outdated = Vec::new();
-    for (subject, reason) in transaction.subjects.iter().zip(reasons) {
+    for (target, reason) in transaction.targets.iter().zip(reasons) {
         if !failed(reason) {
             let message = reason.message().unwrap_or_default();
             if let Some(no) = reason.code().and_then(|code| denied(code, message, WRITES)) {
-                return Some(Sent::Refused(not_allowed(no)));
+                return Some(SendOutcome::Refused(denied_error(no)));
             }
             if reason.code() == Some("ValidationError") {
                 warn!(
                     message = reason.message(),
                     "DynamoDB does not accept an item"
                 );
-                return Some(Sent::Refused(StoreError::new(
+                return Some(SendOutcome::Refused(StoreError::new(
                     StoreErrorKind::Internal,
                     "DynamoDB does not accept how the readings were to be stored; see the log",
                 )));
             }
             continue;
         }
-        if *subject == Subject::Lane {
-            // It tells the most: whatever else failed may have failed on what this transaction itself has written.
-            let lane = reason.item().and_then(Lane::from_item);
-            return Some(of_lane(author, lane));
+        if *target == Target::WriteShard {
+            // The write shard decides: other conditions may have failed on items that this same transaction wrote.
+            let shard = reason.item().and_then(WriteShard::from_item);
+            return Some(of_shard(attempt, shard));
         }
-        outdated.push((subject.clone(), reason.item().cloned()));
+        outdated.push((target.clone(), reason.item().cloned()));
     }
-    (!outdated.is_empty()).then_some(Sent::Outdated(outdated))
+    (!outdated.is_empty()).then_some(SendOutcome::Outdated(outdated))
 }
 
-fn of_lane(author: &Author, found: Option<Lane>) -> Sent {
-    let Some(lane) = found else {
-        return Sent::Fenced;
+fn of_shard(attempt: &Attempt, found: Option<WriteShard>) -> SendOutcome {
+    let Some(shard) = found else {
+        return SendOutcome::Fenced;
     };
-    let ours = author.lane.sequence + 1;
-    if lane.owner == author.lane.owner {
-        return match lane.sequence == ours && lane.mark == author.mark {
-            true => Sent::Committed,
-            false => Sent::Overtaken(lane),
+    let ours = attempt.shard.sequence + 1;
+    if shard.owner == attempt.shard.owner {
+        return match shard.sequence == ours && shard.attempt_id == attempt.attempt_id {
+            true => SendOutcome::Committed,
+            false => SendOutcome::Overtaken(shard),
         };
     }
-    match &lane.before {
-        // It was the last thing this replica did in its slot.
-        Some((owner, sequence, mark))
-            if *owner == author.lane.owner && *sequence == ours && *mark == author.mark =>
+    match &shard.before {
+        // The transaction was the last one of this replica in its lease.
+        Some((owner, sequence, attempt_id))
+            if *owner == attempt.shard.owner
+                && *sequence == ours
+                && *attempt_id == attempt.attempt_id =>
         {
-            Sent::Committed
+            SendOutcome::Committed
         }
-        _ => Sent::Fenced,
+        _ => SendOutcome::Fenced,
     }
 }

@@ -1,4 +1,4 @@
-//! How many sensors there may still be.
+//! The limit on the number of sensors.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use super::super::read::totals;
 use super::super::table::client::Tables;
 use crate::error::StoreError;
 
-/// How long a count is good, when there is ample room.
+/// How long a count is valid while there is ample room.
 const AGE_MAX: Duration = Duration::from_secs(1);
-/// More than all replicas add while a count is good: the order of extremes takes some hundred new sensors a second.
+/// More sensors than all replicas add while a count is valid: the order of extremes accepts some hundred new sensors a second.
 const AMPLE_ROOM: u64 = 50_000;
 
-/// The sensors of all replicas, counted each time when they may become too many, and else once a second at most.
+/// The number of sensors of all replicas. It is read for each check near the limit, and otherwise once a second at most.
 #[derive(Debug, Default)]
-pub(crate) struct Census {
+pub(crate) struct SensorLimit {
     last: Mutex<Option<(Instant, u64)>>,
 }
 
-impl Census {
-    /// How many sensors there may be besides those that there are.
+impl SensorLimit {
+    /// How many more sensors are allowed.
     pub(crate) async fn room(&self, tables: &Tables, sensors_max: u64) -> Result<u64, StoreError> {
         let last = *self.last.lock();
         if let Some((at, count)) = last {
@@ -31,7 +31,7 @@ impl Census {
             }
         }
         let asked_at = Instant::now();
-        let count = totals::lanes(tables).await?.sensors();
+        let count = totals::write_shards(tables).await?.sensors();
         *self.last.lock() = Some((asked_at, count));
         Ok(sensors_max.saturating_sub(count))
     }

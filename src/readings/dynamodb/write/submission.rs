@@ -1,4 +1,4 @@
-//! Batches that wait for their readings to be stored, reading by reading.
+//! Batches that wait for their readings to be stored.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::changes::Disposition;
+use super::changes::ReadingOutcome;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode, Refusal};
 
-/// A batch, and who waits for it.
+/// A batch, and the channel of its answer.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) batch: Batch,
@@ -23,19 +23,19 @@ pub(crate) struct Submission {
 struct Open {
     submission: Submission,
     outcome: Outcome,
-    /// Whether each reading is settled.
-    settled: Vec<bool>,
+    /// Whether each reading has a result.
+    finished: Vec<bool>,
     left: usize,
-    /// What last stood in the way.
-    obstacle: Option<(StoreErrorKind, String)>,
+    /// The last error that kept readings from being stored.
+    last_error: Option<(StoreErrorKind, String)>,
 }
 
-/// The batches under way.
+/// The batches without an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Submissions {
     open: HashMap<u64, Open>,
     next: u64,
-    gone: bool,
+    given_up: bool,
 }
 
 impl Submissions {
@@ -46,103 +46,103 @@ impl Submissions {
         let open = Open {
             submission,
             outcome: Outcome::default(),
-            settled: vec![false; left],
+            finished: vec![false; left],
             left,
-            obstacle: None,
+            last_error: None,
         };
         self.open.insert(number, open);
         number
     }
 
-    /// How many batches are under way.
+    /// How many batches have no answer yet.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// When a batch has to be answered; none when it has been.
+    /// The deadline of a batch; `None` when the batch was answered.
     pub(crate) fn deadline(&self, number: u64) -> Option<Instant> {
         Some(self.open.get(&number)?.submission.deadline)
     }
 
-    /// A reading is settled; the batch is answered with its last one.
-    pub(crate) fn settle(
+    /// Takes the result of a reading. The last result answers the batch.
+    pub(crate) fn finish(
         &mut self,
         number: u64,
         index: u32,
-        answer: Result<Disposition, StoreError>,
+        answer: Result<ReadingOutcome, StoreError>,
     ) {
         let Some(open) = self.open.get_mut(&number) else {
             return;
         };
         match answer {
-            Ok(Disposition::Recorded) => open.outcome.recorded += 1,
-            Ok(Disposition::Unchanged) => open.outcome.unchanged += 1,
-            Ok(Disposition::Replaced) => open.outcome.replaced += 1,
+            Ok(ReadingOutcome::Recorded) => open.outcome.recorded += 1,
+            Ok(ReadingOutcome::Unchanged) => open.outcome.unchanged += 1,
+            Ok(ReadingOutcome::Replaced) => open.outcome.replaced += 1,
             Err(error) => match open.submission.mode {
                 RecordMode::Partial => open.outcome.refused.push(Refusal {
                     index: index as usize,
                     reason: error.message().to_owned(),
                 }),
                 RecordMode::AllOrNothing => {
-                    open.obstacle = Some((error.kind(), error.message().to_owned()));
-                    return self.fail(number);
+                    open.last_error = Some((error.kind(), error.message().to_owned()));
+                    return self.give_up(number);
                 }
             },
         }
-        if let Some(settled) = open.settled.get_mut(index as usize) {
-            *settled = true;
+        if let Some(finished) = open.finished.get_mut(index as usize) {
+            *finished = true;
         }
         open.left -= 1;
         if open.left == 0
             && let Some(mut open) = self.open.remove(&number)
         {
             open.outcome.refused.sort_by_key(|refusal| refusal.index);
-            // Nobody waits any more when the connection is gone.
+            // The receiver is gone when the client's connection is gone.
             let _ = open.submission.reply.send(Ok(open.outcome));
         }
     }
 
-    /// Notes what stands in the way of some batches.
-    pub(crate) fn remember(&mut self, numbers: impl Iterator<Item = u64>, error: &StoreError) {
+    /// Keeps the error that some batches fail with when their deadline passes.
+    pub(crate) fn note_error(&mut self, numbers: impl Iterator<Item = u64>, error: &StoreError) {
         for number in numbers {
             if let Some(open) = self.open.get_mut(&number) {
-                open.obstacle = Some((error.kind(), error.message().to_owned()));
+                open.last_error = Some((error.kind(), error.message().to_owned()));
             }
         }
     }
 
-    /// Notes what stands in the way of all of them.
-    pub(crate) fn remember_all(&mut self, error: &StoreError) {
+    /// Keeps the error that all batches fail with when their deadline passes.
+    pub(crate) fn note_error_of_all(&mut self, error: &StoreError) {
         for open in self.open.values_mut() {
-            open.obstacle = Some((error.kind(), error.message().to_owned()));
+            open.last_error = Some((error.kind(), error.message().to_owned()));
         }
     }
 
-    /// Gives a batch up, and names what of it is not known to be stored.
-    pub(crate) fn fail(&mut self, number: u64) {
+    /// Answers a batch with its last error, and names the readings that are not known to be stored.
+    pub(crate) fn give_up(&mut self, number: u64) {
         let Some(open) = self.open.remove(&number) else {
             return;
         };
-        self.gone = true;
-        let (kind, why) = open.obstacle.unwrap_or((
+        self.given_up = true;
+        let (kind, why) = open.last_error.unwrap_or((
             StoreErrorKind::Unavailable,
             "DynamoDB did not take the readings in time".to_owned(),
         ));
         let unstored: Vec<usize> = open
-            .settled
+            .finished
             .iter()
             .enumerate()
-            .filter(|(_, settled)| !**settled)
+            .filter(|(_, finished)| !**finished)
             .map(|(index, _)| index)
             .collect();
         let mut message = why;
-        let stored = open.settled.len() - unstored.len();
+        let stored = open.finished.len() - unstored.len();
         if stored > 0 {
             // Writing to memory does not fail.
             let _ = write!(
                 message,
                 "; {stored} of the {} readings are stored",
-                open.settled.len()
+                open.finished.len()
             );
         }
         message.push_str("; sending all of it again is safe");
@@ -150,13 +150,13 @@ impl Submissions {
         let _ = open.submission.reply.send(Err(error));
     }
 
-    /// Gives up all of them.
-    pub(crate) fn fail_all(&mut self) {
+    /// Gives up all batches.
+    pub(crate) fn give_up_all(&mut self) {
         let all: Vec<u64> = self.open.keys().copied().collect();
-        all.into_iter().for_each(|number| self.fail(number));
+        all.into_iter().for_each(|number| self.give_up(number));
     }
 
-    /// Gives up the batches whose time has passed.
+    /// Gives up the batches whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) {
         let late: Vec<u64> = self
             .open
@@ -164,16 +164,16 @@ impl Submissions {
             .filter(|(_, open)| open.submission.deadline <= now)
             .map(|(number, _)| *number)
             .collect();
-        late.into_iter().for_each(|number| self.fail(number));
+        late.into_iter().for_each(|number| self.give_up(number));
     }
 
-    /// Whether batches were given up whose readings may still be in line.
-    pub(crate) fn has_gone(&self) -> bool {
-        self.gone
+    /// Whether batches were given up whose readings may still be in the queue.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.given_up
     }
 
-    /// Their readings have been taken out of the line.
-    pub(crate) fn forget_gone(&mut self) {
-        self.gone = false;
+    /// The readings of these batches were removed from the queue.
+    pub(crate) fn clear_given_up(&mut self) {
+        self.given_up = false;
     }
 }

@@ -1,5 +1,5 @@
-//! A transaction: readings and everything that follows from them, each item under the condition that what it was planned
-//! from is still so.
+//! Builds a transaction: readings and everything derived from them. Each item has the condition that the stored item is still the
+//! one that the plan was made from.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::types::{
     Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
-use super::super::table::client::internal;
+use super::super::table::client::build_error;
 use super::super::table::items::{
-    Cell, Item, LANES, Lane, Part, StoredReading, Written, aggregate_key, number, text,
+    Item, PartialAggregate, PartialStats, StoredReading, WRITE_SHARDS, WriteShard, Written,
+    aggregate_key, number, text,
 };
 use super::super::table::keys;
 use super::super::table::names::TableNames;
@@ -18,65 +19,65 @@ use super::known_sensor::KnownSensor;
 use crate::error::StoreError;
 use crate::readings::{SensorId, Timestamp};
 
-/// Who writes, and what it is called.
+/// An attempt to commit the next transaction of a write shard.
 #[derive(Clone, Debug)]
-pub(crate) struct Author {
-    pub(crate) slot: String,
-    pub(crate) lane_index: usize,
-    /// The lane as the last transaction left it.
-    pub(crate) lane: Lane,
-    /// The name of this attempt.
-    pub(crate) mark: String,
+pub(crate) struct Attempt {
+    pub(crate) lease: String,
+    pub(crate) shard_index: usize,
+    /// The write shard after its last transaction.
+    pub(crate) shard: WriteShard,
+    /// The unique id of this attempt.
+    pub(crate) attempt_id: String,
 }
 
-impl Author {
+impl Attempt {
     fn written(&self) -> Written {
         Written {
-            lane: keys::lane(&self.slot, self.lane_index),
-            number: self.lane.sequence + 1,
+            shard: keys::write_shard(&self.lease, self.shard_index),
+            number: self.shard.sequence + 1,
         }
     }
 }
 
-/// What an item of a transaction is about.
+/// What an item of a transaction writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Lane,
+pub(crate) enum Target {
+    WriteShard,
     Sensor(SensorId),
     Reading(Key),
 }
 
-/// A transaction to be sent.
+/// A transaction that is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) items: Vec<TransactWriteItem>,
-    /// What each item is about.
-    pub(crate) subjects: Vec<Subject>,
-    /// The lane and our cells once it is committed.
-    pub(crate) lane: Lane,
-    pub(crate) cells: Vec<(SensorId, KnownSensor)>,
+    /// What each item writes.
+    pub(crate) targets: Vec<Target>,
+    /// The write shard and the sensors after the commit.
+    pub(crate) shard: WriteShard,
+    pub(crate) aggregates: Vec<(SensorId, KnownSensor)>,
 }
 
-/// A transaction in the making: one sensor after the other, the lane at the end.
+/// A transaction under construction: the items of each sensor, and at the end the write shard.
 pub(crate) struct Builder<'a> {
     tables: &'a TableNames,
-    author: &'a Author,
+    attempt: &'a Attempt,
     items: Vec<TransactWriteItem>,
-    subjects: Vec<Subject>,
-    lane: Lane,
-    cells: Vec<(SensorId, KnownSensor)>,
+    targets: Vec<Target>,
+    shard: WriteShard,
+    aggregates: Vec<(SensorId, KnownSensor)>,
 }
 
 impl<'a> Builder<'a> {
-    /// A transaction of the author's next number, without any item yet.
-    pub(crate) fn new(tables: &'a TableNames, author: &'a Author) -> Self {
+    /// A transaction with the next sequence number of the write shard, without items.
+    pub(crate) fn new(tables: &'a TableNames, attempt: &'a Attempt) -> Self {
         Self {
             tables,
-            author,
+            attempt,
             items: Vec::new(),
-            subjects: Vec::new(),
-            lane: author.lane.clone(),
-            cells: Vec::new(),
+            targets: Vec::new(),
+            shard: attempt.shard.clone(),
+            aggregates: Vec::new(),
         }
     }
 
@@ -85,7 +86,7 @@ impl<'a> Builder<'a> {
         self.items.len()
     }
 
-    /// A sensor's changes: its aggregates and its readings.
+    /// Adds a sensor's changes: its aggregates and its readings.
     pub(crate) fn add(
         &mut self,
         sensor: &SensorId,
@@ -93,30 +94,31 @@ impl<'a> Builder<'a> {
         known: &KnownSensor,
     ) -> Result<(), StoreError> {
         let after = self.sensor(sensor, changes, known)?;
-        self.cells.push((sensor.clone(), after));
+        self.aggregates.push((sensor.clone(), after));
         for (timestamp, change) in changes {
             self.reading(sensor, *timestamp, change)?;
         }
         Ok(())
     }
 
-    /// Adds the lane: then it is whole.
+    /// Adds the write shard, which completes the transaction.
     pub(crate) fn finish(mut self) -> Result<Transaction, StoreError> {
-        self.lane()?;
+        self.shard()?;
         Ok(Transaction {
             items: self.items,
-            subjects: self.subjects,
-            lane: self.lane,
-            cells: self.cells,
+            targets: self.targets,
+            shard: self.shard,
+            aggregates: self.aggregates,
         })
     }
 
-    fn push(&mut self, item: TransactWriteItem, subject: Subject) {
+    fn push(&mut self, item: TransactWriteItem, target: Target) {
         self.items.push(item);
-        self.subjects.push(subject);
+        self.targets.push(target);
     }
 
-    /// Our cell of a sensor, those of others whose extremes are no longer right, and the guard.
+    /// Adds this replica's aggregate of a sensor, the aggregates of other replicas whose extremes change, and the replacement
+    /// version.
     fn sensor(
         &mut self,
         sensor: &SensorId,
@@ -126,76 +128,80 @@ impl<'a> Builder<'a> {
         let (Some((&first, _)), Some((&last, latest))) =
             (changes.first_key_value(), changes.last_key_value())
         else {
-            return Err(internal("a transaction"));
+            return Err(build_error("a transaction"));
         };
-        let mut cell = known.own.clone().unwrap_or(Cell {
+        let mut aggregate = known.own.clone().unwrap_or(PartialAggregate {
             version: 0,
-            part: Part::EMPTY,
+            partial: PartialStats::EMPTY,
             first,
             last,
             latest: latest.after,
             latest_version: 0,
-            lanes: [0; LANES],
+            shards: [0; WRITE_SHARDS],
         });
-        cell.version += 1;
-        cell.first = cell.first.min(first);
-        if last >= cell.last {
-            cell.last = last;
-            cell.latest = latest.after;
-            cell.latest_version = latest.version();
+        aggregate.version += 1;
+        aggregate.first = aggregate.first.min(first);
+        if last >= aggregate.last {
+            aggregate.last = last;
+            aggregate.latest = latest.after;
+            aggregate.latest_version = latest.version();
         }
-        if let Some(of_lane) = cell.lanes.get_mut(self.author.lane_index) {
-            *of_lane = self.author.lane.sequence + 1;
+        if let Some(of_shard) = aggregate.shards.get_mut(self.attempt.shard_index) {
+            *of_shard = self.attempt.shard.sequence + 1;
         }
         for change in changes.values() {
             let new = change.after.micro_degrees();
-            cell.part.sum += i128::from(new);
-            self.lane.reach_for(new);
+            aggregate.partial.sum += i128::from(new);
+            self.shard.observe(new);
             match &change.before {
-                None => cell.part.count += 1,
-                Some(before) => cell.part.sum -= i128::from(before.temperature.micro_degrees()),
+                None => aggregate.partial.count += 1,
+                Some(before) => {
+                    aggregate.partial.sum -= i128::from(before.temperature.micro_degrees());
+                }
             }
-            cell.part.widen(new);
+            aggregate.partial.widen(new);
         }
         let mut others = known.others.clone();
         if let Some(extremes) = known.extremes {
-            narrow(&mut cell.part, extremes);
-            for (slot, other) in others.iter_mut().flatten() {
+            narrow(&mut aggregate.partial, extremes);
+            for (lease, other) in others.iter_mut().flatten() {
                 let before = other.clone();
-                if narrow(&mut other.part, extremes) {
+                if narrow(&mut other.partial, extremes) {
                     other.version += 1;
-                    self.cell(sensor, slot, Some(&before), other)?;
+                    self.aggregate(sensor, lease, Some(&before), other)?;
                 }
             }
         }
-        let slot = self.author.slot.clone();
-        self.cell(sensor, &slot, known.own.as_ref(), &cell)?;
-        let guard = self.guard(sensor, known.guard, is_replacing(changes))?;
-        self.lane.count += changes
+        let lease = self.attempt.lease.clone();
+        self.aggregate(sensor, &lease, known.own.as_ref(), &aggregate)?;
+        let replacement_version =
+            self.replacement_version(sensor, known.replacement_version, is_replacing(changes))?;
+        self.shard.count += changes
             .values()
             .filter(|change| change.before.is_none())
             .count() as u64;
-        self.lane.sum += cell.part.sum - known.own.as_ref().map_or(0, |own| own.part.sum);
+        self.shard.sum +=
+            aggregate.partial.sum - known.own.as_ref().map_or(0, |own| own.partial.sum);
         Ok(KnownSensor {
-            guard: Some(guard),
-            own: Some(cell),
-            // Others may write to theirs at any time; the next replacement looks them up anew.
+            replacement_version: Some(replacement_version),
+            own: Some(aggregate),
+            // Other replicas may change their aggregates at any time, so the next replacement looks them up again.
             others: None,
             extremes: None,
         })
     }
 
-    /// A cell, and where its extremes stand in the order of all.
-    fn cell(
+    /// Adds an aggregate, and its entries in the order of extremes.
+    fn aggregate(
         &mut self,
         sensor: &SensorId,
-        slot: &str,
-        before: Option<&Cell>,
-        after: &Cell,
+        lease: &str,
+        before: Option<&PartialAggregate>,
+        after: &PartialAggregate,
     ) -> Result<(), StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.aggregation)
-            .set_item(Some(after.to_item(sensor.as_str(), slot)))
+            .set_item(Some(after.to_item(sensor.as_str(), lease)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = match before {
             None => put.condition_expression("attribute_not_exists(cell)"),
@@ -204,22 +210,22 @@ impl<'a> Builder<'a> {
                 .expression_attribute_values(":v", number(before.version)),
         };
         let put = built(put.build())?;
-        let subject = Subject::Sensor(sensor.clone());
+        let target = Target::Sensor(sensor.clone());
         self.push(
             TransactWriteItem::builder().put(put).build(),
-            subject.clone(),
+            target.clone(),
         );
         let mut moved = false;
         for (period, old, new) in [
             (
                 keys::MINIMUM,
-                before.map(|cell| cell.part.minimum),
-                after.part.minimum,
+                before.map(|aggregate| aggregate.partial.minimum),
+                after.partial.minimum,
             ),
             (
                 keys::MAXIMUM,
-                before.map(|cell| cell.part.maximum),
-                after.part.maximum,
+                before.map(|aggregate| aggregate.partial.maximum),
+                after.partial.maximum,
             ),
         ] {
             if old == Some(new) {
@@ -227,31 +233,32 @@ impl<'a> Builder<'a> {
             }
             moved = true;
             if let Some(old) = old {
-                let key = aggregate_key(period, keys::extreme(old, sensor.as_str(), slot));
+                let key = aggregate_key(period, keys::extreme(old, sensor.as_str(), lease));
                 let delete = Delete::builder()
                     .table_name(&self.tables.aggregation)
                     .set_key(Some(key));
                 let item = TransactWriteItem::builder()
                     .delete(built(delete.build())?)
                     .build();
-                self.push(item, subject.clone());
+                self.push(item, target.clone());
             }
-            let item = aggregate_key(period, keys::extreme(new, sensor.as_str(), slot));
-            self.put(item, subject.clone())?;
+            let item = aggregate_key(period, keys::extreme(new, sensor.as_str(), lease));
+            self.put(item, target.clone())?;
         }
         if moved {
-            self.lane.extremes += 1;
+            self.shard.extremes += 1;
         }
-        let retreated = |before: &Cell| {
-            after.part.minimum > before.part.minimum || after.part.maximum < before.part.maximum
+        let retreated = |before: &PartialAggregate| {
+            after.partial.minimum > before.partial.minimum
+                || after.partial.maximum < before.partial.maximum
         };
         if before.is_some_and(retreated) {
-            self.lane.retreats += 1;
+            self.shard.retracted_extremes += 1;
         }
         Ok(())
     }
 
-    fn guard(
+    fn replacement_version(
         &mut self,
         sensor: &SensorId,
         known: Option<u64>,
@@ -263,8 +270,8 @@ impl<'a> Builder<'a> {
             Some(before) => before + 1,
         };
         let mut item = aggregate_key(
-            keys::shard_of(sensor.as_str()),
-            keys::guard(sensor.as_str()),
+            keys::partition_of(sensor.as_str()),
+            keys::replacement_version(sensor.as_str()),
         );
         item.insert("g".to_owned(), number(after));
         let put = Put::builder()
@@ -272,7 +279,7 @@ impl<'a> Builder<'a> {
             .set_item(Some(item));
         let put = match known {
             None => {
-                self.lane.sensors += 1;
+                self.shard.sensors += 1;
                 put.condition_expression("attribute_not_exists(cell)")
             }
             Some(before) => put
@@ -282,7 +289,7 @@ impl<'a> Builder<'a> {
         let item = TransactWriteItem::builder()
             .put(built(put.build())?)
             .build();
-        self.push(item, Subject::Sensor(sensor.clone()));
+        self.push(item, Target::Sensor(sensor.clone()));
         Ok(after)
     }
 
@@ -294,7 +301,7 @@ impl<'a> Builder<'a> {
     ) -> Result<(), StoreError> {
         let stored = StoredReading {
             temperature: change.after,
-            written: Some(self.author.written()),
+            written: Some(self.attempt.written()),
             version: change.version(),
             before: change
                 .before
@@ -310,7 +317,7 @@ impl<'a> Builder<'a> {
             Some(Some(written)) => put
                 .condition_expression("w = :w")
                 .expression_attribute_values(":w", text(written.to_text())),
-            // What was there before this program has no author; it leaves this state once and never comes back.
+            // A reading of another program names no transaction. Once replaced, a reading always names one.
             Some(None) => {
                 put.condition_expression("attribute_exists(sensor_id) AND attribute_not_exists(w)")
             }
@@ -318,20 +325,22 @@ impl<'a> Builder<'a> {
         let item = TransactWriteItem::builder()
             .put(built(put.build())?)
             .build();
-        self.push(item, Subject::Reading((sensor.clone(), timestamp)));
+        self.push(item, Target::Reading((sensor.clone(), timestamp)));
         Ok(())
     }
 
-    /// The lane: the sums, and the condition that this is its next transaction and nobody else's.
-    fn lane(&mut self) -> Result<(), StoreError> {
-        let before = &self.author.lane;
-        self.lane.sequence += 1;
-        self.lane.mark.clone_from(&self.author.mark);
-        let lane = &self.lane;
-        let (lowest, highest) = lane.reach.ok_or_else(|| internal("a transaction"))?;
+    /// Adds the write shard: its sums, and the condition on its owner and sequence.
+    fn shard(&mut self) -> Result<(), StoreError> {
+        let before = &self.attempt.shard;
+        self.shard.sequence += 1;
+        self.shard.attempt_id.clone_from(&self.attempt.attempt_id);
+        let shard = &self.shard;
+        let (lowest, highest) = shard
+            .observed_range
+            .ok_or_else(|| build_error("a transaction"))?;
         let key = aggregate_key(
             keys::TOTAL,
-            keys::lane(&self.author.slot, self.author.lane_index),
+            keys::write_shard(&self.attempt.lease, self.attempt.shard_index),
         );
         let update = Update::builder()
             .table_name(&self.tables.aggregation)
@@ -345,43 +354,43 @@ impl<'a> Builder<'a> {
             .expression_attribute_names("#q", "sequence")
             .expression_attribute_values(":owner", text(&before.owner))
             .expression_attribute_values(":before", number(before.sequence))
-            .expression_attribute_values(":q", number(lane.sequence))
-            .expression_attribute_values(":mark", text(&lane.mark))
-            .expression_attribute_values(":readings", number(lane.count))
-            .expression_attribute_values(":sum", number(lane.sum))
-            .expression_attribute_values(":sensors", number(lane.sensors))
-            .expression_attribute_values(":extremes", number(lane.extremes))
-            .expression_attribute_values(":retreats", number(lane.retreats))
+            .expression_attribute_values(":q", number(shard.sequence))
+            .expression_attribute_values(":mark", text(&shard.attempt_id))
+            .expression_attribute_values(":readings", number(shard.count))
+            .expression_attribute_values(":sum", number(shard.sum))
+            .expression_attribute_values(":sensors", number(shard.sensors))
+            .expression_attribute_values(":extremes", number(shard.extremes))
+            .expression_attribute_values(":retreats", number(shard.retracted_extremes))
             .expression_attribute_values(":lowest", number(lowest))
             .expression_attribute_values(":highest", number(highest))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let item = TransactWriteItem::builder()
             .update(built(update.build())?)
             .build();
-        self.push(item, Subject::Lane);
+        self.push(item, Target::WriteShard);
         Ok(())
     }
 
-    fn put(&mut self, item: Item, subject: Subject) -> Result<(), StoreError> {
+    fn put(&mut self, item: Item, target: Target) -> Result<(), StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.aggregation)
             .set_item(Some(item));
         let item = TransactWriteItem::builder()
             .put(built(put.build())?)
             .build();
-        self.push(item, subject);
+        self.push(item, target);
         Ok(())
     }
 }
 
 fn built<T>(result: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
-    result.map_err(|error| internal("a transaction").with_source(error))
+    result.map_err(|error| build_error("a transaction").with_source(error))
 }
 
-/// Takes what is outside the extremes of all readings back to them. Says whether anything was.
-fn narrow(part: &mut Part, (minimum, maximum): (i64, i64)) -> bool {
-    let before = *part;
-    part.minimum = part.minimum.max(minimum).min(maximum);
-    part.maximum = part.maximum.min(maximum).max(minimum);
-    *part != before
+/// Narrows extremes to those of all readings. Returns whether anything changed.
+fn narrow(partial: &mut PartialStats, (minimum, maximum): (i64, i64)) -> bool {
+    let before = *partial;
+    partial.minimum = partial.minimum.max(minimum).min(maximum);
+    partial.maximum = partial.maximum.min(maximum).max(minimum);
+    *partial != before
 }

@@ -1,11 +1,12 @@
-//! The one task that decides what is written next: it takes readings as they come, and keeps a few transactions in flight.
+//! The task that decides what is written next: it queues readings, and keeps a few transactions in flight.
 //!
-//! A transaction that runs alone takes whatever is in line; another one beside it only starts when it would be well filled. So
-//! a single client waits for nobody, and many clients share few requests. Those who were answered together mostly come back
-//! together: the next transaction gives them a moment for that, unless as many wait as before or it is full. No two transactions
-//! in flight touch one sensor, so that this replica never stands in its own way and a sensor's readings keep their order.
+//! When no transaction is in flight, the next one takes everything in the queue. Beside others, a transaction only starts when it
+//! is well filled. So a single client waits for nobody, and many clients share few requests. Clients that were answered together
+//! mostly send again together, so the next transaction lingers for a moment, unless as many batches wait as before or the
+//! transaction is full. No two transactions in flight touch the same sensor, so that this replica does not conflict with itself and
+//! the readings of a sensor keep their order.
 
-mod flights;
+mod in_flight;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,132 +18,132 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
 
-use super::super::replica::keeper::{News, Wish};
-use super::super::replica::lease::Slot;
-use super::super::replica::status::{Phase, Standing};
+use super::super::replica::lease::Lease;
+use super::super::replica::lease_manager::{LeaseEvent, LeaseRequest};
+use super::super::replica::status::{Phase, StoreStatus};
 use super::super::table::backoff::Pauses;
 use super::super::table::connection::Connection;
-use super::super::table::items::LANES;
+use super::super::table::items::WRITE_SHARDS;
 use super::super::url::DynamoOptions;
-use super::group::Done;
+use super::group::GroupResult;
 use super::known_sensor::KnownSensor;
-use super::linger::Gathering;
-use super::queue::{Line, Pending};
-use super::sensor_limit::Census;
+use super::linger::Linger;
+use super::queue::{Pending, WriteQueue};
+use super::sensor_limit::SensorLimit;
 use super::submission::{Submission, Submissions};
 use crate::readings::{RecordMode, SensorId};
 
-/// What the writer is asked to do.
+/// A command to the writer.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum WriterCommand {
     Record(Submission),
     Close(oneshot::Sender<()>),
 }
 
-/// Where what the writer takes part in is.
-pub(crate) struct Surroundings {
+/// What the writer shares with the store and the lease manager.
+pub(crate) struct WriterContext {
     pub(crate) connection: Arc<Connection>,
     pub(crate) options: DynamoOptions,
-    pub(crate) standing: Arc<Standing>,
-    /// How many readings are in line or in flight.
+    pub(crate) status: Arc<StoreStatus>,
+    /// How many readings are in the queue or in flight.
     pub(crate) waiting: Arc<AtomicUsize>,
-    /// To the keeper of the slot, and from it.
-    pub(crate) wishes: mpsc::Sender<Wish>,
-    pub(crate) news: mpsc::Receiver<News>,
+    /// To the lease manager, and from it.
+    pub(crate) lease_requests: mpsc::Sender<LeaseRequest>,
+    pub(crate) lease_events: mpsc::Receiver<LeaseEvent>,
 }
 
 pub(crate) struct Writer {
     connection: Arc<Connection>,
     options: DynamoOptions,
-    standing: Arc<Standing>,
-    wishes: mpsc::Sender<Wish>,
-    news: mpsc::Receiver<News>,
-    slot: Option<Slot>,
-    /// Whether a slot was asked for.
+    status: Arc<StoreStatus>,
+    lease_requests: mpsc::Sender<LeaseRequest>,
+    lease_events: mpsc::Receiver<LeaseEvent>,
+    lease: Option<Lease>,
+    /// Whether a lease was requested.
     has_asked: bool,
-    /// The lanes that no transaction is in flight on.
+    /// The write shards without a transaction in flight.
     idle: Vec<usize>,
     known: HashMap<SensorId, KnownSensor>,
-    /// Sensors that a transaction in flight touches.
+    /// Sensors in a transaction that is in flight.
     busy: HashSet<SensorId>,
-    line: Line,
-    census: Arc<Census>,
+    queue: WriteQueue,
+    sensor_limit: Arc<SensorLimit>,
     submissions: Submissions,
-    flights: JoinSet<Done>,
-    look_first: bool,
-    gathering: Option<Gathering>,
-    /// Between attempts, while one after the other fails.
+    in_flight: JoinSet<GroupResult>,
+    reads_before_write: bool,
+    linger: Option<Linger>,
+    /// The pauses between attempts while transactions fail.
     pauses: Pauses,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Writer {
-    pub(crate) fn new(surroundings: Surroundings, slot: Option<Slot>) -> Self {
-        let Surroundings {
+    pub(crate) fn new(context: WriterContext, lease: Option<Lease>) -> Self {
+        let WriterContext {
             connection,
             options,
-            standing,
+            status,
             waiting,
-            wishes,
-            news,
-        } = surroundings;
+            lease_requests,
+            lease_events,
+        } = context;
         Self {
             connection,
-            idle: all_lanes(&options),
+            idle: all_shards(&options),
             options,
-            standing,
-            wishes,
-            news,
-            slot,
+            status,
+            lease_requests,
+            lease_events,
+            lease,
             has_asked: false,
             known: HashMap::new(),
             busy: HashSet::new(),
-            line: Line::default(),
-            census: Arc::default(),
+            queue: WriteQueue::default(),
+            sensor_limit: Arc::default(),
             submissions: Submissions::default(),
-            flights: JoinSet::new(),
-            look_first: false,
-            gathering: None,
+            in_flight: JoinSet::new(),
+            reads_before_write: false,
+            linger: None,
             pauses: Pauses::default(),
             waiting,
         }
     }
 
-    /// Works until it is closed, or until nobody can send orders any more.
-    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    /// Runs until the store closes, or is dropped.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<WriterCommand>) {
         let mut expiry = tokio::time::interval(Duration::from_millis(250));
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.ask_for_slot();
+            self.request_lease();
             self.start_transactions();
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Record(submission)) => self.enlist(submission),
-                    Some(Order::Close(done)) => {
+                command = commands.recv() => match command {
+                    Some(WriterCommand::Record(submission)) => self.enqueue(submission),
+                    Some(WriterCommand::Close(done)) => {
                         self.finish().await;
-                        // Whoever closed the store may have gone.
+                        // The receiver is gone when the close was cancelled.
                         let _ = done.send(());
                         return;
                     }
                     None => return self.finish().await,
                 },
-                Some(done) = self.flights.join_next(), if !self.flights.is_empty() => match done {
-                    Ok(done) => self.landed(done),
+                Some(done) = self.in_flight.join_next(), if !self.in_flight.is_empty() => match done {
+                    Ok(done) => self.on_group_done(done),
                     Err(error) => {
                         warn!(%error, "a transaction's task has ended without an answer");
-                        self.lose_slot("a task has ended");
+                        self.lose_lease("a task has ended");
                     }
                 },
-                Some(news) = self.news.recv() => self.hear(news),
-                () = gathered(self.gathering.as_ref()), if self.gathering.is_some() => self.gathering = None,
+                Some(event) = self.lease_events.recv() => self.on_lease_event(event),
+                () = lingered(self.linger.as_ref()), if self.linger.is_some() => self.linger = None,
                 () = self.pauses.over(), if self.pauses.is_pausing() => {}
                 _ = expiry.tick() => self.expire(),
             }
-            // What else is there already goes into the same transaction.
-            while let Ok(order) = orders.try_recv() {
-                match order {
-                    Order::Record(submission) => self.enlist(submission),
-                    Order::Close(done) => {
+            // Commands that are there already go into the same transaction.
+            while let Ok(command) = commands.try_recv() {
+                match command {
+                    WriterCommand::Record(submission) => self.enqueue(submission),
+                    WriterCommand::Close(done) => {
                         self.finish().await;
                         let _ = done.send(());
                         return;
@@ -152,25 +153,29 @@ impl Writer {
         }
     }
 
-    /// Asks for a slot when there is none, once nothing is in flight on the one before.
-    fn ask_for_slot(&mut self) {
-        if self.slot.is_none() && self.flights.is_empty() && !self.has_asked {
-            // There is room for it, since nothing else was asked for since the last answer.
-            self.has_asked = self.wishes.try_send(Wish::Slot).is_ok();
+    /// Requests a lease when there is none, and nothing is in flight on the last one.
+    fn request_lease(&mut self) {
+        if self.lease.is_none() && self.in_flight.is_empty() && !self.has_asked {
+            // The channel has room, because there is one request at a time.
+            self.has_asked = self.lease_requests.try_send(LeaseRequest::Acquire).is_ok();
         }
     }
 
-    fn hear(&mut self, news: News) {
-        match news {
-            News::Slot(slot) => {
+    fn on_lease_event(&mut self, event: LeaseEvent) {
+        match event {
+            LeaseEvent::Acquired(lease) => {
                 self.has_asked = false;
-                self.slot = Some(*slot);
+                self.lease = Some(*lease);
                 self.busy.clear();
-                self.idle = all_lanes(&self.options);
+                self.idle = all_shards(&self.options);
             }
-            News::Lost(owner) => {
-                if self.slot.as_ref().is_some_and(|slot| slot.owner == owner) {
-                    self.lose_slot(
+            LeaseEvent::Lost(owner) => {
+                if self
+                    .lease
+                    .as_ref()
+                    .is_some_and(|lease| lease.owner == owner)
+                {
+                    self.lose_lease(
                         "another replica took it, which saw no sign of life of this one",
                     );
                 }
@@ -178,7 +183,7 @@ impl Writer {
         }
     }
 
-    fn enlist(&mut self, submission: Submission) {
+    fn enqueue(&mut self, submission: Submission) {
         let sensors = submission.batch.sensors().to_vec();
         let readings: Vec<_> = submission.batch.readings().to_vec();
         let all_or_nothing = submission.mode == RecordMode::AllOrNothing;
@@ -196,82 +201,88 @@ impl Writer {
                     items: 0,
                 })
             });
-        self.line.push(batch, &self.known);
+        self.queue.push(batch, &self.known);
     }
 
     fn count_down(&self, readings: usize) {
         self.waiting.fetch_sub(readings, Ordering::Relaxed);
     }
 
-    /// Answers whose time has passed, or all when waiting is no use. Their readings leave the line; those in flight may yet be stored.
+    /// Answers the batches whose deadline has passed, or all when DynamoDB refuses writes. Their readings leave the queue; readings
+    /// in flight may still be stored.
     fn expire(&mut self) {
-        if let Some(refusal) = self.standing.refusal() {
-            self.submissions.remember_all(&refusal);
-            self.submissions.fail_all();
-        } else if self.slot.is_none()
-            && let Err(why) = self.standing.may_write()
+        if let Some(refusal) = self.status.refusal() {
+            self.submissions.note_error_of_all(&refusal);
+            self.submissions.give_up_all();
+        } else if self.lease.is_none()
+            && let Err(why) = self.status.may_write()
         {
-            self.submissions.remember_all(&why);
+            self.submissions.note_error_of_all(&why);
         }
         self.submissions.expire(Instant::now());
-        if self.submissions.has_gone() {
-            let before = self.line.len();
+        if self.submissions.has_given_up() {
+            let before = self.queue.len();
             let submissions = &self.submissions;
-            self.line
+            self.queue
                 .retain(|pending| submissions.deadline(pending.submission).is_some());
-            self.count_down(before - self.line.len());
-            self.submissions.forget_gone();
+            self.count_down(before - self.queue.len());
+            self.submissions.clear_given_up();
         }
     }
 
-    fn lose_slot(&mut self, why: &str) {
-        if let Some(slot) = self.slot.take() {
-            warn!(slot = slot.name, why, "the slot of this replica is lost");
-            self.standing.set_phase(Phase::WithoutSlot(why.to_owned()));
+    fn lose_lease(&mut self, why: &str) {
+        if let Some(lease) = self.lease.take() {
+            warn!(slot = lease.name, why, "the slot of this replica is lost");
+            self.status.set_phase(Phase::WithoutLease(why.to_owned()));
         }
         self.known.clear();
     }
 
-    /// Lets what is in flight and in line end, and the slot be given back.
+    /// Waits for the readings in flight and in the queue, and releases the lease.
     async fn finish(&mut self) {
         const TICK: Duration = Duration::from_millis(20);
-        self.standing.set_phase(Phase::Closed);
-        while !self.flights.is_empty() || (self.slot.is_some() && !self.line.is_empty()) {
-            // Nobody comes back any more.
-            self.gathering = None;
+        self.status.set_phase(Phase::Closed);
+        while !self.in_flight.is_empty() || (self.lease.is_some() && !self.queue.is_empty()) {
+            // No client will send more.
+            self.linger = None;
             self.start_transactions();
-            match self.flights.join_next().await {
-                Some(Ok(done)) => self.landed(done),
-                Some(Err(_)) => self.lose_slot("a task has ended"),
-                // It pauses.
+            match self.in_flight.join_next().await {
+                Some(Ok(done)) => self.on_group_done(done),
+                Some(Err(_)) => self.lose_lease("a task has ended"),
+                // The writer pauses between attempts.
                 None => tokio::time::sleep(TICK).await,
             }
             self.expire();
         }
         let (done, is_done) = oneshot::channel();
-        if self.wishes.send(Wish::Close(done)).await.is_ok() {
-            // The keeper takes a few seconds at most.
+        if self
+            .lease_requests
+            .send(LeaseRequest::Close(done))
+            .await
+            .is_ok()
+        {
+            // The lease manager needs a few seconds at most.
             let _ = is_done.await;
         }
-        self.standing.set_phase(Phase::Closed);
+        self.status.set_phase(Phase::Closed);
     }
 }
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Writer {{ in line: {} }}", self.line.len())
+        write!(f, "Writer {{ in line: {} }}", self.queue.len())
     }
 }
 
-async fn gathered(gathering: Option<&Gathering>) {
-    if let Some(gathering) = gathering {
-        gathering.end().await;
+async fn lingered(linger: Option<&Linger>) {
+    if let Some(linger) = linger {
+        linger.wait().await;
     }
 }
 
-/// The lanes that may be used, the first one at the end, where it is taken from.
-fn all_lanes(options: &DynamoOptions) -> Vec<usize> {
-    (0..options.transactions_max.clamp(1, LANES))
+/// The write shards that may be used. The first one is last, because shards are taken from the end.
+fn all_shards(options: &DynamoOptions) -> Vec<usize> {
+    (0..options.transactions_max.clamp(1, WRITE_SHARDS))
         .rev()
         .collect()
 }

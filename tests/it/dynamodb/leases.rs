@@ -1,4 +1,4 @@
-//! Who owns a slot is found out by watching, and what the clocks of replicas say has no part in it.
+//! A replica learns by watching which leases have live owners. The clocks of other replicas do not matter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,18 +14,18 @@ use crate::support::DynamoServer;
 const LEASE: Duration = Duration::from_secs(2);
 const HOUR: i64 = 3600;
 
-struct Slots {
+struct Leases {
     client: aws_sdk_dynamodb::Client,
 }
 
-impl Slots {
-    /// A sign of life, as a replica gives it whose clock is so many seconds ahead.
-    async fn renew(&self, slot: &str, owner: &str, ahead: i64, renewals: Option<u64>) {
+impl Leases {
+    /// Renews a lease as a replica does whose clock is `ahead` seconds ahead.
+    async fn renew(&self, lease: &str, owner: &str, ahead: i64, renewals: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let until = now.as_secs() as i64 + ahead + LEASE.as_secs() as i64;
         let mut item = HashMap::from([
             ("aggregation_period".to_owned(), text("slots")),
-            ("cell".to_owned(), text(slot)),
+            ("cell".to_owned(), text(lease)),
             ("owner".to_owned(), text(owner)),
             (
                 "lease_until".to_owned(),
@@ -45,7 +45,7 @@ impl Slots {
             .unwrap();
     }
 
-    /// Owner and lease of each.
+    /// The owner and the lease time of each lease.
     async fn all(&self) -> HashMap<String, (String, String)> {
         let found = self
             .client
@@ -70,18 +70,18 @@ fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-async fn scene() -> (DynamoServer, Slots) {
+async fn scene() -> (DynamoServer, Leases) {
     let dynamo = DynamoServer::start();
     DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
         .await
         .unwrap();
     let client = client(&dynamo);
-    (dynamo, Slots { client })
+    (dynamo, Leases { client })
 }
 
 async fn open(dynamo: &DynamoServer) -> DynamoStore {
     let options = DynamoOptions {
-        lease: LEASE,
+        lease_duration: LEASE,
         ..options()
     };
     DynamoStore::open(&location(&dynamo.url()), options)
@@ -90,15 +90,15 @@ async fn open(dynamo: &DynamoServer) -> DynamoStore {
 }
 
 #[tokio::test]
-async fn replicas_whose_clocks_differ_by_an_hour_keep_their_slots_while_they_live() {
-    let (dynamo, slots) = scene().await;
+async fn replicas_with_clocks_an_hour_apart_keep_their_leases_while_they_live() {
+    let (dynamo, leases) = scene().await;
     let renew = async |renewals: u64| {
-        // One is of a version that gives no number.
-        slots.renew("r000", "behind", -HOUR, Some(renewals)).await;
-        slots.renew("r001", "behind and old", -HOUR, None).await;
-        slots.renew("r002", "ahead", HOUR, Some(renewals)).await;
+        // A replica of an older version writes no number of renewals.
+        leases.renew("r000", "behind", -HOUR, Some(renewals)).await;
+        leases.renew("r001", "behind and old", -HOUR, None).await;
+        leases.renew("r002", "ahead", HOUR, Some(renewals)).await;
     };
-    // So that the state is there.
+    // Writes the state of the aggregates.
     open(&dynamo).await.close().await.unwrap();
     renew(0).await;
     let started = Instant::now();
@@ -111,24 +111,24 @@ async fn replicas_whose_clocks_differ_by_an_hour_keep_their_slots_while_they_liv
         tokio::time::sleep(LEASE / 4).await;
         store.ready().await.unwrap();
     }
-    let all = slots.all().await;
-    let owner = |slot: &str| all[slot].0.as_str();
+    let all = leases.all().await;
+    let owner = |lease: &str| all[lease].0.as_str();
     assert_eq!(owner("r000"), "behind");
     assert_eq!(owner("r001"), "behind and old");
     assert_eq!(owner("r002"), "ahead");
     assert!(all.contains_key("r003"), "{all:?}");
 
-    // Now they die, all but one, and their slots are free: who starts next takes the first.
+    // All replicas but one die, and their leases become free: the next start takes the first.
     let died = Instant::now();
-    while slots.all().await["r002"].1 != "0" {
-        assert!(died.elapsed() < LEASE * 3, "{:?}", slots.all().await);
-        slots.renew("r001", "behind and old", -HOUR, None).await;
+    while leases.all().await["r002"].1 != "0" {
+        assert!(died.elapsed() < LEASE * 3, "{:?}", leases.all().await);
+        leases.renew("r001", "behind and old", -HOUR, None).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(died.elapsed() > LEASE, "{:?}", died.elapsed());
     println!("free after {:?} of a lease of {LEASE:?}", died.elapsed());
     let next = open(&dynamo).await;
-    let all = slots.all().await;
+    let all = leases.all().await;
     assert_ne!(all["r000"].0, "behind", "{all:?}");
     assert_eq!(all["r001"].0, "behind and old", "{all:?}");
     assert_eq!(all.len(), 4, "{all:?}");
@@ -137,20 +137,20 @@ async fn replicas_whose_clocks_differ_by_an_hour_keep_their_slots_while_they_liv
 }
 
 #[tokio::test]
-async fn slots_of_the_dead_are_not_more_and_more() {
-    let (dynamo, slots) = scene().await;
+async fn leases_of_dead_replicas_do_not_grow_in_number() {
+    let (dynamo, leases) = scene().await;
     open(&dynamo).await.close().await.unwrap();
     for number in 0..64 {
         let owner = format!("dead-{number}");
-        slots
+        leases
             .renew(&format!("r{number:03}"), &owner, HOUR, Some(7))
             .await;
     }
-    // A start is slower then: it watches first.
+    // This start takes longer, because it watches first.
     let started = Instant::now();
     let store = open(&dynamo).await;
     assert!(started.elapsed() > LEASE);
-    let all = slots.all().await;
+    let all = leases.all().await;
     assert_eq!(all.len(), 64, "{all:?}");
     let alive = all.values().filter(|(owner, _)| !owner.starts_with("dead"));
     assert_eq!(alive.count(), 1, "{all:?}");

@@ -1,8 +1,9 @@
-//! Which moments of one sensor were met: the same moment may lie in the table twice, written in two ways.
+//! The timestamps of one sensor that were seen, because two items may have one timestamp in two spellings.
 //!
-//! A sensor's readings come in order of their texts. A text that begins with a date (`2021-11-26…`) stands for a moment of that
-//! day, or of the day before or after when it has an offset. So once the dates have gone on, earlier moments cannot come again, and
-//! what has to be remembered is three days of readings. Texts that do not begin so are irregular: they are left to a second look.
+//! A sensor's items come in order of the strings of their timestamps. A string that begins with a date (`2021-11-26…`) means a
+//! timestamp of that day, or of the day before or after if it has an offset. So once the dates have advanced, earlier timestamps
+//! cannot come again, and three days of readings are enough to remember. Strings that do not begin with a date are irregular, and
+//! need a second read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,36 +11,36 @@ use crate::readings::{Temperature, Timestamp};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-/// What is known of a moment.
+/// Whether a timestamp was seen before.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Met {
-    /// It was not there before.
+pub(super) enum Occurrence {
+    /// The timestamp is new.
     First,
-    /// It was there before, with this text and temperature.
+    /// The timestamp was seen, with this spelling and temperature.
     Again(String, Temperature),
-    /// The text says nothing about its place in the order.
+    /// The position of the string in the order says nothing about the timestamp.
     Irregular,
 }
 
-/// The moments of one sensor that may come again.
+/// The timestamps of one sensor that may come again.
 #[derive(Debug, Default)]
-pub(super) struct Moments {
-    /// By days since 1970, then by the moment.
+pub(super) struct SeenTimestamps {
+    /// By days since 1970, then by the timestamp in microseconds.
     days: BTreeMap<i64, HashMap<i64, (Box<str>, Temperature)>>,
-    /// The date that the latest text began with.
+    /// The date of the last string.
     date: Option<i64>,
 }
 
-impl Moments {
-    /// Takes in a reading; texts come in order.
-    pub(super) fn meet(
+impl SeenTimestamps {
+    /// Takes a reading. Strings come in order.
+    pub(super) fn record(
         &mut self,
         text: &str,
         timestamp: Timestamp,
         temperature: Temperature,
-    ) -> Met {
+    ) -> Occurrence {
         let Some(date) = date_of(text) else {
-            return Met::Irregular;
+            return Occurrence::Irregular;
         };
         if self.date != Some(date) {
             self.days = self.days.split_off(&(date - 1));
@@ -48,21 +49,21 @@ impl Moments {
         let day = timestamp.micros().div_euclid(MICROS_PER_DAY);
         let known = self.days.entry(day).or_default();
         match known.get(&timestamp.micros()) {
-            Some((text, temperature)) => Met::Again(text.to_string(), *temperature),
+            Some((text, temperature)) => Occurrence::Again(text.to_string(), *temperature),
             None => {
                 known.insert(timestamp.micros(), (text.into(), temperature));
-                Met::First
+                Occurrence::First
             }
         }
     }
 }
 
-/// Whether a text begins with a date, so that it comes with the others of that day.
+/// Whether a string begins with a date, so that it comes with the others of that day.
 pub(super) fn is_regular(text: &str) -> bool {
     date_of(text).is_some()
 }
 
-/// The date that a text begins with, in days since 1970.
+/// The date at the beginning of a string, in days since 1970.
 fn date_of(text: &str) -> Option<i64> {
     let date = text.get(..10)?;
     let midnight: Timestamp = format!("{date}T00:00:00Z").parse().ok()?;
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_a_date_in_front_is_irregular() {
+    fn a_string_without_a_date_in_front_is_irregular() {
         for text in [
             "20211126T181500",
             "2012-1-5 9:05:00",
@@ -93,10 +94,10 @@ mod tests {
         assert!(is_regular("2021-11-26 18:10:00+00:00"));
     }
 
-    /// A spelling of a moment: its separator, its offset in quarters of an hour, whether it has an offset at all.
+    /// Spells a timestamp with a separator, an offset in quarters of an hour, and a form of the offset.
     fn spell(micros: i64, space: bool, quarters: i64, form: u8) -> String {
         let local = Timestamp::from_micros(micros + quarters * 900_000_000).unwrap();
-        let mut text = keys::moment(local);
+        let mut text = keys::timestamp(local);
         if space {
             text = text.replace('T', " ");
         }
@@ -111,10 +112,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_moment_that_comes_again_is_found_however_it_is_written(
+        fn a_repeated_timestamp_is_found_in_every_spelling(
             written in prop::collection::vec((0..400_i64, any::<bool>(), -95..=95_i64, 0..3_u8), 1..60),
         ) {
-            // Moments a few hours apart, over some weeks.
+            // Timestamps a few hours apart, over some weeks.
             let mut texts: Vec<_> = written
                 .into_iter()
                 .map(|(n, space, quarters, form)| {
@@ -124,19 +125,19 @@ mod tests {
                 .collect();
             texts.sort();
             texts.dedup();
-            let mut moments = Moments::default();
+            let mut seen_timestamps = SeenTimestamps::default();
             let mut seen = std::collections::HashMap::new();
             for (text, micros) in texts {
                 let timestamp: Timestamp = text.parse().unwrap();
                 prop_assert_eq!(timestamp.micros(), micros);
-                let met = moments.meet(&text, timestamp, degrees("1"));
+                let occurrence = seen_timestamps.record(&text, timestamp, degrees("1"));
                 let expected = match seen.get(&micros) {
-                    None => Met::First,
-                    Some(first) => Met::Again(String::clone(first), degrees("1")),
+                    None => Occurrence::First,
+                    Some(first) => Occurrence::Again(String::clone(first), degrees("1")),
                 };
-                prop_assert_eq!(met, expected);
+                prop_assert_eq!(occurrence, expected);
                 seen.entry(micros).or_insert(text);
-                prop_assert!(moments.days.len() <= 4, "{:?}", moments.days.keys());
+                prop_assert!(seen_timestamps.days.len() <= 4, "{:?}", seen_timestamps.days.keys());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Reads that nobody waits for any more ask DynamoDB for nothing.
+//! A read whose client has left sends no further request to DynamoDB.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use fieldstation::readings::dynamodb::DynamoStore;
 use super::{credentials, location};
 use crate::support::{DynamoServer, Gate, Raw, Server, Verdict, lines};
 
-/// A page of readings that are all newer than the read, with more to come.
+/// A page of readings that are all newer than the read, with more pages to come.
 const ANOTHER_PAGE: &str = r#"{"Items":[],"Count":0,"ScannedCount":0,"LastEvaluatedKey":{"sensor_id":{"S":"a"},"timestamp":{"S":"2026-11-20T00:00:00.000000Z"}}}"#;
 
 #[tokio::test]
-async fn pages_are_not_read_on_for_clients_that_have_left() {
+async fn no_further_page_is_read_for_a_client_that_has_left() {
     let dynamo = DynamoServer::start();
     DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
         .await
@@ -26,27 +26,27 @@ async fn pages_are_not_read_on_for_clients_that_have_left() {
         if !is_of_readings {
             return Verdict::Pass;
         }
-        // More than enough are waiting when there is no room.
+        // If the channel is full, enough requests are waiting.
         let _ = asked.try_send(());
         Verdict::Answer(format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{ANOTHER_PAGE}",
             ANOTHER_PAGE.len()
         ))
     });
-    let patience = Duration::from_secs(30);
+    let timeout = Duration::from_secs(30);
     for path in ["/api/sensors/a/readings", "/api/readings"] {
         let mut client = Raw::connect(server.address()).await;
         client
             .send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
             .await;
         for _ in 0..3 {
-            pages.recv_timeout(patience).unwrap();
+            pages.recv_timeout(timeout).unwrap();
         }
         drop(client);
         let started = Instant::now();
-        // One that is under way may still come.
+        // One request may still be in flight.
         while pages.recv_timeout(Duration::from_secs(1)).is_ok() {
-            assert!(started.elapsed() < patience, "{path} is read on");
+            assert!(started.elapsed() < timeout, "{path} is read on");
         }
     }
 }

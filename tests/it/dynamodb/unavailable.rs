@@ -1,10 +1,10 @@
-//! DynamoDB away for longer: few requests and few lines while it is, and a server that starts without it.
+//! DynamoDB unavailable for a longer time: few requests and few log lines, and a server that starts without DynamoDB.
 
 use std::time::{Duration, Instant};
 
 use fieldstation::readings::dynamodb::DynamoStore;
 
-use super::{assert_sound, credentials, location, until_ready};
+use super::{assert_consistent, credentials, location, until_ready};
 use crate::support::{
     Asked, DynamoServer, Fault, FaultProxy, Gate, Server, Verdict, lines, reading, run,
 };
@@ -19,9 +19,9 @@ fn count(log: &str, words: &str) -> usize {
     log.lines().filter(|line| line.contains(words)).count()
 }
 
-/// Five clients wait all the time, as they do when writes are tried again until a deadline.
+/// Five clients wait all the time, because writes are retried until their deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_clients_make_few_requests_while_dynamodb_is_away() {
+async fn waiting_clients_cause_few_requests_while_dynamodb_is_unavailable() {
     type Outage = fn(&Asked<'_>) -> Verdict;
     let outages: [(&str, Outage); 4] = [
         ("throttled", |_| {
@@ -73,7 +73,7 @@ async fn waiting_clients_make_few_requests_while_dynamodb_is_away() {
             1,
             "{name}: {log}"
         );
-        assert_eq!(assert_sound(&dynamo.url()).await.stats.count(), 15);
+        assert_eq!(assert_consistent(&dynamo.url()).await.stats.count(), 15);
     }
 }
 
@@ -110,11 +110,11 @@ async fn a_server_starts_without_dynamodb_and_goes_on_by_itself() {
         assert_eq!(count(&log, "readings are open"), 1, "{log}");
         assert_eq!(server.stop().code, Some(0));
     }
-    assert_sound(&dynamo.url()).await;
+    assert_consistent(&dynamo.url()).await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_tables_is_said_when_dynamodb_is_back() {
+async fn a_problem_with_the_tables_is_reported_once_dynamodb_is_back() {
     let dynamo = DynamoServer::start();
     let proxy = FaultProxy::start(dynamo.address());
     let url = dynamo.url_through(proxy.address());
@@ -149,7 +149,7 @@ async fn what_is_wrong_with_the_tables_is_said_when_dynamodb_is_back() {
 }
 
 #[test]
-fn a_command_that_cannot_reach_dynamodb_ends_in_time_and_says_so() {
+fn a_command_that_cannot_reach_dynamodb_ends_in_time_with_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let url = "dynamodb://test?region=eu-west-1&endpoint=http://127.0.0.1:1";

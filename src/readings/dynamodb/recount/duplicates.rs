@@ -1,4 +1,4 @@
-//! One moment of a sensor that lies in the table twice, written in two ways: whether the two items can become one.
+//! One timestamp of a sensor that two items have in two spellings: whether the two items can become one.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use super::entry::Fault;
 use crate::error::StoreError;
 use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::items::{Item, StoredReading, text};
-use crate::readings::dynamodb::table::scan::patiently;
+use crate::readings::dynamodb::table::scan::with_retries;
 
-/// What this program keeps with a reading: of two items, that of the one that stays.
+/// The attributes that this program writes; the item that stays keeps its own.
 const OURS: [&str; 5] = ["timestamp", "w", "n", "p", "pw"];
 
-/// Two items of one moment, as the first pass met them.
+/// Two items of one timestamp, as the first pass found them.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) sensor: String,
@@ -21,14 +21,14 @@ pub(super) struct Pair {
     pub(super) second: String,
 }
 
-/// An item as it is now.
+/// An item, as it is now.
 pub(super) async fn look_up(
     tables: &Tables,
     sensor: &str,
     when: &str,
 ) -> Result<Option<Item>, StoreError> {
     let key = key(sensor, when);
-    patiently(async || tables.get(&tables.names.readings, key.clone()).await).await
+    with_retries(async || tables.get(&tables.names.readings, key.clone()).await).await
 }
 
 pub(super) fn key(sensor: &str, when: &str) -> Item {
@@ -38,7 +38,7 @@ pub(super) fn key(sensor: &str, when: &str) -> Item {
     ])
 }
 
-/// Why the two items of a pair cannot become one; none when they can, or one has gone.
+/// Why the two items of a pair cannot become one; `None` when they can, or one of them no longer exists.
 pub(super) async fn conflict(tables: &Tables, pair: &Pair) -> Result<Option<Fault>, StoreError> {
     let Pair {
         sensor,
@@ -55,16 +55,16 @@ pub(super) async fn conflict(tables: &Tables, pair: &Pair) -> Result<Option<Faul
     Ok(why.map(|differing| Fault::new(sensor, second, twice(first, &differing))))
 }
 
-/// The words for two items that do not go together.
+/// The message for two items that differ.
 pub(super) fn twice(first: &str, differing: &[String]) -> String {
     let names = differing.join("`, `");
-    format!("is there a second time, as `{first}`, with another `{names}`")
+    format!("exists a second time, as `{first}`, with another `{names}`")
 }
 
-/// One item with all that both have.
+/// One item with all attributes of both.
 ///
 /// # Errors
-/// The names of the attributes in which they differ.
+/// The names of the attributes that differ.
 pub(super) fn join(kept: &Item, other: &Item) -> Result<Item, Vec<String>> {
     let mut joined = kept.clone();
     let mut differing = Vec::new();

@@ -1,4 +1,4 @@
-//! One fault, from its beginning to its end, with clients that go on meanwhile.
+//! One fault, from its beginning to its end, while clients continue.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -10,37 +10,37 @@ use super::probe::Probe;
 use crate::support::{Answer, Client, Server};
 
 const CLIENTS: usize = 5;
-/// How long a fault lasts; then its last requests are answered.
+/// How long a fault lasts; the last requests are answered afterwards.
 const FAULT_TIME: Duration = Duration::from_secs(8);
-/// How long a client rests between two requests.
-const REST: Duration = Duration::from_millis(20);
-/// Everything works again so soon after a fault, without a restart.
+/// The pause of a client between two requests.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long after a fault everything works again, without a restart.
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
-/// What the machine may add to a promise: it runs other tests at the same time, and the server is not optimized.
-const SLACK: Duration = Duration::from_secs(1);
+/// A tolerance for every limit: the machine runs other tests at the same time, and the server is not optimized.
+const TOLERANCE: Duration = Duration::from_secs(1);
 pub const LOG_LINES_MAX: usize = 5;
-/// How long after a fault the log says that the trouble is over.
-const OVER_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long after a fault the log reports the end of the outage.
+const OUTAGE_END_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Something that goes wrong, and how it is made.
-pub struct Trouble<'a> {
+/// A fault, with the actions that begin and end it.
+pub struct FaultCase<'a> {
     pub name: &'static str,
-    /// Clients are answered within this.
+    /// Clients are answered within this time.
     pub answer_max: Duration,
     pub begin: Box<dyn Fn() + Sync + Send + 'a>,
     pub end: Box<dyn Fn() + Sync + Send + 'a>,
 }
 
-/// What was seen of one kind of request.
+/// The answers to one kind of request.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Each status that was answered, once.
+pub struct Answers {
+    /// Each status, once.
     pub statuses: Vec<u16>,
     /// The longest time to an answer.
     pub time_max: Duration,
 }
 
-impl Seen {
+impl Answers {
     fn add(&mut self, status: u16, time: Duration) {
         if !self.statuses.contains(&status) {
             self.statuses.push(status);
@@ -52,34 +52,34 @@ impl Seen {
 
 /// A row of the table.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub struct Measurement {
     pub name: &'static str,
-    pub writes: Seen,
-    pub reads: Seen,
+    pub writes: Answers,
+    pub reads: Answers,
     pub health: u16,
     pub ready: u16,
     pub log_lines: usize,
     pub recovery: Duration,
 }
 
-/// A store under a server, and what was done to it so far.
-pub struct Scene<'a> {
+/// A store with its server, and everything that was written so far.
+pub struct StoreUnderTest<'a> {
     pub server: &'a Server,
     pub probe: &'a dyn Probe,
     client: Client,
     histories: Vec<Mutex<History>>,
-    /// Promises that were not kept.
-    pub broken: Mutex<Vec<String>>,
+    /// Violations of promises.
+    pub violations: Mutex<Vec<String>>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> StoreUnderTest<'a> {
     pub fn new(server: &'a Server, probe: &'a dyn Probe) -> Self {
         Self {
             server,
             probe,
             client: server.client(),
             histories: (0..probe.keys()).map(|_| Mutex::default()).collect(),
-            broken: Mutex::default(),
+            violations: Mutex::default(),
         }
     }
 
@@ -87,20 +87,21 @@ impl<'a> Scene<'a> {
         self.histories[key].lock().unwrap().clone()
     }
 
-    fn report(&self, trouble: &str, what: impl AsRef<str>) {
-        let mut broken = self.broken.lock().unwrap();
-        let what = format!("{trouble}: {}", what.as_ref());
-        // A fault breaks a promise for all clients alike; one says enough.
-        if !broken.contains(&what) {
-            broken.push(what);
+    fn report(&self, fault_case: &str, what: impl AsRef<str>) {
+        let mut violations = self.violations.lock().unwrap();
+        let what = format!("{fault_case}: {}", what.as_ref());
+        // A fault breaks a promise for all clients in the same way, so one report is enough.
+        if !violations.contains(&what) {
+            violations.push(what);
         }
     }
 
-    /// Trouble that follows at once is the same one as far as the log is concerned.
-    async fn until_the_log_says_it_is_over(&self, before: &str) {
-        let deadline = Instant::now() + OVER_TIME_MAX;
-        let said = |message: &str| self.server.log().matches(message).count();
-        while said(r#""trouble with a backend has ended""#) < said(r#""trouble with a backend""#) {
+    /// An outage that begins right after another one continues the first one in the log.
+    async fn until_the_log_reports_the_end(&self, before: &str) {
+        let deadline = Instant::now() + OUTAGE_END_TIME_MAX;
+        let count = |message: &str| self.server.log().matches(message).count();
+        while count(r#""trouble with a backend has ended""#) < count(r#""trouble with a backend""#)
+        {
             if Instant::now() > deadline {
                 return self.report(
                     before,
@@ -111,21 +112,21 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Lives through a trouble.
-    pub async fn suffer(&self, trouble: &Trouble<'_>) -> Measured {
-        self.recover(trouble.name).await;
-        self.until_the_log_says_it_is_over(trouble.name).await;
+    /// Runs one fault case.
+    pub async fn run(&self, fault_case: &FaultCase<'_>) -> Measurement {
+        self.recover(fault_case.name).await;
+        self.until_the_log_reports_the_end(fault_case.name).await;
         let lines_before = self.server.log().lines().count();
-        (trouble.begin)();
+        (fault_case.begin)();
         let until = Instant::now() + FAULT_TIME;
-        let clients = join_all((0..CLIENTS).map(|at| self.client(at, until, trouble)));
-        let (clients, (health, ready)) = tokio::join!(clients, self.look(trouble));
+        let clients = join_all((0..CLIENTS).map(|at| self.client(at, until, fault_case)));
+        let (clients, (health, ready)) = tokio::join!(clients, self.check_status(fault_case));
         let log = self.server.log();
         let lines: Vec<_> = log.lines().skip(lines_before).collect();
-        (trouble.end)();
-        let recovery = self.recover(trouble.name).await;
+        (fault_case.end)();
+        let recovery = self.recover(fault_case.name).await;
 
-        let (mut writes, mut reads) = (Seen::default(), Seen::default());
+        let (mut writes, mut reads) = (Answers::default(), Answers::default());
         for (client_writes, client_reads) in clients {
             for (all, one) in [(&mut writes, client_writes), (&mut reads, client_reads)] {
                 for status in one.statuses {
@@ -136,25 +137,25 @@ impl<'a> Scene<'a> {
         if lines.len() > LOG_LINES_MAX {
             let first = lines[..3].join("\n");
             self.report(
-                trouble.name,
+                fault_case.name,
                 format!("{} lines of log: {first}", lines.len()),
             );
         }
         if !writes.statuses.contains(&200) {
             if lines.is_empty() {
-                self.report(trouble.name, "the log does not say it");
+                self.report(fault_case.name, "the log does not say it");
             }
             for (what, status) in [("/health", health), ("/readyz", ready)] {
                 if status != 503 {
                     self.report(
-                        trouble.name,
+                        fault_case.name,
                         format!("{what} is {status}, and no write succeeds"),
                     );
                 }
             }
         }
-        Measured {
-            name: trouble.name,
+        Measurement {
+            name: fault_case.name,
             writes,
             reads,
             health,
@@ -164,22 +165,27 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Writes and reads in turn.
-    async fn client(&self, at: usize, until: Instant, trouble: &Trouble<'_>) -> (Seen, Seen) {
-        let (mut writes, mut reads) = (Seen::default(), Seen::default());
+    /// Writes and reads in turns.
+    async fn client(
+        &self,
+        at: usize,
+        until: Instant,
+        fault_case: &FaultCase<'_>,
+    ) -> (Answers, Answers) {
+        let (mut writes, mut reads) = (Answers::default(), Answers::default());
         while Instant::now() < until {
             if at < self.histories.len() {
                 let started = Instant::now();
                 let answer = self.write(at).await;
-                self.judge("write", &answer, started.elapsed(), trouble);
+                self.check_answer("write", &answer, started.elapsed(), fault_case);
                 writes.add(answer.status, started.elapsed());
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(PAUSE).await;
             }
             let started = Instant::now();
-            let answer = self.read(at % self.histories.len(), trouble.name).await;
-            self.judge("read", &answer, started.elapsed(), trouble);
+            let answer = self.read(at % self.histories.len(), fault_case.name).await;
+            self.check_answer("read", &answer, started.elapsed(), fault_case);
             reads.add(answer.status, started.elapsed());
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(PAUSE).await;
         }
         (writes, reads)
     }
@@ -193,8 +199,8 @@ impl<'a> Scene<'a> {
         answer
     }
 
-    /// Reads, and compares with what was written.
-    async fn read(&self, key: usize, trouble: &str) -> Answer {
+    /// Reads a key, and compares the number with the writes.
+    async fn read(&self, key: usize, fault_case: &str) -> Answer {
         let before = self.history(key);
         let answer = self.probe.read(&self.client, key).await;
         if answer.status == 200 {
@@ -202,50 +208,59 @@ impl<'a> Scene<'a> {
             match self.probe.number(&answer) {
                 Ok(number) if before.allows(&after, number) => {}
                 Ok(number) => self.report(
-                    trouble,
+                    fault_case,
                     format!("a read shows {number}, which cannot be after {before:?}"),
                 ),
-                Err(what) => self.report(trouble, format!("a read shows {what}")),
+                Err(what) => self.report(fault_case, format!("a read shows {what}")),
             }
         }
         answer
     }
 
-    /// Answers are right, or say that there is none, in time.
-    fn judge(&self, what: &str, answer: &Answer, time: Duration, trouble: &Trouble<'_>) {
+    /// Checks that an answer is right, or is a 503 in time.
+    fn check_answer(
+        &self,
+        what: &str,
+        answer: &Answer,
+        time: Duration,
+        fault_case: &FaultCase<'_>,
+    ) {
         let is_cut_off = answer.status == 0;
         if !matches!(answer.status, 200 | 503) && !is_cut_off {
-            // Without what is of one request only.
+            // Without the parts that differ for each request.
             let problem: serde_json::Value =
                 serde_json::from_str(&answer.text()).unwrap_or_default();
             let (status, detail) = (answer.status, &problem["detail"]);
             self.report(
-                trouble.name,
+                fault_case.name,
                 format!("a {what} is answered {status}: {detail}"),
             );
         }
         if answer.status == 503 && answer.header("retry-after").is_none() {
-            self.report(trouble.name, format!("a {what} is 503 without Retry-After"));
+            self.report(
+                fault_case.name,
+                format!("a {what} is 503 without Retry-After"),
+            );
         }
-        if time > trouble.answer_max + SLACK {
-            let most = trouble.answer_max;
+        if time > fault_case.answer_max + TOLERANCE {
+            let most = fault_case.answer_max;
             let seconds = time.as_secs_f64().round();
             self.report(
-                trouble.name,
+                fault_case.name,
                 format!("a {what} takes {seconds} s, and {most:?} is the most"),
             );
         }
     }
 
-    /// In the middle of it: how the server says it is, and whether the rest of it goes on.
-    async fn look(&self, trouble: &Trouble<'_>) -> (u16, u16) {
+    /// In the middle of the fault: the reported status, and whether the other routes work.
+    async fn check_status(&self, fault_case: &FaultCase<'_>) -> (u16, u16) {
         tokio::time::sleep(FAULT_TIME / 2).await;
         let ask = async |path: &str| {
             let started = Instant::now();
             let answer = self.client.get(path).await;
-            if started.elapsed() > Duration::from_secs(1) + SLACK {
+            if started.elapsed() > Duration::from_secs(1) + TOLERANCE {
                 let time = started.elapsed();
-                self.report(trouble.name, format!("{path} takes {time:?}"));
+                self.report(fault_case.name, format!("{path} takes {time:?}"));
             }
             answer.status
         };
@@ -257,21 +272,21 @@ impl<'a> Scene<'a> {
         );
         for (path, status) in [("/livez", live), (self.probe.other(), other)] {
             if status != 200 {
-                self.report(trouble.name, format!("{path} is {status}"));
+                self.report(fault_case.name, format!("{path} is {status}"));
             }
         }
         (health, ready)
     }
 
-    /// Waits until a write and a read of each key succeed, and the server says that it is well.
-    async fn recover(&self, trouble: &str) -> Duration {
+    /// Waits until a write and a read of each key succeed, and the server reports that it is ready.
+    async fn recover(&self, fault_case: &str) -> Duration {
         let started = Instant::now();
         let mut time = Duration::ZERO;
         loop {
             let keys = 0..self.histories.len();
             let answers = join_all(keys.map(async |key| {
                 let write = self.write(key).await.status;
-                (write, self.read(key, trouble).await.status)
+                (write, self.read(key, fault_case).await.status)
             }));
             let is_well = answers.await.iter().all(|answer| *answer == (200, 200));
             if is_well && time.is_zero() {
@@ -284,10 +299,10 @@ impl<'a> Scene<'a> {
             if is_well && states.iter().all(|answer| answer.status == 200) {
                 break;
             }
-            if started.elapsed() > RECOVERY_MAX + SLACK {
+            if started.elapsed() > RECOVERY_MAX + TOLERANCE {
                 let [health, ready] = states;
                 self.report(
-                    trouble,
+                    fault_case,
                     format!(
                         "not back after {RECOVERY_MAX:?}: {} {}",
                         health.text(),
@@ -296,7 +311,7 @@ impl<'a> Scene<'a> {
                 );
                 break;
             }
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(PAUSE).await;
         }
         time.max(Duration::from_millis(1))
     }
