@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 use super::client::{Client, Patience, reason};
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
-use super::upload::hex;
 use super::{Failure, progress, runtime, standard_output};
 
 /// How often a download may break off without a single byte in between.
@@ -104,7 +103,7 @@ async fn download(arguments: Arguments) -> Result<String> {
         arguments.device,
         path.display(),
         started.elapsed().as_secs_f64(),
-        hex(&digest),
+        hex::encode(digest),
     ))
 }
 

@@ -1,14 +1,14 @@
-//! Lines of curl, made of the examples of the description, to be pasted into a shell.
+//! Commands of curl for the examples of the description, to be pasted into a shell.
 
 use serde_json::Value;
 
 use super::ORIGIN;
 use super::document::{Document, Operation, examples, items, members, text};
 
-/// The commands that try an operation, each of which works after those that the description says to begin with.
+/// The commands that try an operation. They work after the commands in the introduction of the description.
 pub(super) fn commands(document: &Document, operation: &Operation<'_>) -> String {
     let mut commands = Vec::new();
-    // What makes the thing that the path then names as `$id`.
+    // The command that creates the object whose id the path contains as `$id`.
     let prepare = text(&operation.item["x-prepare"]);
     if !prepare.is_empty() {
         commands.push(prepare.to_owned());
@@ -65,7 +65,7 @@ fn path(document: &Document, operation: &Operation<'_>, has_id: bool) -> String 
     format!("{ORIGIN}{path}")
 }
 
-/// All parameters of the query that have an example.
+/// The query of all parameters with an example.
 fn query(document: &Document, operation: &Operation<'_>) -> Option<String> {
     let parameters = items(&operation.value["parameters"]).map(|value| document.follow(value));
     let pairs: Vec<_> = parameters
@@ -81,7 +81,7 @@ fn query(document: &Document, operation: &Operation<'_>) -> Option<String> {
     (!pairs.is_empty()).then(|| pairs.join("&"))
 }
 
-/// What comes before the command, and its arguments.
+/// The text before the command, and the arguments of the command.
 fn data(document: &Document, media: &str, body: &Value, example: &Value) -> (String, Vec<String>) {
     let typed = |media: &str| format!("-H {}", quoted(&format!("Content-Type: {media}")));
     match (media, example) {
@@ -137,7 +137,7 @@ fn data(document: &Document, media: &str, body: &Value, example: &Value) -> (Str
     }
 }
 
-/// A pipe that a text comes out of.
+/// A command that prints a text into a pipe.
 fn printed(text: &str) -> String {
     let format = text
         .replace('\\', "\\\\")
@@ -156,7 +156,7 @@ fn plain(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A value in an address: what need not be encoded there stays readable.
+/// A value in a URL. Characters that need no encoding stay readable.
 fn encoded(value: &Value) -> String {
     let text = plain(value);
     let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_in_an_example_reaches_the_server_as_it_is() {
+    fn examples_are_quoted_for_a_shell_and_for_a_url() {
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(printed("5 %\n\\"), "printf '5 %%\\n\\\\' |\n  ");
         assert_eq!(

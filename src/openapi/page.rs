@@ -1,4 +1,4 @@
-//! The description as a page.
+//! Renders the description as a page.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::{curl, schema};
 use crate::pages::frame;
 use crate::pages::html::escape;
 
-/// The page as HTML, with `{origin}` where the address of the server belongs.
+/// The page as HTML, with the placeholder `{origin}` for the origin of the server.
 pub(super) fn render(document: &Document, style_version: u64) -> String {
     let info = document.part("info");
     let mut page = String::with_capacity(192 * 1024);
@@ -63,7 +63,7 @@ fn contents(document: &Document) -> String {
     html
 }
 
-/// An id has no white space in it.
+/// The id of a heading, which has no white space.
 fn id_of(name: &str) -> String {
     name.replace(' ', "-")
 }
@@ -120,12 +120,12 @@ fn write_parameters(page: &mut String, document: &Document, operation: &Value) {
     for parameter in items(&operation["parameters"]) {
         let parameter = document.follow(parameter);
         let name = format!("<code>{}</code>", escape(text(&parameter["name"])));
-        let place = match text(&parameter["in"]) {
+        let location = match text(&parameter["in"]) {
             "header" => "header, ",
             "path" => "in the path, ",
             _ => "",
         };
-        let words = format!("{place}{}", schema::words(&parameter["schema"]));
+        let words = format!("{location}{}", schema::words(&parameter["schema"]));
         let mut description = line(text(&parameter["description"]));
         if let Some(example) = parameter.get("example") {
             let _ = write!(description, " Such as {}.", value_code(example));
@@ -135,7 +135,7 @@ fn write_parameters(page: &mut String, document: &Document, operation: &Value) {
     page.push_str("</dl>\n");
 }
 
-/// A term with what it has to be, and what is to be said of it.
+/// Writes a term with its constraints and its description.
 fn write_entry(page: &mut String, term: &str, words: &str, description: &str) {
     let _ = write!(page, "<div><dt>{term}");
     if !words.is_empty() {
@@ -162,7 +162,7 @@ fn media_words(content: &Value) -> String {
 fn write_response(page: &mut String, document: &Document, status: &str, response: &Value) {
     let mut description = line(text(&response["description"]));
     let headers = members(&response["headers"]).map(|(name, _)| name.as_str());
-    // Every answer has it, as the introduction says.
+    // Every answer has X-Request-Id; the introduction describes the header.
     let headers: Vec<_> = headers.filter(|name| *name != "X-Request-Id").collect();
     if !headers.is_empty() {
         let links = headers
@@ -195,7 +195,7 @@ fn write_response(page: &mut String, document: &Document, status: &str, response
     write_entry(page, &format!("<code>{status}</code>"), "", &description);
 }
 
-/// An example as it is sent.
+/// The text of an example.
 fn shown(example: &Value) -> String {
     example
         .as_str()
@@ -271,7 +271,7 @@ mod tests {
     use crate::openapi::{DESCRIPTION, ORIGIN};
 
     #[test]
-    fn everything_is_shown_and_every_link_leads_somewhere() {
+    fn every_operation_is_shown_and_every_link_has_a_target() {
         let document = Document::read(DESCRIPTION).unwrap();
         let page = render(&document, 7);
         for (path, item) in members(document.part("paths")) {

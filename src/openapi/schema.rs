@@ -1,4 +1,4 @@
-//! Schemas in words.
+//! Describes schemas in words.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::document::{items, text};
 use crate::http::json::grouped;
 use crate::pages::html::escape;
 
-/// What a value has to be, such as `integer, 1 to 1,000, default 100`, as HTML.
+/// The constraints of a schema as HTML, such as `integer, 1 to 1,000, default 100`.
 pub(super) fn words(schema: &Value) -> String {
     if let Some(name) = text(&schema["$ref"])
         .rsplit('/')
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schemas_are_said_in_words() {
+    fn schemas_are_described_in_words() {
         for (schema, expected) in [
             (
                 json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),

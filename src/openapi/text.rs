@@ -1,8 +1,8 @@
-//! The little of Markdown that the description uses: paragraphs, lists, code.
+//! Renders the parts of Markdown that the description uses: paragraphs, lists, code.
 
 use crate::pages::html::escape;
 
-/// A text of several paragraphs and lists.
+/// The HTML of paragraphs and lists.
 pub(super) fn blocks(markdown: &str) -> String {
     let mut html = String::new();
     for block in markdown.split("\n\n").filter(|block| !block.is_empty()) {
@@ -20,7 +20,7 @@ pub(super) fn blocks(markdown: &str) -> String {
     html
 }
 
-/// A text without line breaks, in which backticks hold code.
+/// The HTML of a text without line breaks. Backticks enclose code.
 pub(super) fn line(markdown: &str) -> String {
     let mut html = String::with_capacity(markdown.len() + 32);
     for (at, part) in markdown.split('`').enumerate() {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paragraphs_lists_and_code_are_shown_and_the_rest_is_text() {
+    fn paragraphs_lists_and_code_are_rendered_and_the_rest_is_escaped() {
         assert_eq!(
             blocks("a `<b>` c\n\n- one\n- `two`"),
             "<p>a <code>&lt;b&gt;</code> c</p>\n<ul class=\"plain\">\n<li>one</li>\n<li><code>two</code></li>\n</ul>\n"

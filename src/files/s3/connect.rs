@@ -8,6 +8,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use object_store::aws::AmazonS3Builder;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::client::S3Client;
@@ -174,7 +175,9 @@ impl BucketUrl {
         if parsed.port().is_some() || parsed.fragment().is_some() {
             return Err(wrong("has a port or a fragment"));
         }
-        let prefix = crate::http::percent_decode(parsed.path().trim_matches('/'), false)
+        let prefix = percent_decode_str(parsed.path().trim_matches('/'));
+        let prefix = prefix.decode_utf8().ok();
+        let prefix = prefix
             .filter(|prefix| prefix.len() <= PREFIX_BYTES_MAX)
             .ok_or_else(|| wrong("has a prefix that is too long, or not UTF-8"))?;
         let mut place = Self {

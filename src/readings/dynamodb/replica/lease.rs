@@ -44,7 +44,7 @@ pub(crate) fn unique_name() -> Result<String, StoreError> {
     std::fs::File::open("/dev/urandom")
         .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
         .map_err(|error| internal("a random name").with_source(error))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }
 
 /// All slots that there are.
