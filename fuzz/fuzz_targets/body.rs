@@ -2,7 +2,8 @@
 #![no_main]
 
 use fieldstation::readings::RecordMode;
-use fieldstation::readings::ingest::{BatchParser, BodyErrorKind, Decoder, Encoding, Format};
+use fieldstation::http::ContentEncoding;
+use fieldstation::readings::ingest::{BatchParser, BodyErrorKind, Decoder, Format};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +30,7 @@ fn read(input: &Input<'_>, mode: RecordMode, piece_bytes: usize) -> Read {
     ];
     let format = formats[usize::from(input.format % 4)];
     let encoding =
-        [Encoding::Identity, Encoding::Gzip, Encoding::Zstd][usize::from(input.encoding % 3)];
+        [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd][usize::from(input.encoding % 3)];
     let parser = BatchParser::new(format, mode, BYTES_MAX);
     let mut decoder = Decoder::new(encoding, parser).unwrap();
     for mut piece in input.body.chunks(piece_bytes) {

@@ -2,12 +2,14 @@
 //! parsed data reads back.
 #![no_main]
 
-use fieldstation::files::http::fuzzing::{boundary, parts};
+use fieldstation::http::MediaType;
+use fieldstation::http::multipart::fuzzing::parts;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &[u8], u8)| {
     let (content_type, body, piece_bytes) = input;
-    let boundary = boundary(content_type).unwrap_or_else(|| "X".to_owned());
+    let boundary = MediaType::from(content_type).boundary();
+    let boundary = boundary.unwrap_or_else(|| "X".to_owned());
     let whole = parts(&boundary, body, body.len());
     assert_eq!(parts(&boundary, body, usize::from(piece_bytes)), whole);
     let Some((found, _)) = whole else {

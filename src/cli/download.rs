@@ -19,7 +19,6 @@ use super::duration::friendly;
 use super::retry::{AttemptError, Attempts, RetryPolicy};
 use super::server_url::ServerUrl;
 use super::target::DEFAULT_URL;
-use super::upload::hex;
 use super::{Failure, progress, runtime, standard_output};
 
 /// The pause before the rest of a download is asked for.
@@ -114,7 +113,7 @@ async fn download(arguments: Arguments) -> Result<String> {
         arguments.device,
         path.display(),
         friendly(started.elapsed()),
-        hex(&digest),
+        hex::encode(digest),
     ))
 }
 

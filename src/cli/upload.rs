@@ -105,7 +105,7 @@ async fn upload(arguments: Arguments) -> Result<String> {
         path.display(),
         arguments.device,
         friendly(started.elapsed()),
-        hex(&digest),
+        hex::encode(digest),
     ))
 }
 
@@ -198,8 +198,4 @@ async fn digest_of(path: &Path) -> Result<([u8; 32], u64)> {
     });
     let read = reading.await.map_err(|error| anyhow!(error))?;
     read.with_context(|| format!("cannot read {name}"))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

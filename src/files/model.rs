@@ -1,6 +1,6 @@
 //! The types of device files. Every value of these types is valid.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -67,16 +67,8 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// Parses 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
         let mut bytes = [0; 32];
-        if digits.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            *byte = u8::try_from(high * 16 + low).ok()?;
-        }
+        hex::decode_to_slice(text, &mut bytes).ok()?;
         Some(Self(bytes))
     }
 }
@@ -84,7 +76,7 @@ impl Digest {
 /// Hexadecimal digits, as `sha256sum` prints them.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -194,12 +186,7 @@ impl FileInfo {
             hasher.update("\n");
             hasher.update(name.as_str());
         }
-        let mut tag = String::with_capacity(BYTES * 2);
-        for byte in hasher.finalize().iter().take(BYTES) {
-            // Writing to memory does not fail.
-            let _ = write!(tag, "{byte:02x}");
-        }
-        tag
+        hex::encode(&hasher.finalize()[..BYTES])
     }
 }
 

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::{GreetingStore, Word, WordError};
-use crate::http::{Problem, ProblemKind, body};
+use crate::http::media_type::{MULTIPART_FORM, MediaType, URLENCODED_FORM};
+use crate::http::{ContentEncoding, Problem, ProblemKind, body};
 
 /// Bounds on what requests may ask of the server.
 #[derive(Clone, Copy, Debug)]
@@ -39,22 +40,14 @@ async fn word(State(routes): State<GreetingRoutes>) -> Result<Response, Problem>
     Ok(text(&routes.store.word().await?))
 }
 
-/// Makes the body the word, and answers it once it is stored. Whatever the content type says, the body is taken as it is: programs
-/// name a form, or nothing, when they send a plain text. What really is a form is no word.
+/// Stores the body as the word, and answers the word. The content type is ignored, because programs send plain text with the type of a
+/// form, or without a type. A body that is a form is refused.
 async fn set(
     State(routes): State<GreetingRoutes>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    if headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-    {
-        let detail = "send the word as it is, uncompressed";
-        return Err(
-            Problem::new(ProblemKind::UnsupportedMediaType, detail).accept_encoding("identity")
-        );
-    }
+    ContentEncoding::require_identity(&headers, "send the word as it is, uncompressed")?;
     let limits = &routes.limits;
     let bytes = body::read(body, limits.body_bytes_max, limits.body_idle).await?;
     if is_form(&headers, &bytes) {
@@ -67,17 +60,15 @@ async fn set(
     Ok(text(&word))
 }
 
-/// Whether a body is a form: anything that calls itself `multipart/form-data`, and a body under curl's type for what `-d` sends
-/// that has an `=` in it, as every field of a form has.
+/// Whether a body is a form: every body of the type `multipart/form-data`, and a body with an `=` of the type
+/// `application/x-www-form-urlencoded`, which curl sends by default.
 fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("multipart/form-data")
-        || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && body.contains(&b'=')
+    MediaType::of_body(headers).is_some_and(|media_type| {
+        media_type.is(MULTIPART_FORM) || media_type.is(URLENCODED_FORM) && body.contains(&b'=')
+    })
 }
 
-/// The word in a body: all of it but one line end, which tools such as `echo` put there. `None` when nothing is in it.
+/// The word in a body: the text without one line break at the end, which tools such as `echo` add. `None` for an empty text.
 fn parse(body: &[u8]) -> Result<Option<Word>, Problem> {
     let invalid = |detail| Problem::new(ProblemKind::InvalidWord, detail);
     let body = body.strip_suffix(b"\n").unwrap_or(body);
@@ -93,7 +84,7 @@ fn parse(body: &[u8]) -> Result<Option<Word>, Problem> {
     }
 }
 
-/// No word was sent. Programs know this answer by its text, so it is the one error that is no problem document.
+/// The answer when no word was sent. Existing clients compare the text, so this error is not a problem document.
 fn no_string() -> Response {
     let text = plain(WordError::Empty.to_string());
     (StatusCode::BAD_REQUEST, text).into_response()
@@ -141,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_told_by_its_type_and_an_equals_sign() {
+    fn a_form_is_recognized_by_its_type_and_an_equals_sign() {
         let urlencoded = "application/x-www-form-urlencoded";
         for (kind, body, expected) in [
             (urlencoded, "a=b", true),

@@ -1,4 +1,4 @@
-//! The body of a request on its way in: how far it is, and what becomes of the rest when nobody wants it.
+//! The progress of a request's body, and the disposal of the rest that no handler reads.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,28 +12,28 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-/// A client that keeps sending may take as long as it needs, as long as it sends this much on average.
+/// The least average rate of a body. A client that sends faster may take as long as it needs.
 const BYTES_PER_SECOND_MIN: u64 = 1024;
 
-/// How much of a body that was refused is taken in, and for how long, so that the client gets to read why: closing a
-/// connection on which bytes wait to be read resets it, and the answer can be lost with it.
+/// The most bytes of a refused body that are read and discarded, and the longest time for that. Closing a connection with unread
+/// bytes resets the connection, and the client can lose the answer.
 const REST_BYTES_MAX: usize = 16 << 20;
 const REST_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How far a body is, as those see it who wait for its request to be answered.
+/// The progress of a body, for the code that waits for the answer to its request.
 #[derive(Debug)]
 pub(super) struct Arrival {
     start: Instant,
-    /// The last time a piece came, in milliseconds from the start.
+    /// When the last piece arrived, in milliseconds from the start.
     last_milliseconds: AtomicU64,
     received_bytes: AtomicU64,
     ended: AtomicBool,
-    /// What the handler left unread.
+    /// The part of the body that the handler did not read.
     rest: Mutex<Option<Incoming>>,
 }
 
 impl Arrival {
-    /// A body, and how far it is.
+    /// Wraps a body, and returns its progress.
     pub(super) fn watch(body: Incoming) -> (Arc<Self>, ArrivingBody) {
         let arrival = Arc::new(Self {
             start: Instant::now(),
@@ -49,14 +49,14 @@ impl Arrival {
         (arrival, body)
     }
 
-    /// The moment its last byte came; `None` while more is to come.
+    /// When the last byte arrived; `None` before the end of the body.
     pub(super) fn ended_at(&self) -> Option<Instant> {
         self.ended.load(Ordering::Acquire).then(|| {
             self.start + Duration::from_millis(self.last_milliseconds.load(Ordering::Relaxed))
         })
     }
 
-    /// Whether so little has come that the client is only holding on to the connection.
+    /// Whether the body arrives more slowly than [`BYTES_PER_SECOND_MIN`].
     pub(super) fn is_dripping(&self) -> bool {
         let received = self.received_bytes.load(Ordering::Relaxed);
         received
@@ -67,10 +67,10 @@ impl Arrival {
                 .saturating_mul(BYTES_PER_SECOND_MIN)
     }
 
-    /// Takes in what the handler left unread, within bounds. A client that waits to be asked for its body is not asked.
-    pub(super) async fn discard_rest(&self, waits_to_be_asked: bool) {
+    /// Reads and discards the rest of the body, within bounds. A client that waits for `100 Continue` is not asked to send its body.
+    pub(super) async fn discard_rest(&self, expects_continue: bool) {
         if self.ended.load(Ordering::Acquire)
-            || (waits_to_be_asked && self.received_bytes.load(Ordering::Relaxed) == 0)
+            || (expects_continue && self.received_bytes.load(Ordering::Relaxed) == 0)
         {
             return;
         }
@@ -87,7 +87,7 @@ impl Arrival {
                 }
             }
         };
-        // Running out of time is one of the bounds.
+        // The time is one of the bounds, so its end is no error.
         let _ = tokio::time::timeout(REST_TIME_MAX, discard).await;
     }
 
@@ -100,10 +100,10 @@ impl Arrival {
     }
 }
 
-/// A body that tells its [`Arrival`] how far it is.
+/// A body that reports its progress to an [`Arrival`].
 #[derive(Debug)]
 pub(super) struct ArrivingBody {
-    /// There until it is dropped.
+    /// `Some` until this is dropped.
     body: Option<Incoming>,
     arrival: Arc<Arrival>,
 }

@@ -1,4 +1,4 @@
-//! Bodies as they arrive: bounded in size, and cut off when the client stops sending.
+//! Bodies of requests while they arrive: bounded in size, and cut off when the client stops sending.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Pieces of a body, each of which may take as long as `idle` to arrive.
+    /// The pieces of a body. Each may take as long as `idle` to arrive.
     pub fn new(body: Body, idle: Duration) -> Self {
         Self { body, idle }
     }
@@ -25,7 +25,7 @@ impl Chunks {
     /// The next piece, `None` after the last.
     ///
     /// # Errors
-    /// 408 when it does not come in time, 400 when the body is cut off or malformed.
+    /// 408 when the piece does not arrive in time, 400 when the body is cut off or malformed.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let frame = tokio::time::timeout(self.idle, self.body.frame())
@@ -44,7 +44,7 @@ impl Chunks {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
-                    } // Trailers say nothing that is of use here.
+                    } // Trailers are ignored.
                 }
                 Some(Err(error)) => {
                     return Err(Problem::new(
@@ -58,10 +58,10 @@ impl Chunks {
     }
 }
 
-/// A whole body of at most `bytes_max` bytes.
+/// Reads a whole body of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// 413 when it is larger, without reading more of it; and those of [`Chunks::next`].
+/// 413 when the body is larger, without reading the rest; and the errors of [`Chunks::next`].
 pub async fn read(body: Body, bytes_max: usize, idle: Duration) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
@@ -73,7 +73,7 @@ pub async fn read(body: Body, bytes_max: usize, idle: Duration) -> Result<Bytes,
         return Err(too_large());
     }
     let mut chunks = Chunks::new(body, idle);
-    // Nearly always there is one piece, which is not copied.
+    // Nearly every body arrives in one piece, which is not copied.
     let Some(first) = chunks.next().await? else {
         return Ok(Bytes::new());
     };

@@ -1,6 +1,6 @@
 //! The edge that every request passes: an id, a time limit, a body for problems, a line in the log.
 //!
-//! It is one function around the router and no stack of layers, since each of those would cost every request allocations.
+//! The edge is one function around the router instead of a stack of layers, because each layer would cost every request allocations.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +23,7 @@ use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::{Problem, ProblemKind};
 use crate::trouble::chain;
 
-/// The routes, and what the edge needs.
+/// The routes, with the settings of the edge.
 #[derive(Debug)]
 pub struct Edge {
     router: Router,
@@ -33,8 +33,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// An edge around `router`. A request may take `time_max` until its answer begins, counted from the last byte of its body;
-    /// its ids start from `seed`. With `is_read_only` nothing that may change anything gets through.
+    /// An edge around `router`. An answer must begin within `time_max` after the last byte of the request. Request ids start from
+    /// `seed`. With `is_read_only` the edge refuses every method that may change data.
     pub fn new(router: Router, seed: u64, time_max: Duration, is_read_only: bool) -> Self {
         Self {
             router,
@@ -47,7 +47,7 @@ impl Edge {
     /// Answers a request.
     ///
     /// # Errors
-    /// Never: whatever goes wrong becomes a response.
+    /// Never: every error becomes a response.
     pub async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -64,15 +64,15 @@ impl Edge {
             let request = Request::from_parts(head, Body::empty());
             self.within_time(request, None).await
         } else {
-            // On HTTP/2 a stream is ended without harm to the others.
+            // HTTP/2 can end one stream without closing the connection.
             let is_drained = head.version <= Version::HTTP_11;
-            let waits_to_be_asked = head.headers.contains_key(header::EXPECT);
+            let expects_continue = head.headers.contains_key(header::EXPECT);
             let (arrival, body) = Arrival::watch(body);
             let request = Request::from_parts(head, Body::new(body));
             let response = self.within_time(request, Some(&arrival)).await;
-            // A client that sends nothing has nothing to take in.
+            // After a timeout the client is not sending.
             if is_drained && response.status() != StatusCode::REQUEST_TIMEOUT {
-                arrival.discard_rest(waits_to_be_asked).await;
+                arrival.discard_rest(expects_continue).await;
             }
             response
         };
@@ -92,7 +92,7 @@ impl Edge {
         Ok(response)
     }
 
-    /// What the routes say, or a problem when they take too long or panic.
+    /// The answer of the routes, or a problem when a route takes too long or panics.
     async fn within_time(&self, request: Request<Body>, arrival: Option<&Arrival>) -> Response {
         if self.is_read_only && !request.method().is_safe() {
             return Problem::new(
@@ -102,7 +102,7 @@ impl Edge {
             .into_response();
         }
         let mut router = self.router.clone();
-        // Always ready, and never fails.
+        // A router is always ready, and never fails.
         let routed = Service::call(&mut router, request);
         let mut answered = pin!(AssertUnwindSafe(routed).catch_unwind());
         let mut timer = pin!(tokio::time::sleep(self.time_max));
@@ -111,14 +111,14 @@ impl Edge {
                 biased;
                 answered = &mut answered => return match answered {
                     Ok(Ok(response)) => response,
-                    // The panic has been reported by its hook.
+                    // The panic hook has logged the panic.
                     Err(_) => {
                         Problem::new(ProblemKind::Internal, "the server failed; its log says more")
                             .into_response()
                     }
                 },
                 () = &mut timer => match arrival.map(Arrival::ended_at) {
-                    // The time runs from the end of the body, which may have come late.
+                    // The time counts from the end of the body, which may have arrived late.
                     Some(Some(ended)) if ended.elapsed() < self.time_max => {
                         timer.as_mut().reset((ended + self.time_max).into());
                     }
@@ -151,7 +151,7 @@ impl Edge {
     }
 }
 
-/// What the log says of a request.
+/// The fields of a request in the log.
 struct Logged {
     start: Instant,
     method: Method,
@@ -184,7 +184,7 @@ fn write_body(response: &mut Response, problem: &Problem, id: &HeaderValue, is_h
     }
 }
 
-/// Logs what a client is not told, once.
+/// Logs a problem with its source, which the client does not see.
 fn report(problem: &Problem, id: &HeaderValue) {
     let status = problem.kind().status();
     let request_id = text(id);
@@ -194,8 +194,8 @@ fn report(problem: &Problem, id: &HeaderValue) {
         .source()
         .map(|source| chain(source))
         .unwrap_or_default();
-    // Overload must not make more work: whoever is told to come back needs no line. That a backend is away, or a disk full, has
-    // lines of its own.
+    // Overload must not cause more work, so a refused request is not an error in the log. An unavailable backend and a full disk are
+    // logged where they are found.
     let is_expected = matches!(
         problem.kind(),
         ProblemKind::Overloaded

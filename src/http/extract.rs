@@ -1,4 +1,4 @@
-//! Parts of requests that reject with a [`Problem`].
+//! Extractors of parts of requests, which reject with a [`Problem`].
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use super::{Problem, ProblemKind};
+use super::{Problem, ProblemKind, form};
 use crate::timestamp::Timestamp;
 
 /// The parameters of a query, each at most once.
@@ -16,7 +16,7 @@ pub struct Query {
     pairs: Vec<(String, String)>,
 }
 
-/// The query of a request, not looked at yet: the handler knows which parameters there are.
+/// The query of a request, not parsed yet: each handler has its own parameters.
 #[derive(Debug)]
 pub struct RawQuery(Option<String>);
 
@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RawQuery {
     }
 }
 
-/// The one variable part of a path, percent-decoded.
+/// The variable part of a path, percent-decoded.
 #[derive(Debug)]
 pub struct PathPart(pub String);
 
@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPart {
 }
 
 impl RawQuery {
-    /// As it was sent, without the question mark.
+    /// The query as it was sent, without the question mark.
     pub fn text(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -55,7 +55,7 @@ impl RawQuery {
     /// The parameters.
     ///
     /// # Errors
-    /// 400 when one is not among `known`, is there twice, or is not UTF-8.
+    /// 400 when a parameter is not among `known`, is given twice, or is not UTF-8.
     pub fn parse(&self, known: &[&str]) -> Result<Query, Problem> {
         match &self.0 {
             None => Ok(Query::default()),
@@ -67,7 +67,7 @@ impl RawQuery {
 impl Query {
     fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
-        for pair in form_pairs(text) {
+        for pair in form::pairs(text) {
             let Some((name, value)) = pair else {
                 return Err(Problem::new(
                     ProblemKind::InvalidParameter,
@@ -92,7 +92,7 @@ impl Query {
         Ok(Self { pairs })
     }
 
-    /// A parameter's value.
+    /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         let pair = self.pairs.iter().find(|(other, _)| other == name);
         pair.map(|(_, value)| value.as_str())
@@ -101,7 +101,7 @@ impl Query {
     /// A parameter as a value of a type.
     ///
     /// # Errors
-    /// 400 with the type's own words.
+    /// 400 with the error of the type.
     pub fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T: FromStr,
@@ -110,12 +110,14 @@ impl Query {
         self.get(name).map(|text| parse(name, text)).transpose()
     }
 
-    /// A time, whose offset may have lost its plus sign: see [`with_plus`].
+    /// A timestamp, whose offset may have lost its plus sign: see [`form::restore_plus_sign`].
     ///
     /// # Errors
-    /// 400 for what is not a time.
+    /// 400 for any other text.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        let text = self.get(name).map(|text| with_plus(Cow::Borrowed(text)));
+        let text = self
+            .get(name)
+            .map(|text| form::restore_plus_sign(Cow::Borrowed(text)));
         text.map(|text| parse(name, &text)).transpose()
     }
 
@@ -162,63 +164,13 @@ where
         .map_err(|error| Problem::parameter(name, format!("`{}` {error}", shortened(text))))
 }
 
-/// The first characters of something that a client sent, for a message.
+/// The first characters of a text that a client sent, for a message.
 pub fn shortened(text: &str) -> Cow<'_, str> {
     const CHARACTERS_MAX: usize = 40;
     match text.char_indices().nth(CHARACTERS_MAX) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
     }
-}
-
-/// The pairs of a query or a form, decoded; `None` for one that is not UTF-8.
-pub fn form_pairs(text: &str) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
-    let parts = text.split('&').filter(|part| !part.is_empty());
-    parts.map(|part| {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        Some((percent_decode(name, true)?, percent_decode(value, true)?))
-    })
-}
-
-/// The text of a time that came in a query or a form, where a plus sign stands for a space and nearly nobody writes `%2B`: with the plus
-/// sign of its offset put back. No time ends in a space and an offset, so what was meant is certain. Any other text stays as it is.
-pub fn with_plus(text: Cow<'_, str>) -> Cow<'_, str> {
-    let Some((moment, offset)) = text.trim().rsplit_once(' ') else {
-        return text;
-    };
-    let meant = format!("{moment}+{offset}");
-    match meant.parse::<Timestamp>() {
-        Ok(_) => Cow::Owned(meant),
-        Err(_) => text,
-    }
-}
-
-/// Undoes percent-encoding (and `+` for a space in a query); `None` when the result is not UTF-8. A percent sign that
-/// introduces nothing stands for itself.
-pub fn percent_decode(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
-    if !text
-        .bytes()
-        .any(|byte| byte == b'%' || (plus_is_space && byte == b'+'))
-    {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.as_bytes();
-    while let [first, rest @ ..] = bytes {
-        bytes = rest;
-        match (first, rest) {
-            (b'%', [high, low, rest @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0);
-                decoded.push((digit(*high) * 16 + digit(*low)) as u8);
-                bytes = rest;
-            }
-            (b'+', _) if plus_is_space => decoded.push(b' '),
-            (byte, _) => decoded.push(*byte),
-        }
-    }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -251,33 +203,5 @@ mod tests {
             let query = Query::parse(bad, &["limit"]).unwrap();
             assert!(query.number("limit", 1, 10, 3).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_plus_sign_that_became_a_space_is_put_back_where_a_time_has_one() {
-        for (decoded, meant) in [
-            ("2026-03-02T08:00:00 01:00", "2026-03-02T08:00:00+01:00"),
-            ("2026-03-02 08:00 0130 ", "2026-03-02 08:00+0130"),
-            ("20260302T0800 01", "20260302T0800+01"),
-            ("2026-3-2 8:00 01:00", "2026-3-2 8:00+01:00"),
-            ("2026-03-02 08:00:00", "2026-03-02 08:00:00"),
-            ("2026-3-2 8:00:00", "2026-3-2 8:00:00"),
-            ("20260302 0800", "20260302 0800"),
-            ("2026-03-02T08:00:00 99:00", "2026-03-02T08:00:00 99:00"),
-            ("yesterday 01:00", "yesterday 01:00"),
-            ("", ""),
-        ] {
-            assert_eq!(with_plus(Cow::Borrowed(decoded)), meant);
-        }
-    }
-
-    #[test]
-    fn percent_signs() {
-        assert_eq!(percent_decode("a%20b+%", true).as_deref(), Some("a b %"));
-        assert_eq!(
-            percent_decode("a+%zz%e2%82%ac", false).as_deref(),
-            Some("a+%zz€")
-        );
-        assert_eq!(percent_decode("%c3%28", false), None);
     }
 }

@@ -1,16 +1,16 @@
-//! Pages of longer lists: work per request is bounded, and a page begins where the one before ended, not at a number of
-//! items, so that what is added or removed meanwhile neither repeats nor hides an item.
+//! Pages of long lists, so that the work per request is bounded. A page begins after the last item of the page before, not at a number
+//! of items, so an item that is added or removed in between neither repeats nor hides another item.
 
 use super::{Problem, Query};
 
-/// The most items of a page.
+/// The most items in a page.
 pub const LIMIT_MAX: usize = 1000;
 const LIMIT_DEFAULT: usize = 100;
 
-/// Which page is asked for: at most `limit` items, from a cursor.
+/// The requested page: at most `limit` items, from a cursor.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// How many items at most, 1 to [`LIMIT_MAX`].
+    /// The most items of the page, 1 to [`LIMIT_MAX`].
     pub limit: usize,
     cursor: Option<&'a str>,
 }
@@ -24,7 +24,7 @@ impl<'a> Page<'a> {
         Self::from_query_or(query, LIMIT_DEFAULT)
     }
 
-    /// [`Page::from_query`] with another limit where none is given.
+    /// As [`Page::from_query`], with another default for `limit`.
     ///
     /// # Errors
     /// As [`Page::from_query`].
@@ -35,10 +35,10 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Where the page begins, as [`cursor`] wrote it; `None` for the first page.
+    /// The position that the page begins at, as [`cursor`] wrote it; `None` for the first page.
     ///
     /// # Errors
-    /// 400 when it is not a cursor of this list.
+    /// 400 when the cursor is not from this list.
     pub fn start<T>(
         &self,
         kind: char,
@@ -47,12 +47,12 @@ impl<'a> Page<'a> {
         let Some(cursor) = self.cursor else {
             return Ok(None);
         };
-        let place = cursor
+        let position = cursor
             .strip_prefix(kind)
-            .and_then(from_hex)
-            .and_then(|place| read(&place));
-        match place {
-            Some(place) => Ok(Some(place)),
+            .and_then(|text| String::from_utf8(hex::decode(text).ok()?).ok())
+            .and_then(|position| read(&position));
+        match position {
+            Some(position) => Ok(Some(position)),
             None => Err(Problem::parameter(
                 "cursor",
                 "is not one that this list gave out; leave it out to begin anew",
@@ -61,32 +61,9 @@ impl<'a> Page<'a> {
     }
 }
 
-/// An opaque text for a place in a list. `kind` keeps cursors of different lists apart.
-pub fn cursor(kind: char, place: &str) -> String {
-    let mut text = String::with_capacity(1 + place.len() * 2);
-    text.push(kind);
-    for byte in place.bytes() {
-        for digit in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(digit.into(), 16));
-        }
-    }
-    text
-}
-
-fn from_hex(text: &str) -> Option<String> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let bytes = digits
-        .chunks_exact(2)
-        .map(|pair| {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            u8::try_from(high * 16 + low).ok()
-        })
-        .collect::<Option<Vec<u8>>>()?;
-    String::from_utf8(bytes).ok()
+/// An opaque text for a position in a list. `kind` keeps cursors of different lists apart.
+pub fn cursor(kind: char, position: &str) -> String {
+    format!("{kind}{}", hex::encode(position))
 }
 
 #[cfg(test)]
@@ -94,16 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_leads_back_to_its_place() {
-        for place in ["", "a", "sensor é 💡", "../%2e\"&="] {
-            let text = cursor('s', place);
+    fn a_cursor_leads_back_to_its_position() {
+        for position in ["", "a", "sensor é 💡", "../%2e\"&="] {
+            let text = cursor('s', position);
             assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
             let page = Page {
                 limit: 1,
                 cursor: Some(&text),
             };
-            let start = page.start('s', |place| Some(place.to_owned())).unwrap();
-            assert_eq!(start.as_deref(), Some(place));
+            let start = page.start('s', |text| Some(text.to_owned())).unwrap();
+            assert_eq!(start.as_deref(), Some(position));
             assert!(page.start('t', |_| Some(())).is_err());
         }
         for bad in ["", "s0", "szz", "sff", "x00"] {

@@ -1,8 +1,7 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457).
 //!
-//! A [`Problem`] has a public part, made for the client, and may have a private source, made for the log. Handlers return
-//! it; the edge (`edge.rs`) gives it the request's id, writes its body, and logs the source once. This file is the one
-//! place where an error of a store becomes a status.
+//! A [`Problem`] has a public part for the client, and may have a private source for the log. Handlers return problems. The edge
+//! (`edge.rs`) adds the request's id, writes the body, and logs the source once. Errors of stores become statuses only in this file.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -17,20 +16,20 @@ use super::ProblemKind;
 use super::json;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// What went wrong with a request.
+/// An error of a request.
 pub struct Problem(Box<Parts>);
 
 struct Parts {
     kind: ProblemKind,
     detail: Cow<'static, str>,
-    /// More members of the body: names, and values as JSON text.
+    /// Further members of the body: names, and values as JSON text.
     members: Vec<(&'static str, Vec<u8>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Problem {
-    /// A problem; `detail` tells a person what to do about it.
+    /// A problem of this kind; `detail` tells a person what is wrong and what to do next.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts {
             kind,
@@ -41,7 +40,7 @@ impl Problem {
         }))
     }
 
-    /// A parameter of the query or the path that is not accepted.
+    /// A problem with a parameter of the query or the path; `reason` continues the sentence after the name.
     pub fn parameter(name: &str, reason: impl fmt::Display) -> Self {
         Self::new(
             ProblemKind::InvalidParameter,
@@ -49,26 +48,26 @@ impl Problem {
         )
     }
 
-    /// Adds a member to the body, its value given as JSON text.
+    /// Adds a member to the body; its value is JSON text.
     #[must_use]
     pub fn with_member(mut self, name: &'static str, json: Vec<u8>) -> Self {
         self.0.members.push((name, json));
         self
     }
 
-    /// Says after how many seconds it is worth trying again.
+    /// Adds `Retry-After`: the client should try again after so many seconds.
     #[must_use]
     pub fn retry_after_seconds(self, seconds: u32) -> Self {
         self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// Says which compressions are understood.
+    /// Adds `Accept-Encoding`: the content encodings that the route accepts.
     #[must_use]
     pub fn accept_encoding(self, encodings: &'static str) -> Self {
         self.with_header(ACCEPT_ENCODING, HeaderValue::from_static(encodings))
     }
 
-    /// Says which methods are allowed.
+    /// Adds `Allow`: the methods of the route.
     #[must_use]
     pub fn allow(self, methods: HeaderValue) -> Self {
         self.with_header(ALLOW, methods)
@@ -79,29 +78,29 @@ impl Problem {
         self
     }
 
-    /// Adds what the log should know and the client should not.
+    /// Adds the cause, which the log shows and the client does not see.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// What kind of problem it is.
+    /// The kind of the problem.
     pub fn kind(&self) -> ProblemKind {
         self.0.kind
     }
 
-    /// What a person can do about it.
+    /// The text for a person.
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// What the log should know.
+    /// The cause, for the log.
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.0.source.as_deref()
     }
 
-    /// The body.
+    /// The body of the response.
     pub fn to_json(&self, request_id: &str) -> Vec<u8> {
         let parts = &self.0;
         let mut out = Vec::with_capacity(256);
@@ -136,7 +135,7 @@ impl fmt::Debug for Problem {
     }
 }
 
-/// A response that carries the problem to the edge, which writes the body.
+/// A response without a body, which carries the problem to the edge; the edge writes the body.
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let mut response = Response::new(Body::empty());
@@ -159,12 +158,12 @@ impl From<StoreError> for Problem {
             StoreErrorKind::Unavailable => {
                 Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(5)
             }
-            // For the client it is an outage: nothing of its request is wrong, and it is to keep what it has.
+            // The request is correct and can be sent again, so the client gets the same kind as in an outage.
             StoreErrorKind::Denied => {
                 Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(30)
             }
             StoreErrorKind::TooManySensors => Self::new(ProblemKind::TooManySensors, detail),
-            // Somebody has to make room, which takes a while.
+            // An operator has to make room, which takes a while.
             StoreErrorKind::StorageFull => {
                 Self::new(ProblemKind::StorageFull, detail).retry_after_seconds(30)
             }

@@ -1,21 +1,21 @@
-//! The kinds of problem that a client can meet. docs/reference/errors.md says of each what to do.
+//! The kinds of problem that a client can get. docs/reference/errors.md describes each kind and what the client can do.
 
 use axum::http::StatusCode;
 
-/// A stable name for what is wrong.
+/// A kind of problem. Its name, [`ProblemKind::slug`], is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
     /// A reading that parses but is not accepted.
     InvalidReading,
     /// A batch with at least one reading that is not accepted.
     InvalidBatch,
-    /// A text that cannot be the word of the greeting.
+    /// A text that is not accepted as the word of the greeting.
     InvalidWord,
     /// A body that does not parse.
     UnreadableBody,
     /// A query parameter or a part of the path that is not accepted.
     InvalidParameter,
-    /// A window of time that is empty where it must not be.
+    /// An empty window of time, for a series.
     EmptyWindow,
     /// No such route.
     NotFound,
@@ -29,42 +29,42 @@ pub enum ProblemKind {
     UnknownFile,
     /// The route exists, with other methods.
     MethodNotAllowed,
-    /// None of the accepted formats can be given.
+    /// The answer exists in none of the formats that the client accepts.
     NotAcceptable,
     /// The request took too long to arrive.
     RequestTooSlow,
-    /// More bytes than are accepted.
+    /// A body that is larger than the limit.
     BodyTooLarge,
-    /// What arrived is not what the digest sent with it says.
+    /// The digest of the received bytes differs from the digest in the request.
     DigestMismatch,
-    /// What is there is not what the condition of the request asks for.
+    /// The condition of the request does not hold for the stored version.
     PreconditionFailed,
-    /// None of the bytes that are asked for are there.
+    /// The file has none of the requested bytes.
     RangeNotSatisfiable,
-    /// A content type or encoding that is not understood.
+    /// A content type or a content encoding that the route does not accept.
     UnsupportedMediaType,
-    /// More is under way than is taken in at a time.
+    /// The server has reached a limit on concurrent work.
     Overloaded,
-    /// What the answer depends on is not to be had at the moment.
+    /// A store is not available at the moment.
     Unavailable,
     /// The answer took too long.
     TimedOut,
-    /// The process is not ready for requests, or is stopping.
+    /// The server is starting or stopping.
     NotReady,
-    /// The bound on the number of sensors is reached.
+    /// The limit on the number of sensors is reached.
     TooManySensors,
     /// The disk is full.
     StorageFull,
-    /// The server takes no writes.
+    /// The server accepts no writes.
     ReadOnly,
-    /// What is stored is damaged.
+    /// Stored data is damaged.
     Damaged,
     /// A fault of the server.
     Internal,
 }
 
 impl ProblemKind {
-    /// All of them.
+    /// All kinds, in the order of docs/errors.md.
     pub const ALL: [Self; 28] = [
         Self::InvalidReading,
         Self::InvalidBatch,
@@ -96,22 +96,22 @@ impl ProblemKind {
         Self::Internal,
     ];
 
-    /// The last part of the problem's `type`; its heading in docs/reference/errors.md.
+    /// The last part of the problem's `type`, which is also the heading in docs/reference/errors.md.
     pub const fn slug(self) -> &'static str {
-        self.facts().0
+        self.data().0
     }
 
     /// The status of the response.
     pub const fn status(self) -> StatusCode {
-        self.facts().1
+        self.data().1
     }
 
-    /// What a person calls it.
+    /// A short description for people.
     pub const fn title(self) -> &'static str {
-        self.facts().2
+        self.data().2
     }
 
-    const fn facts(self) -> (&'static str, StatusCode, &'static str) {
+    const fn data(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
         match self {
             Self::InvalidReading => (
@@ -136,7 +136,7 @@ impl ProblemKind {
                 S::UNPROCESSABLE_ENTITY,
                 "The window of time is empty",
             ),
-            Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
+            Self::NotFound => ("not-found", S::NOT_FOUND, "No such route"),
             Self::UnknownSensor => ("unknown-sensor", S::NOT_FOUND, "The sensor has no readings"),
             Self::InvalidTodo => (
                 "invalid-todo",
@@ -168,12 +168,12 @@ impl ProblemKind {
             Self::DigestMismatch => (
                 "digest-mismatch",
                 S::BAD_REQUEST,
-                "What arrived is not what was sent",
+                "The digest does not match",
             ),
             Self::PreconditionFailed => (
                 "precondition-failed",
                 S::PRECONDITION_FAILED,
-                "What is there is something else",
+                "The version does not match",
             ),
             Self::RangeNotSatisfiable => (
                 "range-not-satisfiable",
@@ -188,7 +188,7 @@ impl ProblemKind {
             Self::Overloaded => (
                 "overloaded",
                 S::SERVICE_UNAVAILABLE,
-                "The server has too much to do",
+                "The server is overloaded",
             ),
             Self::Unavailable => (
                 "unavailable",
@@ -215,7 +215,7 @@ impl ProblemKind {
             Self::Damaged => (
                 "damaged",
                 S::INTERNAL_SERVER_ERROR,
-                "What is stored is damaged",
+                "The stored data is damaged",
             ),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "The server failed"),
         }

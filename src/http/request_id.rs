@@ -1,17 +1,16 @@
-//! A name for each request, so that a client, its proxies and the log can speak of the same one.
+//! An id for each request, so that a client, its proxies and the log can name the same request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use bytes::Bytes;
 
-/// The header that carries it, in requests and responses.
+/// The header with the id, in requests and responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id that is taken over from a client, in bytes.
+/// The longest id that is accepted from a client, in bytes.
 const BYTES_MAX: usize = 128;
 
-/// Makes ids that are unique among the processes of a fleet, cheaply.
+/// Makes ids that are unique among the processes of a fleet, without asking for a random number each time.
 #[derive(Debug)]
 pub struct RequestIds {
     next: AtomicU64,
@@ -25,31 +24,29 @@ impl RequestIds {
         }
     }
 
-    /// The id of a request: what the client calls it, if that is sane, and a new one otherwise.
+    /// The id of a request: the id that the client sent if it is safe, otherwise a new id.
     pub fn of(&self, headers: &HeaderMap) -> HeaderValue {
         match headers.get(X_REQUEST_ID) {
-            Some(given) if is_sane(given.as_bytes()) => given.clone(),
+            Some(given) if is_safe(given.as_bytes()) => given.clone(),
             _ => self.make(),
         }
     }
 
     fn make(&self) -> HeaderValue {
-        // An odd multiplier visits every number once, so ids of one process never repeat, and look unlike one another.
+        // Multiplication by an odd number is one-to-one, so the ids of a process never repeat, and consecutive ids look different.
         let number = self
             .next
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut text = [0u8; 16];
-        for (at, byte) in text.iter_mut().enumerate() {
-            *byte = b"0123456789abcdef"[(number >> (60 - at * 4) & 15) as usize];
-        }
-        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text))
-            .unwrap_or(HeaderValue::from_static("-"))
+        // The text has room for two digits a byte.
+        let _ = hex::encode_to_slice(number.to_be_bytes(), &mut text);
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 
-/// Whether an id can go into a log line and a header without doing harm there.
-fn is_sane(id: &[u8]) -> bool {
+/// Whether an id is safe in a log line and in a header.
+fn is_safe(id: &[u8]) -> bool {
     (1..=BYTES_MAX).contains(&id.len())
         && id
             .iter()
@@ -61,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sane_ids_are_taken_over() {
+    fn safe_ids_are_kept() {
         let ids = RequestIds::new(7);
         let mut headers = HeaderMap::new();
         let first = ids.of(&headers);

@@ -1,4 +1,4 @@
-//! A connection whose peer takes nothing is given up.
+//! Closes a connection whose peer stops reading.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,18 +8,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Fails a write that could not go on for a given time. While writes do go on it costs a comparison each.
+/// Fails a write that made no progress for a given time. A write that does not wait costs one comparison.
 #[derive(Debug)]
 pub struct StallGuard<T> {
     inner: T,
     stall_max: Duration,
-    /// Made by the first write that has to wait.
+    /// Created by the first write that has to wait.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
 impl<T> StallGuard<T> {
-    /// Guards `inner`: a write may wait as long as `stall_max`.
+    /// A guard around `inner`: a write may wait as long as `stall_max`.
     pub fn new(inner: T, stall_max: Duration) -> Self {
         Self {
             inner,
@@ -104,7 +104,7 @@ mod tests {
     const STALL_MAX: Duration = Duration::from_millis(200);
 
     #[tokio::test]
-    async fn a_peer_that_takes_nothing_is_given_up() {
+    async fn a_write_fails_when_the_peer_reads_nothing() {
         let (server, _peer) = duplex(1000);
         let mut server = StallGuard::new(server, STALL_MAX);
         let error = server.write_all(&[0; 5000]).await.unwrap_err();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_is_slow_is_not() {
+    async fn a_write_to_a_slow_peer_succeeds() {
         let (server, mut peer) = duplex(1000);
         let mut server = StallGuard::new(server, STALL_MAX);
         let reader = async {

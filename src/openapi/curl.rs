@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_in_an_example_reaches_the_server_as_it_is() {
+    fn examples_are_quoted_for_a_shell_and_for_a_url() {
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(printed("5 %\n\\"), "printf '5 %%\\n\\\\' |\n  ");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The description as a tree, with its references followed.
+//! The description as a tree, whose references can be followed.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ pub(super) struct Document(Value);
 pub(super) struct Operation<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
-    /// What it shares with the other methods of the path.
+    /// The path item, which all methods of the path share.
     pub(super) item: &'a Value,
     pub(super) value: &'a Value,
 }
@@ -21,17 +21,17 @@ impl Document {
     /// Reads a description.
     ///
     /// # Errors
-    /// When it is not JSON.
+    /// When the text is not JSON.
     pub(super) fn read(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text).map(Self)
     }
 
-    /// A part at the top, such as `info`.
+    /// A member at the top, such as `info`.
     pub(super) fn part(&self, name: &str) -> &Value {
         &self.0[name]
     }
 
-    /// What a value refers to, or the value.
+    /// The target of a value that is a reference, otherwise the value.
     pub(super) fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
         let target = value["$ref"]
             .as_str()
@@ -56,34 +56,34 @@ impl Document {
 }
 
 impl<'a> Operation<'a> {
-    /// Its name in links.
+    /// The id of the operation, for links.
     pub(super) fn id(&self) -> &'a str {
         text(&self.value["operationId"])
     }
 }
 
-/// The members of an object, in their order; none of anything else.
+/// The members of an object, in order. Other values have no members.
 pub(super) fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter)
 }
 
-/// The items of an array; none of anything else.
+/// The items of an array. Other values have no items.
 pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// A text; an empty one where there is none.
+/// The text of a value; empty for a value that is not text.
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The examples of a parameter, a header or a body: one, or several with their names.
+/// The examples of a parameter, a header or a body, with their names. A single example has an empty name.
 pub(super) fn examples<'a>(
     document: &'a Document,
     value: &'a Value,
 ) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    let one = value.get("example").map(|example| ("", example));
+    let single = value.get("example").map(|example| ("", example));
     let several = members(&value["examples"])
         .map(|(name, example)| (name.as_str(), &document.follow(example)["value"]));
-    one.into_iter().chain(several)
+    single.into_iter().chain(several)
 }

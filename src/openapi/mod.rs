@@ -1,8 +1,7 @@
-//! The server's description of itself: `/openapi.json`, and `/docs`, which shows it to people; where older servers have theirs, the
-//! way to them.
+//! The description of the API: `/openapi.json`, the page `/docs` for people, and redirects from the paths of older servers.
 //!
-//! `openapi.json` is written by hand and served as it is. The page is made from it, so the two never differ;
-//! tests/it/api/server/openapi.rs holds both against what the server does.
+//! `openapi.json` is written by hand and served unchanged. The page is rendered from `openapi.json`, so the two never differ;
+//! tests/it/api/server/openapi.rs compares both with the server.
 
 mod curl;
 mod document;
@@ -23,19 +22,20 @@ use maud::{Markup, PreEscaped, html};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::document::Document;
-use crate::http::{Problem, ProblemKind};
+use crate::http::etag::{self, EntityTags};
+use crate::http::{Problem, ProblemKind, json};
 use crate::pages;
 
 const DESCRIPTION: &str = include_str!("openapi.json");
 
-/// Stands in the page for where the client reaches this server.
+/// The placeholder in the page for the origin of this server.
 const ORIGIN: &str = "{origin}";
 
 struct Docs {
     listen: SocketAddr,
-    /// The version of the description, as its entity tag.
+    /// The entity tag of the description, without quotes: a hash of its text.
     tag: String,
-    /// Made at the first request; an error when the description cannot be read.
+    /// The page, rendered at the first request, or the error when the description cannot be parsed.
     page: OnceLock<Result<Markup, String>>,
 }
 
@@ -47,7 +47,7 @@ pub fn reference_page() -> Result<String, serde_json::Error> {
     Document::read(DESCRIPTION).map(|document| markdown::render(&document))
 }
 
-/// `/openapi.json` and `/docs`, and what leads there. They need no store.
+/// The routes `/openapi.json` and `/docs`, and the redirects to them.
 pub fn router(listen: SocketAddr) -> Router {
     Router::new()
         .route("/openapi.json", get(description))
@@ -56,54 +56,39 @@ pub fn router(listen: SocketAddr) -> Router {
         .route("/api/swagger.json", get(to_description))
         .with_state(Arc::new(Docs {
             listen,
-            tag: format!("\"{:016x}\"", xxh3_64(DESCRIPTION.as_bytes())),
+            tag: format!("{:016x}", xxh3_64(DESCRIPTION.as_bytes())),
             page: OnceLock::new(),
         }))
 }
 
-async fn description(State(docs): State<Arc<Docs>>, headers: HeaderMap) -> Response {
-    let status = if is_known(&headers, &docs.tag) {
-        StatusCode::NOT_MODIFIED
+async fn description(
+    State(docs): State<Arc<Docs>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let known = EntityTags::if_none_match(&headers)?;
+    let mut response = if known.is_some_and(|tags| tags.match_weakly(&docs.tag)) {
+        StatusCode::NOT_MODIFIED.into_response()
     } else {
-        StatusCode::OK
+        json::answer(DESCRIPTION)
     };
-    let mut response = match status {
-        StatusCode::OK => DESCRIPTION.into_response(),
-        _ => status.into_response(),
-    };
-    let answered = response.headers_mut();
-    answered.remove(header::CONTENT_TYPE);
-    if status == StatusCode::OK {
-        let json = HeaderValue::from_static("application/json");
-        answered.insert(header::CONTENT_TYPE, json);
+    let headers = response.headers_mut();
+    if let Some(tag) = etag::header_value(&docs.tag) {
+        headers.insert(header::ETAG, tag);
     }
-    if let Ok(tag) = HeaderValue::from_str(&docs.tag) {
-        answered.insert(header::ETAG, tag);
-    }
-    // It changes with the server's version: whoever has a copy asks whether it is still the same.
+    // The description changes with the server's version, so a client with a copy has to ask whether the copy is current.
     let no_cache = HeaderValue::from_static("no-cache");
-    answered.insert(header::CACHE_CONTROL, no_cache);
-    response
+    headers.insert(header::CACHE_CONTROL, no_cache);
+    Ok(response)
 }
 
-/// Older servers have their page here. Not for good: no client is to remember it, and ask elsewhere what it was told to ask here.
+/// Redirects from the page of older servers. The redirect is temporary, so that no client caches it.
 async fn to_page() -> Redirect {
     Redirect::temporary("/docs")
 }
 
-/// Older servers have their description here.
+/// Redirects from the description of older servers.
 async fn to_description() -> Redirect {
     Redirect::temporary("/openapi.json")
-}
-
-/// Whether `If-None-Match` names the tag. It compares weakly (RFC 9110, 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let lines = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim);
-    tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
 async fn page(
@@ -116,7 +101,7 @@ async fn page(
         Ok(page::page(&document, pages::style_version()))
     });
     let made = made.as_ref().map_err(|error| {
-        let detail = "the description of the API cannot be shown; /openapi.json has it";
+        let detail = "the description of the API cannot be shown as a page; /openapi.json has the description";
         Problem::new(ProblemKind::Internal, detail).with_source(error.clone())
     })?;
     let origin = pages::origin(&uri, &headers, docs.listen);
@@ -149,23 +134,5 @@ mod tests {
             assert_eq!(example["title"], kind.title());
         }
         assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
-    }
-
-    #[test]
-    fn a_copy_is_recognized_by_its_tag() {
-        for (value, known) in [
-            ("\"a\"", true),
-            ("\"b\", W/\"a\"", true),
-            ("*", true),
-            ("\"b\"", false),
-            ("a", false),
-        ] {
-            let headers = [(header::IF_NONE_MATCH, HeaderValue::from_static(value))];
-            assert_eq!(
-                is_known(&headers.into_iter().collect(), "\"a\""),
-                known,
-                "{value}"
-            );
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! A stream of bytes as a stream of their base64 text.
+//! Converts a stream of bytes into a stream of base64 text.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::files::ContentStream;
 /// Three bytes become four characters.
 const GROUP_BYTES: usize = 3;
 
-/// How long the text of so many bytes is, padding included.
+/// The length of the text of so many bytes, with padding; `None` on overflow.
 pub(super) const fn text_length(bytes: u64) -> Option<u64> {
     bytes.div_ceil(GROUP_BYTES as u64).checked_mul(4)
 }
@@ -31,7 +31,7 @@ pub(super) fn encode(
     })
 }
 
-/// Keeps the bytes that wait for the rest of their group.
+/// Keeps the bytes of an incomplete group.
 #[derive(Default)]
 struct Encoder {
     waiting: [u8; GROUP_BYTES],
@@ -68,7 +68,7 @@ impl Encoder {
     }
 }
 
-/// Fills the beginning of `text`, which has room for it; says how much.
+/// Writes the text of `bytes` to the beginning of `text`, which has room for the text, and returns the length.
 fn write(bytes: &[u8], text: &mut [u8]) -> usize {
     STANDARD.encode_slice(bytes, text).unwrap_or(0)
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_text_is_the_same_however_the_bytes_are_cut() {
+    async fn the_text_does_not_depend_on_the_pieces() {
         let bytes: Vec<u8> = (0..=255).collect();
         for length in [0, 1, 2, 3, 4, 5, 255, 256] {
             for cut in [1, 2, 3, 4, 7, 256] {

@@ -1,139 +1,97 @@
 //! Conditional requests (RFC 9110, section 13).
 
-use axum::http::{HeaderMap, HeaderName, header};
-use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
+use axum::http::{HeaderMap, header};
 
 use crate::files::{Condition, TagList};
-use crate::http::{Problem, ProblemKind};
+use crate::http::etag::{EntityTag, EntityTags};
+use crate::http::{Problem, ProblemKind, date};
 use crate::timestamp::Timestamp;
 
-/// The condition of a request that changes something. `If-Match` compares strongly: a weak tag matches nothing.
+/// The condition of a request that changes something.
+///
+/// # Errors
+/// 400 when `If-Match` or `If-None-Match` is malformed.
 pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, Problem> {
+    let is = EntityTags::if_match(headers)?;
+    let is_not = EntityTags::if_none_match(headers)?;
     Ok(Condition {
-        if_match: tags(headers, &header::IF_MATCH, false)?,
-        if_none_match: tags(headers, &header::IF_NONE_MATCH, true)?,
+        if_match: is.map(|tags| tag_list(tags, false)),
+        if_none_match: is_not.map(|tags| tag_list(tags, true)),
     })
 }
 
-/// The file is another one than the request is about.
+/// The problem of a request whose condition does not hold.
 pub(super) fn refused() -> Problem {
     Problem::new(
         ProblemKind::PreconditionFailed,
-        "the file that is there is not what If-Match or If-None-Match ask for; nothing was changed. \
-         GET …/info answers what is there",
+        "the current version of the file is not one that If-Match or If-None-Match allow; nothing was changed. \
+         GET …/info describes the current version",
     )
 }
 
-/// What the conditions of a read come to.
+/// The result of the conditions of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Answer it.
+    /// The conditions hold.
     Go,
-    /// 304: the client has it.
+    /// 304: the client has the current version.
     NotModified,
-    /// 412: it is not what the client wants to go on with.
+    /// 412: the current version is not one that the client accepts.
     Refused,
 }
 
-/// Looks at the conditions of a `GET` or `HEAD`, in the order that RFC 9110 gives them.
+/// Evaluates the conditions of a `GET` or `HEAD`, in the order of RFC 9110, section 13.2.2.
+///
+/// # Errors
+/// 400 when `If-Match` or `If-None-Match` is malformed.
 pub(super) fn of_read(
     headers: &HeaderMap,
     tag: &str,
     modified: Timestamp,
 ) -> Result<Reading, Problem> {
-    if let Some(tags) = tags(headers, &header::IF_MATCH, false)? {
-        if !tags.contains(Some(tag)) {
+    if let Some(tags) = EntityTags::if_match(headers)? {
+        if !tags.match_strongly(tag) {
             return Ok(Reading::Refused);
         }
-    } else if let Some(since) = date(headers, &header::IF_UNMODIFIED_SINCE)
-        && seconds(modified) > since
+    } else if let Some(since) = date::of_header(headers, &header::IF_UNMODIFIED_SINCE)
+        && date::seconds(modified) > since
     {
         return Ok(Reading::Refused);
     }
-    if let Some(tags) = tags(headers, &header::IF_NONE_MATCH, true)? {
-        if tags.contains(Some(tag)) {
+    if let Some(tags) = EntityTags::if_none_match(headers)? {
+        if tags.match_weakly(tag) {
             return Ok(Reading::NotModified);
         }
-    } else if let Some(since) = date(headers, &header::IF_MODIFIED_SINCE)
-        && seconds(modified) <= since
+    } else if let Some(since) = date::of_header(headers, &header::IF_MODIFIED_SINCE)
+        && date::seconds(modified) <= since
     {
         return Ok(Reading::NotModified);
     }
     Ok(Reading::Go)
 }
 
-/// Whether a range may be cut from the file as it is: `If-Range` is absent, or names it strongly.
+/// Whether the answer may be a part of the current version: `If-Range` is absent, or names the version by strong comparison.
 pub(super) fn may_cut(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
     let Some(value) = headers.get(header::IF_RANGE) else {
         return true;
     };
-    let Ok(text) = value.to_str() else {
-        return false;
-    };
-    match text.trim().strip_prefix('"') {
-        Some(rest) => rest.strip_suffix('"') == Some(tag),
-        None => date(headers, &header::IF_RANGE) == Some(seconds(modified)),
+    match EntityTag::parse(value.as_bytes()) {
+        Some(named) => !named.is_weak && named.opaque == tag,
+        None => date::of_header(headers, &header::IF_RANGE) == Some(date::seconds(modified)),
     }
 }
 
-/// A moment as HTTP writes it, to the second.
-pub(super) fn http_date(time: Timestamp) -> Option<String> {
-    let time = jiff::Timestamp::from_second(seconds(time)).ok()?;
-    DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&time)
-        .ok()
-}
-
-/// Whole seconds since 1970: finer than that HTTP does not tell.
-fn seconds(time: Timestamp) -> i64 {
-    time.micros().div_euclid(1_000_000)
-}
-
-/// A date that does not parse is as good as absent.
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
-    let text = headers.get(name)?.to_str().ok()?;
-    let time = DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(time.as_second())
-}
-
-/// The tags of a header, which may be there several times.
-fn tags(
-    headers: &HeaderMap,
-    name: &HeaderName,
-    takes_weak: bool,
-) -> Result<Option<TagList>, Problem> {
-    let malformed = || {
-        Problem::new(
-            ProblemKind::InvalidParameter,
-            format!("the header {name} is not `*` or a list of quoted entity tags"),
-        )
-    };
-    let mut found = None;
-    for value in headers.get_all(name) {
-        let text = value.to_str().map_err(|_| malformed())?;
-        if text.trim() == "*" {
-            return Ok(Some(TagList::Any));
-        }
-        let list = found.get_or_insert_with(Vec::new);
-        let mut rest = text;
-        loop {
-            rest = rest.trim_start_matches([' ', '\t', ',']);
-            if rest.is_empty() {
-                break;
-            }
-            let is_weak = rest.starts_with("W/");
-            let quoted = rest.strip_prefix("W/").unwrap_or(rest);
-            let (tag, after) = quoted
-                .strip_prefix('"')
-                .and_then(|quoted| quoted.split_once('"'))
-                .ok_or_else(malformed)?;
-            if takes_weak || !is_weak {
-                list.push(tag.to_owned());
-            }
-            rest = after;
-        }
+/// The tags that a file's own tag, which is strong, can equal in a change: `If-Match` compares strongly, `If-None-Match` weakly.
+fn tag_list(tags: EntityTags, takes_weak: bool) -> TagList {
+    match tags {
+        EntityTags::Any => TagList::Any,
+        EntityTags::List(tags) => TagList::These(
+            tags.into_iter()
+                .filter(|tag| takes_weak || !tag.is_weak)
+                .map(|tag| tag.opaque)
+                .collect(),
+        ),
     }
-    Ok(found.map(TagList::These))
 }
 
 #[cfg(test)]
@@ -156,12 +114,7 @@ mod tests {
     const BEFORE: &str = "Fri, 20 Nov 2026 12:59:59 GMT";
 
     #[test]
-    fn dates_are_those_of_http() {
-        assert_eq!(http_date(time()).unwrap(), SAME);
-    }
-
-    #[test]
-    fn reads_heed_their_conditions_in_order() {
+    fn the_conditions_of_reads_are_evaluated_in_order() {
         use Reading::{Go, NotModified, Refused};
         for (pairs, reading) in [
             (&[][..], Go),

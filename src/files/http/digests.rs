@@ -1,21 +1,16 @@
-//! Digests of what is sent and answered (RFC 9530): `Content-Digest` and `Repr-Digest`.
+//! Digests of bodies (RFC 9530): `Content-Digest` and `Repr-Digest`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256, Sha512};
-use tokio::task::JoinHandle;
 
-use crate::error::{StoreError, StoreErrorKind};
 use crate::files::Digest;
 use crate::http::{Problem, ProblemKind};
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 pub(super) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
-
-/// From so many bytes on hashing is worth the way to another thread.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// The value of `Repr-Digest`.
 pub(super) fn header_value(digest: &Digest) -> Option<HeaderValue> {
@@ -24,7 +19,7 @@ pub(super) fn header_value(digest: &Digest) -> Option<HeaderValue> {
         .ok()
 }
 
-/// The digests that a request promises.
+/// The digests that a request names.
 #[derive(Debug, Default)]
 pub(super) struct ExpectedDigests(Vec<(&'static str, Value)>);
 
@@ -35,10 +30,10 @@ enum Value {
 }
 
 impl ExpectedDigests {
-    /// Reads both headers. Algorithms that are not known are ignored, as RFC 9530 has it.
+    /// Reads both headers. Unknown algorithms are ignored, as RFC 9530 requires.
     ///
     /// # Errors
-    /// 400 when a header is not a dictionary of byte sequences, or one of them has the wrong length.
+    /// 400 when a header is not a dictionary of byte sequences, or a digest has the wrong length.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut expected_digests = Vec::new();
         for (name, shown) in [
@@ -78,7 +73,7 @@ impl ExpectedDigests {
         self.0.is_empty()
     }
 
-    /// What has to be calculated to check them.
+    /// The hashers that calculate the digests to compare with.
     pub(super) fn hashers(&self) -> Hashers {
         let wants_sha512 = self
             .0
@@ -90,21 +85,21 @@ impl ExpectedDigests {
         }
     }
 
-    /// Checks that each is the digest of one of what was received: a form as a whole, or the file in it.
+    /// Checks that each expected digest equals one of the received digests: of the whole form, or of the file in the form.
     ///
     /// # Errors
-    /// 400 naming the first that is not.
+    /// 400 with the name of the first header whose digest differs.
     pub(super) fn check(&self, received: &[&Digests]) -> Result<(), Problem> {
         for (name, value) in &self.0 {
-            let is_kept = received.iter().any(|digests| match value {
+            let is_equal_to_one = received.iter().any(|digests| match value {
                 Value::Sha256(value) => digests.sha256.0 == *value,
                 Value::Sha512(value) => digests.sha512.as_deref() == Some(value),
             });
-            if !is_kept {
+            if !is_equal_to_one {
                 return Err(Problem::new(
                     ProblemKind::DigestMismatch,
                     format!(
-                        "what arrived is not what {name} says; nothing was stored. Send it again"
+                        "the received bytes do not have the digest in {name}; nothing was stored. Send the file again"
                     ),
                 ));
             }
@@ -113,14 +108,14 @@ impl ExpectedDigests {
     }
 }
 
-/// Digests that are being calculated.
+/// Hashers of a stream of bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Hashers {
     sha256: Sha256,
     sha512: Option<Sha512>,
 }
 
-/// Digests that were calculated.
+/// The digests of received bytes.
 #[derive(Debug)]
 pub(super) struct Digests {
     pub(super) sha256: Digest,
@@ -128,7 +123,7 @@ pub(super) struct Digests {
 }
 
 impl Hashers {
-    fn update(&mut self, pieces: &[Bytes]) {
+    pub(super) fn update(&mut self, pieces: &[Bytes]) {
         for piece in pieces {
             self.sha256.update(piece);
             if let Some(sha512) = &mut self.sha512 {
@@ -137,68 +132,10 @@ impl Hashers {
         }
     }
 
-    fn finish(self) -> Digests {
+    pub(super) fn finish(self) -> Digests {
         Digests {
             sha256: Digest(self.sha256.finalize().into()),
             sha512: self.sha512.map(|sha512| Box::new(sha512.finalize().into())),
-        }
-    }
-}
-
-/// Calculates digests of what goes by, beside the thread that it goes by on.
-#[derive(Debug)]
-pub(super) struct Digester {
-    /// `None` while a thread has them.
-    hashers: Option<Hashers>,
-    hashing: Option<JoinHandle<Hashers>>,
-    pieces: Vec<Bytes>,
-    waiting_bytes: usize,
-}
-
-impl Digester {
-    pub(super) fn new(hashers: Hashers) -> Self {
-        Self {
-            hashers: Some(hashers),
-            hashing: None,
-            pieces: Vec::new(),
-            waiting_bytes: 0,
-        }
-    }
-
-    /// Takes the next bytes.
-    pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), StoreError> {
-        self.waiting_bytes += piece.len();
-        self.pieces.push(piece);
-        if self.waiting_bytes < BATCH_BYTES {
-            return Ok(());
-        }
-        let mut hashers = self.idle().await?;
-        let pieces = std::mem::take(&mut self.pieces);
-        self.waiting_bytes = 0;
-        self.hashing = Some(tokio::task::spawn_blocking(move || {
-            hashers.update(&pieces);
-            hashers
-        }));
-        Ok(())
-    }
-
-    /// The digests of everything.
-    pub(super) async fn finish(mut self) -> Result<Digests, StoreError> {
-        let mut hashers = self.idle().await?;
-        hashers.update(&self.pieces);
-        Ok(hashers.finish())
-    }
-
-    async fn idle(&mut self) -> Result<Hashers, StoreError> {
-        let lost = || {
-            StoreError::new(
-                StoreErrorKind::Internal,
-                "calculating the digest was cut off",
-            )
-        };
-        match self.hashing.take() {
-            Some(hashing) => hashing.await.map_err(|error| lost().with_source(error)),
-            None => self.hashers.take().ok_or_else(lost),
         }
     }
 }
@@ -260,20 +197,5 @@ mod tests {
         ] {
             assert!(expected_digests(&[bad]).is_err(), "{bad}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_digester_sees_every_byte_once() {
-        let mut digester = Digester::new(ExpectedDigests::default().hashers());
-        let bytes: Bytes = (0..3 * BATCH_BYTES).map(|n| n as u8).collect();
-        for piece in [
-            &bytes[..5],
-            &bytes[5..BATCH_BYTES * 2],
-            &bytes[BATCH_BYTES * 2..],
-        ] {
-            digester.push(bytes.slice_ref(piece)).await.unwrap();
-        }
-        let digest = digester.finish().await.unwrap().sha256;
-        assert_eq!(digest.0, <[u8; 32]>::from(Sha256::digest(&bytes)));
     }
 }

@@ -1,17 +1,31 @@
-//! `Content-Disposition` (RFC 6266): a file is for saving, under its own name.
-
-use std::fmt::Write;
+//! `Content-Disposition` (RFC 6266): the client is to save the file under its own name.
 
 use axum::http::HeaderValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// `attachment` with the name in ASCII for old clients, and in UTF-8 where that is not the same.
+/// The characters outside of attr-char (RFC 8187).
+const NOT_IN_ATTRIBUTES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// `attachment` with the name in ASCII for old clients, and also in UTF-8 when the name is not ASCII.
 pub(super) fn attachment(name: &str) -> HeaderValue {
     let mut value = String::from("attachment; filename=\"");
     let mut is_ascii = true;
     for character in name.chars() {
         match character {
             '"' | '\\' => value.extend(['\\', character]),
-            // A slash would be a directory to some; a percent sign and two digits are decoded by others.
+            // Some clients take a slash for a directory; others decode a percent sign and two digits.
             '/' | '%' => {
                 is_ascii = false;
                 value.push('_');
@@ -26,15 +40,8 @@ pub(super) fn attachment(name: &str) -> HeaderValue {
     value.push('"');
     if !is_ascii {
         value.push_str("; filename*=UTF-8''");
-        for byte in name.replace('/', "_").bytes() {
-            // What RFC 8187 calls attr-char.
-            if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-                value.push(char::from(byte));
-            } else {
-                // Writing to memory does not fail.
-                let _ = write!(value, "%{byte:02X}");
-            }
-        }
+        let name = name.replace('/', "_");
+        value.extend(utf8_percent_encode(&name, NOT_IN_ATTRIBUTES));
     }
     value
         .parse()
@@ -46,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_survives_in_both_forms() {
+    fn names_are_written_in_ascii_and_in_utf_8() {
         for (name, value) in [
             ("photo.png", "attachment; filename=\"photo.png\""),
             ("a \"b\\c", "attachment; filename=\"a \\\"b\\\\c\""),

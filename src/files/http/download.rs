@@ -1,4 +1,4 @@
-//! `GET /api/devices/{id}` and `…/content`: a file as text, and as it is.
+//! `GET /api/devices/{id}` and `…/content`: a file as base64 text, and as bytes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use super::{FileRoutes, base64, device_id, digests, disposition, unknown, whole}
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{DeviceId, FileInfo, FileName};
 use crate::http::extract::{PathPart, RawQuery};
-use crate::http::{Problem, ProblemKind};
+use crate::http::{Problem, ProblemKind, date, etag};
 
-/// How often a file is opened anew when it is replaced between its opening and its reading.
+/// The most attempts to open a file that is replaced between opening and reading.
 const OPENINGS_MAX: usize = 5;
-/// And until when: a store that is slow may take as long again for each.
+/// No further attempt begins later than this.
 const OPENING_AGAIN_MAX: Duration = Duration::from_millis(1500);
 
 /// The file as one base64 text.
@@ -37,7 +37,7 @@ pub(super) async fn text(
     answer(state, id, &query, &method, &headers, Form::Text).await
 }
 
-/// The file as it is, or a part of it.
+/// The bytes of the file, or of a part of the file.
 pub(super) async fn content(
     state: State<Arc<FileRoutes>>,
     id: PathPart,
@@ -67,7 +67,7 @@ async fn answer(
     if method == Method::HEAD {
         let found = routes.store.info(&device).await?;
         let info = found.ok_or_else(|| unknown(&device))?;
-        // A range is a matter of GET.
+        // Only GET has ranges.
         let plan = Plan::new(headers, &info, form, true)?;
         return Ok(plan.respond(&info, form, Body::empty()));
     }
@@ -102,12 +102,12 @@ async fn answer(
     }
     Err(StoreError::new(
         StoreErrorKind::Overloaded,
-        "the file is being replaced all the time; try again",
+        "the file was replaced during every attempt to read it; try again",
     )
     .into())
 }
 
-/// What is going to be answered.
+/// The kind of answer.
 enum Plan {
     NotModified,
     Whole(u64),
@@ -140,7 +140,7 @@ impl Plan {
         })
     }
 
-    /// The bytes of the file that are needed, if any are.
+    /// The range of bytes to read; `None` for an answer without bytes.
     fn range(&self) -> Option<Range<u64>> {
         match self {
             Self::Whole(size) => Some(0..*size),
@@ -154,7 +154,7 @@ impl Plan {
         let mut response = match self {
             Self::Unsatisfiable => Problem::new(
                 ProblemKind::RangeNotSatisfiable,
-                format!("the file has {size} bytes, and none of those that Range asks for"),
+                format!("the file has {size} bytes, and none of the bytes that Range names"),
             )
             .into_response(),
             _ => Response::new(body),
@@ -189,12 +189,9 @@ impl Plan {
             Self::Whole(_) | Self::NotModified => {}
         }
         put(header::CONTENT_LENGTH, length.map(HeaderValue::from));
-        put(header::ETAG, text(format!("\"{}\"", tag(info, form))));
-        put(
-            header::LAST_MODIFIED,
-            conditional::http_date(info.file.time).and_then(text),
-        );
-        // Whoever has a copy asks whether it is still the file.
+        put(header::ETAG, etag::header_value(&tag(info, form)));
+        put(header::LAST_MODIFIED, text(date::format(info.file.time)));
+        // A client with a copy has to ask whether the copy is current.
         put(
             header::CACHE_CONTROL,
             Some(HeaderValue::from_static("no-cache")),
@@ -208,7 +205,7 @@ impl Plan {
                 Some(HeaderValue::from_static("text/plain; charset=us-ascii")),
             ),
             Form::Bytes => {
-                // As the client named it, and never shown in place: it may be a page that runs as ours.
+                // The client chose the type. The file is never shown in the browser, because a page would run with the origin of this server.
                 let content_type = info.file.content_type.as_str();
                 put(header::CONTENT_TYPE, text(content_type.to_owned()));
                 let name = info.file.name.as_ref().map(FileName::as_str);
@@ -231,7 +228,7 @@ impl Plan {
     }
 }
 
-/// The text is another representation than the bytes.
+/// The entity tag, without quotes. The text is another representation, so it has another tag.
 fn tag(info: &FileInfo, form: Form) -> String {
     match form {
         Form::Bytes => info.tag(),
@@ -239,8 +236,8 @@ fn tag(info: &FileInfo, form: Form) -> String {
     }
 }
 
-/// A stream as a body, which holds its place among the transfers until it is done. One that fails breaks off before its length
-/// is reached, which is how a client sees that something is missing.
+/// A stream as a body, which counts as a transfer until its end. When the stream fails, the body ends before its announced length,
+/// so the client sees that bytes are missing.
 fn body<S>(content: S, device: &DeviceId, transfer: OwnedSemaphorePermit) -> Body
 where
     S: Stream<Item = Result<Bytes, StoreError>> + Send + 'static,

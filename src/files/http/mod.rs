@@ -2,13 +2,10 @@
 
 mod base64;
 mod conditional;
+mod digester;
 mod digests;
 mod disposition;
 mod download;
-mod form;
-mod form_head;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod queries;
 mod range;
 mod receive;
@@ -37,7 +34,7 @@ pub struct FileLimits {
     pub body_idle: Duration,
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub(crate) struct FileRoutes {
     store: Arc<dyn FileStore>,
     limits: FileLimits,
@@ -66,7 +63,10 @@ pub fn router(store: Arc<dyn FileStore>, limits: FileLimits) -> Router {
 }
 
 impl FileRoutes {
-    /// A place among the transfers under way.
+    /// Counts a transfer until the permit is dropped.
+    ///
+    /// # Errors
+    /// 503 when the limit on transfers is reached.
     fn transfer(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.transfers)
             .try_acquire_owned()
@@ -81,7 +81,7 @@ impl FileRoutes {
     }
 }
 
-/// The id in a path.
+/// The device id in a path.
 fn device_id(text: &str) -> Result<DeviceId, Problem> {
     DeviceId::new(text).map_err(|error| {
         Problem::parameter(

@@ -1,22 +1,24 @@
-//! Which devices have files, what is known of one, and its removal.
+//! The list of devices with files, the description of a file, and its removal.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::{FileRoutes, conditional, device_id, unknown};
 use crate::files::{DeviceId, FileName, Removal};
 use crate::http::extract::{PathPart, RawQuery};
-use crate::http::json::{write_integer, write_string};
+use crate::http::json::{
+    self, write_array, write_integer, write_or_null, write_string, write_timestamp,
+};
 use crate::http::{Page, Problem, page};
 
-/// Keeps the cursors of the lists apart.
+/// The kind of the cursors of this list.
 const DEVICES: char = 'd';
 
-/// The devices that have a file, in order. The key is what existing clients read; `next` is there only when there is more,
-/// since they do not know it.
+/// The devices that have a file, in order. Existing clients read the member `TelemetryDataDownloads`, and do not know the member
+/// `next`, so `next` is present only when there are more devices.
 pub(super) async fn list(
     State(routes): State<Arc<FileRoutes>>,
     query: RawQuery,
@@ -26,23 +28,19 @@ pub(super) async fn list(
     let after = page.start(DEVICES, |id| DeviceId::new(id).ok())?;
     let found = routes.store.list(after.as_ref(), page.limit).await?;
     let mut out = Vec::with_capacity(64 + found.items.len() * 32);
-    out.extend_from_slice(b"{\"TelemetryDataDownloads\":[");
-    for (index, device) in found.items.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_string(&mut out, device.as_str());
-    }
-    out.push(b']');
+    out.extend_from_slice(b"{\"TelemetryDataDownloads\":");
+    write_array(&mut out, &found.items, |out, device| {
+        write_string(out, device.as_str());
+    });
     if let Some(last) = found.items.last().filter(|_| found.more) {
         out.extend_from_slice(b",\"next\":");
         write_string(&mut out, &page::cursor(DEVICES, last.as_str()));
     }
     out.push(b'}');
-    Ok(json(out))
+    Ok(json::answer(out))
 }
 
-/// What is known of a device's file.
+/// The description of a device's file.
 pub(super) async fn info(
     State(routes): State<Arc<FileRoutes>>,
     PathPart(id): PathPart,
@@ -60,19 +58,17 @@ pub(super) async fn info(
     out.extend_from_slice(b",\"type\":");
     write_string(&mut out, info.file.content_type.as_str());
     out.extend_from_slice(b",\"name\":");
-    match info.file.name.as_ref().map(FileName::as_str) {
-        Some(name) => write_string(&mut out, name),
-        None => out.extend_from_slice(b"null"),
-    }
+    let name = info.file.name.as_ref().map(FileName::as_str);
+    write_or_null(&mut out, name, write_string);
     out.extend_from_slice(b",\"sha256\":");
     write_string(&mut out, &info.file.digest.to_string());
-    out.extend_from_slice(b",\"time\":\"");
-    info.file.time.write_to(&mut out);
-    out.extend_from_slice(b"\"}");
-    Ok(json(out))
+    out.extend_from_slice(b",\"time\":");
+    write_timestamp(&mut out, info.file.time);
+    out.push(b'}');
+    Ok(json::answer(out))
 }
 
-/// Removes a device's file, if it is the one that `If-Match` names.
+/// Removes a device's file, if its version is one that `If-Match` names.
 pub(super) async fn remove(
     State(routes): State<Arc<FileRoutes>>,
     PathPart(id): PathPart,
@@ -87,9 +83,4 @@ pub(super) async fn remove(
         Removal::Missing => Err(unknown(&device)),
         Removal::Refused => Err(conditional::refused()),
     }
-}
-
-pub(super) fn json(body: Vec<u8>) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], body).into_response()
 }

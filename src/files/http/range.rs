@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-/// What a `Range` header comes to.
+/// The result of a `Range` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The whole file: there is no range, or one that may be ignored.
+    /// The whole file: there is no range, or the range is ignored.
     Whole,
     /// These bytes, at least one.
     Bytes(Range<u64>),
-    /// None of the bytes that are asked for are there.
+    /// The file has none of the requested bytes.
     Unsatisfiable,
 }
 
-/// Looks at a range. More than one at a time may be ignored by RFC 9110, and is: nobody who resumes a download asks so.
+/// Evaluates a `Range` header. Several ranges at a time are ignored, as RFC 9110 allows: a client that resumes a download sends one.
 pub(super) fn part(header: Option<&str>, size_bytes: u64) -> Part {
     let Some((unit, range)) = header.and_then(|header| header.split_once('=')) else {
         return Part::Whole;
@@ -24,10 +24,10 @@ pub(super) fn part(header: Option<&str>, size_bytes: u64) -> Part {
     let Some((first, last)) = range.trim().split_once('-') else {
         return Part::Whole;
     };
-    // No sign and no blank: `u64::from_str` would take a plus.
+    // `u64::from_str` would accept a plus sign.
     let number = |text: &str| -> Option<u64> {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // More digits than fit mean "beyond the end".
+        // A number that does not fit is beyond the end of the file.
         is_number.then(|| text.parse().unwrap_or(u64::MAX))
     };
     match (number(first), number(last)) {

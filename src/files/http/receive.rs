@@ -1,26 +1,23 @@
-//! A file on its way from the body of a request into the store, with its digest.
+//! Receives a file from the body of a request into the store, and calculates its digest.
 
 use bytes::Bytes;
 
-use super::digests::{Digester, Digests, ExpectedDigests};
+use super::digester::{Batches, Digester};
+use super::digests::{Digests, ExpectedDigests};
 use crate::files::{Condition, ContentType, FileName, NewFile, Publication, Upload};
 use crate::http::{Problem, ProblemKind};
 use crate::timestamp::Timestamp;
 
-/// How much is handed to the store at a time: enough that a hand-over between threads costs little beside it.
-const BATCH_BYTES: usize = 256 * 1024;
-
-/// Receives one file.
+/// Receives one file: collects its pieces into batches, and hands each batch to the digester and to the store.
 pub(super) struct Receiver {
     upload: Box<dyn Upload>,
     digester: Digester,
-    pieces: Vec<Bytes>,
-    waiting_bytes: usize,
+    batches: Batches,
     size_bytes: u64,
     bytes_max: u64,
 }
 
-/// A file all of whose bytes are in the store.
+/// A file whose bytes are all in the store, and which is not published yet.
 pub(super) struct Received {
     upload: Box<dyn Upload>,
     size_bytes: u64,
@@ -28,7 +25,7 @@ pub(super) struct Received {
 }
 
 impl Receiver {
-    /// Receives at most `bytes_max` bytes.
+    /// A receiver of at most `bytes_max` bytes.
     pub(super) fn new(
         upload: Box<dyn Upload>,
         expected_digests: &ExpectedDigests,
@@ -37,8 +34,7 @@ impl Receiver {
         Self {
             upload,
             digester: Digester::new(expected_digests.hashers()),
-            pieces: Vec::new(),
-            waiting_bytes: 0,
+            batches: Batches::default(),
             size_bytes: 0,
             bytes_max,
         }
@@ -48,29 +44,36 @@ impl Receiver {
         self.size_bytes
     }
 
-    /// Takes the next bytes.
+    /// Receives the next bytes.
+    ///
+    /// # Errors
+    /// 413 when the file is larger than the limit, and the errors of the store.
     pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), Problem> {
         self.size_bytes += piece.len() as u64;
         if self.size_bytes > self.bytes_max {
             return Err(too_large(self.bytes_max));
         }
-        self.digester.push(piece.clone()).await?;
-        self.waiting_bytes += piece.len();
-        self.pieces.push(piece);
-        if self.waiting_bytes >= BATCH_BYTES {
-            self.hand_over().await?;
+        if let Some(batch) = self.batches.push(piece) {
+            self.digester.update(batch.clone()).await?;
+            self.upload.write(batch).await?;
         }
         Ok(())
     }
 
-    /// Everything has come.
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When the store fails; the receiver is returned so that the caller can abort.
     pub(super) async fn complete(mut self) -> Result<Received, (Self, Problem)> {
-        if let Err(problem) = self.hand_over().await {
-            return Err((self, problem));
+        let rest = self.batches.take();
+        if !rest.is_empty()
+            && let Err(error) = self.upload.write(rest.clone()).await
+        {
+            return Err((self, error.into()));
         }
         let hashers = ExpectedDigests::default().hashers();
         let digester = std::mem::replace(&mut self.digester, Digester::new(hashers));
-        match digester.finish().await {
+        match digester.finish(&rest).await {
             Ok(digests) => Ok(Received {
                 upload: self.upload,
                 size_bytes: self.size_bytes,
@@ -80,23 +83,14 @@ impl Receiver {
         }
     }
 
-    /// Removes what was received.
+    /// Removes the received bytes from the store.
     pub(super) async fn abort(self) {
         self.upload.abort().await;
-    }
-
-    async fn hand_over(&mut self) -> Result<(), Problem> {
-        if self.pieces.is_empty() {
-            return Ok(());
-        }
-        self.waiting_bytes = 0;
-        let pieces = std::mem::take(&mut self.pieces);
-        Ok(self.upload.write(pieces).await?)
     }
 }
 
 impl Received {
-    /// Makes it the device's file.
+    /// Publishes the file as the device's file, if the condition holds.
     pub(super) async fn publish(
         self,
         content_type: ContentType,
@@ -113,7 +107,7 @@ impl Received {
         Ok(self.upload.finish(file, condition).await?)
     }
 
-    /// Removes what was received.
+    /// Removes the received bytes from the store.
     pub(super) async fn abort(self) {
         self.upload.abort().await;
     }

@@ -1,34 +1,35 @@
-//! `PUT /api/devices/{id}`: the field `file` of a form, or the body as it is.
+//! `PUT /api/devices/{id}`: the file is the field `file` of a form, or the whole body.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use http_body::Body as _;
 
-use super::digests::{Digester, Digests, ExpectedDigests};
-use super::form::{FormEvent, FormParser};
-use super::form_head::{self, PartHead};
+use super::digester::{Batches, Digester};
+use super::digests::{Digests, ExpectedDigests};
 use super::receive::{Received, Receiver, too_large};
-use super::{FileRoutes, conditional, device_id, queries};
+use super::{FileRoutes, conditional, device_id};
 use crate::files::{ContentType, DeviceId, FileInfo, FileName, Publication};
 use crate::http::body::Chunks;
 use crate::http::extract::{PathPart, RawQuery, shortened};
-use crate::http::json::write_string;
-use crate::http::{Problem, ProblemKind};
+use crate::http::json::{self, write_string};
+use crate::http::media_type::{MULTIPART_FORM, MediaType};
+use crate::http::multipart::{MultipartEvent, MultipartParser, PartHead};
+use crate::http::{ContentEncoding, Problem, ProblemKind, etag};
 
-/// The field of a form that is the file.
+/// The name of the form field with the file.
 const FIELD: &str = "file";
 
-/// How much of a form may be something else than the file: heads, other fields, texts around them.
-const AROUND_BYTES_MAX: u64 = 1 << 20;
+/// The most bytes of a form beside the file: heads, other fields, and text around the parts.
+const OTHER_BYTES_MAX: u64 = 1 << 20;
 
-/// How long a condition is looked at before the file is received: time that a client waits in addition to all else.
-const EARLY_LOOK_MAX: Duration = Duration::from_secs(1);
+/// The longest check of a condition before the file is received. The client waits for this check.
+const EARLY_CHECK_MAX: Duration = Duration::from_secs(1);
 
-/// Stores a device's file, in place of the one before.
+/// Stores a device's file, and replaces the file before.
 pub(super) async fn upload(
     State(routes): State<Arc<FileRoutes>>,
     PathPart(id): PathPart,
@@ -42,18 +43,19 @@ pub(super) async fn upload(
     let expected_digests = ExpectedDigests::of(&head.headers)?;
     let condition = conditional::of_change(&head.headers)?;
     let bytes_max = routes.limits.upload_bytes_max;
-    let around_bytes_max = match kind {
-        BodyKind::Form(_) => AROUND_BYTES_MAX,
+    let other_bytes_max = match kind {
+        BodyKind::Form(_) => OTHER_BYTES_MAX,
         BodyKind::File(_) => 0,
     };
-    if body.size_hint().lower() > bytes_max.saturating_add(around_bytes_max) {
+    if body.size_hint().lower() > bytes_max.saturating_add(other_bytes_max) {
         return Err(too_large(bytes_max));
     }
     let _transfer = routes.transfer()?;
     if !condition.is_empty() {
-        // Looked at again at the moment of publication; now it may save the whole transfer. A store that is slow is not waited for.
-        let looking = routes.store.info(&device);
-        if let Ok(current) = tokio::time::timeout(EARLY_LOOK_MAX, looking).await
+        // The store checks the condition again when it publishes the file. This early check may save the transfer, so a slow store is
+        // not waited for.
+        let checking = routes.store.info(&device);
+        if let Ok(current) = tokio::time::timeout(EARLY_CHECK_MAX, checking).await
             && !condition.holds(current?.map(|info| info.tag()).as_deref())
         {
             return Err(conditional::refused());
@@ -97,77 +99,69 @@ pub(super) async fn upload(
     }
 }
 
-/// What existing clients read, and what the next condition needs.
+/// The answer: the message that existing clients read, and the entity tag for the next condition.
 fn stored(device: &DeviceId, info: &FileInfo) -> Response {
     let mut out = b"{\"message\":".to_vec();
     let message = format!("File uploaded for Device ID - {device}");
     write_string(&mut out, &message);
     out.push(b'}');
-    let mut response = queries::json(out);
+    let mut response = json::answer(out);
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", info.tag())) {
+    if let Some(tag) = etag::header_value(&info.tag()) {
         headers.insert(header::ETAG, tag);
     }
     response
 }
 
-/// How the file is in the body.
+/// Where the file is in the body.
 enum BodyKind {
-    /// It is the body, of this type.
+    /// The body is the file, of this type.
     File(ContentType),
-    /// It is a field of a form with this boundary.
+    /// The file is a field of a form with this boundary.
     Form(String),
 }
 
 impl BodyKind {
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let unsupported = |why: String| Problem::new(ProblemKind::UnsupportedMediaType, why);
-        if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            return Err(unsupported(
-                "a file is stored as it is sent: send it without Content-Encoding, and a compressed file as the file it is"
-                    .to_owned(),
-            )
-            .accept_encoding("identity"));
-        }
-        let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        ContentEncoding::require_identity(
+            headers,
+            "a file is stored as it is sent: send it without Content-Encoding, and a compressed file as the file it is",
+        )?;
+        let Some(media_type) = MediaType::of_body(headers) else {
             return Ok(Self::File(ContentType::default()));
         };
-        let text = value.to_str().unwrap_or_default();
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("multipart/form-data") {
-            return form_head::boundary(text).map(Self::Form).ok_or_else(|| {
+        if media_type.is(MULTIPART_FORM) {
+            return media_type.boundary().map(Self::Form).ok_or_else(|| {
                 Problem::new(
                     ProblemKind::UnreadableBody,
                     "the content type multipart/form-data names no boundary, or none that RFC 2046 allows",
                 )
             });
         }
-        let is_multipart = essence
-            .get(..10)
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"));
-        match ContentType::new(text) {
-            Some(content_type) if !is_multipart => Ok(Self::File(content_type)),
-            _ => Err(unsupported(format!(
-                "the content type `{}` is not understood: send multipart/form-data with the field {FIELD}, or the bytes of \
-                 the file with its own type, such as image/png",
-                shortened(text)
-            ))),
+        match ContentType::new(media_type.as_str()) {
+            Some(content_type) if !media_type.is_multipart() => Ok(Self::File(content_type)),
+            _ => Err(Problem::new(
+                ProblemKind::UnsupportedMediaType,
+                format!(
+                    "the content type `{}` is not understood: send multipart/form-data with the field {FIELD}, or the bytes of \
+                     the file with its own type, such as image/png",
+                    shortened(media_type.as_str())
+                ),
+            )),
         }
     }
 }
 
-/// What a request says of the file that it brings.
+/// What a request states about the file.
 struct FileMetadata {
     content_type: ContentType,
     name: Option<FileName>,
-    /// Of the whole form, where digests were promised.
-    around: Option<Digests>,
+    /// The digests of the whole form, if the request names digests.
+    form: Option<Digests>,
 }
 
 impl FileMetadata {
-    /// A body that is the file may be named by a header.
+    /// The metadata of a body that is the file. A header may name the file.
     fn of_body(content_type: ContentType, headers: &HeaderMap) -> Result<Self, Problem> {
         let unreadable = || {
             Problem::new(
@@ -186,19 +180,19 @@ impl FileMetadata {
         Ok(Self {
             content_type,
             name,
-            around: None,
+            form: None,
         })
     }
 
-    /// A digest of a form may be meant of the form, as RFC 9530 has it, or of the file, which is what people can calculate.
-    /// Either proves that the file is whole.
+    /// Compares the expected digests. RFC 9530 defines the digest of the form; people can calculate the digest of the file. Either one
+    /// proves that the file is complete.
     fn check(
         &self,
         expected_digests: &ExpectedDigests,
         received: &Received,
     ) -> Result<(), Problem> {
-        match &self.around {
-            Some(around) => expected_digests.check(&[&received.digests, around]),
+        match &self.form {
+            Some(form) => expected_digests.check(&[&received.digests, form]),
             None => expected_digests.check(&[&received.digests]),
         }
     }
@@ -218,45 +212,50 @@ async fn receive_form(
     expected_digests: &ExpectedDigests,
 ) -> Result<FileMetadata, Problem> {
     let unreadable = |why: String| Problem::new(ProblemKind::UnreadableBody, why);
-    let mut parser = FormParser::new(boundary);
-    let mut whole =
-        (!expected_digests.is_empty()).then(|| Digester::new(expected_digests.hashers()));
+    let mut parser = MultipartParser::new(boundary);
+    // The digests of the whole form, of which the file is a part. They are calculated only for a request that names some.
+    let mut form = (!expected_digests.is_empty()).then(|| {
+        let digester = Digester::new(expected_digests.hashers());
+        (digester, Batches::default())
+    });
     let mut received_bytes = 0;
     let mut metadata = None;
     let mut is_file = false;
-    let mut is_unchosen = false;
+    let mut is_not_chosen = false;
     while let Some(piece) = body.next().await? {
         received_bytes += piece.len() as u64;
-        if let Some(whole) = &mut whole {
-            whole.push(piece.clone()).await?;
+        if let Some((digester, batches)) = &mut form
+            && let Some(batch) = batches.push(piece.clone())
+        {
+            digester.update(batch).await?;
         }
         parser.feed(piece);
         while let Some(event) = parser
-            .next()
+            .next_event()
             .map_err(|error| unreadable(error.to_string()))?
         {
             match event {
-                FormEvent::Part(head) if head.field.as_deref() == Some(FIELD) => {
+                MultipartEvent::Part(head) if head.field.as_deref() == Some(FIELD) => {
                     if metadata.is_some() {
                         return Err(unreadable(format!(
                             "the form has the field {FIELD} twice; a device has one file"
                         )));
                     }
                     is_file = true;
-                    is_unchosen = head.file_name.as_deref() == Some("");
+                    is_not_chosen = head.file_name.as_deref() == Some("");
                     metadata = Some(describe(head)?);
                 }
-                FormEvent::Data(data) if is_file => receiver.push(data).await?,
-                // Other fields are ignored: forms in the field have some.
-                FormEvent::Part(_) | FormEvent::Data(_) => {}
-                FormEvent::PartEnd => is_file = false,
+                MultipartEvent::Data(data) if is_file => receiver.push(data).await?,
+                // Existing clients send other fields, which are ignored.
+                MultipartEvent::Part(_) | MultipartEvent::Data(_) => {}
+                MultipartEvent::PartEnd => is_file = false,
             }
         }
-        if received_bytes - receiver.size_bytes() > AROUND_BYTES_MAX {
+        if received_bytes - receiver.size_bytes() > OTHER_BYTES_MAX {
             return Err(Problem::new(
                 ProblemKind::BodyTooLarge,
                 format!(
-                    "the form has more than {AROUND_BYTES_MAX} bytes beside the field {FIELD}; nothing was stored"
+                    "the form has more than {OTHER_BYTES_MAX} bytes beside the field {FIELD}; nothing was stored"
                 ),
             ));
         }
@@ -271,18 +270,18 @@ async fn receive_form(
             "the form has no field {FIELD}; send it as curl -F '{FIELD}=@photo.png' does"
         )));
     };
-    if is_unchosen && receiver.size_bytes() == 0 {
+    if is_not_chosen && receiver.size_bytes() == 0 {
         return Err(unreadable(format!(
             "no file was chosen for the field {FIELD}"
         )));
     }
-    if let Some(whole) = whole {
-        metadata.around = Some(whole.finish().await?);
+    if let Some((digester, mut batches)) = form {
+        metadata.form = Some(digester.finish(&batches.take()).await?);
     }
     Ok(metadata)
 }
 
-/// What a part says of the file in it.
+/// The metadata in the head of the part with the file.
 fn describe(head: PartHead) -> Result<FileMetadata, Problem> {
     let unreadable = |why: String| Problem::new(ProblemKind::UnreadableBody, why);
     if let Some(encoding) = head.transfer_encoding
@@ -306,7 +305,7 @@ fn describe(head: PartHead) -> Result<FileMetadata, Problem> {
     Ok(FileMetadata {
         content_type,
         name,
-        around: None,
+        form: None,
     })
 }
 

@@ -1,17 +1,18 @@
-//! A whole file on its way out, which ends only if it is what was stored.
+//! Sends a whole file, and withholds the last bytes unless the digest is right.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::digests::{Digester, ExpectedDigests};
+use super::digester::{Batches, Digester};
+use super::digests::ExpectedDigests;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{ContentStream, DeviceId, Digest, FileInfo};
 
-/// So much is looked at before the head of the answer is sent: of a smaller file, damage is known by then.
+/// So many bytes are read before the head of the answer is sent. Damage to a smaller file is found before the answer begins.
 const HEAD_BYTES: usize = 256 * 1024;
 
-/// The bytes of a file, in order. Its digest is calculated while they go by, and the last ones come only when it is right: whoever
-/// is sent less than the length that was announced does not take it for the file.
+/// The bytes of a file, in order. The digest is calculated on the way, and the stream fails before the last piece if the digest is
+/// wrong: the client then has fewer bytes than announced, and does not take them for the file.
 ///
 /// # Errors
 /// When the beginning cannot be read, or the file is small and not what was stored.
@@ -24,6 +25,7 @@ pub(super) async fn checked(
         device: info.device.clone(),
         digest: info.file.digest,
         digester: Some(Digester::new(ExpectedDigests::default().hashers())),
+        batches: Batches::default(),
         left_bytes: info.file.size_bytes,
     };
     let mut head = Vec::new();
@@ -46,8 +48,9 @@ struct Checking {
     content: ContentStream,
     device: DeviceId,
     digest: Digest,
-    /// `None` once it has said what the digest is.
+    /// `None` once the digest is calculated.
     digester: Option<Digester>,
+    batches: Batches,
     left_bytes: u64,
 }
 
@@ -56,17 +59,19 @@ impl Checking {
         let Some(piece) = self.content.next().await.transpose()? else {
             return match self.left_bytes {
                 0 => Ok(None),
-                _ => Err(self.damaged("it is shorter")),
+                _ => Err(self.damaged("the file is shorter")),
             };
         };
         let left_bytes = self.left_bytes.checked_sub(piece.len() as u64);
-        self.left_bytes = left_bytes.ok_or_else(|| self.damaged("it is longer"))?;
-        if let Some(digester) = &mut self.digester {
-            digester.push(piece.clone()).await?;
+        self.left_bytes = left_bytes.ok_or_else(|| self.damaged("the file is longer"))?;
+        if let Some(digester) = &mut self.digester
+            && let Some(batch) = self.batches.push(piece.clone())
+        {
+            digester.update(batch).await?;
         }
         if self.left_bytes == 0
             && let Some(digester) = self.digester.take()
-            && digester.finish().await?.sha256 != self.digest
+            && digester.finish(&self.batches.take()).await?.sha256 != self.digest
         {
             return Err(self.damaged("its SHA-256 is another one"));
         }
@@ -77,7 +82,7 @@ impl Checking {
         StoreError::new(
             StoreErrorKind::Damaged,
             format!(
-                "the file of the device `{}` is not what was stored: {why}; send it again, or remove it",
+                "the file of the device `{}` is not what was stored: {why}; send the file again, or remove it",
                 self.device
             ),
         )

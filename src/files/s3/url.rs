@@ -1,5 +1,6 @@
 //! The URL of a bucket.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::key::PREFIX_BYTES_MAX;
@@ -42,7 +43,9 @@ impl BucketUrl {
         if parsed.port().is_some() || parsed.fragment().is_some() {
             return Err(invalid("has a port or a fragment"));
         }
-        let prefix = crate::http::percent_decode(parsed.path().trim_matches('/'), false)
+        let prefix = percent_decode_str(parsed.path().trim_matches('/'))
+            .decode_utf8()
+            .ok()
             .filter(|prefix| prefix.len() <= PREFIX_BYTES_MAX)
             .ok_or_else(|| invalid("has a prefix that is too long, or not UTF-8"))?;
         let mut bucket_url = Self {

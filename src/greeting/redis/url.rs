@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, TlsCertificates,
@@ -11,7 +12,6 @@ use url::Url;
 
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::http::percent_decode;
 
 const PORT: u16 = 6379;
 const PREFIX: &str = "fieldstation:";
@@ -107,7 +107,10 @@ impl RedisUrl {
 
 /// The user, the password and the number of the database.
 fn login(url: &Url) -> Result<RedisConnectionInfo, &'static str> {
-    let decode = |text| percent_decode(text, false).ok_or("the user or password is not UTF-8");
+    let decode = |text| {
+        let decoded = percent_decode_str(text).decode_utf8();
+        decoded.map_err(|_| "the user or password is not UTF-8")
+    };
     // Redis before version 7.2 reports an error when the name of the library is set.
     let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     match (url.username(), url.password()) {

@@ -4,27 +4,27 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::ReadingRoutes;
-use super::wire;
+use super::{ReadingRoutes, wire};
 use crate::error::StoreError;
 use crate::http::extract::RawQuery;
-use crate::http::json::{write_integer, write_string};
-use crate::http::{Problem, ProblemKind, body};
+use crate::http::json::{self, Separator, write_array, write_integer, write_key, write_string};
+use crate::http::media_type::{MediaType, URLENCODED_FORM};
+use crate::http::{ContentEncoding, Problem, ProblemKind, body};
 use crate::readings::ingest::{
-    BatchParser, BodyError, BodyErrorKind, Decoder, Encoding, Format, OverBudget, Parsed,
-    PositionKind, Rejection,
+    BatchParser, BodyError, BodyErrorKind, Decoder, Format, OverBudget, Parsed, PositionKind,
+    Rejection,
 };
 use crate::readings::{Outcome, RecordMode};
 
-/// After so many bytes of a batch other requests get their turn.
-const TURN_BYTES: usize = 256 * 1024;
+/// The decompressed bytes that are parsed before other tasks get their turn.
+const YIELD_BYTES: usize = 256 * 1024;
 
 const FORMATS: &str = "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a header)";
 
-/// Records a batch: all of it or nothing, or with `?partial=true` what can be recorded. Parsed while it arrives.
+/// Records a batch, which is parsed while it arrives: all readings or none, or with `?partial=true` the readings that are accepted.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -48,7 +48,7 @@ pub(super) async fn record(
         .await
         .map_err(|error| failed_batch(error, &parsed))?;
     parsed.refuse(&outcome.refused);
-    Ok(wire::json(summary(&outcome, &parsed)))
+    Ok(json::answer(summary(&outcome, &parsed)))
 }
 
 async fn parse(
@@ -63,7 +63,7 @@ async fn parse(
         Problem::new(ProblemKind::Internal, "a decoder could not be set up").with_source(error)
     })?;
     let mut share = routes.budget.share();
-    let mut rested_at = 0;
+    let mut yielded_at = 0;
     let mut chunks = body::Chunks::new(body, limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
         let mut rest = &chunk[..];
@@ -77,8 +77,8 @@ async fn parse(
             if !more {
                 break;
             }
-            if decoder.bytes() - rested_at >= TURN_BYTES {
-                rested_at = decoder.bytes();
+            if decoder.bytes() - yielded_at >= YIELD_BYTES {
+                yielded_at = decoder.bytes();
                 tokio::task::yield_now().await;
             }
         }
@@ -89,61 +89,40 @@ async fn parse(
 fn over_budget() -> Problem {
     Problem::new(
         ProblemKind::Overloaded,
-        "other batches fill the memory for batches; nothing of this one was stored, send it again",
+        "other batches fill the memory for batches; nothing of this batch was stored, send it again",
     )
     .retry_after_seconds(1)
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+    let Some(media_type) = MediaType::of_body(headers) else {
         return Ok(Format::Undeclared);
     };
-    let essence = content_type
-        .as_bytes()
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    let is = |name: &str| essence.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-    if is("application/json") {
+    if media_type.is("application/json") {
         Ok(Format::JsonArray)
-    } else if is("application/x-ndjson") {
+    } else if media_type.is("application/x-ndjson") {
         Ok(Format::Ndjson)
-    } else if is("text/csv") {
+    } else if media_type.is("text/csv") {
         Ok(Format::Csv)
-    } else if is("text/plain") || is("application/x-www-form-urlencoded") {
-        // What programs say that were not told: curl calls everything a form.
+    } else if media_type.is("text/plain") || media_type.is(URLENCODED_FORM) {
+        // Programs send these types by default: curl names everything a form.
         Ok(Format::Undeclared)
     } else {
         Err(Problem::new(ProblemKind::UnsupportedMediaType, FORMATS))
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else {
-        return Ok(Encoding::Identity);
-    };
-    let is = |name: &str| {
-        encoding
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(name.as_bytes())
-    };
-    if is("identity") {
-        Ok(Encoding::Identity)
-    } else if is("gzip") || is("x-gzip") {
-        Ok(Encoding::Gzip)
-    } else if is("zstd") {
-        Ok(Encoding::Zstd)
-    } else {
-        Err(Problem::new(
+fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Problem> {
+    ContentEncoding::of_body(headers).ok_or_else(|| {
+        Problem::new(
             ProblemKind::UnsupportedMediaType,
             "send a batch uncompressed, or with one content encoding: gzip or zstd",
         )
-        .accept_encoding("gzip, zstd"))
-    }
+        .accept_encoding("gzip, zstd")
+    })
 }
 
-/// `{"recorded":n,"unchanged":n,"replaced":n,"rejected":n}`, and what was rejected, if anything was.
+/// `{"recorded":n,"unchanged":n,"replaced":n,"rejected":n}`, with a member `errors` if readings were rejected.
 fn summary(outcome: &Outcome, parsed: &Parsed) -> Vec<u8> {
     let mut out = Vec::with_capacity(80);
     let counts = [
@@ -153,15 +132,14 @@ fn summary(outcome: &Outcome, parsed: &Parsed) -> Vec<u8> {
         ("rejected", parsed.rejected),
     ];
     out.push(b'{');
-    for (at, (name, count)) in counts.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        wire::write_key(&mut out, name);
+    let mut separator = Separator::default();
+    for (name, count) in counts {
+        separator.write(&mut out);
+        write_key(&mut out, name);
         write_integer(&mut out, count);
     }
     if parsed.rejected > 0 {
-        out.push(b',');
+        separator.write(&mut out);
         wire::write_list(&mut out, "errors", &parsed.rejections, |out, rejection| {
             write_rejection(out, parsed.position_kind, rejection);
         });
@@ -171,15 +149,7 @@ fn summary(outcome: &Outcome, parsed: &Parsed) -> Vec<u8> {
 }
 
 fn rejected_batch(parsed: &Parsed) -> Problem {
-    let mut errors = Vec::new();
-    errors.push(b'[');
-    for (at, rejection) in parsed.rejections.iter().enumerate() {
-        if at > 0 {
-            errors.push(b',');
-        }
-        write_rejection(&mut errors, parsed.position_kind, rejection);
-    }
-    errors.push(b']');
+    let errors = rejections(parsed.position_kind, &parsed.rejections);
     let more = if parsed.rejected > parsed.rejections.len() as u64 {
         format!(", of which the first {} are named", parsed.rejections.len())
     } else {
@@ -195,44 +165,46 @@ fn rejected_batch(parsed: &Parsed) -> Problem {
         .with_member("errors", errors)
 }
 
-/// A batch that the store took a part of, at most: what is not known to be stored is named.
+/// The problem of a batch that the store may have recorded in part. The readings that are not known to be stored are named.
 fn failed_batch(error: StoreError, parsed: &Parsed) -> Problem {
     const NAMED_MAX: usize = 100;
     let unstored = error.unstored();
     if unstored.is_empty() {
         return Problem::from(error);
     }
-    let mut errors = vec![b'['];
-    for (at, index) in unstored.iter().take(NAMED_MAX).enumerate() {
-        if at > 0 {
-            errors.push(b',');
-        }
-        let rejection = Rejection {
-            position: parsed.position(*index),
-            field: None,
-            reason: "is not known to be stored".to_owned(),
-        };
-        write_rejection(&mut errors, parsed.position_kind, &rejection);
-    }
-    errors.push(b']');
+    let named = unstored.iter().take(NAMED_MAX).map(|index| Rejection {
+        position: parsed.position(*index),
+        field: None,
+        reason: "is not known to be stored".to_owned(),
+    });
+    let errors = rejections(parsed.position_kind, &named.collect::<Vec<_>>());
     let count = unstored.len().to_string().into_bytes();
     Problem::from(error)
         .with_member("unstored", count)
         .with_member("errors", errors)
 }
 
+/// The member `errors` of a problem.
+fn rejections(position_kind: PositionKind, rejections: &[Rejection]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_array(&mut out, rejections, |out, rejection| {
+        write_rejection(out, position_kind, rejection);
+    });
+    out
+}
+
 /// `{"line":3,"field":"temperature","reason":"…"}`
 fn write_rejection(out: &mut Vec<u8>, position_kind: PositionKind, rejection: &Rejection) {
     out.push(b'{');
-    wire::write_key(out, position_name(position_kind));
+    write_key(out, position_name(position_kind));
     write_integer(out, rejection.position);
     if let Some(field) = rejection.field {
         out.push(b',');
-        wire::write_key(out, "field");
+        write_key(out, "field");
         write_string(out, field);
     }
     out.push(b',');
-    wire::write_key(out, "reason");
+    write_key(out, "reason");
     write_string(out, &rejection.reason);
     out.push(b'}');
 }
@@ -262,15 +234,13 @@ fn unreadable(error: &BodyError) -> Problem {
         field: error.field,
         reason: error.reason.clone(),
     };
-    let mut errors = vec![b'['];
-    write_rejection(&mut errors, position_kind, &rejection);
-    errors.push(b']');
+    let errors = rejections(position_kind, &[rejection]);
     let (position_kind, reason) = (position_name(position_kind), &error.reason);
     let detail = match error.field {
         Some(field) => {
             format!("at {position_kind} {position}, {field} {reason}; nothing was stored")
         }
-        None => format!("what is at {position_kind} {position} {reason}; nothing was stored"),
+        None => format!("the item at {position_kind} {position} {reason}; nothing was stored"),
     };
     Problem::new(kind, detail).with_member("errors", errors)
 }

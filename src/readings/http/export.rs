@@ -13,20 +13,20 @@ use futures_util::{Stream, TryStreamExt};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::ReadingRoutes;
-use super::wire;
+use super::{ReadingRoutes, queries};
 use crate::http::extract::{Query, RawQuery};
+use crate::http::media_type::preferred;
 use crate::http::{Problem, ProblemKind};
+use crate::readings::Export;
 use crate::readings::encode::TextFormat;
-use crate::readings::{Export, Selection};
 
-/// How many pieces wait for the client at a time.
+/// The most pieces that wait for the client.
 const PIECES_MAX: usize = 2;
 
-/// How large a piece is at least, but for the last.
+/// The least size of a piece, except for the last piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// All selected readings as they are at one moment, streamed.
+/// Streams all selected readings of one snapshot.
 pub(super) async fn export(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -34,10 +34,7 @@ pub(super) async fn export(
 ) -> Result<Response, Problem> {
     let query = query.parse(&["sensorId", "from", "to", "format"])?;
     let format = TextFormat::of(&query, &headers)?;
-    let selection = Selection {
-        sensor: wire::sensor_parameter(&query)?,
-        window: wire::window(&query)?,
-    };
+    let selection = queries::selection(&query)?;
     let permit = Arc::clone(&routes.exports)
         .try_acquire_owned()
         .map_err(|_| {
@@ -58,7 +55,7 @@ pub(super) async fn export(
         drop(permit);
     });
     let content_type = HeaderValue::from_static(format.content_type());
-    let body = Body::from_stream(whole(received));
+    let body = Body::from_stream(complete_body(received));
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
@@ -71,7 +68,14 @@ impl TextFormat {
         }
     }
 
-    /// `?format=` before `Accept`, whose order of preference is followed.
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+        }
+    }
+
+    /// The format of `?format=`, or else the format that `Accept` prefers.
     fn of(query: &Query, headers: &HeaderMap) -> Result<Self, Problem> {
         match query.get("format") {
             Some("ndjson") => return Ok(Self::Ndjson),
@@ -79,72 +83,30 @@ impl TextFormat {
             Some(_) => return Err(Problem::parameter("format", "must be ndjson or csv")),
             None => {}
         }
-        let accept: Vec<_> = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        if accept.is_empty() {
-            return Ok(Self::Ndjson);
-        }
-        Self::accepted(&accept.join(",")).ok_or_else(|| {
-            Problem::new(
+        let offers = [Self::Ndjson, Self::Csv].map(Self::media_type);
+        match preferred(headers, &offers) {
+            Some(offer) if offer == Self::Csv.media_type() => Ok(Self::Csv),
+            Some(_) => Ok(Self::Ndjson),
+            None => Err(Problem::new(
                 ProblemKind::NotAcceptable,
                 "an export is given as application/x-ndjson or text/csv: accept one of them, or ask with ?format=",
-            )
-        })
-    }
-
-    /// The format that a list of media ranges prefers; NDJSON where it does not matter.
-    fn accepted(accept: &str) -> Option<Self> {
-        let quality = |own: &str| {
-            // The most specific range that fits says how much it is wanted.
-            let fits = accept.split(',').filter_map(|range| {
-                let mut parts = range.split(';').map(str::trim);
-                let name = parts.next()?;
-                let (kind, _) = own.split_once('/')?;
-                let specific = if name.eq_ignore_ascii_case(own) {
-                    2
-                } else if name
-                    .strip_suffix("/*")
-                    .is_some_and(|prefix| prefix.eq_ignore_ascii_case(kind))
-                {
-                    1
-                } else if name == "*/*" {
-                    0
-                } else {
-                    return None;
-                };
-                let quality = parts
-                    .find_map(|part| part.strip_prefix("q="))
-                    .map_or(Some(1.0), |quality| quality.parse::<f32>().ok())?;
-                Some((specific, quality))
-            });
-            fits.max_by_key(|(specific, _)| *specific)
-                .map_or(0.0, |(_, quality)| quality)
-        };
-        let (ndjson, csv) = (quality("application/x-ndjson"), quality("text/csv"));
-        if ndjson <= 0.0 && csv <= 0.0 {
-            None
-        } else if ndjson >= csv {
-            Some(Self::Ndjson)
-        } else {
-            Some(Self::Csv)
+            )),
         }
     }
 }
 
-/// What goes from the task that reads the store to the response: a piece, or `None` for the end. An export that breaks off
-/// lacks the end.
+/// A message from the task that reads the store to the response: a piece of the body, or `None` for the end. An export that breaks off
+/// never sends the end.
 type Piece = Option<Bytes>;
 
-/// Feeds the response. A client that leaves, or takes nothing for `idle`, has its export broken off, so that it holds no snapshot.
+/// Sends an export to the response. The export breaks off when the client disconnects, or reads nothing for `idle`, so that no snapshot
+/// stays open.
 async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece>, idle: Duration) {
     let mut out = format.header().to_vec();
     loop {
         let block = tokio::select! {
             block = export.try_next() => block,
-            // It may take long until there is a block to send, which would fail.
+            // The next block may take long, so a client that disconnected is noticed here.
             () = pieces.closed() => return,
         };
         let block = match block {
@@ -158,7 +120,7 @@ async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece
         if let Some(block) = block {
             format.write_block(&mut out, &block);
         }
-        // Many sensors with few readings each make many small blocks.
+        // Many sensors with few readings each give many small blocks.
         if out.len() < PIECE_BYTES && !ended {
             continue;
         }
@@ -167,16 +129,16 @@ async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece
             return;
         }
         if ended {
-            // Without a receiver there is nobody left to tell.
+            // The client may have disconnected.
             let _ = pieces.send_timeout(None, idle).await;
             return;
         }
     }
 }
 
-/// The pieces as a body that ends well only when the export did: otherwise the connection breaks off, which is how a client
-/// sees that something is missing.
-fn whole(received: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
+/// The pieces as a body. If the export broke off, the body ends with an error, which closes the connection, so the client sees that
+/// readings are missing.
+fn complete_body(received: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
     futures_util::stream::try_unfold(received, async |mut received| match received.recv().await {
         Some(Some(piece)) => Ok(Some((piece, received))),
         Some(None) => Ok(None),
@@ -210,27 +172,35 @@ mod tests {
 
     async fn body_of(
         blocks: Vec<Result<ExportBlock, StoreError>>,
-        client_pause: Duration,
+        waits_for_sender: bool,
     ) -> Vec<io::Result<Bytes>> {
         let export: Export = Box::pin(futures_util::stream::iter(blocks));
         let (pieces, received) = mpsc::channel(PIECES_MAX);
-        let idle = Duration::from_millis(50);
-        let sender = tokio::spawn(send(export, TextFormat::Csv, pieces, idle));
-        tokio::time::sleep(client_pause).await;
-        let body = whole(received).collect().await;
-        sender.await.unwrap();
+        let idle = if waits_for_sender {
+            Duration::from_millis(50)
+        } else {
+            Duration::from_secs(60)
+        };
+        let mut sender = tokio::spawn(send(export, TextFormat::Csv, pieces, idle));
+        if waits_for_sender {
+            (&mut sender).await.unwrap();
+        }
+        let body = complete_body(received).collect().await;
+        if !waits_for_sender {
+            sender.await.unwrap();
+        }
         body
     }
 
     #[tokio::test]
-    async fn a_whole_export_ends_well() {
-        let body = body_of(blocks(), Duration::ZERO).await;
+    async fn a_complete_export_ends_without_an_error() {
+        let body = body_of(blocks(), false).await;
         let lines: usize = body
             .into_iter()
             .map(|piece| piece.unwrap().iter().filter(|&&byte| byte == b'\n').count())
             .sum();
         assert_eq!(lines, 10_001);
-        let empty = body_of(Vec::new(), Duration::ZERO).await;
+        let empty = body_of(Vec::new(), false).await;
         assert_eq!(
             empty[0].as_ref().unwrap(),
             "sensorId,timestamp,temperature\n"
@@ -245,7 +215,7 @@ mod tests {
             StoreErrorKind::Damaged,
             "a chunk is damaged",
         ));
-        let body = body_of(blocks, Duration::ZERO).await;
+        let body = body_of(blocks, false).await;
         assert!(body.first().unwrap().is_ok());
         assert!(body.last().unwrap().is_err());
     }
@@ -261,29 +231,10 @@ mod tests {
         assert!(sent.is_ok(), "it waits for more");
     }
 
-    /// A client that wakes up after its export was given up must not take what is left of it for the whole.
+    /// A client that reads on after the server gave its export up must not take the rest for the whole export.
     #[tokio::test]
-    async fn a_client_that_took_nothing_for_too_long_sees_the_body_broken_off() {
-        let body = body_of(blocks(), Duration::from_millis(300)).await;
+    async fn a_client_that_read_nothing_for_too_long_sees_the_body_broken_off() {
+        let body = body_of(blocks(), true).await;
         assert!(body.last().unwrap().is_err());
-    }
-
-    #[test]
-    fn the_preferred_format_is_given() {
-        for (accept, format) in [
-            ("*/*", Some(TextFormat::Ndjson)),
-            ("text/csv", Some(TextFormat::Csv)),
-            ("text/*", Some(TextFormat::Csv)),
-            (
-                "text/csv;q=0.5, application/x-ndjson;q=0.9",
-                Some(TextFormat::Ndjson),
-            ),
-            ("text/csv;q=0.5, */*;q=0.1", Some(TextFormat::Csv)),
-            ("text/csv;q=0, */*", Some(TextFormat::Ndjson)),
-            ("application/xml, text/html", None),
-            ("*/*;q=0", None),
-        ] {
-            assert_eq!(TextFormat::accepted(accept), format, "{accept}");
-        }
     }
 }

@@ -1,7 +1,8 @@
-//! The routes of readings, and what they look like on the wire.
+//! The routes of readings.
 
 mod batches;
 mod export;
+mod queries;
 mod sensors;
 mod statistics;
 mod temperature;
@@ -24,7 +25,7 @@ pub struct ReadingLimits {
     pub body_bytes_max: usize,
     /// The largest body of a batch, in bytes after decompression.
     pub batch_bytes_max: usize,
-    /// Memory for all batches that are being read at a time, in bytes.
+    /// Memory for all batches that are being parsed at the same time, in bytes.
     pub ingest_bytes_max: usize,
     /// How many exports may be under way at a time.
     pub exports_max: usize,
@@ -34,7 +35,7 @@ pub struct ReadingLimits {
     pub export_idle: Duration,
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub(crate) struct ReadingRoutes {
     store: Arc<dyn ReadingStore>,
     limits: ReadingLimits,

@@ -1,18 +1,17 @@
-//! `GET /api/sensors` and what is below it.
+//! `GET /api/sensors` and the routes below.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 
-use super::ReadingRoutes;
-use super::wire;
+use super::{ReadingRoutes, queries, wire};
 use crate::http::extract::{PathPart, RawQuery, shortened};
-use crate::http::json::write_string;
+use crate::http::json::{self, write_string, write_timestamp};
 use crate::http::{Page, Problem, ProblemKind, page};
 use crate::readings::{SensorId, Timestamp, Window};
 
-/// Keep the cursors of the lists apart.
+/// The kinds of the cursors of the two lists.
 const SENSORS: char = 's';
 const READINGS: char = 'r';
 
@@ -40,7 +39,7 @@ pub(super) async fn list(
         wire::write_summary,
     );
     out.push(b'}');
-    Ok(wire::json(out))
+    Ok(json::answer(out))
 }
 
 /// One sensor.
@@ -50,7 +49,7 @@ pub(super) async fn one(
     query: RawQuery,
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
-    let id = wire::sensor_id("id", &id)?;
+    let id = queries::sensor_id("id", &id)?;
     let summary = routes
         .store
         .sensor(&id)
@@ -58,7 +57,7 @@ pub(super) async fn one(
         .ok_or_else(|| unknown(&id))?;
     let mut out = Vec::with_capacity(256);
     wire::write_summary(&mut out, &summary);
-    Ok(wire::json(out))
+    Ok(json::answer(out))
 }
 
 /// A sensor's readings in order of time, a page at a time.
@@ -68,10 +67,10 @@ pub(super) async fn readings(
     query: RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.parse(&["from", "to", "limit", "cursor"])?;
-    let id = wire::sensor_id("id", &id)?;
+    let id = queries::sensor_id("id", &id)?;
     let page = Page::from_query(&query)?;
-    let mut window = wire::window(&query)?;
-    // A cursor is where the page before ended; the window still has its say.
+    let mut window = queries::window(&query)?;
+    // The page begins at the cursor, or at the beginning of the window if that is later.
     if let Some(start) = page.start(READINGS, |time| time.parse::<Timestamp>().ok())? {
         window = Window {
             from: window.from.max(Some(start)),
@@ -97,7 +96,7 @@ pub(super) async fn readings(
         wire::write_point,
     );
     out.push(b'}');
-    Ok(wire::json(out))
+    Ok(json::answer(out))
 }
 
 /// A sensor's readings in equal buckets of time, for a chart.
@@ -107,9 +106,9 @@ pub(super) async fn series(
     query: RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.parse(&["from", "to", "points"])?;
-    let id = wire::sensor_id("id", &id)?;
+    let id = queries::sensor_id("id", &id)?;
     let points = query.number("points", 1, POINTS_MAX, POINTS_DEFAULT)?;
-    let window = wire::window(&query)?;
+    let window = queries::window(&query)?;
     if let (Some(from), Some(to)) = (window.from, window.to)
         && from >= to
     {
@@ -127,13 +126,13 @@ pub(super) async fn series(
     out.extend_from_slice(b"{\"sensorId\":");
     write_string(&mut out, id.as_str());
     out.extend_from_slice(b",\"from\":");
-    wire::write_time(&mut out, series.from);
+    write_timestamp(&mut out, series.from);
     out.extend_from_slice(b",\"to\":");
-    wire::write_time(&mut out, series.to);
+    write_timestamp(&mut out, series.to);
     out.push(b',');
     wire::write_list(&mut out, "series", &series.buckets, wire::write_bucket);
     out.push(b'}');
-    Ok(wire::json(out))
+    Ok(json::answer(out))
 }
 
 fn unknown(id: &SensorId) -> Problem {
@@ -141,7 +140,7 @@ fn unknown(id: &SensorId) -> Problem {
     Problem::new(
         ProblemKind::UnknownSensor,
         format!(
-            "there is no reading of the sensor `{id}`; GET /api/sensors lists those that there are"
+            "there is no reading of the sensor `{id}`; GET /api/sensors lists the sensors with readings"
         ),
     )
 }

@@ -7,11 +7,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::ReadingRoutes;
-use super::wire;
-use crate::http::Problem;
+use super::{ReadingRoutes, queries, wire};
 use crate::http::extract::RawQuery;
-use crate::readings::{Selection, Stats};
+use crate::http::{Problem, json};
+use crate::readings::Stats;
 
 /// Maximum, minimum and average over all readings, or over a sensor, or over a window `[from,to)`.
 pub(super) async fn stats(
@@ -19,21 +18,18 @@ pub(super) async fn stats(
     query: RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.parse(&["sensorId", "from", "to"])?;
-    let selection = Selection {
-        sensor: wire::sensor_parameter(&query)?,
-        window: wire::window(&query)?,
-    };
+    let selection = queries::selection(&query)?;
     let stats = routes.store.stats(&selection).await?;
-    Ok(wire::json(routes.totals.of(&stats)))
+    Ok(json::answer(routes.totals.of(&stats)))
 }
 
-/// The last statistics that were asked for, as text: dividing and printing them takes longer than all else of the answer, and they are
-/// often asked for again before a reading has changed them.
+/// The body of the last answer. Dividing and printing the statistics takes longer than the rest of the answer, and clients often ask
+/// again before a reading changes the statistics.
 #[derive(Default)]
 pub(super) struct LastTotals(Mutex<Option<(Stats, Bytes)>>);
 
 impl LastTotals {
-    /// The text of these statistics.
+    /// The body for these statistics.
     fn of(&self, stats: &Stats) -> Bytes {
         if let Some((last, text)) = &*self.0.lock()
             && last == stats
@@ -54,7 +50,7 @@ mod tests {
     use crate::readings::Temperature;
 
     #[test]
-    fn a_text_is_that_of_the_statistics_it_is_asked_for() {
+    fn the_body_is_that_of_the_given_statistics() {
         let last = LastTotals::default();
         let mut stats = Stats::EMPTY;
         for micro_degrees in [28_000_000, -6_000_000, 8_000_000, 8_000_000] {

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::ReadingRoutes;
-use super::wire;
-use crate::http::extract::{RawQuery, form_pairs, with_plus};
-use crate::http::{Problem, ProblemKind, body};
+use crate::http::extract::RawQuery;
+use crate::http::media_type::{MediaType, URLENCODED_FORM};
+use crate::http::{ContentEncoding, Problem, ProblemKind, body, form, json};
 use crate::readings::ingest::{Arguments, Field, Item, ItemError};
 use crate::readings::{Batch, Point, RecordMode, SensorId, Timestamp};
 
 /// A greeting that touches no storage.
 pub(super) async fn hello() -> Response {
-    wire::json(&br#"{"message":"Hello!"}"#[..])
+    json::answer(&br#"{"message":"Hello!"}"#[..])
 }
 
-/// Records one reading, and answers once it is durable.
+/// Records one reading, and answers when the reading is durable.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -46,48 +46,32 @@ pub(super) async fn record(
         .store
         .record(Batch::of_one(sensor, point), RecordMode::AllOrNothing)
         .await?;
-    Ok(wire::json(
+    Ok(json::answer(
         &br#"{"message":"Temperature reading recorded successfully"}"#[..],
     ))
 }
 
-/// What the content type says that a body is.
+/// The format that the content type names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,
-    /// A form, as curl calls everything that it is not told of.
+    /// A form. curl sends this type by default.
     Form,
-    /// Text, as pages call what they may send to other sites unasked.
+    /// Text. Web pages may send this type to other sites without asking.
     Text,
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        return Err(Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "a single reading is sent uncompressed; batches to POST /api/readings may be gzip or zstd",
-        )
-        .accept_encoding("identity"));
-    }
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(Format::Json);
-    };
-    let essence = content_type
-        .as_bytes()
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    let is = |name: &str| essence.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-    if is("application/json") {
-        Ok(Format::Json)
-    } else if is("application/x-www-form-urlencoded") {
-        Ok(Format::Form)
-    } else if is("text/plain") {
-        Ok(Format::Text)
-    } else {
-        Err(not_understood())
+    ContentEncoding::require_identity(
+        headers,
+        "a single reading is sent uncompressed; batches to POST /api/readings may be gzip or zstd",
+    )?;
+    match MediaType::of_body(headers) {
+        None => Ok(Format::Json),
+        Some(media_type) if media_type.is("application/json") => Ok(Format::Json),
+        Some(media_type) if media_type.is(URLENCODED_FORM) => Ok(Format::Form),
+        Some(media_type) if media_type.is("text/plain") => Ok(Format::Text),
+        Some(_) => Err(not_understood()),
     }
 }
 
@@ -98,14 +82,14 @@ fn not_understood() -> Problem {
     )
 }
 
-/// The reading of a body, together with what arguments say of it; without a body they are the reading.
+/// The reading in a body and in the query. Either may have all fields.
 fn from_body<'a>(
     text: &'a str,
     format: Format,
     mut arguments: Arguments<'a>,
 ) -> Result<(SensorId, Point), Problem> {
     let body = text.trim_ascii_start();
-    // No form begins with a bracket or a brace.
+    // No form of a reading begins with a bracket or a brace.
     let is_json = format == Format::Json || body.starts_with(['{', '[']);
     let item = if is_json && arguments.is_empty() {
         Item::from_json(text)
@@ -131,13 +115,13 @@ fn in_query(query: &str) -> Result<Arguments<'_>, Problem> {
     Ok(arguments)
 }
 
-/// Adds the fields of a form or a query, which are written alike. Other names are ignored, as in JSON.
+/// Adds the fields of a form or a query. Unknown names are ignored, as in JSON.
 fn add_pairs<'a>(
     arguments: &mut Arguments<'a>,
     text: &'a str,
     (kind, what): (ProblemKind, &str),
 ) -> Result<(), Problem> {
-    for pair in form_pairs(text) {
+    for pair in form::pairs(text) {
         let (name, value) = pair.ok_or_else(|| {
             Problem::new(kind, format!("{what} is not UTF-8 after percent-decoding"))
         })?;
@@ -145,7 +129,7 @@ fn add_pairs<'a>(
             continue;
         };
         let value = match field {
-            Field::Timestamp => with_plus(value),
+            Field::Timestamp => form::restore_plus_sign(value),
             Field::SensorId | Field::Temperature => value,
         };
         arguments
@@ -155,7 +139,7 @@ fn add_pairs<'a>(
     Ok(())
 }
 
-/// A reading that came without a timestamp was measured when it was received.
+/// The reading of an item. Without a timestamp, the time of the measurement is the time of receipt.
 fn reading(item: &Item<'_>) -> Result<(SensorId, Point), ItemError> {
     let timestamp = item.timestamp.unwrap_or_else(Timestamp::now);
     Ok((

@@ -1,18 +1,12 @@
-//! How the words of the domain look in JSON.
+//! The JSON of readings, statistics and sensors.
 
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use crate::http::json::{
+    write_array, write_integer, write_key, write_number, write_or_null, write_string,
+    write_timestamp,
+};
+use crate::readings::{Bucket, Point, SensorSummary, Stats};
 
-use crate::http::json::{write_integer, write_number, write_string};
-use crate::http::{Problem, Query};
-use crate::readings::{Bucket, Point, SensorId, SensorSummary, Stats, Timestamp, Window};
-
-pub(super) fn json(body: impl Into<axum::body::Body>) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], body.into()).into_response()
-}
-
-/// `{"Maximum":28,"Minimum":-6,"Average":10}`, `null` for what there is not: these three are what existing clients read.
+/// `{"Maximum":28,"Minimum":-6,"Average":10}`, `null` for each without readings. Existing clients read these three members.
 pub(super) fn write_totals(out: &mut Vec<u8>, stats: &Stats) {
     out.extend_from_slice(b"{\"Maximum\":");
     write_or_null(out, stats.maximum(), |out, value| value.write_to(out));
@@ -41,9 +35,9 @@ pub(super) fn write_summary(out: &mut Vec<u8>, summary: &SensorSummary) {
     out.push(b',');
     write_stats(out, &summary.stats);
     out.extend_from_slice(b",\"first\":");
-    write_time(out, summary.first);
+    write_timestamp(out, summary.first);
     out.extend_from_slice(b",\"last\":");
-    write_time(out, summary.last);
+    write_timestamp(out, summary.last);
     out.extend_from_slice(b",\"latest\":");
     summary.latest.write_to(out);
     out.push(b'}');
@@ -51,7 +45,7 @@ pub(super) fn write_summary(out: &mut Vec<u8>, summary: &SensorSummary) {
 
 pub(super) fn write_bucket(out: &mut Vec<u8>, bucket: &Bucket) {
     out.extend_from_slice(b"{\"start\":");
-    write_time(out, bucket.start);
+    write_timestamp(out, bucket.start);
     out.push(b',');
     write_stats(out, &bucket.stats);
     out.push(b'}');
@@ -60,17 +54,10 @@ pub(super) fn write_bucket(out: &mut Vec<u8>, bucket: &Bucket) {
 /// `{"timestamp":"…","temperature":21.5}`
 pub(super) fn write_point(out: &mut Vec<u8>, point: &Point) {
     out.extend_from_slice(b"{\"timestamp\":");
-    write_time(out, point.timestamp);
+    write_timestamp(out, point.timestamp);
     out.extend_from_slice(b",\"temperature\":");
     point.temperature.write_to(out);
     out.push(b'}');
-}
-
-/// A timestamp as a JSON string: nothing in it needs an escape.
-pub(super) fn write_time(out: &mut Vec<u8>, time: Timestamp) {
-    out.push(b'"');
-    time.write_to(out);
-    out.push(b'"');
 }
 
 /// `"name":[…],"next":…` around items.
@@ -87,6 +74,7 @@ pub(super) fn write_page<T>(
     write_or_null(out, next, write_string);
 }
 
+/// `"name":[…]`
 pub(super) fn write_list<T>(
     out: &mut Vec<u8>,
     name: &str,
@@ -94,47 +82,7 @@ pub(super) fn write_list<T>(
     write: impl Fn(&mut Vec<u8>, &T),
 ) {
     write_key(out, name);
-    out.push(b'[');
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(b']');
-}
-
-pub(super) fn write_key(out: &mut Vec<u8>, key: &str) {
-    write_string(out, key);
-    out.push(b':');
-}
-
-fn write_or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
-    match value {
-        Some(value) => write(out, value),
-        None => out.extend_from_slice(b"null"),
-    }
-}
-
-/// The window of `from` and `to`.
-pub(super) fn window(query: &Query) -> Result<Window, Problem> {
-    Ok(Window {
-        from: query.time("from")?,
-        to: query.time("to")?,
-    })
-}
-
-/// The sensor of `sensorId`, if it is given.
-pub(super) fn sensor_parameter(query: &Query) -> Result<Option<SensorId>, Problem> {
-    query
-        .get("sensorId")
-        .map(|text| sensor_id("sensorId", text))
-        .transpose()
-}
-
-/// A sensor id from the query or the path.
-pub(super) fn sensor_id(name: &str, text: &str) -> Result<SensorId, Problem> {
-    SensorId::new(text).map_err(|error| Problem::parameter(name, error))
+    write_array(out, items, write);
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! A reading whose fields come as texts with names: a form, or the arguments in a query string, also beside a body.
+//! A reading in named texts: the fields of a form, or the parameters of a query, alone or together with a JSON body.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::error::ItemError;
 use super::fields::Fields;
-use super::item;
-use super::{Field, Item, ItemError};
+use super::{Field, Item, values};
 
-/// Fields of a reading by their names, as they were sent.
+/// The fields of a reading, as texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments<'a> {
     sensor_id: Option<Cow<'a, str>>,
@@ -17,28 +17,28 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Takes one more.
+    /// Adds a field.
     ///
     /// # Errors
-    /// When the field is there already.
+    /// When the field was added before.
     pub fn add(&mut self, field: Field, value: Cow<'a, str>) -> Result<(), ItemError> {
-        let slot = match field {
+        let value_of = match field {
             Field::SensorId => &mut self.sensor_id,
             Field::Timestamp => &mut self.timestamp,
             Field::Temperature => &mut self.temperature,
         };
-        match slot.replace(value) {
+        match value_of.replace(value) {
             None => Ok(()),
-            Some(_) => Err(field.sent_twice()),
+            Some(_) => Err(ItemError::sent_twice(field)),
         }
     }
 
-    /// Whether there is no field at all.
+    /// Whether no field was added.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The reading that they are.
+    /// The reading with these fields.
     ///
     /// # Errors
     /// [`ItemError`] names the field that is missing or wrong.
@@ -58,34 +58,34 @@ impl<'a> Arguments<'a> {
         )
     }
 
-    /// The reading that they are together with a JSON object.
+    /// The reading with these fields and the fields of a JSON object.
     ///
     /// # Errors
-    /// [`ItemError`] names the field that is missing, wrong, or in both places.
+    /// [`ItemError`] names the field that is missing, wrong, or sent in both.
     pub fn item_beside_json<'b>(&'b self, json: &'b str) -> Result<Item<'b>, ItemError> {
         let fields = Fields::read(json)?;
         Ok(Item {
-            sensor_id: one_of(
+            sensor_id: either(
                 Field::SensorId,
                 (self.sensor_id.as_deref(), |text| Ok(Cow::Borrowed(text))),
-                (fields.sensor_id, item::id),
+                (fields.sensor_id, values::sensor_id),
             )?,
-            timestamp: one_of(
+            timestamp: either(
                 Field::Timestamp,
-                (self.timestamp.as_deref(), item::optional_timestamp),
-                (fields.timestamp, item::moment),
+                (self.timestamp.as_deref(), values::optional_timestamp),
+                (fields.timestamp, values::timestamp),
             )?,
-            temperature: one_of(
+            temperature: either(
                 Field::Temperature,
-                (self.temperature.as_deref(), item::parse_temperature),
-                (fields.temperature, item::degrees),
+                (self.temperature.as_deref(), values::parse_temperature),
+                (fields.temperature, values::temperature),
             )?,
         })
     }
 }
 
-/// A value that is an argument or in the body, and how to read it from either.
-fn one_of<'a, T>(
+/// The value of a field, from the text or from the JSON value.
+fn either<'a, T>(
     field: Field,
     (argument, of_text): (
         Option<&'a str>,
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_comes_twice_is_named() {
+    fn a_field_that_is_sent_twice_is_named() {
         for (pairs, field) in [
             (&[("sensorId", "a"), ("sensor_id", "a")][..], "sensorId"),
             (&[("sensorID", "a"), ("sensorID", "b")], "sensorId"),

@@ -1,13 +1,13 @@
-//! A whole body of readings, fed piece by piece.
+//! The parser of a whole body of readings, fed piece by piece.
 
-use super::ItemError;
-use super::collector::{Gathering, Parsed, PositionKind};
+use super::collector::{Collector, Parsed};
 use super::csv::Csv;
+use super::error::{BodyError, BodyErrorKind, PositionKind};
 use super::json::JsonArray;
 use super::ndjson::Ndjson;
 use crate::readings::RecordMode;
 
-/// How the readings of a body are written.
+/// The format of a body of readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON array of objects.
@@ -16,89 +16,21 @@ pub enum Format {
     Ndjson,
     /// Comma-separated values with a header.
     Csv,
-    /// Nobody said, or said what programs say of everything: an opening bracket begins an array, a brace lines of JSON, and a header
-    /// CSV.
+    /// No format, or a type that programs send by default. The first character decides: `[` begins an array, `{` begins lines of JSON,
+    /// and any other character begins the header of CSV.
     Undeclared,
 }
 
-/// What a client can do about a body that is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyErrorKind {
-    /// More bytes than are accepted, counted after decompression.
-    TooLarge,
-    /// It does not parse: not JSON, not gzip, cut short.
-    Unreadable,
-    /// It parses, but is not what is wanted.
-    Invalid,
-    /// Nobody said what it is, and it does not show.
-    Unrecognized,
-}
-
-/// Why a body as a whole is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct BodyError {
-    /// What a client can do about it.
-    pub kind: BodyErrorKind,
-    /// Where it is wrong, and what that counts.
-    pub position: Option<(PositionKind, u64)>,
-    /// The field that is wrong.
-    pub field: Option<&'static str>,
-    /// What is wrong: a sentence, or with a position words that follow the name of the field or item.
-    pub reason: String,
-}
-
-impl BodyError {
-    pub(super) fn unreadable(reason: impl Into<String>) -> Self {
-        Self {
-            kind: BodyErrorKind::Unreadable,
-            position: None,
-            field: None,
-            reason: reason.into(),
-        }
-    }
-
-    pub(super) fn invalid(reason: impl Into<String>) -> Self {
-        Self {
-            kind: BodyErrorKind::Invalid,
-            ..Self::unreadable(reason)
-        }
-    }
-
-    pub(super) fn too_large(bytes_max: usize) -> Self {
-        Self {
-            kind: BodyErrorKind::TooLarge,
-            ..Self::unreadable(format!(
-                "the body is larger than {bytes_max} bytes once decompressed; send it in smaller batches"
-            ))
-        }
-    }
-
-    /// An item that spoils the whole body.
-    pub(super) fn at(position_kind: PositionKind, position: u64, error: &ItemError) -> Self {
-        Self {
-            kind: if error.is_syntax() {
-                BodyErrorKind::Unreadable
-            } else {
-                BodyErrorKind::Invalid
-            },
-            position: Some((position_kind, position)),
-            field: error.field(),
-            reason: error.reason().to_owned(),
-        }
-    }
-}
-
-/// Parses a body while it arrives. Each complete item is parsed at once; what is held is the readings and at most one
-/// item that is not complete.
+/// Parses a body while the body arrives. Each complete item is parsed at once. The parser holds the readings and at most one
+/// incomplete item.
 #[derive(Debug)]
 pub struct BatchParser {
     input: Input,
-    gathering: Gathering,
+    collector: Collector,
     bytes: usize,
     bytes_max: usize,
-    /// How much of a byte order mark has been seen at the start; `None` once the start is over.
-    mark: Option<usize>,
+    /// The number of bytes of a byte order mark seen at the start; `None` after the start.
+    byte_order_mark: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -110,7 +42,7 @@ enum Input {
         /// Line ends before the first character that is not white space.
         line_ends: u64,
     },
-    /// CSV if it turns out to have a header.
+    /// CSV if the first line is a header.
     PerhapsCsv(Csv),
 }
 
@@ -128,28 +60,28 @@ impl BatchParser {
         };
         Self {
             input,
-            gathering: Gathering::new(mode, position_kind),
+            collector: Collector::new(mode, position_kind),
             bytes: 0,
             bytes_max,
-            mark: Some(0),
+            byte_order_mark: Some(0),
         }
     }
 
-    /// Takes the next piece.
+    /// Parses the next piece.
     ///
     /// # Errors
-    /// [`BodyError`] when the body as a whole cannot be taken; nothing more may be pushed then.
+    /// [`BodyError`] when the whole body is refused; no more pieces may be pushed after an error.
     pub fn push(&mut self, mut chunk: &[u8]) -> Result<(), BodyError> {
         self.bytes = self.bytes.saturating_add(chunk.len());
         if self.bytes > self.bytes_max {
             return Err(BodyError::too_large(self.bytes_max));
         }
-        while let (Some(seen), Some((&byte, rest))) = (self.mark, chunk.split_first()) {
+        while let (Some(seen), Some((&byte, rest))) = (self.byte_order_mark, chunk.split_first()) {
             if BYTE_ORDER_MARK.get(seen) == Some(&byte) {
                 chunk = rest;
-                self.mark = (seen + 1 < BYTE_ORDER_MARK.len()).then_some(seen + 1);
+                self.byte_order_mark = (seen + 1 < BYTE_ORDER_MARK.len()).then_some(seen + 1);
             } else {
-                self.mark = None;
+                self.byte_order_mark = None;
                 self.parse(&BYTE_ORDER_MARK[..seen])?;
             }
         }
@@ -170,31 +102,31 @@ impl BatchParser {
                 _ => Input::PerhapsCsv(Csv::after_blank_lines(*line_ends)),
             };
             if *first != b'[' {
-                self.gathering.count_lines();
+                self.collector.count_lines();
             }
             chunk = start;
         }
         match &mut self.input {
-            Input::JsonArray(array) => array.push(chunk, &mut self.gathering),
+            Input::JsonArray(array) => array.push(chunk, &mut self.collector),
             Input::Ndjson(lines) => {
-                lines.push(chunk, &mut self.gathering);
+                lines.push(chunk, &mut self.collector);
                 Ok(())
             }
-            Input::Csv(rows) => rows.push(chunk, &mut self.gathering),
+            Input::Csv(rows) => rows.push(chunk, &mut self.collector),
             Input::PerhapsCsv(rows) => rows
-                .push(chunk, &mut self.gathering)
-                .map_err(|error| unless_csv(rows, error)),
-            // Left above, unless all so far was blank.
+                .push(chunk, &mut self.collector)
+                .map_err(|error| csv_error(rows, error)),
+            // Only blanks so far.
             Input::Undeclared { .. } => Ok(()),
         }
     }
 
-    /// Bytes taken so far.
+    /// The number of bytes parsed so far.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Bytes of memory held, about.
+    /// The approximate memory in use, in bytes.
     pub fn memory_bytes(&self) -> usize {
         let held = match &self.input {
             Input::JsonArray(array) => array.memory_bytes(),
@@ -202,33 +134,33 @@ impl BatchParser {
             Input::Csv(rows) | Input::PerhapsCsv(rows) => rows.memory_bytes(),
             Input::Undeclared { .. } => 0,
         };
-        held + self.gathering.memory_bytes()
+        held + self.collector.memory_bytes()
     }
 
     /// Ends the body.
     ///
     /// # Errors
-    /// [`BodyError`] when it ends too early.
+    /// [`BodyError`] when the body is incomplete.
     pub fn finish(mut self) -> Result<Parsed, BodyError> {
         match &mut self.input {
             Input::JsonArray(array) => array.finish()?,
-            Input::Ndjson(lines) => lines.finish(&mut self.gathering),
-            Input::Csv(rows) => rows.finish(&mut self.gathering)?,
+            Input::Ndjson(lines) => lines.finish(&mut self.collector),
+            Input::Csv(rows) => rows.finish(&mut self.collector)?,
             Input::PerhapsCsv(rows) => rows
-                .finish(&mut self.gathering)
-                .map_err(|error| unless_csv(rows, error))?,
+                .finish(&mut self.collector)
+                .map_err(|error| csv_error(rows, error))?,
             Input::Undeclared { .. } => {
                 return Err(BodyError::unreadable(
                     "the body is empty; send a JSON array of readings, lines of JSON, or CSV with a header",
                 ));
             }
         }
-        Ok(self.gathering.finish())
+        Ok(self.collector.finish())
     }
 }
 
-/// What is wrong with CSV, unless it is none: then nobody knows what it is.
-fn unless_csv(rows: &Csv, error: BodyError) -> BodyError {
+/// The error of CSV without a declared format: the format is unrecognized until a header was parsed.
+fn csv_error(rows: &Csv, error: BodyError) -> BodyError {
     if rows.has_header() {
         return error;
     }

@@ -1,24 +1,24 @@
-//! One bound on the memory of all bodies that are being read at a time.
+//! A bound on the memory of all bodies that are being parsed at the same time.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Memory is handed out in pieces of this size.
+/// The unit of memory in the budget.
 const UNIT_BYTES: usize = 16 * 1024;
 
-/// A bound on bytes, shared by everybody who holds some.
+/// A number of bytes that all shares together may hold.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
     units: Arc<Semaphore>,
 }
 
-/// There are no more bytes to be had at the moment.
+/// The budget has too few bytes left at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverBudget;
 
 impl ByteBudget {
-    /// A budget of about so many bytes.
+    /// A budget of `bytes`, rounded up to the unit.
     pub fn new(bytes: usize) -> Self {
         let units = bytes.div_ceil(UNIT_BYTES).min(Semaphore::MAX_PERMITS);
         Self {
@@ -26,7 +26,7 @@ impl ByteBudget {
         }
     }
 
-    /// A share that holds nothing yet.
+    /// A share of no bytes.
     pub fn share(&self) -> ByteShare {
         ByteShare {
             budget: self.clone(),
@@ -35,7 +35,7 @@ impl ByteBudget {
     }
 }
 
-/// Somebody's part of a [`ByteBudget`], given back when it is dropped.
+/// A part of a [`ByteBudget`], returned to the budget when the share is dropped.
 #[derive(Debug)]
 pub struct ByteShare {
     budget: ByteBudget,
@@ -43,10 +43,10 @@ pub struct ByteShare {
 }
 
 impl ByteShare {
-    /// Makes sure that the share holds at least so many bytes.
+    /// Enlarges the share to at least `bytes`.
     ///
     /// # Errors
-    /// [`OverBudget`] when others hold too much; waiting here could wait for itself.
+    /// [`OverBudget`] when other shares hold too much. This does not wait, because shares that wait for each other would never end.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let held = self
             .held

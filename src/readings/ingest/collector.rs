@@ -1,47 +1,39 @@
-//! What a body held: a batch, what was rejected, and where in the body each reading stood.
+//! The result of parsing a body: the batch, the rejected items, and the position of each reading in the body.
 
-use super::{Item, ItemError};
+use super::Item;
+use super::error::{ItemError, PositionKind};
 use crate::readings::{Batch, BatchBuilder, Point, RecordMode, Refusal, SensorId};
 
-/// How many rejections are kept to be named; the others are counted.
+/// The most rejections that are kept. Further rejections are only counted.
 const REJECTIONS_MAX: usize = 100;
 
-/// What a position in a body counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PositionKind {
-    /// Items of an array, from 0.
-    Index,
-    /// Lines, from 1.
-    Line,
-}
-
-/// An item that is no reading.
+/// An item that is not accepted as a reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Where it stood, counted as [`Parsed::position_kind`] says.
+    /// The position of the item in the body, in the unit of [`Parsed::position_kind`].
     pub position: u64,
-    /// The field that is wrong, `None` for the whole item.
+    /// The wrong field; `None` when the whole item is wrong.
     pub field: Option<&'static str>,
-    /// What is wrong.
+    /// The mistake.
     pub reason: String,
 }
 
-/// A body that was read to its end.
+/// A body that was parsed to its end.
 #[derive(Debug)]
 pub struct Parsed {
-    /// The readings; none when something was rejected and the batch is all or nothing.
+    /// The readings. Empty when an item was rejected and the batch is all or nothing.
     pub batch: Batch,
-    /// How many items were rejected.
+    /// The number of rejected items.
     pub rejected: u64,
-    /// The first of them.
+    /// The first rejections, in order.
     pub rejections: Vec<Rejection>,
-    /// What positions count.
+    /// The unit of positions.
     pub position_kind: PositionKind,
     runs: Vec<Run>,
 }
 
 impl Parsed {
-    /// Where the reading with this index in the batch stood in the body.
+    /// The position in the body of the reading with this index in the batch.
     pub fn position(&self, index: usize) -> u64 {
         let after = self.runs.partition_point(|run| run.index <= index);
         match after.checked_sub(1).and_then(|at| self.runs.get(at)) {
@@ -50,7 +42,7 @@ impl Parsed {
         }
     }
 
-    /// Adds what the store refused of the batch.
+    /// Adds the readings that the store refused.
     pub fn refuse(&mut self, refusals: &[Refusal]) {
         self.rejected += refusals.len() as u64;
         let named = refusals.iter().take(REJECTIONS_MAX);
@@ -67,27 +59,27 @@ impl Parsed {
     }
 }
 
-/// Readings whose positions follow one another: nearly always all of them.
+/// Readings with consecutive positions. Nearly every body is a single run.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     index: usize,
     position: u64,
 }
 
-/// Gathers the items of a body.
+/// Collects the items of a body.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct Collector {
     builder: BatchBuilder,
     mode: RecordMode,
     position_kind: PositionKind,
     rejected: u64,
     rejections: Vec<Rejection>,
     runs: Vec<Run>,
-    /// The position that the next reading has if nothing lies between.
+    /// The position that continues the last run.
     expected: u64,
 }
 
-impl Gathering {
+impl Collector {
     pub(super) fn new(mode: RecordMode, position_kind: PositionKind) -> Self {
         Self {
             builder: BatchBuilder::new(),
@@ -100,7 +92,7 @@ impl Gathering {
         }
     }
 
-    /// From now on positions are lines. Nothing may have been taken before.
+    /// Makes lines the unit of positions. To be called before the first item.
     pub(super) fn count_lines(&mut self) {
         self.position_kind = PositionKind::Line;
     }
@@ -116,7 +108,7 @@ impl Gathering {
                 timestamp,
                 temperature: item.temperature,
             };
-            let taken = if self.keeps_nothing() {
+            let taken = if self.is_refused() {
                 SensorId::check(&item.sensor_id).map(|_| ())
             } else {
                 self.builder.push(&item.sensor_id, point)
@@ -126,7 +118,7 @@ impl Gathering {
         match taken {
             Err(error) => self.reject(position, &error),
             Ok(()) if position == self.expected => self.expected += 1,
-            Ok(()) if self.keeps_nothing() => {}
+            Ok(()) if self.is_refused() => {}
             Ok(()) => {
                 self.runs.push(Run {
                     index: self.builder.len() - 1,
@@ -137,8 +129,8 @@ impl Gathering {
         }
     }
 
-    /// Whether the rest is only read to name what else is wrong.
-    fn keeps_nothing(&self) -> bool {
+    /// Whether further items are only checked, because the batch is refused already.
+    fn is_refused(&self) -> bool {
         self.rejected > 0 && self.mode == RecordMode::AllOrNothing
     }
 

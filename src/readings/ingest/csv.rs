@@ -1,17 +1,16 @@
-//! Comma-separated values with a header (RFC 4180), or separated by semicolons where the comma is the decimal sign.
+//! CSV with a header (RFC 4180); the separator is a comma or a semicolon.
 
 use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::body::BodyError;
-use super::collector::{Gathering, PositionKind};
-use super::item::echo;
+use super::collector::Collector;
+use super::error::{BodyError, ItemError, PositionKind, echo};
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::ndjson::unreadable;
-use super::{Field, Item, ItemError};
+use super::{Field, Item};
 
-/// Reads rows below a header that names the columns; blank lines are skipped.
+/// Parses rows after a header that names the columns. Blank lines are skipped.
 #[derive(Debug, Default)]
 pub(super) struct Csv {
     lines: Lines,
@@ -21,13 +20,13 @@ pub(super) struct Csv {
 #[derive(Debug, Default)]
 struct Rows {
     columns: Option<Columns>,
-    /// A row whose quoted field goes on in the next line, and the line it began in.
+    /// An incomplete row, whose quoted field continues in the next line, and the number of its first line.
     open: Option<(u64, String)>,
-    /// What is wrong with the header.
-    failed: Option<BodyError>,
+    /// The error of the header.
+    header_error: Option<BodyError>,
 }
 
-/// Where the fields stand.
+/// The columns of the fields.
 #[derive(Clone, Copy, Debug)]
 struct Columns {
     sensor_id: usize,
@@ -37,7 +36,7 @@ struct Columns {
     delimiter: Delimiter,
 }
 
-/// What stands between fields.
+/// The separator of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delimiter {
     Comma,
@@ -45,7 +44,7 @@ enum Delimiter {
 }
 
 impl Delimiter {
-    /// What a header separates its columns by: none of their names holds a comma or a semicolon.
+    /// The separator of a header. No accepted name of a column contains a comma or a semicolon.
     fn of_header(row: &str) -> Self {
         if row.contains(';') && !row.contains(',') {
             Self::Semicolon
@@ -63,7 +62,7 @@ impl Delimiter {
 }
 
 impl Csv {
-    /// A file whose first so many lines were blank.
+    /// A parser that continues after `count` blank lines.
     pub(super) fn after_blank_lines(count: u64) -> Self {
         Self {
             lines: Lines::after(count),
@@ -71,7 +70,7 @@ impl Csv {
         }
     }
 
-    /// Whether the header has been read and is one.
+    /// Whether a correct header was parsed.
     pub(super) fn has_header(&self) -> bool {
         self.rows.columns.is_some()
     }
@@ -84,24 +83,24 @@ impl Csv {
     pub(super) fn push(
         &mut self,
         chunk: &[u8],
-        gathering: &mut Gathering,
+        collector: &mut Collector,
     ) -> Result<(), BodyError> {
         let rows = &mut self.rows;
         self.lines
-            .push(chunk, |number, line| rows.take(number, &line, gathering));
-        rows.failed.take().map_or(Ok(()), Err)
+            .push(chunk, |number, line| rows.take(number, &line, collector));
+        rows.header_error.take().map_or(Ok(()), Err)
     }
 
-    pub(super) fn finish(&mut self, gathering: &mut Gathering) -> Result<(), BodyError> {
+    pub(super) fn finish(&mut self, collector: &mut Collector) -> Result<(), BodyError> {
         let rows = &mut self.rows;
         self.lines
-            .finish(|number, line| rows.take(number, &line, gathering));
-        if let Some(error) = rows.failed.take() {
+            .finish(|number, line| rows.take(number, &line, collector));
+        if let Some(error) = rows.header_error.take() {
             return Err(error);
         }
         if let Some((number, row)) = rows.open.take() {
             let reason = format!("{} opens a quoted field that is never closed", echo(&row));
-            gathering.reject(number, &ItemError::whole(reason));
+            collector.reject(number, &ItemError::whole(reason));
         }
         match rows.columns {
             Some(_) => Ok(()),
@@ -116,50 +115,50 @@ const HEADER_NEEDED: &str =
     "the first line must be a header such as sensorId,timestamp,temperature";
 
 impl Rows {
-    fn take(&mut self, number: u64, line: &Line<'_>, gathering: &mut Gathering) {
-        if self.failed.is_some() {
+    fn take(&mut self, number: u64, line: &Line<'_>, collector: &mut Collector) {
+        if self.header_error.is_some() {
             return;
         }
         let Line::Text(text) = line else {
-            // A row that was open ends here: where it would have closed is not known.
+            // An incomplete row ends here, because its closing quote cannot be found.
             let number = self.open.take().map_or(number, |(began, _)| began);
-            self.reject(number, &unreadable(line), gathering);
+            self.reject(number, &unreadable(line), collector);
             return;
         };
         match self.open.take() {
             None => {
                 let text = text.strip_suffix('\r').unwrap_or(text);
                 if !text.trim_ascii().is_empty() {
-                    self.row(number, text, gathering);
+                    self.row(number, text, collector);
                 }
             }
             Some((began, mut row)) => {
                 row.push('\n');
                 row.push_str(text);
                 if row.len() > ITEM_BYTES_MAX {
-                    self.reject(began, &unreadable(&Line::TooLong), gathering);
+                    self.reject(began, &unreadable(&Line::TooLong), collector);
                 } else if is_open_after(text, true, self.delimiter_of(&row)) {
                     self.open = Some((began, row));
                 } else {
-                    self.row(began, row.strip_suffix('\r').unwrap_or(&row), gathering);
+                    self.row(began, row.strip_suffix('\r').unwrap_or(&row), collector);
                 }
             }
         }
     }
 
-    /// Rejects a row, or the whole body when it is the header that is wrong.
-    fn reject(&mut self, number: u64, error: &ItemError, gathering: &mut Gathering) {
+    /// Rejects a row, or the whole body when the row is the header.
+    fn reject(&mut self, number: u64, error: &ItemError, collector: &mut Collector) {
         if self.columns.is_some() {
-            gathering.reject(number, error);
+            collector.reject(number, error);
         } else {
-            self.failed = Some(BodyError::at(PositionKind::Line, number, error));
+            self.header_error = Some(BodyError::at(PositionKind::Line, number, error));
         }
     }
 
-    fn row(&mut self, number: u64, row: &str, gathering: &mut Gathering) {
+    fn row(&mut self, number: u64, row: &str, collector: &mut Collector) {
         if memchr(b'"', row.as_bytes()).is_none() {
             match self.columns {
-                Some(columns) => gathering.take(number, columns.plain_item(row)),
+                Some(columns) => collector.take(number, columns.plain_item(row)),
                 None => {
                     let names = row.split(self.delimiter_of(row).character());
                     let names: Vec<_> = names.map(Cow::Borrowed).collect();
@@ -170,18 +169,18 @@ impl Rows {
             self.open = Some((number, row.to_owned()));
         } else {
             match (quoted_fields(row, self.delimiter_of(row)), self.columns) {
-                (Some(fields), Some(columns)) => gathering.take(number, columns.item(&fields)),
+                (Some(fields), Some(columns)) => collector.take(number, columns.item(&fields)),
                 (Some(names), None) => self.header(number, row, &names),
                 (None, _) => {
                     let reason = "has text between a closing quote and the next field";
                     let error = ItemError::whole(format!("{} {reason}", echo(row)));
-                    self.reject(number, &error, gathering);
+                    self.reject(number, &error, collector);
                 }
             }
         }
     }
 
-    /// The header's, which a row is before there is one.
+    /// The separator of the header, which is this row when no header was parsed yet.
     fn delimiter_of(&self, row: &str) -> Delimiter {
         match self.columns {
             Some(columns) => columns.delimiter,
@@ -194,7 +193,7 @@ impl Rows {
             Ok(columns) => self.columns = Some(columns),
             Err(reason) => {
                 let reason = format!("{} {reason}: {HEADER_NEEDED}", echo(row));
-                self.failed = Some(BodyError::at(
+                self.header_error = Some(BodyError::at(
                     PositionKind::Line,
                     number,
                     &ItemError::whole(reason),
@@ -255,7 +254,7 @@ impl Columns {
         )
     }
 
-    /// A row with more or fewer fields than the header has them in the wrong columns.
+    /// Refuses a row with more or fewer fields than the header, because its fields may be in the wrong columns.
     fn check_count(&self, count: usize) -> Result<(), ItemError> {
         if count == self.count {
             Ok(())
@@ -268,7 +267,7 @@ impl Columns {
     }
 }
 
-/// Where the quote is that closes a quoted field, given the text after the one that opens it.
+/// The position of the closing quote of a quoted field, in the text after the opening quote.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -280,7 +279,7 @@ fn closing_quote(text: &str) -> Option<usize> {
     }
 }
 
-/// Whether a quoted field is open at the end of a line, which begins inside one or with a new field.
+/// Whether a quoted field is open at the end of a line. The line begins inside a quoted field or with a new field.
 fn is_open_after(line: &str, inside: bool, delimiter: Delimiter) -> bool {
     let delimiter = delimiter.character();
     let mut rest = line;
@@ -329,7 +328,7 @@ fn quoted_fields(row: &str, delimiter: Delimiter) -> Option<Vec<Cow<'_, str>>> {
                     after => Some(after.strip_prefix(delimiter)?),
                 }
             }
-            // A quote inside a field that does not begin with one is just a character.
+            // A quote is an ordinary character in a field that does not begin with a quote.
             None => {
                 let (field, next) = match rest.split_once(delimiter) {
                     Some((field, next)) => (field, Some(next)),

@@ -1,34 +1,25 @@
-//! Undoes the compression of a body while it arrives, straight into the parser.
+//! Decompresses a body while the body arrives, directly into the parser.
 
 use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
-use super::body::{BatchParser, BodyError};
+use super::body::BatchParser;
 use super::collector::Parsed;
+use super::error::BodyError;
+use crate::http::ContentEncoding;
 
-/// How a body is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Not at all.
-    Identity,
-    /// gzip, of one or more members.
-    Gzip,
-    /// Zstandard, of one or more frames, with windows of at most 8 MiB.
-    Zstd,
-}
-
-/// The largest window a Zstandard frame may ask for: 2²³ bytes, which is what RFC 9659 allows on the web.
+/// The largest window of a Zstandard frame: 2²³ bytes, the limit of RFC 9659.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// As much is decompressed at a time as this holds, so that a bomb meets the limit before it takes memory.
+/// The most bytes that are decompressed at a time, so that a decompression bomb reaches the limit on bytes before it fills memory.
 const ZSTD_OUTPUT_BYTES: usize = 32 * 1024;
-/// How much comes out of a step at the most: a hundred microseconds of parsing or so, then others get their turn.
+/// The most decompressed bytes of a step: about a hundred microseconds of parsing. Then other tasks get their turn.
 const ZSTD_STEP_BYTES: usize = 256 * 1024;
-/// How much goes into a step: gzip makes at most a thousand times as much of it.
+/// The most compressed bytes of a step. gzip expands them at most a thousandfold.
 const GZIP_STEP_BYTES: usize = 512;
 const IDENTITY_STEP_BYTES: usize = 64 * 1024;
-/// What the state, the window and the buffer of a gzip decoder take.
+/// The memory of the state, the window and the buffer of a gzip decoder.
 const GZIP_MEMORY_BYTES: usize = 96 * 1024;
 
 /// A decoder in front of a [`BatchParser`].
@@ -44,23 +35,23 @@ impl Decoder {
     /// A decoder that feeds `parser`.
     ///
     /// # Errors
-    /// When there is no memory for it.
-    pub fn new(encoding: Encoding, parser: BatchParser) -> io::Result<Self> {
+    /// When there is not enough memory.
+    pub fn new(encoding: ContentEncoding, parser: BatchParser) -> io::Result<Self> {
         Ok(Self(match encoding {
-            Encoding::Identity => Stage::Identity(Box::new(parser)),
-            Encoding::Gzip => Stage::Gzip(Box::new(MultiGzDecoder::new(Sink {
+            ContentEncoding::Identity => Stage::Identity(Box::new(parser)),
+            ContentEncoding::Gzip => Stage::Gzip(Box::new(MultiGzDecoder::new(Sink {
                 parser,
-                failed: None,
+                parse_error: None,
             }))),
-            Encoding::Zstd => Stage::Zstd(Box::new(Zstd::new(parser)?)),
+            ContentEncoding::Zstd => Stage::Zstd(Box::new(Zstd::new(parser)?)),
         }))
     }
 
-    /// Takes from the front of the next piece as much as is a small step of work, and says whether there is more to do with
-    /// what was given so far. Even a few bytes of a bomb can be many steps.
+    /// Removes a small step of work from the front of the next piece, and returns whether more work is left for the pieces given so
+    /// far. A few bytes of a decompression bomb can be many steps.
     ///
     /// # Errors
-    /// As [`BatchParser::push`], and when the compression is broken.
+    /// As [`BatchParser::push`], and when the compressed data is malformed.
     pub fn step(&mut self, chunk: &mut &[u8]) -> Result<bool, BodyError> {
         match &mut self.0 {
             Stage::Identity(parser) => {
@@ -76,12 +67,12 @@ impl Decoder {
         }
     }
 
-    /// Decompressed bytes so far.
+    /// The number of decompressed bytes so far.
     pub fn bytes(&self) -> usize {
         self.parser().bytes()
     }
 
-    /// Bytes of memory held, about.
+    /// The approximate memory in use, in bytes.
     pub fn memory_bytes(&self) -> usize {
         let own = match &self.0 {
             Stage::Identity(_) => 0,
@@ -121,7 +112,7 @@ impl Decoder {
     }
 }
 
-/// Cuts at most `bytes_max` bytes off the front.
+/// Removes at most `bytes_max` bytes from the front.
 fn take<'a>(chunk: &mut &'a [u8], bytes_max: usize) -> &'a [u8] {
     let (front, rest) = chunk.split_at(chunk.len().min(bytes_max));
     *chunk = rest;
@@ -129,26 +120,26 @@ fn take<'a>(chunk: &mut &'a [u8], bytes_max: usize) -> &'a [u8] {
 }
 
 fn gzip_error(decoder: &mut MultiGzDecoder<Sink>) -> BodyError {
-    let failed = decoder.get_mut().failed.clone();
-    failed.unwrap_or_else(|| {
+    let parse_error = decoder.get_mut().parse_error.clone();
+    parse_error.unwrap_or_else(|| {
         BodyError::unreadable("the body is not gzip, or it is damaged or cut short")
     })
 }
 
-/// Where a decoder writes to: remembers why the parser stopped it, and takes nothing from then on.
+/// The output of a decoder. Keeps the error of the parser, and accepts no bytes after the error.
 struct Sink {
     parser: BatchParser,
-    failed: Option<BodyError>,
+    parse_error: Option<BodyError>,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.failed.is_none()
+        if self.parse_error.is_none()
             && let Err(error) = self.parser.push(bytes)
         {
-            self.failed = Some(error);
+            self.parse_error = Some(error);
         }
-        match self.failed {
+        match self.parse_error {
             None => Ok(bytes.len()),
             Some(_) => Err(io::ErrorKind::InvalidData.into()),
         }
@@ -159,12 +150,12 @@ impl Write for Sink {
     }
 }
 
-/// Zstandard by its own context, which tells how much memory the windows take.
+/// A Zstandard decoder on its own context, which reports the memory of the windows.
 struct Zstd {
     context: DCtx<'static>,
     output: Vec<u8>,
     parser: BatchParser,
-    /// Whether the bytes so far end with a frame.
+    /// Whether the bytes so far end at the end of a frame.
     complete: bool,
 }
 
@@ -183,9 +174,9 @@ impl Zstd {
     }
 
     fn step(&mut self, chunk: &mut &[u8]) -> Result<bool, BodyError> {
-        let mut came_out = 0;
-        // After a complete frame nothing is left to come out, and no bytes are not the start of another.
-        while came_out < ZSTD_STEP_BYTES && !(self.complete && chunk.is_empty()) {
+        let mut output_bytes = 0;
+        // After a complete frame the decoder holds no output, and an empty input does not begin another frame.
+        while output_bytes < ZSTD_STEP_BYTES && !(self.complete && chunk.is_empty()) {
             if self.complete {
                 self.complete = false;
                 self.context
@@ -203,8 +194,8 @@ impl Zstd {
             *chunk = &chunk[taken..];
             self.complete = hint == 0;
             self.parser.push(&self.output)?;
-            came_out += self.output.len();
-            // A buffer that is not full means that all that went in has come out.
+            output_bytes += self.output.len();
+            // The output buffer is not full, so the decoder has written all output of the input.
             if chunk.is_empty() && self.output.len() < self.output.capacity() {
                 return Ok(false);
             }
@@ -226,6 +217,6 @@ impl Zstd {
 fn zstd_error(code: usize) -> BodyError {
     let name = zstd::zstd_safe::get_error_name(code);
     BodyError::unreadable(format!(
-        "the body is not Zstandard that is accepted: {name}"
+        "the body is not Zstandard, or not a kind of Zstandard that is accepted: {name}"
     ))
 }

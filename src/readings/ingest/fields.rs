@@ -1,4 +1,4 @@
-//! The general path: the fields of any JSON object, each still as the text that was sent.
+//! The general path: the fields of any JSON object, each as its JSON text.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,10 +8,10 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::item::echo;
-use super::{Field, ItemError};
+use super::Field;
+use super::error::{ItemError, echo};
 
-/// The deepest nesting of a field that is ignored; as deep as `serde_json` goes by itself.
+/// The deepest nesting of an unknown field, which is also the limit of `serde_json`.
 const DEPTH_MAX: usize = 128;
 
 /// The values of the fields, as JSON text.
@@ -20,8 +20,8 @@ pub(super) struct Fields<'a> {
     pub(super) sensor_id: Option<&'a RawValue>,
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) temperature: Option<&'a RawValue>,
-    /// The first thing that is wrong with the object, though it is JSON.
-    wrong: Option<ItemError>,
+    /// The first mistake in an object that is JSON.
+    error: Option<ItemError>,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ enum Key {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads an object: known names once each, others ignored.
+    /// Reads an object. Each known field may be there once; other fields are ignored.
     pub(super) fn read(text: &'a str) -> Result<Self, ItemError> {
         let current = Cell::new(None);
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
             .deserialize_map(FieldsVisitor { current: &current })
             .and_then(|fields| deserializer.end().map(|()| fields))
             .map_err(|error| not_an_object(text, &error, current.get()))?;
-        match fields.wrong {
+        match fields.error {
             Some(error) => Err(error),
             None => Ok(fields),
         }
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
 }
 
 struct FieldsVisitor<'c> {
-    /// The field whose value is being read, for the message when it cannot be.
+    /// The field whose value is being read, for an error in the value.
     current: &'c Cell<Option<Field>>,
 }
 
@@ -68,14 +68,14 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key()? {
-            let (slot, field) = match key {
+            let (value_of, field) = match key {
                 Key::SensorId => (&mut fields.sensor_id, Field::SensorId),
                 Key::Timestamp => (&mut fields.timestamp, Field::Timestamp),
                 Key::Temperature => (&mut fields.temperature, Field::Temperature),
                 Key::Other => {
                     let value: &RawValue = map.next_value()?;
                     if is_too_deep(value.get()) {
-                        fields.wrong.get_or_insert_with(|| {
+                        fields.error.get_or_insert_with(|| {
                             ItemError::whole(format!("is nested more than {DEPTH_MAX} deep"))
                         });
                     }
@@ -85,8 +85,10 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
             self.current.set(Some(field));
             let value = map.next_value()?;
             self.current.set(None);
-            if slot.replace(value).is_some() {
-                fields.wrong.get_or_insert_with(|| field.sent_twice());
+            if value_of.replace(value).is_some() {
+                fields
+                    .error
+                    .get_or_insert_with(|| ItemError::sent_twice(field));
             }
         }
         Ok(fields)
@@ -116,8 +118,8 @@ fn not_an_object(text: &str, error: &serde_json::Error, field: Option<Field>) ->
     ItemError::unreadable_at(field, reason)
 }
 
-/// The word at a place (both from 1, the column in bytes) when it is one of those that programs print for what is not a
-/// number.
+/// The word at a position (line and column from 1, the column in bytes), if the word is one that programs print for a value that is
+/// not a number.
 fn no_number_at(text: &str, line: usize, column: usize) -> Option<&str> {
     let line = text.lines().nth(line.checked_sub(1)?)?;
     let (before, after) = line.split_at_checked(column.checked_sub(1)?)?;

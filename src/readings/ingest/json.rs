@@ -1,29 +1,29 @@
-//! A JSON array of objects, cut into its items while it arrives.
+//! A JSON array of objects, split into its items while the array arrives.
 
 use std::str;
 
 use memchr::memchr2;
 
-use super::body::BodyError;
-use super::collector::{Gathering, PositionKind};
+use super::Item;
+use super::collector::Collector;
+use super::error::{BodyError, ItemError, PositionKind};
 use super::lines::ITEM_BYTES_MAX;
-use super::{Item, ItemError};
 
-/// Reads an array item by item. Only the item under way is held, whatever the length of the array, and nesting costs a
-/// number, not a stack.
+/// Parses an array item by item. The parser holds only the incomplete item, whatever the length of the array, and counts nested
+/// brackets instead of recursing.
 #[derive(Debug, Default)]
 pub(super) struct JsonArray {
     stage: Stage,
-    /// The item under way, as far as it came with earlier pieces.
+    /// The bytes of the incomplete item in earlier pieces.
     partial: Vec<u8>,
-    /// The item under way is longer than is held of it.
+    /// Whether the incomplete item is longer than the limit; `partial` is empty then.
     too_long: bool,
-    /// Open brackets within the item under way.
+    /// The number of open brackets in the incomplete item.
     depth: usize,
     in_string: bool,
-    /// The byte before was a backslash within a string.
+    /// Whether the last byte was a backslash in a string.
     escaped: bool,
-    /// Items so far.
+    /// The number of items so far.
     count: u64,
 }
 
@@ -32,7 +32,7 @@ enum Stage {
     /// Before the opening bracket.
     #[default]
     Before,
-    /// Something else than an array: gathered to say what.
+    /// The body is not an array. Its bytes are kept for the error message.
     NotAnArray,
     Inside,
     /// After the closing bracket.
@@ -47,7 +47,7 @@ impl JsonArray {
     pub(super) fn push(
         &mut self,
         chunk: &[u8],
-        gathering: &mut Gathering,
+        collector: &mut Collector,
     ) -> Result<(), BodyError> {
         let mut rest = chunk;
         if self.stage == Stage::Before {
@@ -71,7 +71,7 @@ impl JsonArray {
                 return Ok(());
             };
             let last = rest[end] == b']';
-            self.end_item(&rest[..end], last, gathering)?;
+            self.end_item(&rest[..end], last, collector)?;
             rest = &rest[end + 1..];
             if last {
                 self.stage = Stage::After;
@@ -109,7 +109,7 @@ impl JsonArray {
         }
     }
 
-    /// Where the item under way ends: at a comma or the closing bracket outside of everything.
+    /// The end of the incomplete item: a comma or the closing bracket of the array.
     fn item_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -139,7 +139,7 @@ impl JsonArray {
         &mut self,
         bytes: &[u8],
         last: bool,
-        gathering: &mut Gathering,
+        collector: &mut Collector,
     ) -> Result<(), BodyError> {
         let joined;
         let item = if self.partial.is_empty() && !self.too_long {
@@ -157,7 +157,7 @@ impl JsonArray {
         self.count += 1;
         if self.too_long || item.len() > ITEM_BYTES_MAX {
             self.too_long = false;
-            gathering.reject(
+            collector.reject(
                 position,
                 &ItemError::whole(format!("is longer than {ITEM_BYTES_MAX} bytes")),
             );
@@ -168,12 +168,12 @@ impl JsonArray {
             return Err(BodyError::at(PositionKind::Index, position, &error));
         };
         match Item::from_json(text.trim_ascii()) {
-            // What is no JSON is no array, and where its items end is not known.
+            // An item that is not JSON makes the array malformed, and its end cannot be found.
             Err(error) if error.is_syntax() => {
                 Err(BodyError::at(PositionKind::Index, position, &error))
             }
             item => {
-                gathering.take(position, item);
+                collector.take(position, item);
                 Ok(())
             }
         }

@@ -1,31 +1,31 @@
-//! Splits a body into lines while it arrives.
+//! Splits a body into lines while the body arrives.
 
 use std::str;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// The longest line, and the longest item of an array: bounds what is held of one that never ends.
+/// The longest line, and the longest item of an array, so that an endless line does not fill memory.
 pub(super) const ITEM_BYTES_MAX: usize = 256 * 1024;
 
-/// A line without its end, or why there is no text.
+/// A line without its line break, or the reason why the line has no text.
 pub(super) enum Line<'a> {
     Text(&'a str),
     NotUtf8,
     TooLong,
 }
 
-/// Hands out lines as they become complete, and holds the piece of one that is not.
+/// Passes complete lines on, and holds the bytes of the incomplete line.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     partial: Vec<u8>,
-    /// The line under way is longer than is held of it.
+    /// Whether the incomplete line is longer than the limit.
     too_long: bool,
-    /// Complete lines so far.
+    /// The number of complete lines so far.
     count: u64,
 }
 
 impl Lines {
-    /// Lines that come after so many.
+    /// A splitter that continues after `count` lines.
     pub(super) fn after(count: u64) -> Self {
         Self {
             count,
@@ -54,7 +54,7 @@ impl Lines {
             return;
         };
         let (complete, next) = rest.split_at(last + 1);
-        // One check for the whole piece is much faster than one for each line.
+        // One UTF-8 check of the whole piece is much faster than a check of each line.
         let text = str::from_utf8(complete).ok();
         let mut start = 0;
         for end in memchr_iter(b'\n', complete) {
@@ -70,7 +70,7 @@ impl Lines {
         self.keep(next);
     }
 
-    /// The last line may lack its end.
+    /// Passes on the last line if the body does not end with a line break.
     pub(super) fn finish(&mut self, mut each: impl FnMut(u64, Line<'_>)) {
         if !self.partial.is_empty() || self.too_long {
             self.end_partial(&mut each);

@@ -1,4 +1,4 @@
-//! From the bytes that a client sends to readings: parsers that are fed a body piece by piece as it arrives.
+//! Parsers that turn the body of a request into readings, fed piece by piece while the body arrives.
 
 mod arguments;
 mod body;
@@ -6,20 +6,23 @@ mod budget;
 mod collector;
 mod csv;
 mod decode;
+mod error;
+mod field;
 mod fields;
 mod item;
 mod json;
 mod lines;
-mod names;
 mod ndjson;
 mod plain;
 #[cfg(test)]
 mod tests;
+mod values;
 
-pub use self::collector::{Parsed, PositionKind, Rejection};
+pub use self::collector::{Parsed, Rejection};
 pub use arguments::Arguments;
-pub use body::{BatchParser, BodyError, BodyErrorKind, Format};
+pub use body::{BatchParser, Format};
 pub use budget::{ByteBudget, ByteShare, OverBudget};
-pub use decode::{Decoder, Encoding};
-pub use item::{Item, ItemError};
-pub use names::Field;
+pub use decode::Decoder;
+pub use error::{BodyError, BodyErrorKind, ItemError, PositionKind};
+pub use field::Field;
+pub use item::Item;

@@ -1,17 +1,18 @@
 //! Lines of JSON: one object each.
 
-use super::collector::Gathering;
+use super::Item;
+use super::collector::Collector;
+use super::error::ItemError;
 use super::lines::{ITEM_BYTES_MAX, Line, Lines};
-use super::{Item, ItemError};
 
-/// Reads lines of JSON; blank ones are skipped.
+/// Parses lines of JSON. Blank lines are skipped.
 #[derive(Debug, Default)]
 pub(super) struct Ndjson {
     lines: Lines,
 }
 
 impl Ndjson {
-    /// Lines of JSON of which the first so many were blank.
+    /// A parser that continues after `count` blank lines.
     pub(super) fn after_blank_lines(count: u64) -> Self {
         Self {
             lines: Lines::after(count),
@@ -22,26 +23,26 @@ impl Ndjson {
         self.lines.memory_bytes()
     }
 
-    pub(super) fn push(&mut self, chunk: &[u8], gathering: &mut Gathering) {
+    pub(super) fn push(&mut self, chunk: &[u8], collector: &mut Collector) {
         self.lines
-            .push(chunk, |number, line| take(number, &line, gathering));
+            .push(chunk, |number, line| take(number, &line, collector));
     }
 
-    pub(super) fn finish(&mut self, gathering: &mut Gathering) {
+    pub(super) fn finish(&mut self, collector: &mut Collector) {
         self.lines
-            .finish(|number, line| take(number, &line, gathering));
+            .finish(|number, line| take(number, &line, collector));
     }
 }
 
-fn take(number: u64, line: &Line<'_>, gathering: &mut Gathering) {
+fn take(number: u64, line: &Line<'_>, collector: &mut Collector) {
     match line {
         Line::Text(text) if text.trim_ascii().is_empty() => {}
-        Line::Text(text) => gathering.take(number, Item::from_json(text)),
-        _ => gathering.reject(number, &unreadable(line)),
+        Line::Text(text) => collector.take(number, Item::from_json(text)),
+        _ => collector.reject(number, &unreadable(line)),
     }
 }
 
-/// Why a line that is no text is rejected.
+/// The error of a line without text.
 pub(super) fn unreadable(line: &Line<'_>) -> ItemError {
     match line {
         Line::TooLong => ItemError::whole(format!("is longer than {ITEM_BYTES_MAX} bytes")),

@@ -1,12 +1,12 @@
-//! The fast path: a reading in plain JSON, as nearly every device spells it.
+//! The fast path: a reading in plain JSON, as nearly every device sends it.
 
 use std::borrow::Cow;
 
 use super::Item;
 use crate::readings::{Temperature, Timestamp};
 
-/// Reads an object that holds the known fields once each in any order, strings without escapes, and the temperature as a
-/// plain number. `None` means that the general path has to look, not that anything is wrong.
+/// Reads an object with each known field at most once, strings without escapes, and the temperature as a plain number. `None` for
+/// any other text, correct or not, which the general path reads.
 pub(super) fn item(text: &str) -> Option<Item<'_>> {
     let mut cursor = Cursor { text, at: 0 };
     let mut sensor_id = None;
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
-        // White space is rare between tokens.
+        // Few objects have white space between tokens.
         if self.rest().first() == Some(&byte) {
             self.at += 1;
             return Some(());
@@ -85,7 +85,7 @@ impl<'a> Cursor<'a> {
         (self.token()? == byte).then_some(())
     }
 
-    /// Goes past `bytes` if they are next.
+    /// Skips `bytes` if they are next.
     fn skip<const LENGTH: usize>(&mut self, bytes: &[u8; LENGTH]) -> bool {
         let next = self.rest().first_chunk::<LENGTH>() == Some(bytes);
         if next {
@@ -104,9 +104,9 @@ impl<'a> Cursor<'a> {
         Some(inside)
     }
 
-    /// A time as a string.
+    /// A timestamp in a string.
     fn timestamp(&mut self) -> Option<Timestamp> {
-        /// `2026-11-20T13:00:00Z"`: what parses as a time holds neither a quote nor an escape.
+        /// The length of `2026-11-20T13:00:00Z`. A text that parses as a timestamp has neither a quote nor an escape.
         const USUAL_LENGTH: usize = 20;
         self.expect(b'"')?;
         let rest = self.rest();
@@ -148,18 +148,18 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many digits a text begins with.
+/// The number of digits at the beginning of a text.
 fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// How many bytes come before the first quote, backslash or control character, eight at a time.
+/// The number of bytes before the first quote, backslash or control character, found eight bytes at a time.
 fn plain_length(text: &[u8]) -> usize {
     /// A byte, eight times.
     const fn all(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
     }
-    /// The highest bit of each byte that is below `limit` (up to 128); right up to the first such byte, which is all that is used.
+    /// Sets the highest bit of each byte below `limit`, which is at most 128. Only the first set bit is reliable.
     const fn below(word: u64, limit: u8) -> u64 {
         word.wrapping_sub(all(limit)) & !word & all(0x80)
     }

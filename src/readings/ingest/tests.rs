@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 
-use super::{BatchParser, BodyError, BodyErrorKind, Decoder, Encoding, Format, Parsed, Rejection};
+use super::{BatchParser, BodyError, BodyErrorKind, Decoder, Format, Parsed, Rejection};
+use crate::http::ContentEncoding;
 use crate::readings::RecordMode;
 
 const LIMIT: usize = 1 << 20;
@@ -223,7 +224,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn decode(encoding: Encoding, body: &[u8], piece: usize) -> Result<Parsed, BodyError> {
+fn decode(encoding: ContentEncoding, body: &[u8], piece: usize) -> Result<Parsed, BodyError> {
     let parser = BatchParser::new(Format::Ndjson, RecordMode::Partial, LIMIT);
     let mut decoder = Decoder::new(encoding, parser).unwrap();
     for chunk in body.chunks(piece) {
@@ -249,10 +250,10 @@ fn compressed_bodies() {
     ];
     for (encoding, compress) in [
         (
-            Encoding::Gzip,
+            ContentEncoding::Gzip,
             &(|body: &[u8]| gzip(body)) as &dyn Fn(&[u8]) -> Vec<u8>,
         ),
-        (Encoding::Zstd, &|body| {
+        (ContentEncoding::Zstd, &|body| {
             zstd::bulk::compress(body, 3).unwrap()
         }),
     ] {

@@ -1,44 +1,47 @@
-//! The fields of a todo as a client sent them, and what is wrong with them.
+//! The fields of a todo in a body, and the errors in them.
 
 use crate::http::extract::shortened;
-use crate::http::json::write_string;
+use crate::http::json::{write_array, write_string};
 use crate::http::{Problem, ProblemKind};
 use crate::timestamp::Timestamp;
 use crate::todos::{Change, Description, Status, Title};
 
-/// The fields of a body, in its order.
+/// The fields of a body, in the order of the body.
 pub(super) type Entries = Vec<(String, Value)>;
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Nothing: `null`, or a blank field of a form where that means nothing.
+    /// `null`, or a blank field of a form that may be left blank.
     Null,
     /// Text.
     Text(String),
-    /// Something that no field takes; its name in JSON.
+    /// A value that no field accepts, with the name of its kind.
     Other(&'static str),
 }
 
-/// Fields that can be sent.
+/// The fields that a client can set.
 pub(super) const KNOWN: [&str; 4] = ["title", "description", "deadline", "status"];
-/// Fields that the server sets.
+/// The fields that the server sets.
 const SET_BY_SERVER: [&str; 3] = ["id", "createdAt", "updatedAt"];
 
-/// A whole todo: what was not sent has its default.
-pub(super) struct Whole {
+/// All fields of a todo. A field that was not sent has its default.
+pub(super) struct AllFields {
     pub(super) title: Title,
     pub(super) description: Description,
     pub(super) deadline: Option<Timestamp>,
     pub(super) status: Status,
 }
 
-/// Parses all fields of a todo. A field that was not sent has its default.
-pub(super) fn parse_full(entries: Entries) -> Result<Whole, Problem> {
+/// Reads all fields of a todo.
+///
+/// # Errors
+/// 422 when a field is wrong, or the title is missing.
+pub(super) fn parse_full(entries: Entries) -> Result<AllFields, Problem> {
     let (change, mut wrong) = read(entries);
     let title_is_wrong = wrong.iter().any(|(field, _)| field == "title");
     match change.title {
-        Some(title) if wrong.is_empty() => Ok(Whole {
+        Some(title) if wrong.is_empty() => Ok(AllFields {
             title,
             description: change.description.unwrap_or_default(),
             deadline: change.deadline.flatten(),
@@ -52,7 +55,10 @@ pub(super) fn parse_full(entries: Entries) -> Result<Whole, Problem> {
     }
 }
 
-/// Parses the fields that were sent. A `null` gives a field its default, as leaving it out of a new todo does.
+/// Reads the fields that were sent. A `null` gives a field the default of a new todo.
+///
+/// # Errors
+/// 422 when a field is wrong.
 pub(super) fn parse_partial(entries: Entries) -> Result<Change, Problem> {
     let (change, wrong) = read(entries);
     if wrong.is_empty() {
@@ -62,7 +68,7 @@ pub(super) fn parse_partial(entries: Entries) -> Result<Change, Problem> {
     }
 }
 
-/// The fields, and what is wrong with which.
+/// The fields, and the wrong fields with their reasons.
 fn read(entries: Entries) -> (Change, Vec<(String, String)>) {
     let mut change = Change::default();
     let mut wrong = Vec::new();
@@ -74,7 +80,7 @@ fn read(entries: Entries) -> (Change, Vec<(String, String)>) {
             set(&mut change, &name, &value)
         };
         if let Err(reason) = result {
-            // A body may hold very many fields that there are not.
+            // A body may have very many unknown fields.
             const ERRORS_MAX: usize = 100;
             if wrong.len() < ERRORS_MAX {
                 wrong.push((shortened(&name).into_owned(), reason));
@@ -92,7 +98,7 @@ fn set(change: &mut Change, name: &str, value: &Value) -> Result<(), String> {
     }
     if !KNOWN.contains(&name) {
         return Err(format!(
-            "is not a field of a todo; there are {}",
+            "is not a field of a todo; the fields are {}",
             KNOWN.join(", ")
         ));
     }
@@ -128,29 +134,27 @@ fn set(change: &mut Change, name: &str, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// A field of a route of its own that is wrong.
-pub(super) fn refused_one(field: &str, reason: String) -> Problem {
+/// The problem of one wrong field.
+pub(super) fn refused_field(field: &str, reason: String) -> Problem {
     refused(&[(field.to_owned(), reason)])
 }
 
 fn refused(wrong: &[(String, String)]) -> Problem {
-    let mut errors = vec![b'['];
-    let mut detail = Vec::new();
-    for (at, (field, reason)) in wrong.iter().enumerate() {
-        if at > 0 {
-            errors.push(b',');
-        }
-        errors.extend_from_slice(b"{\"field\":");
-        write_string(&mut errors, field);
-        errors.extend_from_slice(b",\"reason\":");
-        write_string(&mut errors, reason);
-        errors.push(b'}');
-        detail.push(format!("{field} {reason}"));
-    }
-    errors.push(b']');
     const NAMED_MAX: usize = 4;
-    let mut text = detail[..detail.len().min(NAMED_MAX)].join("; ");
-    if detail.len() > NAMED_MAX {
+    let mut errors = Vec::new();
+    write_array(&mut errors, wrong, |out, (field, reason)| {
+        out.extend_from_slice(b"{\"field\":");
+        write_string(out, field);
+        out.extend_from_slice(b",\"reason\":");
+        write_string(out, reason);
+        out.push(b'}');
+    });
+    let named = wrong.iter().take(NAMED_MAX);
+    let named: Vec<_> = named
+        .map(|(field, reason)| format!("{field} {reason}"))
+        .collect();
+    let mut text = named.join("; ");
+    if wrong.len() > NAMED_MAX {
         text.push_str("; and more");
     }
     let problem = Problem::new(ProblemKind::InvalidTodo, text);
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_a_default_or_stays() {
+    fn a_field_that_is_not_sent_has_its_default_or_stays_unchanged() {
         let sent = vec![
             text("title", " water "),
             ("deadline".to_owned(), Value::Null),

@@ -1,73 +1,73 @@
-//! Bodies: JSON and forms, by their content type.
+//! Bodies of todos: JSON and forms, by content type.
 
-use std::convert::Infallible;
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 
 use super::fields::{Entries, Value};
-use crate::http::extract::{form_pairs, with_plus};
-use crate::http::{Problem, ProblemKind};
+use crate::http::media_type::{MULTIPART_FORM, MediaType, URLENCODED_FORM};
+use crate::http::multipart::{MultipartError, MultipartEvent, MultipartParser};
+use crate::http::{ContentEncoding, Problem, ProblemKind, form};
 
-/// What a body is.
+/// The format of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
-    /// `application/x-www-form-urlencoded`, which is also what curl calls whatever it sends.
+    /// `application/x-www-form-urlencoded`. curl sends this type by default, so the body may also be JSON.
     Form,
-    /// `multipart/form-data` with its boundary.
+    /// `multipart/form-data` with this boundary.
     Multipart(String),
-    /// As [`Format::Form`], of which only JSON is taken.
+    /// The type of [`Format::Form`], where only JSON is accepted.
     PerhapsJson,
 }
 
-/// The format of a whole todo.
+/// The format of a body that is a whole todo.
+///
+/// # Errors
+/// 415 for a body that is compressed or of another type, 400 for a form in parts without a boundary.
 pub(super) fn of_todo(headers: &HeaderMap) -> Result<Format, Problem> {
-    let unsupported = || {
-        Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "send the todo as application/json, application/x-www-form-urlencoded or multipart/form-data",
-        )
-    };
-    let Some(content_type) = content_type(headers)? else {
+    let Some(media_type) = media_type(headers)? else {
         return Ok(Format::Json);
     };
-    if is(content_type, "application/json") {
+    if media_type.is("application/json") {
         Ok(Format::Json)
-    } else if is(content_type, "application/x-www-form-urlencoded") {
+    } else if media_type.is(URLENCODED_FORM) {
         Ok(Format::Form)
-    } else if is(content_type, "multipart/form-data") {
-        let text = content_type.to_str().ok();
-        match text.and_then(|text| multer::parse_boundary(text).ok()) {
-            Some(boundary) => Ok(Format::Multipart(boundary)),
-            None => Err(Problem::new(
-                ProblemKind::UnreadableBody,
-                "the content type multipart/form-data lacks its boundary",
-            )),
-        }
+    } else if media_type.is(MULTIPART_FORM) {
+        media_type.boundary().map(Format::Multipart).ok_or_else(|| {
+            unreadable("the content type multipart/form-data names no boundary, or none that RFC 2046 allows")
+        })
     } else {
-        Err(unsupported())
+        Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            "send the todo as application/json, application/x-www-form-urlencoded or multipart/form-data",
+        ))
     }
 }
 
-/// The format of a change.
+/// The format of a body that is a change.
+///
+/// # Errors
+/// 415 for a body that is compressed or of another type.
 pub(super) fn of_patch(headers: &HeaderMap) -> Result<Format, Problem> {
-    match content_type(headers)? {
-        None => Ok(Format::Json),
-        Some(text) if is(text, "application/merge-patch+json") || is(text, "application/json") => {
-            Ok(Format::Json)
-        }
-        Some(text) if is(text, "application/x-www-form-urlencoded") => Ok(Format::PerhapsJson),
-        Some(_) => Err(no_patch()),
+    let Some(media_type) = media_type(headers)? else {
+        return Ok(Format::Json);
+    };
+    let json = ["application/merge-patch+json", "application/json"];
+    if json.iter().any(|json| media_type.is(json)) {
+        Ok(Format::Json)
+    } else if media_type.is(URLENCODED_FORM) {
+        Ok(Format::PerhapsJson)
+    } else {
+        Err(no_patch())
     }
 }
 
-/// Whether a body is said to be JSON.
+/// Whether the content type of a body is JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    content_type.is_some_and(|content_type| is(content_type, "application/json"))
+    MediaType::of_body(headers).is_some_and(|media_type| media_type.is("application/json"))
 }
 
 fn no_patch() -> Problem {
@@ -77,32 +77,15 @@ fn no_patch() -> Problem {
     )
 }
 
-fn content_type(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Problem> {
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        return Err(Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "a todo is sent uncompressed",
-        )
-        .accept_encoding("identity"));
-    }
-    Ok(headers.get(header::CONTENT_TYPE))
-}
-
-/// Whether a content type, whatever its parameters, is this one.
-fn is(content_type: &HeaderValue, name: &str) -> bool {
-    let essence = content_type.as_bytes().split(|&byte| byte == b';').next();
-    essence
-        .unwrap_or_default()
-        .trim_ascii()
-        .eq_ignore_ascii_case(name.as_bytes())
+fn media_type(headers: &HeaderMap) -> Result<Option<MediaType<'_>>, Problem> {
+    ContentEncoding::require_identity(headers, "a todo is sent uncompressed")?;
+    Ok(MediaType::of_body(headers))
 }
 
 /// The fields of a body.
-pub(super) async fn entries(format: Format, body: Bytes) -> Result<Entries, Problem> {
+pub(super) fn entries(format: Format, body: Bytes) -> Result<Entries, Problem> {
     if let Format::Multipart(boundary) = format {
-        return multipart(&boundary, body).await;
+        return multipart(&boundary, body);
     }
     let text = std::str::from_utf8(&body).map_err(|error| {
         unreadable(format!(
@@ -110,9 +93,9 @@ pub(super) async fn entries(format: Format, body: Bytes) -> Result<Entries, Prob
             error.valid_up_to()
         ))
     })?;
-    // No form begins with a brace.
+    // No form of a todo begins with a brace.
     match format {
-        Format::Form if !text.trim_ascii_start().starts_with('{') => form(text),
+        Format::Form if !text.trim_ascii_start().starts_with('{') => urlencoded(text),
         Format::PerhapsJson if !text.trim_ascii_start().starts_with('{') => Err(no_patch()),
         _ => json(text),
     }
@@ -138,7 +121,7 @@ fn json(text: &str) -> Result<Entries, Problem> {
     })
 }
 
-/// Keeps what a map would lose: that a field was sent twice.
+/// Collects the members of an object in a list, because a map would hide a member that was sent twice.
 struct EntriesVisitor;
 
 impl<'de> Visitor<'de> for EntriesVisitor {
@@ -165,14 +148,14 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-fn form(text: &str) -> Result<Entries, Problem> {
+fn urlencoded(text: &str) -> Result<Entries, Problem> {
     let mut entries = Entries::new();
-    for pair in form_pairs(text.trim_ascii_end()) {
+    for pair in form::pairs(text.trim_ascii_end()) {
         let Some((name, value)) = pair else {
             return Err(unreadable("the form is not UTF-8 after percent-decoding"));
         };
         let value = match name.as_ref() {
-            "deadline" => with_plus(value),
+            "deadline" => form::restore_plus_sign(value),
             _ => value,
         };
         entries.push(field(name.into_owned(), value.into_owned()));
@@ -180,30 +163,46 @@ fn form(text: &str) -> Result<Entries, Problem> {
     Ok(entries)
 }
 
-async fn multipart(boundary: &str, body: Bytes) -> Result<Entries, Problem> {
-    let malformed = |error: multer::Error| {
-        unreadable("the multipart body is malformed or ends early").with_source(error)
-    };
-    let stream = futures_util::stream::iter([Ok::<_, Infallible>(body)]);
-    let mut parts = multer::Multipart::new(stream, boundary);
+fn multipart(boundary: &str, body: Bytes) -> Result<Entries, Problem> {
+    let malformed = |error: MultipartError| unreadable(error.to_string());
+    let mut parser = MultipartParser::new(boundary);
+    parser.feed(body);
     let mut entries = Entries::new();
-    while let Some(part) = parts.next_field().await.map_err(malformed)? {
-        let Some(name) = part.name().map(str::to_owned) else {
-            return Err(unreadable("a part of the multipart body has no name"));
-        };
-        if part.file_name().is_some() {
-            entries.push((name, Value::Other("a file")));
-            continue;
+    let mut part = None;
+    while let Some(event) = parser.next_event().map_err(malformed)? {
+        match event {
+            MultipartEvent::Part(head) => {
+                let Some(name) = head.field else {
+                    return Err(unreadable("a part of the form has no name"));
+                };
+                if head.file_name.is_some() {
+                    entries.push((name, Value::Other("a file")));
+                } else {
+                    part = Some((name, Vec::new()));
+                }
+            }
+            MultipartEvent::Data(data) => {
+                if let Some((_, bytes)) = &mut part {
+                    bytes.extend_from_slice(&data);
+                }
+            }
+            MultipartEvent::PartEnd => {
+                if let Some((name, bytes)) = part.take() {
+                    let text = String::from_utf8(bytes)
+                        .map_err(|_| unreadable("a part of the form is not UTF-8"))?;
+                    entries.push(field(name, text));
+                }
+            }
         }
-        let bytes = part.bytes().await.map_err(malformed)?;
-        let text = String::from_utf8(bytes.into())
-            .map_err(|_| unreadable("a part of the multipart body is not UTF-8"))?;
-        entries.push(field(name, text));
     }
-    Ok(entries)
+    if parser.is_complete() {
+        Ok(entries)
+    } else {
+        Err(unreadable("the form ends before its last boundary"))
+    }
 }
 
-/// A field of a form. A browser sends blank what was left blank.
+/// A field of a form. A browser sends a field that was left blank as an empty text.
 fn field(name: String, text: String) -> (String, Value) {
     let is_left_blank = matches!(name.as_str(), "deadline" | "status") && text.trim().is_empty();
     let value = if is_left_blank {
@@ -228,8 +227,8 @@ mod tests {
         (name.to_owned(), Value::Text(text.to_owned()))
     }
 
-    #[tokio::test]
-    async fn all_formats_say_the_same() {
+    #[test]
+    fn all_formats_are_read_alike() {
         let json = r#"{"title":"a b","deadline":null}"#;
         let multipart = "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\na b\r\n--x\r\n\
                          Content-Disposition: form-data; name=\"deadline\"\r\n\r\n \r\n--x--\r\n";
@@ -240,7 +239,7 @@ mod tests {
             (Format::Form, "title=a+b&deadline=\r\n"),
             (Format::Multipart("x".to_owned()), multipart),
         ] {
-            let read = entries(format, Bytes::from(body)).await.unwrap();
+            let read = entries(format, Bytes::from(body)).unwrap();
             let expected = vec![text("title", "a b"), ("deadline".to_owned(), Value::Null)];
             assert_eq!(read, expected, "{body}");
         }
@@ -248,7 +247,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_is_read_the_same_in_json_and_in_a_form(
+        fn fields_are_read_the_same_from_json_and_from_a_form(
             fields in prop::collection::vec((".{0,20}", ".{0,40}"), 0..6),
         ) {
             let object: Vec<String> = fields
@@ -258,7 +257,7 @@ mod tests {
             let json = json(&format!("{{{}}}", object.join(","))).unwrap();
             let mut encoded = form_urlencoded::Serializer::new(String::new());
             encoded.extend_pairs(&fields);
-            let form = form(&encoded.finish()).unwrap();
+            let form = urlencoded(&encoded.finish()).unwrap();
             let blank_is_null = |(name, value): (String, Value)| match value {
                 Value::Text(text) => field(name, text),
                 value => (name, value),
@@ -268,19 +267,26 @@ mod tests {
         }
 
         #[test]
-        fn no_body_is_too_strange(
+        fn every_body_is_read_or_refused_as_the_fault_of_the_client(
             bytes in prop::collection::vec(any::<u8>(), 0..200),
             format in 0usize..4,
         ) {
             let formats = [Format::Json, Format::Form, Format::PerhapsJson, Format::Multipart("x".to_owned())];
-            // It is read or refused; it never ends otherwise.
-            let body = Bytes::from(bytes);
-            let _ = futures_util::FutureExt::now_or_never(entries(formats[format].clone(), body));
+            let format = formats[format].clone();
+            let text = std::str::from_utf8(&bytes).map(str::to_owned);
+            match entries(format.clone(), Bytes::from(bytes)) {
+                // JSON is read as serde_json reads the text.
+                Ok(entries) => if format == Format::Json {
+                    let object: serde_json::Map<_, _> = serde_json::from_str(&text.unwrap()).unwrap();
+                    prop_assert!(entries.iter().all(|(name, _)| object.contains_key(name)));
+                },
+                Err(problem) => prop_assert!(problem.kind().status().is_client_error(), "{:?}", problem),
+            }
         }
     }
 
-    #[tokio::test]
-    async fn what_cannot_be_read_is_refused() {
+    #[test]
+    fn unreadable_bodies_are_refused() {
         let multipart = Format::Multipart("x".to_owned());
         for (format, body, kind) in [
             (Format::Json, "{", ProblemKind::UnreadableBody),
@@ -296,7 +302,7 @@ mod tests {
             ),
             (multipart, "--x\r\n", ProblemKind::UnreadableBody),
         ] {
-            let problem = entries(format, Bytes::from(body)).await.unwrap_err();
+            let problem = entries(format, Bytes::from(body)).unwrap_err();
             assert_eq!(problem.kind(), kind, "{body}: {problem:?}");
         }
     }

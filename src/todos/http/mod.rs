@@ -14,15 +14,15 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing;
+use axum::routing::get;
 
 use super::{Change, Filter, Outcome, Todo, TodoId, TodoStore, folded};
 use crate::http::extract::{PathPart, Query, RawQuery, shortened};
-use crate::http::{Page, Problem, ProblemKind, body};
+use crate::http::{Page, Problem, ProblemKind, body, json};
 use crate::timestamp::Timestamp;
 use media::Format;
 
-/// The most characters of the text that a list is filtered by.
+/// The most characters of the parameter `text`.
 const TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Bounds on what requests may ask of the server.
@@ -41,10 +41,10 @@ struct TodoRoutes {
 
 /// The routes over a store.
 pub fn router(store: Arc<dyn TodoStore>, limits: TodoLimits) -> Router {
-    let one = routing::get(get).put(replace).patch(patch).delete(remove);
+    let todo = get(get_todo).put(replace).patch(patch).delete(remove);
     Router::new()
-        .route("/api/todos", routing::get(list).post(create))
-        .route("/api/todos/{id}", one)
+        .route("/api/todos", get(list).post(create))
+        .route("/api/todos/{id}", todo)
         .with_state(Arc::new(TodoRoutes { store, limits }))
 }
 
@@ -65,7 +65,7 @@ async fn list(State(routes): State<Arc<TodoRoutes>>, query: RawQuery) -> Result<
         .store
         .list(&filter, after.as_ref(), page.limit)
         .await?;
-    Ok(wire::json(wire::list(&found, &filter)))
+    Ok(json::answer(wire::list(&found, &filter)))
 }
 
 fn filter(query: &Query) -> Result<Filter, Problem> {
@@ -121,7 +121,7 @@ async fn create(
 }
 
 /// One todo.
-async fn get(
+async fn get_todo(
     State(routes): State<Arc<TodoRoutes>>,
     PathPart(id): PathPart,
     query: RawQuery,
@@ -189,20 +189,20 @@ async fn remove(
 }
 
 impl TodoRoutes {
-    /// The id that a path names: itself, or by the number of a todo that came with one.
+    /// The id in a path. The path may also have the number of a todo from an older app.
     async fn id(&self, text: &str) -> Result<TodoId, Problem> {
         if let Some(number) = older::number(text) {
             let id = self.store.id_of(number).await?;
             return id.ok_or_else(|| unknown(text));
         }
-        // What cannot be an id is the id of nothing.
+        // A text that is not an id names no todo.
         text.parse().map_err(|_| unknown(text))
     }
 
-    /// The fields that a body holds, in its order.
+    /// The fields of a body, in the order of the body.
     async fn entries(&self, format: Format, body: Body) -> Result<fields::Entries, Problem> {
         let bytes = body::read(body, self.limits.body_bytes_max, self.limits.body_idle).await?;
-        media::entries(format, bytes).await
+        media::entries(format, bytes)
     }
 
     async fn change(
@@ -222,11 +222,11 @@ impl TodoRoutes {
     }
 }
 
-/// A todo with its tag.
+/// The answer with a todo and its entity tag.
 fn answer(todo: &Todo) -> Response {
     let mut out = Vec::with_capacity(256 + todo.description.as_str().len());
     wire::write_todo(&mut out, todo);
-    let mut response = wire::json(out);
+    let mut response = json::answer(out);
     let headers = response.headers_mut();
     headers.insert(header::ETAG, conditions::tag(todo.updated_at));
     response

@@ -1,5 +1,5 @@
-//! The routes of the older todo app, with its shapes, for clients that go on calling them: forms in, integer ids, deadlines as HTTP
-//! dates, and a todo that is not there as a 200 that says so. `--compatibility none` leaves them out.
+//! The routes of an older todo app, in the formats of that app, for clients that still use them: forms as bodies, integer ids,
+//! deadlines as HTTP dates, and status 200 for a todo that does not exist. `--compatibility none` removes the routes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -18,15 +18,15 @@ use tracing::warn;
 use super::fields::{self, Entries, Value};
 use super::{TodoLimits, TodoRoutes, media, new_id};
 use crate::http::extract::{PathPart, shortened};
-use crate::http::json::{write_integer, write_string};
-use crate::http::{Problem, ProblemKind, body};
+use crate::http::json::{self, Separator, write_integer, write_or_null, write_string};
+use crate::http::{Problem, ProblemKind, body, date};
 use crate::timestamp::Timestamp;
 use crate::todos::import::{NumberedPage, NumberedTodo};
 use crate::todos::{Outcome, Precondition, Todo, TodoStore, free_status};
 
-/// How many todos are read at a time.
+/// The number of todos in a read.
 const PAGE_TODOS: usize = 200;
-/// How often somebody else may change a todo that is to be removed before that is told.
+/// The most attempts to remove a todo that others change at the same time.
 const ATTEMPTS_MAX: usize = 5;
 
 const ADDED: &str = "Successfully added todo action";
@@ -50,27 +50,27 @@ async fn add(
     body: Body,
 ) -> Result<Response, Problem> {
     let entries = routes.entries(media::of_todo(&headers)?, body).await?;
-    let whole = fields::parse_full(ours(entries))?;
+    let fields = fields::parse_full(known_fields(entries))?;
     let now = Timestamp::now();
     let todo = Todo {
         id: new_id(now)?,
-        title: whole.title,
-        description: whole.description,
-        deadline: whole.deadline,
-        status: whole.status,
+        title: fields.title,
+        description: fields.description,
+        deadline: fields.deadline,
+        status: fields.status,
         created_at: now,
         updated_at: now,
     };
     routes.store.create(&todo).await?;
     let number = routes.store.number_of(todo.id).await?;
     match number {
-        Some(number) => Ok(said(&NumberedTodo { number, todo }, ADDED)),
-        // Somebody was fast.
+        Some(number) => Ok(success(&NumberedTodo { number, todo }, ADDED)),
+        // Another client has removed the todo already.
         None => Ok(no_todo()),
     }
 }
 
-/// `GET /request`: all todos, or with a JSON body the one that it names.
+/// `GET /request`: all todos, or the todo that a JSON body names.
 async fn all_or_one(
     State(routes): State<Arc<TodoRoutes>>,
     headers: HeaderMap,
@@ -82,7 +82,7 @@ async fn all_or_one(
     }
     let number = named(&bytes)?;
     Ok(match numbered(&*routes.store, number).await? {
-        Some(todo) => said(&todo, GOT),
+        Some(todo) => success(&todo, GOT),
         None => no_todo(),
     })
 }
@@ -97,24 +97,24 @@ async fn change(
     let id = entries.iter().position(|(name, _)| name == "id");
     let number = match id.map(|at| entries.remove(at).1) {
         Some(Value::Text(text)) => number(&text).ok_or_else(|| {
-            fields::refused_one("id", format!("`{}` is not an integer", shortened(&text)))
+            fields::refused_field("id", format!("`{}` is not an integer", shortened(&text)))
         })?,
         Some(Value::Other("a number")) => {
-            return Err(fields::refused_one(
+            return Err(fields::refused_field(
                 "id",
                 "is a number of JSON; send a form, or the id in quotes".to_owned(),
             ));
         }
-        _ => return Err(fields::refused_one("id", "is missing".to_owned())),
+        _ => return Err(fields::refused_field("id", "is missing".to_owned())),
     };
-    let change = fields::parse_partial(ours(entries))?;
+    let change = fields::parse_partial(known_fields(entries))?;
     let Some(id) = routes.store.id_of(number).await? else {
         return Ok(no_todo());
     };
     let now = Timestamp::now();
     let changed = routes.store.change(id, &Precondition::Any, &change, now);
     Ok(match changed.await? {
-        Outcome::Done(todo) => said(&NumberedTodo { number, todo }, ADDED),
+        Outcome::Done(todo) => success(&NumberedTodo { number, todo }, ADDED),
         Outcome::Missing | Outcome::Conflict(_) => no_todo(),
     })
 }
@@ -131,15 +131,16 @@ async fn remove(
         let Some(todo) = numbered(&*routes.store, number).await? else {
             return Ok(no_todo());
         };
-        // What is answered is what was removed.
+        // The answer has the version that is removed.
         let seen = Precondition::Versions(vec![todo.todo.updated_at]);
         match routes.store.remove(todo.todo.id, &seen).await? {
-            Outcome::Done(()) => return Ok(said(&todo, DELETED)),
+            Outcome::Done(()) => return Ok(success(&todo, DELETED)),
             Outcome::Missing => return Ok(no_todo()),
             Outcome::Conflict(_) => {}
         }
     }
-    let detail = "the todo is being changed all the time; send this again";
+    let detail =
+        "other requests changed the todo during every attempt to remove it; send this again";
     Err(Problem::new(ProblemKind::Overloaded, detail).retry_after_seconds(1))
 }
 
@@ -154,8 +155,8 @@ async fn numbered(
     Ok(todo.map(|todo| NumberedTodo { number, todo }))
 }
 
-/// The fields as `/api/todos` takes them: a free status is one of ours, and what else a client sends means nothing.
-fn ours(entries: Entries) -> Entries {
+/// The fields in the form that `/api/todos` accepts. Any text is a status; unknown fields are ignored.
+fn known_fields(entries: Entries) -> Entries {
     let known = entries
         .into_iter()
         .filter(|(name, _)| fields::KNOWN.contains(&name.as_str()));
@@ -185,41 +186,34 @@ fn named(body: &[u8]) -> Result<i64, Problem> {
         _ => None,
     };
     id.ok_or_else(|| {
-        fields::refused_one(
+        fields::refused_field(
             "id",
             "is no integer; send {\"id\":7}, or no body for all todos".to_owned(),
         )
     })
 }
 
-/// A number as a path or a form has it.
+/// The number in a path or a form.
 pub(super) fn number(text: &str) -> Option<i64> {
     let number: i64 = text.trim().parse().ok()?;
-    // `+7` and `007` are other texts.
+    // `+7` and `007` are not numbers of todos.
     (number.to_string() == text.trim()).then_some(number)
 }
 
 /// `{"res":{…},"status":200,"msg":…}`
-fn said(todo: &NumberedTodo, message: &str) -> Response {
+fn success(todo: &NumberedTodo, message: &str) -> Response {
     let mut out = Vec::with_capacity(256 + todo.todo.description.as_str().len());
     out.extend_from_slice(b"{\"res\":");
     write_todo(&mut out, todo);
     out.extend_from_slice(b",\"status\":200,\"msg\":");
     write_string(&mut out, message);
     out.push(b'}');
-    json(Body::from(out))
+    json::answer(out)
 }
 
-/// What the older app answers when there is no such todo.
+/// The answer of the older app for a todo that does not exist.
 fn no_todo() -> Response {
-    json(Body::from(
-        "{\"error\":\"No todo found\",\"status\":404,\"res\":null}",
-    ))
-}
-
-fn json(body: Body) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], body).into_response()
+    json::answer("{\"error\":\"No todo found\",\"status\":404,\"res\":null}")
 }
 
 /// `{"res":[…],"status":200,"msg":…,"number_of_todos":n}`, in the order of the numbers, a page in memory at a time.
@@ -228,19 +222,21 @@ async fn all(store: Arc<dyn TodoStore>) -> Result<Response, Problem> {
     let mut listing = Listing {
         store,
         count: 0,
+        separator: Separator::default(),
         ready: VecDeque::new(),
         next: None,
     };
     listing.take(&first);
-    Ok(json(Body::from_stream(pieces(listing))))
+    Ok(json::answer(Body::from_stream(pieces(listing))))
 }
 
-/// How far a list has come.
+/// The progress of a list.
 struct Listing {
     store: Arc<dyn TodoStore>,
     count: u64,
+    separator: Separator,
     ready: VecDeque<Bytes>,
-    /// Where the next page begins; `None` after the last.
+    /// The number at which the next page begins; `None` after the last page.
     next: Option<i64>,
 }
 
@@ -267,9 +263,7 @@ impl Listing {
             out.extend_from_slice(b"{\"res\":[");
         }
         for todo in &page.items {
-            if self.count > 0 {
-                out.push(b',');
-            }
+            self.separator.write(&mut out);
             write_todo(&mut out, todo);
             self.count += 1;
         }
@@ -294,51 +288,16 @@ fn write_todo(out: &mut Vec<u8>, numbered: &NumberedTodo) {
     out.extend_from_slice(b",\"description\":");
     write_string(out, todo.description.as_str());
     out.extend_from_slice(b",\"deadline\":");
-    match todo.deadline {
-        Some(deadline) => write_string(out, &http_date(deadline)),
-        None => out.extend_from_slice(b"null"),
-    }
+    let deadline = todo.deadline.map(date::format);
+    write_or_null(out, deadline.as_deref(), write_string);
     out.extend_from_slice(b",\"status\":");
     write_string(out, todo.status.as_str());
     out.push(b'}');
 }
 
-/// `Sat, 01 Mar 2025 10:00:00 GMT`; parts of a second are left out.
-fn http_date(time: Timestamp) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    // 2025-03-01T10:00:00Z; the first of 1970 was a Thursday.
-    let text = time.to_string();
-    let day = time.micros().div_euclid(86_400_000_000).rem_euclid(7);
-    let month = text[5..7].parse::<usize>().unwrap_or(1);
-    format!(
-        "{}, {} {} {} {} GMT",
-        DAYS[day as usize],
-        &text[8..10],
-        MONTHS[(month - 1) % 12],
-        &text[..4],
-        &text[11..19],
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn http_dates_are_those_of_the_older_app() {
-        for (time, date) in [
-            ("2025-03-01T10:00", "Sat, 01 Mar 2025 10:00:00 GMT"),
-            ("1970-01-01T00:00:00.999Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
-            ("1969-12-31T23:59:59.5Z", "Wed, 31 Dec 1969 23:59:59 GMT"),
-            ("0001-01-01T00:00", "Mon, 01 Jan 0001 00:00:00 GMT"),
-            ("9999-12-31T23:59:59", "Fri, 31 Dec 9999 23:59:59 GMT"),
-        ] {
-            assert_eq!(http_date(time.parse().unwrap()), date);
-        }
-    }
 
     #[test]
     fn a_number_has_one_spelling() {

@@ -1,40 +1,24 @@
-//! How todos look on the wire, and what a cursor holds.
+//! The JSON of todos, and the content of a cursor.
 
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::http::json::write_string;
+use crate::http::json::{write_array, write_or_null, write_string, write_timestamp};
 use crate::http::page;
 use crate::timestamp::Timestamp;
 use crate::todos::{Cursor, Filter, Status, Title, Todo, TodoPage};
 
-/// Keeps the cursors of this list apart from those of others.
+/// The kind of the cursors of this list.
 pub(super) const TODOS: char = 't';
-
-pub(super) fn json(body: Vec<u8>) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], body).into_response()
-}
 
 /// `{"todos":[…],"next":…}`
 pub(super) fn list(found: &TodoPage, filter: &Filter) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + found.items.len() * 320);
-    out.extend_from_slice(b"{\"todos\":[");
-    for (at, todo) in found.items.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write_todo(&mut out, todo);
-    }
-    out.extend_from_slice(b"],\"next\":");
-    match found.items.last().filter(|_| found.more) {
-        Some(last) => write_string(
-            &mut out,
-            &page::cursor(TODOS, &write_cursor(&last.cursor(), filter)),
-        ),
-        None => out.extend_from_slice(b"null"),
-    }
+    out.extend_from_slice(b"{\"todos\":");
+    write_array(&mut out, &found.items, write_todo);
+    out.extend_from_slice(b",\"next\":");
+    let last = found.items.last().filter(|_| found.more);
+    let next = last.map(|last| page::cursor(TODOS, &write_cursor(&last.cursor(), filter)));
+    write_or_null(&mut out, next.as_deref(), write_string);
     out.push(b'}');
     out
 }
@@ -47,31 +31,22 @@ pub(super) fn write_todo(out: &mut Vec<u8>, todo: &Todo) {
     out.extend_from_slice(b",\"description\":");
     write_string(out, todo.description.as_str());
     out.extend_from_slice(b",\"deadline\":");
-    match todo.deadline {
-        Some(deadline) => write_time(out, deadline),
-        None => out.extend_from_slice(b"null"),
-    }
+    write_or_null(out, todo.deadline, write_timestamp);
     out.extend_from_slice(b",\"status\":");
     write_string(out, todo.status.as_str());
     out.extend_from_slice(b",\"createdAt\":");
-    write_time(out, todo.created_at);
+    write_timestamp(out, todo.created_at);
     out.extend_from_slice(b",\"updatedAt\":");
-    write_time(out, todo.updated_at);
+    write_timestamp(out, todo.updated_at);
     out.push(b'}');
 }
 
-fn write_time(out: &mut Vec<u8>, time: Timestamp) {
-    out.push(b'"');
-    time.write_to(out);
-    out.push(b'"');
-}
-
-/// A place in the list that a filter makes.
+/// The text of a position in the list of a filter.
 fn write_cursor(cursor: &Cursor, filter: &Filter) -> String {
     let micros = |time: Timestamp| time.micros().to_string();
     format!(
         "{:016x} {} {} {} {}",
-        list_name(filter),
+        filter_hash(filter),
         cursor.deadline.map_or_else(String::new, micros),
         micros(cursor.created_at),
         cursor.id,
@@ -79,11 +54,11 @@ fn write_cursor(cursor: &Cursor, filter: &Filter) -> String {
     )
 }
 
-/// The place; `None` when it is not one of this list.
+/// The position that [`write_cursor`] wrote; `None` for a position in the list of another filter.
 pub(super) fn read_cursor(text: &str, filter: &Filter) -> Option<Cursor> {
     let mut parts = text.splitn(5, ' ');
     let mut part = || parts.next();
-    if part()? != format!("{:016x}", list_name(filter)) {
+    if part()? != format!("{:016x}", filter_hash(filter)) {
         return None;
     }
     let micros = |text: &str| Timestamp::from_micros(text.parse().ok()?);
@@ -99,8 +74,8 @@ pub(super) fn read_cursor(text: &str, filter: &Filter) -> Option<Cursor> {
     })
 }
 
-/// Tells lists with different filters apart, so that a cursor of one is not taken for a place in another.
-fn list_name(filter: &Filter) -> u64 {
+/// A hash of a filter, so that a cursor of one list is not accepted in the list of another filter.
+fn filter_hash(filter: &Filter) -> u64 {
     let micros = |time: Option<Timestamp>| time.map(Timestamp::micros);
     let text = format!(
         "{:?} {:?} {:?} {:?}",
@@ -118,7 +93,7 @@ mod tests {
     use crate::todos::TodoId;
 
     #[test]
-    fn a_place_is_read_back_in_its_own_list_only() {
+    fn a_position_is_read_back_in_its_own_list_only() {
         let all = Filter::default();
         let open = Filter {
             status: Some(Status::Pending),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use sqlx_core::connection::ConnectOptions;
-use sqlx_core::percent_encoding::percent_decode_str;
 use sqlx_postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 

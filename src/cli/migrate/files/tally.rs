@@ -147,11 +147,10 @@ impl Tally {
         }
         text += &format!("\n{:>34}{:>24}\n", source.name(), target.backend());
         let values = |side: &Side| {
-            let digests = side.digests[..8].iter();
             [
                 HumanCount(side.files).to_string(),
                 HumanCount(side.bytes).to_string(),
-                digests.map(|byte| format!("{byte:02x}")).collect(),
+                hex::encode(&side.digests[..8]),
             ]
         };
         let sides = values(read).into_iter().zip(values(there));

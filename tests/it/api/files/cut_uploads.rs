@@ -1,4 +1,4 @@
-//! Uploads that are cut off, wherever in the body: nobody ever sees a part of a file, and nothing is left of them.
+//! Uploads that are cut off anywhere in the body: no part of a file is ever served, and nothing is left behind.
 
 #[cfg(feature = "cloud")]
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use crate::support::{Fault, FaultProxy, S3Place, S3Server, random_bytes};
 
 const CUTS: u64 = 1000;
 const AT_ONCE: u64 = 8;
-/// A look at what can be seen comes after so many cuts.
+/// The state is checked after so many cuts.
 const CUTS_A_LOOK: u64 = 10;
 
 const BEFORE_BYTES: usize = 10_000;
 
-/// Cuts uploads, each at another point: of a device that has a file, and of one that has none.
+/// Cuts uploads at different points, for a device with a file and for a device without.
 async fn cut_uploads_leave_nothing<P: FilePlace>() {
     let place = P::empty();
     let server = place.start();
@@ -77,7 +77,7 @@ async fn cut_one(server: &Server, device: &str, bytes: &[u8], random: &mut Rando
     raw.send(&body[..cut as usize]).await;
 }
 
-/// The file that was there is there, and no other.
+/// Asserts that the earlier file is the only file.
 async fn nothing_is_seen(client: &Client, number: u64, bytes: &FileBytes) {
     let file = client.file(&format!("old-{number}")).await;
     assert!(file == bytes.of(BEFORE_BYTES), "{} bytes", file.len());
@@ -102,12 +102,12 @@ async fn an_upload_whose_client_leaves_while_its_parts_are_begun_leaves_nothing_
     let s3 = S3Server::start();
     let proxy = FaultProxy::start(s3.address());
     let server = Server::with_args(&["--files", &S3Server::url_at(proxy.address())]);
-    // The bucket is known to do what it has to.
+    // The check of the bucket has passed.
     server.client().get("/health").await.with_status(200);
     let size = (5 << 20) + 1;
     let head = format!("PUT /api/devices/d HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
     let mut raw = Raw::connect(server.address()).await;
-    // S3 has begun an upload, and the server does not know it yet, when the client leaves.
+    // The client disconnects when S3 has begun a multipart upload and the server has not received the answer yet.
     proxy.set(Fault::Delay(Duration::from_millis(500)));
     raw.send(head).await;
     raw.send(random_bytes(size)).await;
@@ -118,7 +118,7 @@ async fn an_upload_whose_client_leaves_while_its_parts_are_begun_leaves_nothing_
     }
     drop(raw);
     proxy.set(Fault::None);
-    // All of it had arrived, so it may be a file in the end, or none.
+    // The whole body had arrived, so the upload may succeed or fail.
     while !s3.unfinished().is_empty() || s3.keys().len() == 1 {
         assert!(
             Instant::now() < deadline,

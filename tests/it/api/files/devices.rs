@@ -1,4 +1,4 @@
-//! Device files: what is sent comes back, in whole and in parts.
+//! Device files: uploads and downloads, whole and in parts.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ async fn an_id_is_never_a_path() {
         "%252e",
     ];
     for (number, id) in ids.into_iter().enumerate() {
-        // Written by hand: a proper client resolves the dots itself.
+        // A raw request, because HTTP clients resolve the dots.
         let body = number.to_string();
         let request = format!(
             "PUT /api/devices/{id} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -116,7 +116,7 @@ async fn an_id_is_never_a_path() {
         &"💡".repeat(128),
     ];
     assert_eq!(names, expected);
-    // `..` and `%2e%2e` are the same id, of which the second stands.
+    // `..` and `%2e%2e` are the same id, so the second upload replaces the first.
     let request = "GET /api/devices/../content HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = Raw::exchange(server.address(), request).await;
     assert!(answer.text.ends_with("\r\n\r\n1"), "{answer:?}");
@@ -325,7 +325,7 @@ async fn what_is_too_large_is_refused_and_changes_nothing() {
         let body = vec![2; bytes];
         let answer = client.send_file("d", body.clone()).await;
         answer.problem_saying(413, "body-too-large", &["100000"]);
-        // Without a length in front of it.
+        // A body without Content-Length.
         let answer = client.send_file("d", endless(bytes as u64)).await;
         answer.problem_saying(413, "body-too-large", &["100000"]);
         let answer = client
@@ -351,12 +351,12 @@ async fn what_is_too_large_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn more_transfers_than_are_allowed_are_told_to_come_back() {
+async fn more_transfers_than_are_allowed_are_refused() {
     let server = Server::with_args(&["--transfers-max", "1"]);
     let mut slow = Raw::connect(server.address()).await;
     slow.send("PUT /api/devices/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
         .await;
-    // Whoever is asked for the body has the place.
+    // A client that is asked for its body counts as a transfer.
     let invitation = slow.receive().await;
     assert!(invitation.starts_with(b"HTTP/1.1 100 "));
     slow.send("1").await;

@@ -1,4 +1,4 @@
-//! Device files over HTTP: uploads, downloads, and what becomes of uploads that are cut.
+//! Device files over HTTP: uploads, downloads, and uploads that are cut off.
 
 mod cut_uploads;
 mod devices;

@@ -1,12 +1,12 @@
-//! S3 is away, slow, or out of its mind: clients hear so soon, nothing false is said, and all is well when it is back.
+//! S3 is unavailable, slow, or answers nonsense: clients get an error soon, and the server recovers.
 #![cfg(feature = "cloud")]
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Client, Fault, FaultProxy, S3Server, Server, random_bytes};
 
-/// A client hears within this that S3 is away.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait of a client until the server reports that S3 is unavailable.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const SLOW_DOWN: &str = "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 74\r\nConnection: close\r\n\r\n<Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>\r\n";
 
@@ -14,7 +14,7 @@ async fn unavailable(answer: impl Future<Output = Answer>, what: String) {
     let started = Instant::now();
     let answer = answer.await;
     assert!(
-        started.elapsed() < PATIENCE,
+        started.elapsed() < TIMEOUT,
         "{what} took {:?}",
         started.elapsed()
     );
@@ -40,7 +40,7 @@ async fn everything_is_unavailable(client: &Client, fault: Fault) {
             Answer::to(client.request("DELETE", "/api/devices/d")),
             what("a removal")
         ),
-        // What has nothing to do with files goes on.
+        // Other routes work.
         async {
             let reading = r#"{"sensorId":"a","temperature":1}"#;
             let started = Instant::now();
@@ -65,7 +65,7 @@ async fn outage(fault: Fault) {
     proxy.set(fault);
     everything_is_unavailable(&client, fault).await;
     proxy.set(Fault::None);
-    // The old file is there: nothing of what was refused has happened. Or all of it, where the answer was lost.
+    // A refused upload has changed nothing. When only the answer was lost, the upload is complete.
     if fault != Fault::CutAnswers {
         assert_eq!(client.file("d").await, b"before", "{fault:?}");
         assert_eq!(client.devices().await, ["d"]);
@@ -79,17 +79,17 @@ async fn s3_that_is_down_is_said_to_be_so() {
 }
 
 #[tokio::test]
-async fn s3_that_resets_is_said_to_be_away() {
+async fn an_s3_that_resets_connections_is_reported_as_unavailable() {
     outage(Fault::Reset).await;
 }
 
 #[tokio::test]
-async fn s3_that_is_silent_is_said_to_be_away() {
+async fn an_s3_that_does_not_answer_is_reported_as_unavailable() {
     outage(Fault::Blackhole).await;
 }
 
 #[tokio::test]
-async fn s3_that_throttles_is_said_to_be_away() {
+async fn an_s3_that_throttles_is_reported_as_unavailable() {
     outage(Fault::Answer(SLOW_DOWN)).await;
 }
 
@@ -143,7 +143,7 @@ async fn an_upload_that_s3_breaks_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_starts_while_s3_is_away_and_names_a_url_that_is_wrong() {
+async fn a_server_starts_while_s3_is_unavailable_and_refuses_a_wrong_url() {
     let s3 = S3Server::start();
     let proxy = FaultProxy::start(s3.address());
     proxy.set(Fault::Refuse);

@@ -1,4 +1,4 @@
-//! What an S3 cannot or must not do is found out before it costs anything, and said once.
+//! An unsuitable S3 is detected before an upload depends on it, and reported once.
 #![cfg(feature = "cloud")]
 
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use crate::support::{
     Answer, Client, Fault, FaultProxy, S3Gate, S3Kind, S3Server, Server, random_bytes,
 };
 
-/// A client hears within this whatever S3 does.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait of a client, whatever S3 does.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Setup {
     s3: S3Server,
@@ -32,7 +32,7 @@ impl Setup {
     }
 }
 
-/// Lines of the log about trouble with the files: starts, reminders, ends.
+/// The lines in the log about an outage of the files: start, reminder, end.
 fn lines(server: &Server) -> [usize; 3] {
     let log = server.log();
     let count = |what: &str| {
@@ -223,7 +223,7 @@ async fn rights_that_are_withdrawn_later_show_in_readiness_until_they_are_back()
 }
 
 #[tokio::test]
-async fn an_s3_that_is_away_at_the_start_is_tried_when_it_is_back() {
+async fn an_s3_that_is_unavailable_at_the_start_is_checked_later() {
     let setup = Setup::of(S3Kind::Moto);
     setup.gate.forget(&["if-match"]);
     let proxy = FaultProxy::start(setup.gate.address());
@@ -300,7 +300,7 @@ async fn whatever_the_network_to_s3_takes_an_answer_comes_within_ten_seconds() {
         proxy.set(Fault::Delay(Duration::from_millis(delay)));
         for (what, answer, took) in every_route(&client).await {
             println!("{delay} ms: {what} is {} after {took:?}", answer.status);
-            assert!(took < PATIENCE, "{what} took {took:?} with {delay} ms");
+            assert!(took < TIMEOUT, "{what} took {took:?} with {delay} ms");
             assert!(
                 matches!(answer.status, 200 | 204 | 404 | 412 | 503),
                 "{what}: {}",

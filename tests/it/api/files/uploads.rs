@@ -1,4 +1,4 @@
-//! Uploads that go wrong, by accident or on purpose: each is refused, changes nothing, leaves nothing, and takes no memory.
+//! Bad uploads: each is refused, changes nothing, leaves nothing behind, and uses little memory.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn forms_that_are_none_are_refused_within_bounds() {
     settles_at(&FolderPlace, &server, 1).await;
     let peak = server.memory_peak_bytes();
     assert!(peak < idle + 32 * MIB, "{peak} bytes, {idle} before");
-    // And a form that is one, with fields around it.
+    // A correct form with other fields.
     let body = [part("before").as_bytes(), &good].concat();
     client.send_form("d", body).await.with_status(200);
     assert_eq!(client.file("d").await, b"data");
@@ -115,7 +115,7 @@ async fn a_length_that_lies_is_refused_or_means_nothing() {
         let answer = Raw::exchange(address, format!("{put}{lie}")).await;
         assert!((400..500).contains(&answer.status), "{lie}: {answer:?}");
     }
-    // What is sent in chunks ends with the last chunk: the rest is no second request.
+    // A chunked body ends with the last chunk; the rest is not a second request.
     let smuggled = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nDELETE /api/devices/d HTTP/1.1\r\nHost: a\r\n\r\n";
     let answer = Raw::exchange(address, format!("{put}{smuggled}")).await;
     assert_eq!(answer.text.matches("HTTP/1.1 ").count(), 1, "{answer:?}");
@@ -124,7 +124,7 @@ async fn a_length_that_lies_is_refused_or_means_nothing() {
         200 => assert_eq!(client.file("d").await, b"a"),
         _ => assert_eq!(client.devices().await, [""; 0]),
     }
-    // Part lengths are none of ours.
+    // The length of a part is ignored.
     let body = form("file", "a", "a/b\r\nContent-Length: 1", b"data");
     client.send_form("d", body).await.with_status(200);
     assert_eq!(client.file("d").await, b"data");
@@ -134,7 +134,7 @@ async fn a_length_that_lies_is_refused_or_means_nothing() {
 async fn digests_that_were_promised_are_checked() {
     let server = Server::start();
     let client = server.client();
-    // Of "data".
+    // The digest of "data".
     const DIGEST: &str = "sha-256=:Om6weQ85rIfJTzhWst0sXREOaBFgImGpqSPTuyOtyLc=:";
     const OTHER: &str = "sha-256=:Am6weQ85rIfJTzhWst0sXREOaBFgImGpqSPTuyOtyLc=:";
     let put = |name: &'static str, value: &'static str, body: Vec<u8>, content_type: String| {
@@ -171,7 +171,7 @@ async fn digests_that_were_promised_are_checked() {
     settles_at(&FolderPlace, &server, 1).await;
 }
 
-/// 16 at once, up and down, of as many bytes as `FIELDSTATION_TEST_FILE_BYTES` says.
+/// 16 uploads and 16 downloads at once, each of `FIELDSTATION_TEST_FILE_BYTES` bytes.
 async fn transfers_take_little_memory(server: &Server) {
     const AT_ONCE: usize = 16;
     let size = setting("FIELDSTATION_TEST_FILE_BYTES").unwrap_or(24 * MIB);
@@ -190,7 +190,7 @@ async fn transfers_take_little_memory(server: &Server) {
                 if answer.status == 200 {
                     return;
                 }
-                // The other side may be too slow for so many at once; it says so instead of holding them in memory.
+                // The backend may be too slow for so many uploads. The server then refuses instead of buffering.
                 answer.problem(503, "overloaded");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

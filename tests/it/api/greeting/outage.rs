@@ -1,4 +1,4 @@
-//! What a network that fails between the server and Redis costs, and what it does not.
+//! Faults of the network between the server and Redis.
 #![cfg(feature = "cloud")]
 
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ impl Outage {
         self.client.get("/hello").await
     }
 
-    /// Lets the network work again, and waits for the word.
+    /// Ends the fault, and waits until the word can be read.
     async fn repair(&self) -> String {
         self.proxy.set(Fault::None);
         let started = Instant::now();
@@ -92,7 +92,7 @@ impl Outage {
         }
     }
 
-    /// What does not need Redis; says how long all of it took.
+    /// Requests that do not need Redis; returns the time that they took.
     async fn others(&self) -> Duration {
         let started = Instant::now();
         for path in ["/api/stats", "/livez", "/readyz", "/api/sensors"] {
@@ -167,7 +167,7 @@ async fn a_command_that_comes_late_does_not_undo_a_later_word() {
     outage.proxy.set(Fault::Delay(Duration::from_millis(300)));
     let key = "fieldstation:greeting";
     let later = async {
-        // The slow one has drawn its ticket, and its word is not there yet.
+        // The slow server has its ticket, and has not set its word yet.
         let started = Instant::now();
         while outage.redis.command(&["HGET", key, "drawn"]) != "2" {
             assert!(started.elapsed() < Duration::from_secs(1));

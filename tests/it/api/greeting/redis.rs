@@ -1,4 +1,4 @@
-//! The greeting of real servers on a real Redis.
+//! The greeting with real servers and a real Redis.
 #![cfg(feature = "cloud")]
 
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ async fn a_password_a_database_and_a_prefix_are_used_and_never_shown() {
     };
     assert_eq!(ask(&["KEYS", "*"]), "plant:greeting");
     assert_eq!(ask(&["HGET", "plant:greeting", "word"]), "Ann");
-    // Somebody may set it by hand.
+    // A person may set the word by hand.
     ask(&["HSET", "plant:greeting", "word", "Bea"]);
     assert_eq!(word(&client).await, "Bea");
     assert!(!server.log().contains("s3cret"), "{}", server.log());
@@ -148,7 +148,7 @@ async fn tls_is_spoken_with_a_server_whose_certificate_is_trusted_and_with_no_ot
     assert_eq!(word(&server.client()).await, "sealed");
 
     for url in [
-        // Nobody vouches for it.
+        // The certificate has no trusted issuer.
         format!("rediss://{address}"),
         // The certificate is for another name.
         format!(
@@ -156,7 +156,7 @@ async fn tls_is_spoken_with_a_server_whose_certificate_is_trusted_and_with_no_ot
             address.port(),
             certificate.display()
         ),
-        // It does not speak without TLS.
+        // Redis refuses connections without TLS.
         format!("redis://{address}"),
     ] {
         let server = Server::with_args(&["--greeting", &url]);

@@ -1,4 +1,4 @@
-//! What a Redis cannot or must not do is found out and said: a replica, an eviction policy, no disk, no rights.
+//! Warnings about a Redis: a replica, an eviction policy, no persistence, missing rights.
 #![cfg(feature = "cloud")]
 
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ async fn what_may_lose_the_word_is_warned_about_once_and_in_health() {
     let told = "a backend may lose data";
     assert_eq!(count(&server, told), 2, "{}", server.log());
 
-    // One whose connection breaks is looked at again, and what is well by then is not said any more.
+    // After a broken connection Redis is checked again, and a warning that no longer applies is removed.
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
     redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
     set(&client, "again").await.with_status(200);
@@ -96,7 +96,7 @@ async fn a_replica_is_not_ready_until_it_is_the_primary() {
         ready.status == 503 && ready.text().contains("replica")
     })
     .await;
-    // It can be read from.
+    // Reads work on a replica.
     assert_eq!(client.get("/hello").await.with_status(200).text(), "Ann");
     let refused = set(&client, "lost").await;
     refused.problem_saying(503, "unavailable", &["replica"]);
@@ -138,7 +138,7 @@ async fn a_user_without_rights_is_denied_at_once_and_named_once_until_it_has_the
         refused.problem_saying(503, "unavailable", &["HINCRBY"]);
         assert_eq!(refused.header("retry-after"), Some("30"));
         assert!(began.elapsed() < Duration::from_secs(1));
-        // What works meanwhile does not make it well.
+        // Other requests that succeed do not clear the state.
         client.get("/hello").await.with_status(200);
     }
     let ready = client.get("/readyz").await;
@@ -159,7 +159,7 @@ async fn a_user_without_rights_is_denied_at_once_and_named_once_until_it_has_the
         "{}",
         server.log()
     );
-    // As few as docs/how-to/keep-the-greeting-in-redis.md names; INFO and CONFIG are not among them.
+    // The commands in docs/how-to/keep-the-greeting-in-redis.md, without INFO and CONFIG.
     redis.command(&["ACL", "SETUSER", "ann", "+hset", "+hincrby", "+eval"]);
     until("readiness", async || {
         client.get("/readyz").await.status == 200
@@ -212,13 +212,13 @@ async fn a_password_that_is_wrong_is_named_once_and_found_right_later() {
 }
 
 #[tokio::test]
-async fn trouble_with_redis_has_a_line_when_it_starts_and_one_when_it_ends() {
+async fn an_outage_of_redis_is_logged_when_it_starts_and_when_it_ends() {
     let redis = RedisServer::start();
     let proxy = FaultProxy::start(redis.address());
     proxy.set(Fault::Refuse);
     let server = serve(&format!("redis://{}", proxy.address()));
     let client = server.client();
-    // At the start, though nobody asks for the word.
+    // The server checks at the start, before any request.
     until("a line", async || {
         count(&server, "trouble with a backend") == 1
     })
@@ -233,7 +233,7 @@ async fn trouble_with_redis_has_a_line_when_it_starts_and_one_when_it_ends() {
         server.log()
     );
     proxy.set(Fault::None);
-    // By itself as well.
+    // The server also checks without requests.
     until("the end", async || {
         count(&server, "trouble with a backend has ended") == 1
     })

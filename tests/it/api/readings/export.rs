@@ -177,7 +177,7 @@ async fn an_export_is_streamed_and_its_memory_is_bounded() {
 }
 
 #[tokio::test]
-async fn an_export_sees_one_moment() {
+async fn an_export_reads_one_snapshot() {
     let server = Server::start();
     let client = server.client();
     let sensors: Vec<String> = (0..20).map(|n| format!("s{n:02}")).collect();

@@ -2,24 +2,33 @@
 
 use std::sync::Arc;
 
-use fieldstation::readings::{Stats, Temperature};
+use fieldstation::readings::Temperature;
+use num_bigint::BigInt;
 
+use crate::conformance::oracle::{Recount, assert_nearest};
 use crate::support::{Random, Server, lines, reading};
 
 const NOTHING: &str = r#"{"Maximum":null,"Minimum":null,"Average":null}"#;
 
-/// The body for these temperatures.
-fn body(temperatures: &[&str]) -> String {
-    let temperatures = temperatures
+/// Asserts that a body has the statistics of these temperatures: the extremes, and the double nearest to the exact average, all in
+/// their shortest spelling.
+#[track_caller]
+fn assert_statistics(body: &str, temperatures: &[&str], what: &str) {
+    let temperatures: Vec<Temperature> = temperatures
         .iter()
-        .map(|text| text.parse::<Temperature>().unwrap());
-    let stats: Stats = temperatures.collect();
-    format!(
-        r#"{{"Maximum":{},"Minimum":{},"Average":{}}}"#,
-        stats.maximum().unwrap(),
-        stats.minimum().unwrap(),
-        stats.average().unwrap()
-    )
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let expected = Recount::of(temperatures.iter());
+    let average = body
+        .rsplit(':')
+        .next()
+        .and_then(|text| text.strip_suffix('}'));
+    let average: f64 = average.unwrap().parse().unwrap();
+    let count = BigInt::from(expected.count);
+    assert_nearest(average, &expected.sum, &(count * 1_000_000));
+    let (maximum, minimum) = (expected.maximum.unwrap(), expected.minimum.unwrap());
+    let shortest = format!(r#"{{"Maximum":{maximum},"Minimum":{minimum},"Average":{average}}}"#);
+    assert_eq!(body, shortest, "{what}");
 }
 
 #[tokio::test]
@@ -76,7 +85,7 @@ async fn the_average_is_the_double_nearest_to_the_exact_quotient() {
             .collect();
         client.store(batch.join("\n")).await;
         let stats = client.stats(&format!("?sensorId={sensor}")).await;
-        assert_eq!(stats, body(temperatures), "{sensor}");
+        assert_statistics(&stats, temperatures, sensor);
     }
     let same = client.stats("?sensorId=same").await;
     assert_eq!(same, r#"{"Maximum":21.7,"Minimum":21.7,"Average":21.7}"#);
@@ -119,7 +128,7 @@ async fn windows_are_half_open_and_of_one_sensor_or_all() {
             &["1", "2", "4", "8"],
         ),
     ] {
-        assert_eq!(client.stats(&query).await, body(temperatures), "{query}");
+        assert_statistics(&client.stats(&query).await, temperatures, &query);
     }
     for query in [
         format!("?from={}&to={}", at("20"), at("20")),

@@ -1,17 +1,17 @@
-//! What is no reading is refused with its status and words that name what is wrong, and nothing of it is stored.
+//! Bad readings are refused with a status and words that name the mistake, and nothing is stored.
 
 use crate::support::{Client, Server, reading};
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// A server that holds one reading already, so that a loss would show too.
-pub(super) struct Station {
+/// A server with one stored reading, so that a loss would be noticed too.
+pub(super) struct SeededServer {
     server: Server,
     pub(super) client: Client,
     before: (String, String),
 }
 
-impl Station {
+impl SeededServer {
     pub(super) async fn new() -> Self {
         let server = Server::start();
         let client = server.client();
@@ -31,7 +31,7 @@ impl Station {
         (client.everything().await, client.stats("").await)
     }
 
-    /// Sends a body alone, and as a line of a batch after a good one: both are refused, with words that name what is wrong.
+    /// Sends a body alone, and as a line of a batch after a good line: both are refused, with words that name the mistake.
     async fn refuses(&self, body: impl Into<Vec<u8>>, status: u16, words: &[&str]) {
         let body = body.into();
         self.refuses_alone(body.clone(), status, words).await;
@@ -62,7 +62,7 @@ impl Station {
 
 #[tokio::test]
 async fn what_is_not_json() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for (body, words) in [
         ("temperature=18", &["JSON"][..]),
         ("{", &["JSON", "column 1"]),
@@ -82,16 +82,16 @@ async fn what_is_not_json() {
         ("\u{0}", &["JSON"]),
         ("<xml/>", &["JSON"]),
     ] {
-        station.refuses(body, 400, words).await;
+        seeded.refuses(body, 400, words).await;
     }
     for body in ["", " \n"] {
-        station.refuses_alone(body, 400, &["empty"]).await;
+        seeded.refuses_alone(body, 400, &["empty"]).await;
     }
 }
 
 #[tokio::test]
 async fn values_of_a_wrong_type() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for (body, words) in [
         (r#"["a",18]"#, &["object"][..]),
         (r#""a""#, &["object"]),
@@ -136,13 +136,13 @@ async fn values_of_a_wrong_type() {
             &["timestamp"],
         ),
     ] {
-        station.refuses(body, 422, words).await;
+        seeded.refuses(body, 422, words).await;
     }
 }
 
 #[tokio::test]
 async fn temperatures_that_are_none() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     let digits = "9".repeat(400);
     for (temperature, words) in [
         (r#""NaN""#, &["NaN"][..]),
@@ -169,13 +169,13 @@ async fn temperatures_that_are_none() {
         let body = format!(
             r#"{{"sensorId":"a","timestamp":"2026-11-20T13:00:00Z","temperature":{temperature}}}"#
         );
-        station.refuses(body, 422, &words).await;
+        seeded.refuses(body, 422, &words).await;
     }
     for word in ["NaN", "nan", "Infinity", "-Infinity", "inf"] {
         let body = format!(
             r#"{{"sensorId":"a","timestamp":"2026-11-20T13:00:00Z","temperature":{word}}}"#
         );
-        station
+        seeded
             .refuses(body, 400, &["temperature", word.trim_start_matches('-')])
             .await;
     }
@@ -183,9 +183,9 @@ async fn temperatures_that_are_none() {
 
 #[tokio::test]
 async fn a_value_of_four_hundred_digits_is_not_echoed_whole() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     let body = format!(r#"{{"sensorId":"a","temperature":{}}}"#, "9".repeat(400));
-    let answer = station.client.put(body).await;
+    let answer = seeded.client.put(body).await;
     answer.problem(422, "invalid-reading");
     assert!(
         !answer.text().contains(&"9".repeat(60)),
@@ -196,7 +196,7 @@ async fn a_value_of_four_hundred_digits_is_not_echoed_whole() {
 
 #[tokio::test]
 async fn times_that_never_were() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for (time, words) in [
         ("2026-02-29T13:00:00Z", &["day"][..]),
         ("2026-13-01T13:00:00Z", &["month"]),
@@ -226,13 +226,13 @@ async fn times_that_never_were() {
     ] {
         let mut words = words.to_vec();
         words.push("timestamp");
-        station.refuses(reading("a", time, "1"), 422, &words).await;
+        seeded.refuses(reading("a", time, "1"), 422, &words).await;
     }
 }
 
 #[tokio::test]
 async fn sensor_ids_that_are_none() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for (id, words) in [
         ("", "empty"),
         (" \u{2003} ", "empty"),
@@ -244,26 +244,26 @@ async fn sensor_ids_that_are_none() {
         (r"a\u007fb", "control"),
     ] {
         let body = reading(id, "2026-11-20T13:00:00Z", "1");
-        station.refuses(body, 422, &["sensorId", words]).await;
+        seeded.refuses(body, 422, &["sensorId", words]).await;
     }
     for escape in [r"\ud800", r"\udc00\ud800", r"\x41"] {
         let body = reading(escape, "2026-11-20T13:00:00Z", "1");
-        station.refuses(body, 400, &["sensorId"]).await;
+        seeded.refuses(body, 400, &["sensorId"]).await;
     }
 }
 
 #[tokio::test]
 async fn control_characters_that_json_does_not_allow() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for character in ["\u{0}", "\u{1}", "\t", "\u{1f}"] {
         let body = reading(&format!("a{character}b"), "2026-11-20T13:00:00Z", "1");
-        station.refuses(body, 400, &["JSON"]).await;
+        seeded.refuses(body, 400, &["JSON"]).await;
     }
 }
 
 #[tokio::test]
 async fn nesting_a_hundred_thousand_deep() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     let objects = r#"{"a":"#.repeat(100_000);
     for (body, status) in [
@@ -276,11 +276,8 @@ async fn nesting_a_hundred_thousand_deep() {
         ("[".repeat(100_000), None),
         (objects, Some(400)),
     ] {
-        // Whether it counts as content that does not parse, or as content that is not accepted, is all the same.
-        let answer = station
-            .client
-            .put_as("application/json", body.clone())
-            .await;
+        // Either status is correct: the content does not parse, or is not accepted.
+        let answer = seeded.client.put_as("application/json", body.clone()).await;
         assert!(matches!(answer.status, 400 | 422), "{}", answer.text());
         let slug = if answer.status == 400 {
             "unreadable-body"
@@ -288,26 +285,26 @@ async fn nesting_a_hundred_thousand_deep() {
             "invalid-reading"
         };
         answer.problem(status.unwrap_or(answer.status), slug);
-        let answer = station.client.post("", NDJSON, body.clone()).await;
+        let answer = seeded.client.post("", NDJSON, body.clone()).await;
         answer.problem(422, "invalid-batch");
-        let answer = station
+        let answer = seeded
             .client
             .post("", "application/json", format!("[{body}]"))
             .await;
         assert!(matches!(answer.status, 400 | 422), "{}", answer.text());
-        station.assert_unchanged().await;
+        seeded.assert_unchanged().await;
     }
-    // It has survived all of them.
+    // The server is still well.
     assert!(
-        !station.server.log().contains("panicked"),
+        !seeded.server.log().contains("panicked"),
         "{}",
-        station.server.log()
+        seeded.server.log()
     );
 }
 
 #[tokio::test]
 async fn bytes_that_are_not_utf_8() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for bad in [
         &b"\xff"[..],
         b"\xc3",
@@ -318,9 +315,9 @@ async fn bytes_that_are_not_utf_8() {
         let mut body = br#"{"sensorId":"a"#.to_vec();
         body.extend_from_slice(bad);
         body.extend_from_slice(br#"","timestamp":"2026-11-20T13:00:00Z","temperature":1}"#);
-        station.refuses(body, 400, &["UTF-8"]).await;
+        seeded.refuses(body, 400, &["UTF-8"]).await;
     }
-    let answer = station
+    let answer = seeded
         .client
         .put_as(
             "application/x-www-form-urlencoded",
@@ -328,12 +325,12 @@ async fn bytes_that_are_not_utf_8() {
         )
         .await;
     assert!(matches!(answer.status, 400 | 422), "{}", answer.text());
-    station.assert_unchanged().await;
+    seeded.assert_unchanged().await;
 }
 
 #[tokio::test]
 async fn names_that_come_twice() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     for (body, field) in [
         (
             r#"{"sensorId":"a","sensorId":"b","temperature":1}"#,
@@ -356,6 +353,6 @@ async fn names_that_come_twice() {
             "sensorId",
         ),
     ] {
-        station.refuses(body, 422, &[field, "twice"]).await;
+        seeded.refuses(body, 422, &[field, "twice"]).await;
     }
 }

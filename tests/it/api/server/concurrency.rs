@@ -1,4 +1,4 @@
-//! Many writers and readers at once: every answer is true of some moment, and no reader holds up a writer.
+//! Many writers and readers at once: every answer is a consistent snapshot, and no reader delays a writer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::support::{Answer, Client, Server, lines, reading};
 
 const WRITERS: usize = 64;
 const BATCHES: usize = 12;
-/// Readings of a batch. They add up to nothing, and lie in two sensors.
+/// Readings of a batch, of two sensors. Their sum is zero.
 const BATCH: [(&str, &str); 4] = [
     ("left", "5.5"),
     ("left", "-5.5"),
@@ -20,7 +20,7 @@ const BATCH: [(&str, &str); 4] = [
     ("right", "-100"),
 ];
 
-/// A batch of one writer: the times differ from those of all others.
+/// A batch of one writer. No other writer uses these timestamps.
 fn batch(writer: usize, n: usize) -> String {
     let lines = BATCH.iter().enumerate().map(|(at, (sensor, temperature))| {
         let micros = (writer * BATCHES + n) * BATCH.len() + at;
@@ -41,7 +41,7 @@ async fn write(client: Client, writer: usize, written: &AtomicU64) {
     }
 }
 
-/// The average is exactly zero at every moment, and so is every sum below.
+/// The average is exactly zero in every snapshot.
 fn assert_balanced_stats(text: &str) {
     let empty = r#"{"Maximum":null,"Minimum":null,"Average":null}"#;
     let balanced = r#"{"Maximum":100,"Minimum":-100,"Average":0}"#;
@@ -74,7 +74,7 @@ fn assert_balanced_export(text: &str) -> u64 {
     counts[0] + counts[1]
 }
 
-/// Reads until the writers are done, and once more afterwards. What is read never goes back, and holds at least what had
+/// Reads until the writers are done, and once more afterwards. The number of readings never falls, and includes all readings that had
 /// been acknowledged before.
 async fn watch(
     written: &AtomicU64,
@@ -112,7 +112,7 @@ async fn readers_see_only_whole_batches_and_all_that_was_acknowledged() {
     };
     let stats = watch(&written, &done, async || {
         assert_balanced_stats(&client.stats("").await);
-        // Over all of time, by the way that windows go.
+        // All time, as a window.
         let window = "?from=2026-11-20T13:00:00Z&to=2026-11-20T13:00:01Z";
         assert_balanced_stats(&client.stats(window).await);
         None
@@ -179,7 +179,7 @@ async fn all_writers_of_one_reading_agree_in_the_end() {
         stats,
         format!(r#"{{"Maximum":{temperature},"Minimum":{temperature},"Average":{temperature}}}"#)
     );
-    // The last of each writer was the only one that could stand.
+    // Only the last reading of a writer can be stored in the end.
     assert_eq!(temperature.as_u64().unwrap() % 8, 7);
 }
 
@@ -211,7 +211,7 @@ async fn a_client_that_does_not_read_its_export_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn exports_under_way_have_a_bound_and_the_next_is_told_to_wait() {
+async fn exports_under_way_have_a_limit_and_further_ones_are_refused() {
     let server = Server::with_args(&["--exports-max", "2"]);
     let client = server.client();
     for n in 0..40 {

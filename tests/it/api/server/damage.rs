@@ -1,4 +1,4 @@
-//! A flipped byte on disk: the server says so, and never answers with a wrong number.
+//! A flipped byte on disk: the server reports the damage, and never answers with a wrong number.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn flip(data: &Path, sensor: &str) {
     assert_eq!(database.execute(sql, (points, id)).unwrap(), 1);
 }
 
-/// A server over three sensors, the readings of the second of which are damaged.
+/// A server with three sensors. The readings of the second sensor are damaged.
 async fn damaged() -> (Server, Client) {
     let server = Server::start();
     let directory = Arc::clone(server.directory());
@@ -37,7 +37,7 @@ async fn damaged() -> (Server, Client) {
         .map(|sensor| lines(sensor, 2000))
         .collect();
     server.client().store(all).await;
-    // Stopping seals.
+    // Stopping the server writes the readings into chunks.
     assert_eq!(server.stop().code, Some(0));
     flip(&directory.path().join("data"), "b");
     let server = Server::try_in(&directory, &[]).unwrap();
@@ -92,12 +92,12 @@ async fn an_export_that_meets_damage_never_looks_whole() {
     let (server, client) = damaged().await;
     for format in ["ndjson", "csv"] {
         let path = format!("/api/readings?format={format}");
-        // Either it is refused at once, or its body ends without its end.
+        // The request is refused at once, or its body breaks off.
         if let Ok(answer) = Answer::try_to(client.request("GET", &path)).await {
             answer.problem(500, "damaged");
         }
     }
-    // The connection was given up, not the server.
+    // The connection was closed; the server goes on.
     client.get("/livez").await.with_status(200);
     drop(server);
 }
@@ -119,11 +119,11 @@ async fn a_row_that_vanished_is_noticed_at_the_start() {
     let exited = Server::try_in(&directory, &[]).unwrap_err();
     assert_eq!(exited.code, Some(3), "{}", exited.output);
     assert!(exited.output.contains("readings.db"), "{}", exited.output);
-    // Refusing it does not change it.
+    // A refused read does not change the damaged data.
     assert!(fs::metadata(data.join("readings.db")).unwrap().len() > 0);
 }
 
-/// A server with a device's file, one bit of which is flipped.
+/// A server with a device's file that has one flipped bit.
 async fn with_a_damaged_file(length: usize, at: usize) -> (Server, Client) {
     let server = Server::start();
     let client = server.client();
@@ -146,7 +146,7 @@ async fn a_small_file_that_is_damaged_is_an_error_that_names_the_device() {
         assert!(answer.text().contains("`boiler`"), "{}", answer.text());
     }
     server.logs("its SHA-256 is another one").await;
-    // Sending it again is the way out.
+    // A new upload replaces the damaged file.
     let sent = client.send_file("boiler", "whole").await;
     sent.with_status(200);
     let whole = client.get("/api/devices/boiler/content").await;
@@ -162,7 +162,7 @@ async fn a_download_of_a_damaged_file_never_looks_whole() {
             let answer = Answer::try_to(client.request("GET", path)).await;
             assert!(answer.is_err(), "{path} was served whole");
         }
-        // All of it, asked for as a range.
+        // The whole file as a range.
         let request = client.request("GET", "/api/devices/boiler/content");
         let answer = Answer::try_to(request.header("range", "bytes=0-999999")).await;
         assert!(answer.is_err(), "a range was served whole");
@@ -212,16 +212,16 @@ async fn damaged_todos_files_and_greetings_are_an_error_that_names_what_is_damag
     let greeted = Answer::to(client.request("POST", "/hello").body("Ahoy")).await;
     greeted.with_status(200);
     assert_eq!(server.stop().code, Some(0));
-    let station = Connection::open(directory.path().join("data/station.db")).unwrap();
-    station
+    let seeded = Connection::open(directory.path().join("data/station.db")).unwrap();
+    seeded
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
         .unwrap();
-    station
+    seeded
         .execute_batch(
             "UPDATE todos SET status = 'completed'; UPDATE files SET content_type = 'text/html'; UPDATE greeting SET word = 'a'",
         )
         .unwrap();
-    drop(station);
+    drop(seeded);
     let server = Server::try_in(&directory, &[]).unwrap();
     let client = server.client();
     for (path, words) in [

@@ -1,4 +1,4 @@
-//! A process that may open no more files, or gets no memory: 503 until it may, and nothing that tells of paths.
+//! A process without file descriptors or memory answers 503, names no path, and recovers.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ const ENOMEM: i32 = 12;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-/// Asserts that an answer is 503, says when to try again, and names no path.
+/// Asserts that an answer is 503, has `Retry-After`, and names no path.
 #[track_caller]
 fn assert_refused(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -31,7 +31,7 @@ async fn put_file(client: &Client, body: &'static str) -> Answer {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_opened_for_the_moment_are_503() {
+async fn a_file_that_cannot_be_opened_at_present_is_503() {
     for error in [EMFILE, ENFILE, ENOMEM] {
         let disk = Disk::new();
         let server = Server::try_on(&disk, &[]).unwrap();
@@ -73,7 +73,7 @@ async fn files_that_cannot_be_opened_for_the_moment_are_503() {
 }
 
 #[tokio::test]
-async fn todos_whose_database_cannot_be_opened_for_the_moment_are_503() {
+async fn todos_whose_database_cannot_be_opened_at_present_are_503() {
     let disk = Disk::new();
     let server = Server::try_on(&disk, &[]).unwrap();
     let client = server.client();
@@ -84,13 +84,13 @@ async fn todos_whose_database_cannot_be_opened_for_the_moment_are_503() {
         "/api/devices/",
         "/api/devices/d/info",
     ] {
-        // One connection may be open already: of several requests at once, others need one more.
+        // One connection may be open already. Several requests at once need more.
         let deadline = Instant::now() + Duration::from_secs(30);
         let refused = loop {
             assert!(Instant::now() < deadline, "{path} needed no connection");
             let requests = (0..8).map(|_| client.get(path));
             let answers = futures_util::future::join_all(requests).await;
-            // No device is called so: 404 is the answer of one that was read.
+            // No device has this name, so the answer is 404 when the database could be read.
             let mut answers = answers.into_iter();
             if let Some(refused) = answers.find(|answer| !matches!(answer.status, 200 | 404)) {
                 break refused;

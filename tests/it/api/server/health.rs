@@ -28,7 +28,7 @@ async fn health_names_each_store_with_its_backend_and_state() {
 #[cfg(feature = "cloud")]
 #[tokio::test]
 async fn a_server_is_ready_without_a_store_that_it_does_not_need_and_with_those_that_it_does() {
-    // A port that somebody holds and nobody listens on would do as well; this one takes connections and says nothing.
+    // The listener accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", silent.local_addr().unwrap());
     for (needed, status) in [("readings", 200), ("readings,greeting", 503)] {
@@ -63,7 +63,7 @@ fn a_store_that_does_not_exist_cannot_be_needed() {
     assert!(exited.output.contains("greeting"), "{}", exited.output);
 }
 
-/// A metadata service that gives one answer, after a while. Says what it was asked.
+/// A metadata service that gives one answer after `delay`, and returns the request.
 fn metadata_service(
     answer: &'static str,
     delay: Duration,

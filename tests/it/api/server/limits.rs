@@ -1,4 +1,4 @@
-//! Bounds: what is too much is refused, and memory does not grow.
+//! Limits: larger requests are refused, and memory does not grow.
 
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ async fn a_decompression_bomb_is_refused_without_taking_memory() {
         .await
         .with_status(200);
     let before = client.everything().await;
-    // Both formats may be written in parts, each of which has a checksum of its own.
+    // Both formats may consist of several parts, each with its own checksum.
     let line = " ".repeat(MIB as usize - 1) + "\n";
     let (gzip_bomb, zstd_bomb) = (gzip(&line).repeat(512), zstd(&line).repeat(512));
-    // And one whose line never ends.
+    // A body with a line that never ends.
     let endless = gzip(vec![b' '; MIB as usize]).repeat(512);
     let idle = server.memory_peak_bytes();
     for (encoding, bomb) in [("gzip", gzip_bomb), ("zstd", zstd_bomb), ("gzip", endless)] {
@@ -86,7 +86,7 @@ async fn a_single_reading_of_megabytes_is_refused() {
         .put(body.clone())
         .await
         .problem(413, "body-too-large");
-    // The length is not known beforehand.
+    // The request has no Content-Length.
     let mut raw = Raw::connect(server.address()).await;
     raw.send("PUT /api/temperature HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await;
@@ -103,7 +103,7 @@ async fn a_single_reading_of_megabytes_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_before_it_sends_is_told_at_once() {
+async fn a_client_that_expects_continue_is_refused_at_once() {
     let server = Server::start();
     let head = |length: u64| {
         format!(
@@ -174,10 +174,10 @@ async fn a_line_that_never_ends_is_one_bad_line() {
 }
 
 #[tokio::test]
-async fn batches_under_way_share_one_bound_and_the_next_is_told_to_wait() {
+async fn batches_under_way_share_a_limit_and_further_ones_are_refused() {
     let server = Server::with_args(&["--ingest-bytes-max", "1000000"]);
     let client = server.client();
-    // Batches that are parsed already and wait for their ends, one more each time until there is no room for another.
+    // Batches that are parsed and wait for their last bytes, one more each time until the memory for batches is full.
     let mut waiting = Vec::new();
     let answer = loop {
         let n = waiting.len();
@@ -196,7 +196,7 @@ async fn batches_under_way_share_one_bound_and_the_next_is_told_to_wait() {
     };
     answer.problem(503, "overloaded");
     assert!(answer.header("retry-after").is_some());
-    // Single readings and reads go on.
+    // Single readings and reads are served.
     client
         .put(reading("a", "2026-11-20T13:00:00Z", "1"))
         .await
@@ -211,7 +211,7 @@ async fn batches_under_way_share_one_bound_and_the_next_is_told_to_wait() {
             _ => panic!("{answer:?}"),
         }
     }
-    // Now there is room again.
+    // The memory for batches is free again.
     client.store(lines("later", 10_000)).await;
 }
 
@@ -253,7 +253,7 @@ async fn more_sensors_than_allowed_are_refused_across_restarts() {
         .put(reading("c", "2026-11-20T13:00:00Z", "1"))
         .await
         .with_status(200);
-    // More room is a setting away.
+    // A setting raises the limit.
     let server = server.restart_with(&["--sensors-max", "4"]);
     server
         .client()

@@ -1,10 +1,10 @@
-//! Lists a page at a time, by cursor.
+//! Lists in pages, by cursor.
 
 use serde_json::Value;
 
 use crate::support::{Client, Server, lines, reading};
 
-/// The items of all pages of a list; `path` ends where more of the query may follow.
+/// The items of all pages of a list; `path` ends where further parameters may follow.
 async fn all_pages(client: &Client, path: &str, name: &str, limit: usize) -> Vec<Value> {
     let mut items = Vec::new();
     let mut cursor = String::new();

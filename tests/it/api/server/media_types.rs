@@ -1,13 +1,13 @@
-//! What bodies say of themselves: content types and compressions that are not understood, or not true.
+//! Content types and content encodings that are unknown, missing or wrong.
 
-use super::bad_input::Station;
+use super::bad_input::SeededServer;
 use crate::support::{Answer, Server, gzip, reading, zstd};
 
 const NDJSON: &str = "application/x-ndjson";
 
 #[tokio::test]
 async fn other_content_types_are_refused_with_those_that_are_understood() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     let body = || reading("a", "2026-11-20T13:00:00Z", "1");
     for content_type in [
         "text/html",
@@ -17,9 +17,9 @@ async fn other_content_types_are_refused_with_those_that_are_understood() {
         "json",
         ";",
     ] {
-        let answer = station.client.put_as(content_type, body()).await;
+        let answer = seeded.client.put_as(content_type, body()).await;
         answer.problem_saying(415, "unsupported-media-type", &["application/json"]);
-        station.assert_unchanged().await;
+        seeded.assert_unchanged().await;
     }
     for (content_type, body) in [
         ("text/html", body()),
@@ -33,14 +33,14 @@ async fn other_content_types_are_refused_with_those_that_are_understood() {
         ),
         ("text/plain; charset=utf-8", "\"a\"".to_owned()),
     ] {
-        let answer = station.client.post("", content_type, body).await;
+        let answer = seeded.client.post("", content_type, body).await;
         let words = ["application/json", "application/x-ndjson", "text/csv"];
         answer.problem_saying(415, "unsupported-media-type", &words);
-        station.assert_unchanged().await;
+        seeded.assert_unchanged().await;
     }
 }
 
-/// What programs say of a body when nobody has told them what it is.
+/// The content types that programs send by default.
 const UNTOLD: [Option<&str>; 5] = [
     None,
     Some("text/plain"),
@@ -51,9 +51,9 @@ const UNTOLD: [Option<&str>; 5] = [
 
 #[tokio::test]
 async fn a_single_reading_that_begins_as_json_is_json_whatever_it_is_called() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     let send = async |content_type: Option<&str>, body: String| {
-        let request = station.client.request("PUT", "/api/temperature");
+        let request = seeded.client.request("PUT", "/api/temperature");
         let request = match content_type {
             Some(content_type) => request.header("content-type", content_type),
             None => request,
@@ -64,12 +64,12 @@ async fn a_single_reading_that_begins_as_json_is_json_whatever_it_is_called() {
         let sensor = format!("s{n}");
         let body = format!("\r\n {}", reading(&sensor, "2026-03-02T06:00:00Z", "1"));
         send(content_type, body).await.with_status(200);
-        station
+        seeded
             .client
             .get(&format!("/api/sensors/{sensor}"))
             .await
             .with_status(200);
-        // An array is JSON, too, and no single reading.
+        // An array is JSON, and not a single reading.
         let body = format!("[{}]", reading("a", "2026-03-02T06:00:00Z", "1"));
         let answer = send(content_type, body).await;
         answer.problem_saying(422, "invalid-reading", &["JSON object"]);
@@ -83,7 +83,7 @@ async fn a_single_reading_that_begins_as_json_is_json_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn a_batch_that_nobody_has_told_the_type_of_is_what_it_begins_as() {
+async fn a_batch_without_a_type_has_the_format_that_it_begins_with() {
     let server = Server::start();
     let client = server.client();
     let one = |sensor: &str| reading(sensor, "2026-03-02T06:00:00Z", "1");
@@ -125,7 +125,7 @@ async fn a_batch_that_nobody_has_told_the_type_of_is_what_it_begins_as() {
         }
     }
     assert_eq!(client.everything().await.lines().count() as u64, expected);
-    // Positions are those of the body: lines from 1, blank ones included, and items from 0.
+    // Lines count from 1, blank lines included; items count from 0.
     let untold = "text/plain";
     for (body, place) in [
         (
@@ -149,9 +149,9 @@ async fn a_batch_that_nobody_has_told_the_type_of_is_what_it_begins_as() {
 
 #[tokio::test]
 async fn compressions_that_are_not_understood_or_broken() {
-    let station = Station::new().await;
+    let seeded = SeededServer::new().await;
     let send = async |encoding: &str, body: Vec<u8>| {
-        let request = station
+        let request = seeded
             .client
             .request("POST", "/api/readings")
             .header("content-type", NDJSON)
@@ -192,7 +192,7 @@ async fn compressions_that_are_not_understood_or_broken() {
             send(encoding, body.clone())
                 .await
                 .problem_saying(400, "unreadable-body", &[name]);
-            station.assert_unchanged().await;
+            seeded.assert_unchanged().await;
         }
     }
 }

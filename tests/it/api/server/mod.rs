@@ -3,6 +3,7 @@
 mod bad_input;
 mod concurrency;
 mod damage;
+mod entity_tags;
 mod exhaustion;
 mod front_page;
 mod health;

@@ -1,4 +1,4 @@
-//! The calls of the older file service's and greeting page's READMEs, on every backend: what their clients get.
+//! The requests in the READMEs of the older file service and greeting page, on every backend.
 
 use crate::support::{Answer, Client, Server, form, random_bytes};
 #[cfg(feature = "cloud")]
@@ -27,12 +27,12 @@ async fn files(client: &Client) {
     }
     let text = client.get("/api/devices/202").await.with_status(200).text();
     assert!(STANDARD.decode(text).unwrap() == picture);
-    // Sent again, it is replaced.
+    // A second upload replaces the file.
     let body = form("file", "image.png", "image/png", b"another");
     client.send_form("202", body).await.with_status(200);
     let text = client.get("/api/devices/202").await.with_status(200).text();
     assert_eq!(text, STANDARD.encode("another"));
-    // What the older service answered with 200, these say plainly.
+    // The older service answered 200 to these requests.
     client
         .get("/api/devices/nobody")
         .await

@@ -1,4 +1,4 @@
-//! What the server says of itself is what it does: no route, status, type or field is missing from it, or in it alone.
+//! The description of the API equals the behaviour of the server: the same routes, statuses, types and fields.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::support::{Answer, Client, Description, Operation, Request, Server};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
-/// What the path of an operation names, made anew: its methods may remove it.
+/// Creates the object that the path of an operation names, because the methods of the path may remove the object.
 async fn path_of(client: &Client, description: &Description, operation: &Operation) -> String {
     if operation.path.starts_with("/api/todos/") {
         let request = client
@@ -53,7 +53,7 @@ async fn send(client: &Client, operation: &Operation, path: &str, request: &Requ
     Answer::to(http).await
 }
 
-/// Stores what the examples ask for.
+/// Stores the objects that the examples name.
 async fn filled() -> (Server, Client, Description) {
     let server = Server::start();
     let client = server.client();
@@ -116,7 +116,7 @@ async fn every_refusal_is_described() {
     }
 }
 
-/// An example with one thing in it that is wrong, in every way that the operation could have described.
+/// The variants of an example with one mistake each.
 fn bad_requests(description: &Description, operation: &Operation) -> Vec<Request> {
     let good = description.example_requests(operation).swap_remove(0);
     let mut requests = Vec::new();
@@ -170,7 +170,7 @@ fn bad_requests(description: &Description, operation: &Operation) -> Vec<Request
             ] {
                 with(&|request| request.body = Some((media.clone(), bytes.to_vec())));
             }
-            // A file may be as large.
+            // A file may have this size.
             if operation.path != "/api/devices/{id}" && operation.path != "/api/readings" {
                 let large = vec![b' '; (1 << 20) + 1];
                 with(&|request| request.body = Some((media.clone(), large.clone())));
@@ -227,7 +227,7 @@ async fn every_route_of_the_sources_is_described_and_no_other() {
     assert_eq!(routes, described);
 }
 
-/// The paths that the sources give to `route`. Other ways to add routes are not looked for, so there must be none.
+/// The paths in the calls of `route` in the sources. The sources add routes in no other way.
 fn collect_routes(directory: &Path, routes: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

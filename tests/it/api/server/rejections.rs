@@ -1,4 +1,4 @@
-//! Batches with bad items: which one and why, and nothing stored unless the good ones were asked for.
+//! Batches with bad items: each bad item is named, and nothing is stored unless the client asks for the good items.
 
 use serde_json::{Value, json};
 
@@ -8,20 +8,24 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
 
-/// The position, field and words of each error; the position is named as `place`.
+/// The position, field and words of each error; the position is in the member `position_kind`.
 #[track_caller]
-fn assert_errors(errors: &Value, place: &str, expected: &[(u64, Option<&str>, &str)]) {
+fn assert_errors(errors: &Value, position_kind: &str, expected: &[(u64, Option<&str>, &str)]) {
     let errors = errors.as_array().expect("no errors");
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     for (error, (position, field, words)) in errors.iter().zip(expected) {
-        assert_eq!(error[place], json!(position), "{error}");
+        assert_eq!(error[position_kind], json!(position), "{error}");
         assert_eq!(
             error.get("field").and_then(Value::as_str),
             *field,
             "{error}"
         );
         assert!(error["reason"].as_str().unwrap().contains(words), "{error}");
-        let other = if place == "line" { "index" } else { "line" };
+        let other = if position_kind == "line" {
+            "index"
+        } else {
+            "line"
+        };
         assert_eq!(error.get(other), None, "{error}");
     }
 }
@@ -106,7 +110,7 @@ async fn one_bad_row_refuses_a_csv_and_is_named_by_its_line() {
 #[tokio::test]
 async fn with_partial_the_good_items_are_stored_and_the_bad_ones_named() {
     let stored = [&five()[0], "\n", &five()[4], "\n"].concat();
-    for (content_type, body, place, first) in [
+    for (content_type, body, position_kind, first) in [
         (JSON, format!("[{}]", five().join(",")), "index", 1),
         (NDJSON, five().join("\n"), "line", 2),
     ] {
@@ -119,7 +123,7 @@ async fn with_partial_the_good_items_are_stored_and_the_bad_ones_named() {
         let outcome = answer.json();
         assert_eq!(outcome["recorded"], 2, "{outcome}");
         assert_eq!(outcome["rejected"], 3, "{outcome}");
-        assert_errors(&outcome["errors"], place, &wrong_at(first));
+        assert_errors(&outcome["errors"], position_kind, &wrong_at(first));
         assert_eq!(client.everything().await, stored);
     }
 }
@@ -257,9 +261,9 @@ async fn a_batch_with_one_sensor_too_many_is_refused_whole_or_in_part() {
         (&outcome["recorded"], &outcome["rejected"]),
         (&json!(3), &json!(1))
     );
-    // The third reading stood in the fourth line.
+    // The third reading is in the fourth line.
     assert_errors(&outcome["errors"], "line", &[(4, None, "sensors")]);
-    // Known sensors are taken as before.
+    // Readings of known sensors are accepted as before.
     client
         .put(reading("a", "2026-11-20T13:00:05Z", "1"))
         .await
@@ -305,7 +309,7 @@ async fn a_batch_that_does_not_parse_says_where() {
     ];
     for (content_type, body, status, words) in bodies {
         for query in ["", "?partial=true"] {
-            // A line that is no object is one bad line of a batch that may be taken in part.
+            // A line that is not an object is one bad line of the batch.
             if (query, content_type) == ("?partial=true", NDJSON) {
                 continue;
             }

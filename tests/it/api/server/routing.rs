@@ -1,4 +1,4 @@
-//! Paths, methods and what every answer has in common.
+//! Paths, methods, and the headers of every answer.
 
 use crate::support::{Answer, Raw, Server, http2, reading};
 

@@ -1,4 +1,4 @@
-//! Starting and stopping: what ends well, what is refused, and the exit codes that tell.
+//! Starting and stopping the server: requests under way, refusals, and exit codes.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn a_request_under_way_is_finished_before_the_server_stops() {
     );
     let (first, rest) = body.split_at(body.len() / 2);
     raw.send(format!("{head}{first}")).await;
-    // An answer on a second connection says that the server has had time for the first.
+    // An answer on a second connection shows that the server has accepted the first.
     server.client().get("/livez").await.with_status(200);
     server.sigterm();
     let started = Instant::now();
@@ -42,10 +42,10 @@ async fn a_request_under_way_is_finished_before_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_request_on_its_way_when_the_server_is_told_to_stop_is_answered() {
+async fn a_request_under_way_is_answered_when_the_server_stops() {
     let server = Server::start();
     let mut raw = Raw::connect(server.address()).await;
-    // An answer on a second connection says that the server has had time for the first.
+    // An answer on a second connection shows that the server has accepted the first.
     server.client().get("/livez").await.with_status(200);
     server.sigterm();
     let started = Instant::now();

@@ -1,10 +1,10 @@
-//! Clients that are slow, on purpose or not, are let go; nothing of what they sent by halves is stored.
+//! Requests of slow clients time out, and an incomplete body stores nothing.
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Raw, RawAnswer, Server, lines, reading};
 
-/// Sends a byte at a time until the server has had enough; says how long that took.
+/// Sends a byte at a time until the server answers, and returns the answer and the time that it took.
 async fn drip(server: &Server, head: &str, byte: &str) -> (RawAnswer, Duration) {
     let started = Instant::now();
     let mut raw = Raw::connect(server.address()).await;
@@ -106,7 +106,7 @@ async fn an_export_that_nobody_takes_is_given_up() {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // And whoever comes back to it sees that it is not whole.
+    // A client that reads on sees that the export is incomplete.
     let whole = loop {
         match stalled.chunk().await {
             Ok(Some(_)) => {}

@@ -1,4 +1,4 @@
-//! Bodies of todos: JSON, forms, and what is refused of either.
+//! Bodies of todos: JSON and forms, accepted and refused.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn json_and_forms_make_the_same_todo() {
         (Some("application/json"), json),
         (Some("Application/JSON; charset=utf-8"), json),
         (Some(FORM), form),
-        // What `curl -d` calls whatever it sends.
+        // The type that `curl -d` sends.
         (Some(FORM), json),
         (Some("multipart/form-data; boundary=b"), multipart),
     ] {
@@ -108,7 +108,7 @@ async fn what_is_wrong_is_named_and_nothing_is_stored() {
         ),
     ] {
         let answer = send(&client, "POST", "/api/todos", body.clone()).await;
-        // An empty deadline in JSON is no deadline that was left blank.
+        // An empty deadline in JSON is not a blank field of a form.
         let problem = answer.problem(422, "invalid-todo");
         assert_eq!(problem["field"], fields[0], "{body}");
         let errors = problem["errors"].as_array().unwrap();
@@ -190,6 +190,32 @@ async fn what_is_wrong_is_named_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_form_has_a_head_of_bounded_length() {
+    let server = Server::start();
+    let client = server.client();
+    for (path, method, field, fits) in [
+        ("/api/todos", "POST", "title", 201),
+        ("/api/devices/202", "PUT", "file", 200),
+    ] {
+        for (head_bytes, status) in [(8_000, fits), (20_000, 400)] {
+            let more = "a".repeat(head_bytes);
+            let head = format!("Content-Disposition: form-data; name=\"{field}\"\r\nX: {more}");
+            let request = client
+                .request(method, path)
+                .header("content-type", "multipart/form-data; boundary=b")
+                .body(format!("--b\r\n{head}\r\n\r\nwater\r\n--b--\r\n"));
+            let answer = Answer::to(request).await;
+            if status == 400 {
+                answer.problem_saying(400, "unreadable-body", &["head of a part"]);
+            } else {
+                answer.with_status(status);
+            }
+        }
+    }
+    assert_eq!(titles(&client, "").await, ["water"]);
+}
+
+#[tokio::test]
 async fn a_patch_is_json() {
     let server = Server::start();
     let client = server.client();
@@ -203,7 +229,7 @@ async fn a_patch_is_json() {
             .header("content-type", content_type);
         Answer::to(request.body(body))
     };
-    // `curl -X PATCH -d` says that it is a form.
+    // `curl -X PATCH -d` sends the type of a form.
     patch(FORM, r#"{"status":"completed"}"#)
         .await
         .with_status(200);
@@ -273,7 +299,7 @@ async fn deadlines_are_spelled_as_times_are_elsewhere() {
     let server = Server::start();
     let client = server.client();
     for (body, deadline) in [
-        // A plus sign that nobody encoded is a space by the rules of forms, and no time ends so.
+        // An unencoded plus sign in a form is a space, and no timestamp ends in a space and an offset.
         (
             "title=a&deadline=2026-12-01T08:00+01:00",
             "2026-12-01T07:00:00Z",
@@ -291,7 +317,7 @@ async fn deadlines_are_spelled_as_times_are_elsewhere() {
         let todo = post(&client, Some(FORM), body).await.with_status(201);
         assert_eq!(todo.json()["deadline"], deadline, "{body}");
     }
-    // Only times are repaired.
+    // Only timestamps are repaired.
     let todo = post(&client, Some(FORM), "title=2026-12-01T08:00+01:00").await;
     let todo = todo.with_status(201).json();
     assert_eq!(todo["title"], "2026-12-01T08:00 01:00");

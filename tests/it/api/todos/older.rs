@@ -1,4 +1,4 @@
-//! What clients of the older todo app call, on each backend: forms in, integer ids, its shapes out.
+//! The requests of clients of the older todo app, on each backend.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn form(client: &Client, method: &str, path: &str, fields: &[(&str, &str)]
     Answer::to(request.body(form.finish())).await
 }
 
-/// Asks for one todo.
+/// Requests one todo.
 async fn ask(client: &Client, body: Value) -> Answer {
     let request = client.request("GET", "/request");
     let request = request.header("content-type", "application/json");
@@ -67,7 +67,7 @@ async fn added(client: &Client, title: &str) -> i64 {
         .unwrap()
 }
 
-/// The body as it came, since old clients may look at its order.
+/// The body as text, because old clients may depend on the order of members.
 fn exactly(answer: &Answer, expected: &Value) {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -206,7 +206,7 @@ async fn what_is_not_accepted_is_refused_and_named(server: &Server) {
         .header("content-type", "application/json");
     let answer = Answer::to(request.body("{\"id\":")).await;
     answer.problem(400, "unreadable-body");
-    // A client that always says what it would send asks for all of them.
+    // A client that sends a content type without a body gets all todos.
     let request = client
         .request("GET", "/request")
         .header("content-type", "application/json");

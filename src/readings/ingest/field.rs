@@ -1,30 +1,28 @@
-//! What clients call the fields of a reading.
-
-use super::ItemError;
+//! The fields of a reading, and the names that clients use for them.
 
 /// A field of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Which sensor measured.
+    /// The sensor.
     SensorId,
-    /// When.
+    /// The time of the measurement.
     Timestamp,
-    /// What.
+    /// The measured value.
     Temperature,
 }
 
 impl Field {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Self; 3] = [Self::SensorId, Self::Timestamp, Self::Temperature];
 
-    /// The field that a client calls by this name.
+    /// The field with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|field| field.spellings().contains(&name))
     }
 
-    /// Its name, as it appears in errors.
+    /// The name of the field in errors.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SensorId => "sensorId",
@@ -33,22 +31,13 @@ impl Field {
         }
     }
 
-    /// All its names, the usual one first. The fast path and the general path of JSON have them as patterns; a test compares.
+    /// All accepted names, the usual name first. The fast path and the general path of JSON repeat the names as patterns; a test
+    /// compares them.
     pub const fn spellings(self) -> &'static [&'static str] {
         match self {
             Self::SensorId => &["sensorId", "sensorID", "sensor_id"],
             Self::Timestamp => &["timestamp", "time"],
             Self::Temperature => &["temperature"],
         }
-    }
-
-    /// The field came twice, under whichever of its names.
-    pub(super) fn sent_twice(self) -> ItemError {
-        let others = match self {
-            Self::SensorId => " (sensorID and sensor_id are other names of it)",
-            Self::Timestamp => " (time is another name of it)",
-            Self::Temperature => "",
-        };
-        ItemError::of(self, format!("is sent twice{others}"))
     }
 }

@@ -1,88 +1,92 @@
-//! `multipart/form-data` (RFC 7578) as it arrives: bytes in, heads and data out. Data is not copied, and what is kept between
-//! two pieces is no more than the head of a part.
+//! A parser of `multipart/form-data` (RFC 7578) that is fed a body piece by piece. Data is not copied, and between two pieces the
+//! parser keeps at most the head of a part.
+
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod part_head;
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::Finder;
 use memchr::memrchr;
 
-use super::form_head::PartHead;
+pub use part_head::PartHead;
 
 /// The longest head of a part.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// A form has a field or a few.
+/// The most parts of a form.
 const PARTS_MAX: usize = 100;
-/// Blanks between a boundary and the end of its line, which hardly anybody sends.
+/// The most blanks between a boundary and the end of its line. Few clients send any.
 const PADDING_BYTES_MAX: usize = 100;
 
 const LINE_END: &[u8] = b"\r\n";
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// What comes next in a form.
+/// A step of the parser.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum FormEvent {
-    /// A part begins.
+pub enum MultipartEvent {
+    /// A part begins, with this head.
     Part(PartHead),
-    /// Some of its bytes.
+    /// The next bytes of the part.
     Data(Bytes),
-    /// It has ended.
+    /// The part has ended.
     PartEnd,
 }
 
-/// Why a body is not a form.
+/// Why a body is not a form in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FormError {
-    /// Something else than a line break or two hyphens.
-    #[error("a boundary of the form is followed by something else than a line break")]
+pub enum MultipartError {
+    /// A boundary is followed by neither a line break nor two hyphens.
+    #[error("a boundary of the form is followed by something other than a line break")]
     Boundary,
-    /// More than [`HEAD_BYTES_MAX`] bytes without an end.
+    /// The head of a part has more than [`HEAD_BYTES_MAX`] bytes.
     #[error("the head of a part of the form is longer than {HEAD_BYTES_MAX} bytes")]
     LongHead,
-    /// Not UTF-8, or lines that are no headers.
+    /// The head of a part is not UTF-8, or has a line that is not a header.
     #[error("the head of a part of the form cannot be read")]
     Head,
-    /// More than [`PARTS_MAX`].
+    /// The form has more than [`PARTS_MAX`] parts.
     #[error("the form has more than {PARTS_MAX} parts")]
     Parts,
 }
 
-/// Takes a form apart. After each [`FormParser::feed`], [`FormParser::next`] is to be called until it has nothing more.
+/// A parser of one form. After each [`MultipartParser::feed`] the caller calls [`MultipartParser::next_event`] until the result is `None`.
 #[derive(Debug)]
-pub(crate) struct FormParser {
+pub struct MultipartParser {
     /// A line break, two hyphens and the boundary.
     delimiter: Finder<'static>,
     state: State,
-    /// What has not been looked at, or not to its end.
+    /// Bytes that are not parsed yet.
     input: Bytes,
     parts: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before the first boundary, where a text for people may stand.
+    /// Before the first boundary; a text for people may stand here.
     Preamble,
     Data,
-    /// Right behind a boundary.
+    /// After a boundary, before the end of its line.
     Boundary,
     Head,
-    /// Behind the last boundary.
+    /// After the last boundary.
     End,
 }
 
-impl FormParser {
-    /// A form with this boundary.
-    pub(crate) fn new(boundary: &str) -> Self {
+impl MultipartParser {
+    /// A parser for a form with this boundary.
+    pub fn new(boundary: &str) -> Self {
         let delimiter = format!("\r\n--{boundary}");
         Self {
             delimiter: Finder::new(&delimiter).into_owned(),
             state: State::Preamble,
-            // The first boundary may stand at the very beginning.
+            // The first boundary may be the first line of the body, without a line break in front.
             input: Bytes::from_static(LINE_END),
             parts: 0,
         }
     }
 
     /// Takes the next bytes of the body.
-    pub(crate) fn feed(&mut self, piece: Bytes) {
+    pub fn feed(&mut self, piece: Bytes) {
         if self.input.is_empty() {
             self.input = piece;
         } else {
@@ -92,8 +96,11 @@ impl FormParser {
         }
     }
 
-    /// What comes next; `None` when it takes more of the body to know.
-    pub(crate) fn next(&mut self) -> Result<Option<FormEvent>, FormError> {
+    /// The next step; `None` when the parser needs more of the body.
+    ///
+    /// # Errors
+    /// When the body is not a form in parts; the parser is of no more use then.
+    pub fn next_event(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         loop {
             match self.state {
                 State::Preamble => match self.delimiter.find(&self.input) {
@@ -111,12 +118,12 @@ impl FormParser {
                     Some(0) => {
                         self.input.advance(self.delimiter.needle().len());
                         self.state = State::Boundary;
-                        return Ok(Some(FormEvent::PartEnd));
+                        return Ok(Some(MultipartEvent::PartEnd));
                     }
-                    Some(at) => return Ok(Some(FormEvent::Data(self.input.split_to(at)))),
+                    Some(at) => return Ok(Some(MultipartEvent::Data(self.input.split_to(at)))),
                     None => {
                         let data = self.input.split_to(self.input.len() - self.kept_bytes());
-                        return Ok((!data.is_empty()).then_some(FormEvent::Data(data)));
+                        return Ok((!data.is_empty()).then_some(MultipartEvent::Data(data)));
                     }
                 },
                 State::Boundary => {
@@ -127,25 +134,25 @@ impl FormParser {
                     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
                     let padding = self.input.iter().take_while(|byte| is_blank(byte)).count();
                     if padding > PADDING_BYTES_MAX {
-                        return Err(FormError::Boundary);
+                        return Err(MultipartError::Boundary);
                     }
                     let rest = &self.input[padding..];
                     if rest.starts_with(LINE_END) {
-                        // The line break stays: it may be the beginning of the end of an empty head.
+                        // The line break stays, because an empty head ends in two line breaks.
                         self.input.advance(padding);
                         self.state = State::Head;
                     } else if !(LINE_END.starts_with(rest) || &self.input[..] == b"-") {
-                        return Err(FormError::Boundary);
+                        return Err(MultipartError::Boundary);
                     } else {
                         return Ok(None);
                     }
                 }
                 State::Head => {
                     let end = memchr::memmem::find(&self.input, HEAD_END);
-                    // Its end may be here up to the last byte.
+                    // The last bytes may be the beginning of the end of the head.
                     let pending = self.input.len().saturating_sub(HEAD_END.len() - 1);
                     if end.unwrap_or(pending) > HEAD_BYTES_MAX {
-                        return Err(FormError::LongHead);
+                        return Err(MultipartError::LongHead);
                     }
                     let Some(end) = end else {
                         return Ok(None);
@@ -154,14 +161,13 @@ impl FormParser {
                     self.input.advance(HEAD_END.len());
                     self.parts += 1;
                     if self.parts > PARTS_MAX {
-                        return Err(FormError::Parts);
+                        return Err(MultipartError::Parts);
                     }
-                    let head = std::str::from_utf8(&head).map_err(|_| FormError::Head)?;
+                    let head = std::str::from_utf8(&head).map_err(|_| MultipartError::Head)?;
                     self.state = State::Data;
-                    // Data may begin with the boundary that ends it, when there is none.
                     return PartHead::parse(head)
-                        .map(|head| Some(FormEvent::Part(head)))
-                        .ok_or(FormError::Head);
+                        .map(|head| Some(MultipartEvent::Part(head)))
+                        .ok_or(MultipartError::Head);
                 }
                 State::End => {
                     self.input = Bytes::new();
@@ -171,12 +177,13 @@ impl FormParser {
         }
     }
 
-    /// Whether the last boundary has come.
-    pub(crate) fn is_complete(&self) -> bool {
+    /// Whether the last boundary was parsed.
+    pub fn is_complete(&self) -> bool {
         self.state == State::End
     }
 
-    /// How many bytes at the end may be the beginning of a boundary. It holds one carriage return, at its beginning.
+    /// The number of bytes at the end of the input that may be the beginning of a boundary. A boundary holds one carriage return, as
+    /// its first byte.
     fn kept_bytes(&self) -> usize {
         let needle = self.delimiter.needle();
         let from = self.input.len().saturating_sub(needle.len() - 1);
@@ -196,8 +203,8 @@ mod tests {
     type Parts = Vec<(PartHead, Vec<u8>)>;
 
     /// The parts of a form, fed in pieces of these lengths over and over.
-    fn parts(body: &[u8], cuts: &[usize]) -> Result<(Parts, bool), FormError> {
-        let mut parser = FormParser::new("XX");
+    fn parts(body: &[u8], cuts: &[usize]) -> Result<(Parts, bool), MultipartError> {
+        let mut parser = MultipartParser::new("XX");
         let mut parts: Parts = Vec::new();
         let mut ended = 0;
         let (mut rest, mut cut) = (body, 0);
@@ -205,14 +212,14 @@ mod tests {
             let (piece, after) = rest.split_at(cuts[cut % cuts.len()].clamp(1, rest.len()));
             (rest, cut) = (after, cut + 1);
             parser.feed(Bytes::copy_from_slice(piece));
-            while let Some(event) = parser.next()? {
+            while let Some(event) = parser.next_event()? {
                 match event {
-                    FormEvent::Part(head) => parts.push((head, Vec::new())),
-                    FormEvent::Data(data) => {
+                    MultipartEvent::Part(head) => parts.push((head, Vec::new())),
+                    MultipartEvent::Data(data) => {
                         assert!(!data.is_empty());
                         parts.last_mut().unwrap().1.extend_from_slice(&data);
                     }
-                    FormEvent::PartEnd => ended += 1,
+                    MultipartEvent::PartEnd => ended += 1,
                 }
             }
         }
@@ -288,14 +295,14 @@ mod tests {
         let padding = [b"--XX", &[b' '; PADDING_BYTES_MAX + 1][..]].concat();
         let many = form(&vec![("a", &b"b"[..]); PARTS_MAX + 1]);
         for (body, error) in [
-            (&b"--XXY"[..], FormError::Boundary),
-            (b"--XX-Y", FormError::Boundary),
-            (b"--XX\rY", FormError::Boundary),
-            (&padding, FormError::Boundary),
-            (&long_head, FormError::LongHead),
-            (b"--XX\r\n\xff: a\r\n\r\n", FormError::Head),
-            (b"--XX\r\nno header\r\n\r\n", FormError::Head),
-            (&many, FormError::Parts),
+            (&b"--XXY"[..], MultipartError::Boundary),
+            (b"--XX-Y", MultipartError::Boundary),
+            (b"--XX\rY", MultipartError::Boundary),
+            (&padding, MultipartError::Boundary),
+            (&long_head, MultipartError::LongHead),
+            (b"--XX\r\n\xff: a\r\n\r\n", MultipartError::Head),
+            (b"--XX\r\nno header\r\n\r\n", MultipartError::Head),
+            (&many, MultipartError::Parts),
         ] {
             for cuts in CUTS {
                 assert_eq!(parts(body, cuts), Err(error), "{:?}", body.escape_ascii());
