@@ -14,7 +14,7 @@ use super::{GreetingStore, Word, WordError};
 use crate::http::media_type::{MULTIPART_FORM, MediaType, URLENCODED_FORM};
 use crate::http::{ContentEncoding, Problem, ProblemKind, body};
 
-/// Bounds on what requests may ask of the server.
+/// The limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct GreetingLimits {
     /// The largest body, in bytes.

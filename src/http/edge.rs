@@ -53,7 +53,7 @@ impl Edge {
         request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
         let id = self.ids.of(request.headers());
-        let logged = enabled!(tracing::Level::DEBUG).then(|| Logged {
+        let request_log = enabled!(tracing::Level::DEBUG).then(|| RequestLog {
             start: Instant::now(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
@@ -77,16 +77,16 @@ impl Edge {
             response
         };
         if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
-            report(&problem, &id);
-            write_body(&mut response, &problem, &id, is_head);
+            log_problem(&problem, &id);
+            write_problem(&mut response, &problem, &id, is_head);
         }
         let headers = response.headers_mut();
         headers.insert(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         );
-        if let Some(logged) = logged {
-            logged.write(&id, response.status().as_u16());
+        if let Some(request_log) = request_log {
+            request_log.write(&id, response.status().as_u16());
         }
         response.headers_mut().insert(X_REQUEST_ID, id);
         Ok(response)
@@ -152,13 +152,13 @@ impl Edge {
 }
 
 /// The fields of a request in the log.
-struct Logged {
+struct RequestLog {
     start: Instant,
     method: Method,
     path: String,
 }
 
-impl Logged {
+impl RequestLog {
     fn write(self, id: &HeaderValue, status: u16) {
         debug!(
             request_id = text(id),
@@ -171,7 +171,7 @@ impl Logged {
     }
 }
 
-fn write_body(response: &mut Response, problem: &Problem, id: &HeaderValue, is_head: bool) {
+fn write_problem(response: &mut Response, problem: &Problem, id: &HeaderValue, is_head: bool) {
     let body = problem.to_json(text(id));
     let headers = response.headers_mut();
     headers.insert(
@@ -185,7 +185,7 @@ fn write_body(response: &mut Response, problem: &Problem, id: &HeaderValue, is_h
 }
 
 /// Logs a problem with its source, which the client does not see.
-fn report(problem: &Problem, id: &HeaderValue) {
+fn log_problem(problem: &Problem, id: &HeaderValue) {
     let status = problem.kind().status();
     let request_id = text(id);
     let detail = problem.detail();

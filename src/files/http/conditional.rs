@@ -31,9 +31,9 @@ pub(super) fn refused() -> Problem {
 
 /// The result of the conditions of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum ReadOutcome {
     /// The conditions hold.
-    Go,
+    Proceed,
     /// 304: the client has the current version.
     NotModified,
     /// 412: the current version is not one that the client accepts.
@@ -48,30 +48,30 @@ pub(super) fn of_read(
     headers: &HeaderMap,
     tag: &str,
     modified: Timestamp,
-) -> Result<Reading, Problem> {
+) -> Result<ReadOutcome, Problem> {
     if let Some(tags) = EntityTags::if_match(headers)? {
         if !tags.match_strongly(tag) {
-            return Ok(Reading::Refused);
+            return Ok(ReadOutcome::Refused);
         }
     } else if let Some(since) = date::of_header(headers, &header::IF_UNMODIFIED_SINCE)
         && date::seconds(modified) > since
     {
-        return Ok(Reading::Refused);
+        return Ok(ReadOutcome::Refused);
     }
     if let Some(tags) = EntityTags::if_none_match(headers)? {
         if tags.match_weakly(tag) {
-            return Ok(Reading::NotModified);
+            return Ok(ReadOutcome::NotModified);
         }
     } else if let Some(since) = date::of_header(headers, &header::IF_MODIFIED_SINCE)
         && date::seconds(modified) <= since
     {
-        return Ok(Reading::NotModified);
+        return Ok(ReadOutcome::NotModified);
     }
-    Ok(Reading::Go)
+    Ok(ReadOutcome::Proceed)
 }
 
 /// Whether the answer may be a part of the current version: `If-Range` is absent, or names the version by strong comparison.
-pub(super) fn may_cut(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
+pub(super) fn allows_range(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
     let Some(value) = headers.get(header::IF_RANGE) else {
         return true;
     };
@@ -115,28 +115,28 @@ mod tests {
 
     #[test]
     fn the_conditions_of_reads_are_evaluated_in_order() {
-        use Reading::{Go, NotModified, Refused};
+        use ReadOutcome::{NotModified, Proceed, Refused};
         for (pairs, reading) in [
-            (&[][..], Go),
-            (&[("if-match", "\"a\"")], Go),
+            (&[][..], Proceed),
+            (&[("if-match", "\"a\"")], Proceed),
             (&[("if-match", "\"b\", \"c\"")], Refused),
             (&[("if-match", "W/\"a\"")], Refused),
-            (&[("if-match", "*")], Go),
+            (&[("if-match", "*")], Proceed),
             (&[("if-unmodified-since", BEFORE)], Refused),
-            (&[("if-unmodified-since", SAME)], Go),
+            (&[("if-unmodified-since", SAME)], Proceed),
             (
                 &[("if-none-match", "\"b\""), ("if-none-match", "W/\"a\"")],
                 NotModified,
             ),
             (&[("if-none-match", "*")], NotModified),
-            (&[("if-none-match", "\"b\"")], Go),
+            (&[("if-none-match", "\"b\"")], Proceed),
             (
                 &[("if-none-match", "\"b\""), ("if-modified-since", SAME)],
-                Go,
+                Proceed,
             ),
             (&[("if-modified-since", SAME)], NotModified),
-            (&[("if-modified-since", BEFORE)], Go),
-            (&[("if-modified-since", "yesterday")], Go),
+            (&[("if-modified-since", BEFORE)], Proceed),
+            (&[("if-modified-since", "yesterday")], Proceed),
             (
                 &[("if-match", "\"b\""), ("if-none-match", "\"a\"")],
                 Refused,
@@ -162,8 +162,8 @@ mod tests {
             ("nonsense", false),
         ] {
             let headers = headers(&[("if-range", value)]);
-            assert_eq!(may_cut(&headers, "a", time()), may, "{value}");
+            assert_eq!(allows_range(&headers, "a", time()), may, "{value}");
         }
-        assert!(may_cut(&HeaderMap::new(), "a", time()));
+        assert!(allows_range(&HeaderMap::new(), "a", time()));
     }
 }

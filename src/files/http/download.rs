@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, warn};
 
-use super::conditional::{self, Reading};
+use super::conditional::{self, ReadOutcome};
 use super::range::{self, Part};
 use super::{FileRoutes, base64, device_id, digests, disposition, unknown, whole};
 use crate::error::{StoreError, StoreErrorKind};
@@ -34,7 +34,7 @@ pub(super) async fn text(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(state, id, &query, &method, &headers, Form::Text).await
+    answer(state, id, &query, &method, &headers, Representation::Text).await
 }
 
 /// The bytes of the file, or of a part of the file.
@@ -45,11 +45,11 @@ pub(super) async fn content(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(state, id, &query, &method, &headers, Form::Bytes).await
+    answer(state, id, &query, &method, &headers, Representation::Bytes).await
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Representation {
     Text,
     Bytes,
 }
@@ -60,7 +60,7 @@ async fn answer(
     query: &RawQuery,
     method: &Method,
     headers: &HeaderMap,
-    form: Form,
+    representation: Representation,
 ) -> Result<Response, Problem> {
     query.parse(&[])?;
     let device = device_id(&id)?;
@@ -68,8 +68,8 @@ async fn answer(
         let found = routes.store.info(&device).await?;
         let info = found.ok_or_else(|| unknown(&device))?;
         // Only GET has ranges.
-        let plan = Plan::new(headers, &info, form, true)?;
-        return Ok(plan.respond(&info, form, Body::empty()));
+        let plan = Plan::new(headers, &info, representation, true)?;
+        return Ok(plan.respond(&info, representation, Body::empty()));
     }
     let transfer = routes.transfer()?;
     let began = Instant::now();
@@ -79,12 +79,12 @@ async fn answer(
         }
         let found = routes.store.open(&device).await?;
         let file = found.ok_or_else(|| unknown(&device))?;
-        let plan = Plan::new(headers, &file.info, form, false)?;
+        let plan = Plan::new(headers, &file.info, representation, false)?;
         let Some(range) = plan.range() else {
-            return Ok(plan.respond(&file.info, form, Body::empty()));
+            return Ok(plan.respond(&file.info, representation, Body::empty()));
         };
         if range.is_empty() {
-            return Ok(plan.respond(&file.info, form, Body::empty()));
+            return Ok(plan.respond(&file.info, representation, Body::empty()));
         }
         let is_whole = range == (0..file.info.file.size_bytes);
         let Some(mut content) = file.content.read(range).await? else {
@@ -94,11 +94,11 @@ async fn answer(
             content = whole::checked(content, &file.info).await?;
         }
         let device = &file.info.device;
-        let body = match form {
-            Form::Bytes => body(content, device, transfer),
-            Form::Text => body(base64::encode(content), device, transfer),
+        let body = match representation {
+            Representation::Bytes => body(content, device, transfer),
+            Representation::Text => body(base64::encode(content), device, transfer),
         };
-        return Ok(plan.respond(&file.info, form, body));
+        return Ok(plan.respond(&file.info, representation, body));
     }
     Err(StoreError::new(
         StoreErrorKind::Overloaded,
@@ -119,16 +119,23 @@ impl Plan {
     fn new(
         headers: &HeaderMap,
         info: &FileInfo,
-        form: Form,
+        representation: Representation,
         is_head: bool,
     ) -> Result<Self, Problem> {
-        let (tag, time, size) = (tag(info, form), info.file.time, info.file.size_bytes);
+        let (tag, time, size) = (
+            tag(info, representation),
+            info.file.time,
+            info.file.size_bytes,
+        );
         match conditional::of_read(headers, &tag, time)? {
-            Reading::Refused => return Err(conditional::refused()),
-            Reading::NotModified => return Ok(Self::NotModified),
-            Reading::Go => {}
+            ReadOutcome::Refused => return Err(conditional::refused()),
+            ReadOutcome::NotModified => return Ok(Self::NotModified),
+            ReadOutcome::Proceed => {}
         }
-        if is_head || form == Form::Text || !conditional::may_cut(headers, &tag, time) {
+        if is_head
+            || representation == Representation::Text
+            || !conditional::allows_range(headers, &tag, time)
+        {
             return Ok(Self::Whole(size));
         }
         let range = headers.get(header::RANGE);
@@ -149,7 +156,7 @@ impl Plan {
         }
     }
 
-    fn respond(&self, info: &FileInfo, form: Form, body: Body) -> Response {
+    fn respond(&self, info: &FileInfo, representation: Representation, body: Body) -> Response {
         let size = info.file.size_bytes;
         let mut response = match self {
             Self::Unsatisfiable => Problem::new(
@@ -161,7 +168,9 @@ impl Plan {
         };
         let (status, length) = match self {
             Self::NotModified => (StatusCode::NOT_MODIFIED, None),
-            Self::Whole(_) if form == Form::Text => (StatusCode::OK, base64::text_length(size)),
+            Self::Whole(_) if representation == Representation::Text => {
+                (StatusCode::OK, base64::text_length(size))
+            }
             Self::Whole(_) => (StatusCode::OK, Some(size)),
             Self::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range.end - range.start)),
             Self::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
@@ -189,7 +198,7 @@ impl Plan {
             Self::Whole(_) | Self::NotModified => {}
         }
         put(header::CONTENT_LENGTH, length.map(HeaderValue::from));
-        put(header::ETAG, etag::header_value(&tag(info, form)));
+        put(header::ETAG, etag::header_value(&tag(info, representation)));
         put(header::LAST_MODIFIED, text(date::format(info.file.time)));
         // A client with a copy has to ask whether the copy is current.
         put(
@@ -199,12 +208,12 @@ impl Plan {
         if matches!(self, Self::NotModified) {
             return response;
         }
-        match form {
-            Form::Text => put(
+        match representation {
+            Representation::Text => put(
                 header::CONTENT_TYPE,
                 Some(HeaderValue::from_static("text/plain; charset=us-ascii")),
             ),
-            Form::Bytes => {
+            Representation::Bytes => {
                 // The client chose the type. The file is never shown in the browser, because a page would run with the origin of this server.
                 let content_type = info.file.content_type.as_str();
                 put(header::CONTENT_TYPE, text(content_type.to_owned()));
@@ -229,10 +238,10 @@ impl Plan {
 }
 
 /// The entity tag, without quotes. The text is another representation, so it has another tag.
-fn tag(info: &FileInfo, form: Form) -> String {
-    match form {
-        Form::Bytes => info.tag(),
-        Form::Text => info.tag() + "-base64",
+fn tag(info: &FileInfo, representation: Representation) -> String {
+    match representation {
+        Representation::Bytes => info.tag(),
+        Representation::Text => info.tag() + "-base64",
     }
 }
 

@@ -23,7 +23,7 @@ use super::{DeviceId, FileStore};
 use crate::http::extract::shortened;
 use crate::http::{Problem, ProblemKind};
 
-/// Bounds on what requests may ask of the server.
+/// The limits of requests.
 #[derive(Clone, Debug)]
 pub struct FileLimits {
     /// The largest file, in bytes.

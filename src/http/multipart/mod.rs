@@ -202,7 +202,7 @@ mod tests {
 
     type Parts = Vec<(PartHead, Vec<u8>)>;
 
-    /// The parts of a form, fed in pieces of these lengths over and over.
+    /// The parts of a form that arrives in pieces of these lengths, repeated.
     fn parts(body: &[u8], cuts: &[usize]) -> Result<(Parts, bool), MultipartError> {
         let mut parser = MultipartParser::new("XX");
         let mut parts: Parts = Vec::new();
@@ -243,10 +243,10 @@ mod tests {
     const CUTS: &[&[usize]] = &[&[1], &[2], &[3, 1], &[7], &[1000]];
 
     #[test]
-    fn parts_are_the_same_however_the_body_is_cut() {
+    fn the_parts_do_not_depend_on_the_pieces() {
         let tricky: &[u8] = b"\r\n--X\r\n--\r\r\n-\r\n--XY is data\r\n";
         let body = form(&[("a", b""), ("file", tricky), ("b", b"\r\n")]);
-        // A boundary that is longer is another one only where RFC 2046 says so: it is matched by its beginning.
+        // A line that begins with the boundary is a boundary, even if the line is longer.
         let body = String::from_utf8(body).unwrap().replace("--XY", "--Y");
         for cuts in CUTS {
             let (parts, is_complete) = parts(body.as_bytes(), cuts).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn preamble_padding_empty_heads_and_epilogue_are_fine() {
+    fn preamble_padding_empty_heads_and_epilogue_are_accepted() {
         let body = b"for people\r\n--XX \t\r\n\r\ndata\r\n--XX--whatever\r\n--XX\r\n";
         for cuts in CUTS {
             let (parts, is_complete) = parts(body, cuts).unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_early_is_not_complete() {
+    fn a_form_that_ends_early_is_not_complete() {
         let body = form(&[("file", b"data")]);
         for length in 0..body.len() - 4 {
             let (_, is_complete) = parts(&body[..length], &[5]).unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
+    fn bodies_that_are_not_forms_are_refused() {
         let long_head = [b"--XX\r\nX: ", &[b'a'; HEAD_BYTES_MAX][..]].concat();
         let padding = [b"--XX", &[b' '; PADDING_BYTES_MAX + 1][..]].concat();
         let many = form(&vec![("a", &b"b"[..]); PARTS_MAX + 1]);
@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_data_comes_out_as_it_went_in(
+        fn the_data_of_a_part_is_unchanged(
             data in proptest::collection::vec(proptest::sample::select(&b"\r\n-Xab"[..]), 0..200),
             cuts in proptest::collection::vec(1_usize..20, 1..10),
         ) {
@@ -323,7 +323,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_taken_without_a_panic(
+        fn no_body_causes_a_panic(
             body in proptest::collection::vec(proptest::sample::select(&b"\r\n-X :;=\"\\a"[..]), 0..300),
             cuts in proptest::collection::vec(1_usize..20, 1..10),
         ) {

@@ -39,14 +39,14 @@ pub(super) async fn record(
     };
     let mut parsed = parse(&routes, &headers, body, mode).await?;
     if parsed.rejected > 0 && mode == RecordMode::AllOrNothing {
-        return Err(rejected_batch(&parsed));
+        return Err(rejected_batch_problem(&parsed));
     }
     let batch = std::mem::take(&mut parsed.batch);
     let outcome = routes
         .store
         .record(batch, mode)
         .await
-        .map_err(|error| failed_batch(error, &parsed))?;
+        .map_err(|error| store_problem(error, &parsed))?;
     parsed.refuse(&outcome.refused);
     Ok(json::answer(summary(&outcome, &parsed)))
 }
@@ -70,7 +70,7 @@ async fn parse(
         loop {
             let more = decoder
                 .step(&mut rest)
-                .map_err(|error| unreadable(&error))?;
+                .map_err(|error| body_problem(&error))?;
             share
                 .grow_to(decoder.memory_bytes())
                 .map_err(|OverBudget| over_budget())?;
@@ -83,7 +83,7 @@ async fn parse(
             }
         }
     }
-    decoder.finish().map_err(|error| unreadable(&error))
+    decoder.finish().map_err(|error| body_problem(&error))
 }
 
 fn over_budget() -> Problem {
@@ -148,7 +148,7 @@ fn summary(outcome: &Outcome, parsed: &Parsed) -> Vec<u8> {
     out
 }
 
-fn rejected_batch(parsed: &Parsed) -> Problem {
+fn rejected_batch_problem(parsed: &Parsed) -> Problem {
     let errors = rejections(parsed.position_kind, &parsed.rejections);
     let more = if parsed.rejected > parsed.rejections.len() as u64 {
         format!(", of which the first {} are named", parsed.rejections.len())
@@ -166,7 +166,7 @@ fn rejected_batch(parsed: &Parsed) -> Problem {
 }
 
 /// The problem of a batch that the store may have recorded in part. The readings that are not known to be stored are named.
-fn failed_batch(error: StoreError, parsed: &Parsed) -> Problem {
+fn store_problem(error: StoreError, parsed: &Parsed) -> Problem {
     const NAMED_MAX: usize = 100;
     let unstored = error.unstored();
     if unstored.is_empty() {
@@ -216,7 +216,7 @@ fn position_name(position_kind: PositionKind) -> &'static str {
     }
 }
 
-fn unreadable(error: &BodyError) -> Problem {
+fn body_problem(error: &BodyError) -> Problem {
     let kind = match error.kind {
         BodyErrorKind::TooLarge => ProblemKind::BodyTooLarge,
         BodyErrorKind::Unreadable => ProblemKind::UnreadableBody,

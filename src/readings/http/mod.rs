@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::ReadingStore;
 use super::ingest::ByteBudget;
 
-/// Bounds on what requests may ask of the server.
+/// The limits of requests.
 #[derive(Clone, Debug)]
 pub struct ReadingLimits {
     /// The largest body of a single reading, in bytes.

@@ -120,7 +120,7 @@ fn an_array_of_json() {
 }
 
 #[test]
-fn what_is_no_array() {
+fn bodies_that_are_not_arrays_are_refused() {
     let deep = "[".repeat(100_000);
     let closed = deep.clone() + &"]".repeat(100_000);
     for (body, kind, words) in [
@@ -271,7 +271,7 @@ fn compressed_bodies() {
         }
         let mut damaged = both.clone();
         damaged[both.len() / 3] ^= 0x55;
-        // Zstandard has no checksum here, so only that nothing breaks.
+        // These Zstandard frames have no checksum, so the damage may go unnoticed. The decoder must not panic.
         let _ = decode(encoding, &damaged, 4096);
         assert_eq!(
             decode(encoding, b"{\"sensorId\":1}\n", 4096)
@@ -285,7 +285,7 @@ fn compressed_bodies() {
     }
 }
 
-/// Bytes that make up bodies which are nearly right.
+/// Bodies that are correct or nearly correct.
 fn bodies() -> impl Strategy<Value = (Format, Vec<u8>)> {
     let formats = [
         Format::JsonArray,
@@ -337,9 +337,9 @@ fn bodies() -> impl Strategy<Value = (Format, Vec<u8>)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
-    /// However the network cuts a body, it means the same.
+    /// The result does not depend on the pieces that a body arrives in.
     #[test]
-    fn pieces_do_not_matter((format, body) in bodies(), piece in 1usize..9) {
+    fn the_pieces_of_a_body_do_not_matter((format, body) in bodies(), piece in 1usize..9) {
         let outcome = |parsed: Result<Parsed, BodyError>| parsed.map(|parsed| {
             let (readings, rejections) = shown(&parsed);
             (readings, rejections.to_vec(), parsed.rejected)
@@ -349,9 +349,9 @@ proptest! {
         prop_assert_eq!(outcome(whole), outcome(cut));
     }
 
-    /// What nobody has told the type of means what it means under the type that it begins as.
+    /// A body without a declared format is read in the format that its first character begins.
     #[test]
-    fn a_type_that_is_not_told_is_the_one_that_shows((_, body) in bodies(), lines in 0usize..3) {
+    fn an_undeclared_format_is_recognized_by_the_first_character((_, body) in bodies(), lines in 0usize..3) {
         let text = body.trim_ascii_start();
         let body = [&b"\n".repeat(lines)[..], text].concat();
         let format = match text.first() {
@@ -359,30 +359,30 @@ proptest! {
             Some(b'{') => Format::Ndjson,
             _ => Format::Csv,
         };
-        let told = parse_pieces(format, RecordMode::Partial, [&body[..]]);
-        let untold = parse_pieces(Format::Undeclared, RecordMode::Partial, [&body[..]]);
-        match (told, untold) {
-            (Ok(told), Ok(untold)) => {
-                prop_assert_eq!(shown(&told).0, shown(&untold).0);
-                prop_assert_eq!(told.rejected, untold.rejected);
+        let declared = parse_pieces(format, RecordMode::Partial, [&body[..]]);
+        let undeclared = parse_pieces(Format::Undeclared, RecordMode::Partial, [&body[..]]);
+        match (declared, undeclared) {
+            (Ok(declared), Ok(undeclared)) => {
+                prop_assert_eq!(shown(&declared).0, shown(&undeclared).0);
+                prop_assert_eq!(declared.rejected, undeclared.rejected);
                 let positions = |parsed: &Parsed| -> Vec<u64> {
                     parsed.rejections.iter().map(|rejection| rejection.position).collect()
                 };
-                prop_assert_eq!(positions(&told), positions(&untold));
+                prop_assert_eq!(positions(&declared), positions(&undeclared));
             }
-            (Err(told), Err(untold)) if format == Format::Csv => {
-                let expected = match told.kind {
+            (Err(declared), Err(undeclared)) if format == Format::Csv => {
+                let expected = match declared.kind {
                     _ if text.is_empty() => BodyErrorKind::Unreadable,
                     BodyErrorKind::Invalid => BodyErrorKind::Unrecognized,
                     kind => kind,
                 };
-                prop_assert_eq!(untold.kind, expected);
+                prop_assert_eq!(undeclared.kind, expected);
             }
-            (told, untold) => prop_assert_eq!(told.map(|_| ()), untold.map(|_| ())),
+            (declared, undeclared) => prop_assert_eq!(declared.map(|_| ()), undeclared.map(|_| ())),
         }
     }
 
-    /// An array is taken exactly when `serde_json` takes it.
+    /// An array is accepted exactly when `serde_json` accepts the array.
     #[test]
     fn arrays_agree_with_serde((_, body) in bodies()) {
         let taken = parse_pieces(Format::JsonArray, RecordMode::Partial, [&body[..]]);
@@ -391,7 +391,7 @@ proptest! {
             (Ok(parsed), Ok(items)) => {
                 prop_assert_eq!(parsed.batch.len() as u64 + parsed.rejected, items.len() as u64);
             }
-            // An item that is no object is rejected at its first byte, whatever follows.
+            // An item that is not an object is rejected at its first byte, whatever follows.
             (Ok(parsed), Err(_)) => prop_assert!(parsed.rejected > 0),
             (Err(_), Ok(_)) => prop_assert!(false, "refused: {taken:?}"),
             (Err(_), Err(_)) => {}

@@ -25,7 +25,7 @@ use media::Format;
 /// The most characters of the parameter `text`.
 const TEXT_CHARACTERS_MAX: usize = 200;
 
-/// Bounds on what requests may ask of the server.
+/// The limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct TodoLimits {
     /// The largest body, in bytes.
@@ -137,7 +137,7 @@ async fn get_todo(
     Ok(answer(&todo))
 }
 
-/// Puts another one in a todo's place: what is not sent is as in a new one.
+/// Replaces a todo. A field that is not sent gets the default of a new todo.
 async fn replace(
     State(routes): State<Arc<TodoRoutes>>,
     PathPart(id): PathPart,
@@ -157,7 +157,7 @@ async fn replace(
     routes.change(&id, &headers, &change).await
 }
 
-/// Changes some fields: what is not sent stays as it is (RFC 7396).
+/// Changes the fields that are sent (RFC 7396).
 async fn patch(
     State(routes): State<Arc<TodoRoutes>>,
     PathPart(id): PathPart,

@@ -1,4 +1,4 @@
-//! The real server, over HTTP: what it answers, what it must not answer, and what it keeps.
+//! The real server over HTTP: its answers, and the data that it stores.
 
 mod files;
 mod greeting;

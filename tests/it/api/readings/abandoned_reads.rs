@@ -1,4 +1,4 @@
-//! Reads that nobody waits for any more, because the client has left, the time is over or the server stops, do not go on.
+//! Reads end when the client disconnects, the request times out or the server stops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use tempfile::TempDir;
 use crate::support::{Client, Raw, Server, http2, reading};
 
 const SENSORS: usize = 2_000;
-/// Readings of each sensor, a second apart.
+/// The number of readings of each sensor, a second apart.
 const READINGS: usize = 150;
-/// How many reads are under way at a time.
+/// The number of concurrent reads.
 const READS: usize = 100;
-/// How long clients wait before they leave.
+/// The time before the clients disconnect.
 const BEFORE_LEAVING: Duration = Duration::from_millis(50);
-/// A window whose ends cut through seconds, in which some sensors are read before and some after: so all of them have to be asked.
+/// A window that begins and ends inside a second, so that the server has to read every sensor.
 const SLOW: &str = "/api/stats?from=2026-11-20T00:00:20.5Z&to=2026-11-20T00:02:10.5Z";
 const WAITED_IN_VAIN: Duration = Duration::from_secs(120);
 
-/// A data directory with readings of many sensors, and what CPU time one read of [`SLOW`] takes.
+/// A data directory with readings of many sensors, and the CPU time of one read of [`SLOW`].
 async fn slow_to_read() -> (Arc<TempDir>, Duration) {
     let server = Server::start();
     let client = server.client();
@@ -42,7 +42,7 @@ async fn slow_to_read() -> (Arc<TempDir>, Duration) {
     }
     let directory = Arc::clone(server.directory());
     assert_eq!(server.stop().code, Some(0));
-    // What was stored is in chunks now.
+    // The stopped server has written all readings into chunks.
     let server = Server::try_in(&directory, &[]).unwrap();
     server.client().get("/livez").await.with_status(200);
     let before = quiet(&server).await;
@@ -51,7 +51,7 @@ async fn slow_to_read() -> (Arc<TempDir>, Duration) {
     (directory, one)
 }
 
-/// The CPU time that the server has taken once it takes no more.
+/// The CPU time of the server when it is idle again.
 async fn quiet(server: &Server) -> Duration {
     let started = Instant::now();
     let mut before = server.cpu_time();
@@ -69,7 +69,7 @@ async fn quiet(server: &Server) -> Duration {
     }
 }
 
-/// Asserts that since `before` the server has done a small part of what all of [`READS`] take.
+/// Asserts that since `before` the server has used a small part of the CPU time of all [`READS`].
 async fn assert_most_was_not_done(server: &Server, before: Duration, one: Duration) {
     let all = quiet(server).await - before;
     assert!(
@@ -139,7 +139,7 @@ async fn reads_on_a_closed_connection_of_http2_stop() {
     let (directory, one) = slow_to_read().await;
     let server = Server::try_in(&directory, &[]).unwrap();
     let before = quiet(&server).await;
-    // A runtime of its own takes the connection with it, without a word to the server.
+    // Dropping the runtime closes the connection without a reset of the streams.
     let url = server.url();
     let client = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -202,7 +202,7 @@ async fn an_export_that_nobody_takes_is_ended_before_the_stores_are_closed() {
     let exited = server.stop();
     assert_eq!(exited.code, Some(0), "{}", exited.output);
     assert!(exited.output.contains("cut off"), "{}", exited.output);
-    // Whoever closes the database last removes it, but not while somebody reads.
+    // The last connection that closes the database removes the write-ahead log.
     assert!(!data.join("readings.db-wal").exists());
     drop(raw);
 }

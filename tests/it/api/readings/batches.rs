@@ -1,4 +1,4 @@
-//! `POST /api/readings`: batches that are taken whole, in each format and compression.
+//! `POST /api/readings`: accepted batches, in each format and compression.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
 
-/// `recorded`, `unchanged`, `replaced`, `rejected`: those four and nothing else.
+/// Asserts `recorded`, `unchanged`, `replaced` and `rejected`, and that there are no other members.
 #[track_caller]
 fn assert_counts(answer: &Answer, counts: [u64; 4]) {
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -147,8 +147,8 @@ async fn every_reading_of_a_batch_is_accounted_for() {
         reading("a", "2026-11-20T13:00:00Z", "20.50"), // stored already
         reading("b", "2026-11-20T13:00:00Z", "7"),     // with another temperature
         reading("c", "2026-11-20T13:00:00Z", "1"),     // new
-        reading("c", "2026-11-20T13:00:00Z", "2"),     // takes the place of the line before
-        reading("c", "2026-11-20T14:00:00+01:00", "2"), // the same moment once more
+        reading("c", "2026-11-20T13:00:00Z", "2"),     // replaces the line before
+        reading("c", "2026-11-20T14:00:00+01:00", "2"), // the same timestamp in another spelling
     ]
     .join("\n");
     assert_counts(&client.post("", NDJSON, body).await, [1, 2, 2, 0]);

@@ -1,4 +1,4 @@
-//! `GET /api/readings`: everything that is stored, or a part, in order.
+//! `GET /api/readings`: all stored readings, or a part, in order.
 
 use crate::support::{Answer, Client, Server, lines, reading};
 
@@ -91,7 +91,7 @@ async fn the_format_is_the_one_that_is_asked_for() {
         let answer = with_accept(&client, accept).await.with_status(200);
         assert_eq!(&answer.text(), text, "{accept}");
     }
-    // The parameter is meant for this one route, the header may be a browser's own.
+    // The parameter is explicit, while browsers send the header by default.
     let request = client
         .request("GET", "/api/readings?format=csv")
         .header("accept", "text/html");
@@ -184,7 +184,7 @@ async fn an_export_reads_one_snapshot() {
     for sensor in &sensors {
         client.store(lines(sensor, 20_000)).await;
     }
-    // The connection's buffers are far smaller than the export, so most of it is read only after the write below.
+    // The buffers of the connection are far smaller than the export, so most readings are read after the write below.
     let request = client.request("GET", "/api/readings");
     let mut response = request.send().await.unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! The calls that clients of two older applications make, as their own pages show them: what goes on as it was, and what is ours.
+//! The requests of clients of two older applications: which answers are the same, and which differ.
 //! docs/how-to/ has a page for each, with the same list.
 
 use fieldstation::readings::Timestamp;
@@ -37,7 +37,7 @@ macro_rules! on_both_backends {
 
 on_both_backends! { telemetry_app temperature_app }
 
-/// Asserts that `PUT /api/temperature` takes a request.
+/// Asserts that `PUT /api/temperature` accepts a request.
 async fn put(client: &Client, query: &str, body: Option<(&str, &str)>) {
     let request = client.request("PUT", &format!("/api/temperature{query}"));
     let request = match body {
@@ -56,7 +56,7 @@ async fn telemetry_app(client: &Client) {
     let hello = client.get("/api").await.with_status(200);
     assert_eq!(hello.text(), r#"{"message":"Hello!"}"#);
 
-    // Zeros there, which are temperatures.
+    // The older application answers zeros, which are temperatures.
     let stats = client.get("/api/stats").await.with_status(200);
     assert_eq!(stats.text(), NOTHING);
 
@@ -92,14 +92,14 @@ async fn telemetry_app(client: &Client) {
     ];
     assert_eq!(client.everything().await, stored.concat());
 
-    // A whole number there: 12. Here the double nearest to 81.75 / 7.
+    // The older application answers the whole number 12; this server the double nearest to 81.75 / 7.
     let stats = client.get("/api/stats").await.with_status(200);
     assert_eq!(
         stats.text(),
         r#"{"Maximum":28,"Minimum":-6,"Average":11.678571428571429}"#
     );
 
-    // 400 with a message for each field there.
+    // The older application answers 400 with a message for each field.
     for (body, field) in [
         (
             r#"{"temperature":18,"timestamp":"2021-11-26T18:10:00"}"#,
@@ -121,7 +121,7 @@ async fn telemetry_app(client: &Client) {
     }
     assert_eq!(client.everything().await, stored.concat());
 
-    // 400 there; here it was measured when it came.
+    // The older application answers 400; here the time of receipt is the timestamp.
     let before = Timestamp::now();
     put(
         client,
@@ -136,12 +136,12 @@ async fn telemetry_app(client: &Client) {
 
 /// The application with `sensorID` and `time`, which keeps texts.
 async fn temperature_app(client: &Client) {
-    // The text `No data inserted yet!` there.
+    // The older application answers the text `No data inserted yet!`.
     let stats = client.get("/api/stats").await.with_status(200);
     assert_eq!(stats.text(), NOTHING);
     assert_eq!(stats.header("content-type"), Some(JSON));
 
-    // The text `Ok` there.
+    // The older application answers the text `Ok`.
     let usual = r#"{"sensorID":"1","temperature":"21.5","time":"2012-01-02 03:04:05"}"#;
     put(client, "", Some((JSON, usual))).await;
     let number = r#"{"sensorID":2,"temperature":22,"time":"2012-01-02 03:04:06"}"#;
@@ -174,12 +174,12 @@ async fn temperature_app(client: &Client) {
         r#"{"Maximum":22,"Minimum":-3,"Average":15.1875}"#
     );
 
-    // One reading a moment there, whichever sensor: the second took the place of the first.
+    // The older application has one reading for a timestamp of all sensors, so the second replaces the first.
     let other = r#"{"sensorID":"3","temperature":"30","time":"2012-01-02 03:04:05"}"#;
     put(client, "", Some((JSON, other))).await;
     assert_eq!(client.everything().await.lines().count(), 5);
 
-    // Any text was a time there; what cannot be one, or can be two, is refused with what would be right.
+    // The older application accepts any text as a time. An invalid or ambiguous time is refused here, with a correct example.
     for (time, words) in [
         ("now", "2026-11-20T13:00:00Z"),
         ("2012-1-5 9:5:00", "one digit for the minute"),

@@ -1,4 +1,4 @@
-//! `GET /api/stats`: exact, whatever came in which order.
+//! `GET /api/stats`: exact, in whatever order the readings arrive.
 
 use std::sync::Arc;
 
@@ -114,7 +114,7 @@ async fn windows_are_half_open_and_of_one_sensor_or_all() {
         (format!("?sensorId=a&from={}", at("11")), &["2"]),
         (format!("?sensorId=b&to={}", at("30")), &["4"]),
         ("?sensorId=a".to_owned(), &["1", "2"]),
-        // The other spellings of a time, and an offset whose plus sign is encoded as it should be, or as nearly everybody does.
+        // Other spellings of a timestamp, and an offset whose plus sign is encoded or, as most clients do, not.
         (
             "?from=2026-11-20T14:00:20%2B01:00&to=2026-11-20T14:00:30%2B01:00".to_owned(),
             &["2", "4"],
@@ -199,7 +199,7 @@ async fn the_order_of_arrival_changes_no_byte() {
             client.store(part.join("\n")).await;
         }
         answers.push(client.stats(&format!("?sensorId={sensor}")).await);
-        // The same eight times over has the same mean.
+        // The same readings eight times have the same average.
         answers.push(client.stats("").await);
     }
     answers.dedup();
