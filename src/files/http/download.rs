@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::conditional::{self, ReadOutcome};
 use super::range::{self, Part};
@@ -256,9 +256,13 @@ where
         let _held = &transfer;
         match piece {
             Err(error) if error.kind() == StoreErrorKind::Damaged => {
-                error!(%error, %device, "a download broke off, because the file is damaged");
+                error!(%error, "a download broke off, because the file is damaged");
             }
-            Err(error) => warn!(%error, %device, "a download broke off"),
+            // Without the id of the device, which may be personal.
+            Err(error) => {
+                warn!(%error, "a download broke off");
+                debug!(%device, "a download broke off");
+            }
             Ok(_) => {}
         }
     }))

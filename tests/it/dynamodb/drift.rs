@@ -289,4 +289,6 @@ async fn writes_of_another_program_show_as_documented() {
         log.contains("statistics do not follow the readings"),
         "{log}"
     );
+    // Ids may be personal: they are in `/health`, and in the log at `debug` only.
+    assert!(!log.contains("\"sensor\""), "{log}");
 }

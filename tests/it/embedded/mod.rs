@@ -3,6 +3,7 @@
 mod damage;
 mod damaged_chunks;
 mod late;
+mod log;
 mod opening;
 mod properties;
 mod upgrade;

@@ -61,7 +61,8 @@ impl DriftedSensors {
             Verdict::Unknown => {}
             Verdict::Consistent => {
                 if found.remove(sensor).is_some() {
-                    info!(
+                    info!("statistics follow the readings again");
+                    debug!(
                         sensor = sensor.as_str(),
                         "statistics follow the readings again"
                     );
@@ -73,8 +74,12 @@ impl DriftedSensors {
                     return;
                 }
                 if !is_known {
-                    warn!(
+                    debug!(
                         sensor = sensor.as_str(),
+                        why, "statistics do not follow the readings"
+                    );
+                    // Without the id, which may be personal; `/health` names the sensor.
+                    warn!(
                         why,
                         "statistics do not follow the readings; `fieldstation dynamodb recount --check` names all that differs"
                     );

@@ -128,8 +128,8 @@ impl Writer {
                     ) {
                         return Err(failure.error);
                     }
-                    let sensor = index.id(failure.sensor);
-                    error!(%sensor, error = %failure.error, "a sensor's readings stay in the log: they cannot be sealed");
+                    // The number and not the id: ids may be personal, and appear in the log only at the level debug.
+                    error!(sensor = failure.sensor, error = %failure.error, "a sensor's readings stay in the log: they cannot be sealed");
                     self.sealer.exclude(failure.sensor);
                 }
             }
