@@ -1,8 +1,8 @@
 //! A body in any format, compressed or not: reading it in pieces gives the same result as reading it whole, within the limits.
 #![no_main]
 
-use fieldstation::readings::RecordMode;
 use fieldstation::http::ContentEncoding;
+use fieldstation::readings::RecordMode;
 use fieldstation::readings::ingest::{BatchParser, BodyErrorKind, Decoder, Format};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -29,8 +29,11 @@ fn read(input: &Input<'_>, mode: RecordMode, piece_bytes: usize) -> Read {
         Format::Undeclared,
     ];
     let format = formats[usize::from(input.format % 4)];
-    let encoding =
-        [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd][usize::from(input.encoding % 3)];
+    let encoding = [
+        ContentEncoding::Identity,
+        ContentEncoding::Gzip,
+        ContentEncoding::Zstd,
+    ][usize::from(input.encoding % 3)];
     let parser = BatchParser::new(format, mode, BYTES_MAX);
     let mut decoder = Decoder::new(encoding, parser).unwrap();
     for mut piece in input.body.chunks(piece_bytes) {
