@@ -1,10 +1,10 @@
 //! The promises of every backend of todos.
 
+mod concurrency;
 mod import;
 mod list;
 mod search;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use fieldstation::error::StoreErrorKind;
@@ -13,8 +13,11 @@ use fieldstation::todos::{
     Change, Cursor, Description, Filter, Outcome, Precondition, Status, Title, Todo, TodoId,
     TodoStore, folded,
 };
-use futures_util::future::join_all;
 
+use self::concurrency::{
+    concurrent_changes_of_different_fields_all_succeed,
+    of_concurrent_changes_of_the_same_version_one_succeeds,
+};
 use self::import::{
     an_import_is_complete_and_repeating_it_changes_nothing,
     an_import_keeps_todos_that_were_changed_in_this_store,
@@ -353,70 +356,6 @@ async fn a_removed_todo_cannot_be_read_or_listed(store: &dyn TodoStore) {
         titles(store, &text("for good"), 10).await,
         ["stays for good"]
     );
-}
-
-async fn of_concurrent_changes_of_the_same_version_one_succeeds(store: &dyn TodoStore) {
-    let new = todo("water", 1);
-    add(store, std::slice::from_ref(&new)).await;
-    let mut version = new.updated_at;
-    for round in 0..10 {
-        let seen = Precondition::Versions(vec![version]);
-        let titles: Vec<_> = (0..8)
-            .map(|editor| format!("{round} by {editor}"))
-            .collect();
-        let changes = titles.iter().map(|title| {
-            let seen = &seen;
-            async move {
-                let now = Timestamp::now();
-                store
-                    .change(new.id, seen, &retitled(title), now)
-                    .await
-                    .unwrap()
-            }
-        });
-        let made: Vec<Todo> = join_all(changes)
-            .await
-            .into_iter()
-            .filter_map(|outcome| match outcome {
-                Outcome::Done(todo) => Some(todo),
-                Outcome::Conflict(_) => None,
-                Outcome::Missing => panic!("it is missing"),
-            })
-            .collect();
-        assert_eq!(made.len(), 1, "{made:?}");
-        assert_eq!(store.get(new.id).await.unwrap().as_ref(), Some(&made[0]));
-        version = made[0].updated_at;
-    }
-}
-
-async fn concurrent_changes_of_different_fields_all_succeed(store: &dyn TodoStore) {
-    let new = todo("water", 1);
-    add(store, std::slice::from_ref(&new)).await;
-    let changes = [
-        retitled("plants"),
-        of_status(Status::Completed),
-        Change {
-            deadline: Some(Some(time("2026-12-01T00:00"))),
-            ..Change::default()
-        },
-        Change {
-            description: Some(Description::new("more").unwrap()),
-            ..Change::default()
-        },
-    ];
-    let made = join_all(changes.iter().map(|change| async move {
-        let now = Timestamp::now();
-        let changed = store.change(new.id, &Precondition::Any, change, now).await;
-        done(changed.unwrap()).updated_at
-    }))
-    .await;
-    let versions: HashSet<Timestamp> = made.into_iter().collect();
-    assert_eq!(versions.len(), 4);
-    let all = store.get(new.id).await.unwrap().unwrap();
-    assert_eq!(all.title.as_str(), "plants");
-    assert_eq!(all.status, Status::Completed);
-    assert_eq!(all.deadline, Some(time("2026-12-01T00:00")));
-    assert_eq!(all.description.as_str(), "more");
 }
 
 async fn a_closed_store_refuses_changes(store: &dyn TodoStore) {
