@@ -64,7 +64,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    /// All kinds, in the order of docs/errors.md.
+    /// All kinds, in the order of docs/reference/errors.md.
     pub const ALL: [Self; 28] = [
         Self::InvalidReading,
         Self::InvalidBatch,
