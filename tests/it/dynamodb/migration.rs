@@ -2,174 +2,26 @@
 //!
 //! `FIELDSTATION_MIGRATION_READINGS` is the number of readings in each table.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::Client;
+use fieldstation::readings::Temperature;
 use fieldstation::readings::dynamodb::DynamoStore;
-use fieldstation::readings::{Temperature, Timestamp};
 use tempfile::TempDir;
 
 use super::existing::client;
-use super::older_data::{Item, create_table, everything, fill, item, number, spell, text};
+use super::older_data::{create_table, everything, fill, item, number, text};
+use super::older_tables::{BEGIN, Older, Truth, item_b, layout_a, layout_b};
 use super::{assert_consistent, credentials, location};
 use crate::conformance::oracle::{Recount, assert_nearest};
 use crate::support::{DynamoKind, DynamoServer, Random, Server, run, setting};
 
 const KINDS: [DynamoKind; 2] = [DynamoKind::Dynoxide, DynamoKind::Local];
-/// 2021-11-26T18:10:00Z.
-const BEGIN: i64 = 1_637_950_200_000_000;
 
 fn size() -> u64 {
     setting("FIELDSTATION_MIGRATION_READINGS").unwrap_or(3_000)
-}
-
-/// The expected readings, by sensor and timestamp.
-type Truth = BTreeMap<(String, Timestamp), Temperature>;
-
-/// A table of an older program, and its location.
-struct Older {
-    dynamo: DynamoServer,
-    client: Client,
-    table: String,
-    truth: Truth,
-    /// How many items repeat a timestamp with the same temperature.
-    repeated: u64,
-}
-
-impl Older {
-    /// The URL for `--from`.
-    fn url(&self) -> String {
-        format!(
-            "dynamodb-table://{}?region=eu-west-1&endpoint=http://{}",
-            self.table,
-            self.dynamo.address()
-        )
-    }
-
-    /// Tables of this program on the same emulator.
-    async fn target(&self, name: &str) -> String {
-        let url = self.dynamo.url();
-        let url = url.replacen('?', &format!("-{name}?"), 1);
-        DynamoStore::create_tables(&location(&url), Some(&credentials()))
-            .await
-            .unwrap();
-        url
-    }
-
-    fn add(&mut self, sensor: &str, micros: i64, degrees: &str) {
-        let moment = Timestamp::from_micros(micros).unwrap();
-        let before = self
-            .truth
-            .insert((sensor.to_owned(), moment), degrees.parse().unwrap());
-        assert!(before.is_none());
-    }
-}
-
-/// The table prefix on an emulator.
-fn prefix(dynamo: &DynamoServer) -> String {
-    location(&dynamo.url()).prefix
-}
-
-fn degrees(random: &mut Random) -> String {
-    let whole = random.below(80) as i64 - 30;
-    match random.below(3) {
-        0 => format!("{whole}"),
-        1 => format!("{whole}.{}", random.below(10)),
-        _ => format!("{whole}.{:06}", random.below(1_000_000)),
-    }
-}
-
-/// Sensor and timestamp as the key, with the aggregation table that the older program kept.
-async fn layout_a(kind: DynamoKind, readings: u64) -> Older {
-    let dynamo = DynamoServer::start_kind(kind);
-    let direct = client(&dynamo);
-    let table = format!("{}-temperature-readings", prefix(&dynamo));
-    let aggregation = format!("{table}-aggregation");
-    create_table(&direct, &table, &["sensor_id", "timestamp"]).await;
-    create_table(&direct, &aggregation, &["aggregation_period"]).await;
-    let mut totals = Item::from([("aggregation_period".to_owned(), text("all"))]);
-    for name in ["maximum", "minimum", "sum", "count"] {
-        totals.insert(name.to_owned(), number("0"));
-    }
-    fill(&direct, &aggregation, vec![totals]).await;
-    let mut older = Older {
-        dynamo,
-        client: direct,
-        table,
-        truth: Truth::new(),
-        repeated: 0,
-    };
-    let seed = Random::any_seed();
-    println!("seed {seed}");
-    let mut random = Random::new(seed);
-    let mut items = Vec::new();
-    for n in 0..readings {
-        let sensor = format!("sensor {}", n % 37);
-        let micros = BEGIN + n as i64 * 7_000_000 + i64::from(random.one_in(5)) * 250_000;
-        let degrees = degrees(&mut random);
-        older.add(&sensor, micros, &degrees);
-        let spelled = spell(&mut random, micros);
-        let mut whole = item(&sensor, &spelled, number(&degrees));
-        if random.one_in(3) {
-            whole.insert("firmware".to_owned(), text("1.2"));
-        }
-        items.push(whole);
-        if random.one_in(50) {
-            let again = spell(&mut random, micros);
-            if again != spelled {
-                items.push(item(&sensor, &again, number(&degrees)));
-                older.repeated += 1;
-            }
-        }
-    }
-    fill(&older.client, &older.table, items).await;
-    older
-}
-
-fn item_b(time: &str, sensor: &str, temperature: &str) -> Item {
-    Item::from([
-        ("time".to_owned(), text(time)),
-        ("sensorID".to_owned(), text(sensor)),
-        ("temperature".to_owned(), text(temperature)),
-    ])
-}
-
-/// The timestamp alone as the key, and every attribute a string.
-async fn layout_b(kind: DynamoKind, readings: u64) -> Older {
-    let dynamo = DynamoServer::start_kind(kind);
-    let direct = client(&dynamo);
-    let table = format!("{}-TemperatureData", prefix(&dynamo));
-    create_table(&direct, &table, &["time"]).await;
-    let mut older = Older {
-        dynamo,
-        client: direct,
-        table,
-        truth: Truth::new(),
-        repeated: 0,
-    };
-    let seed = Random::any_seed();
-    println!("seed {seed}");
-    let mut random = Random::new(seed);
-    let mut items = Vec::new();
-    for n in 0..readings {
-        let sensor = format!("{}", 200 + n % 13);
-        let micros = BEGIN + n as i64 * 1_000_000;
-        let degrees = degrees(&mut random);
-        older.add(&sensor, micros, &degrees);
-        let plain = super::older_data::canonical(micros).replace('T', " ");
-        let time = match random.below(6) {
-            0 => format!("{plain}+00:00"),
-            1 => format!("{}Z", plain.replace(' ', "T")),
-            _ => plain,
-        };
-        items.push(item_b(&time, &sensor, &degrees));
-    }
-    fill(&older.client, &older.table, items).await;
-    older
 }
 
 fn migrate(directory: &Path, from: &str, to: &str, more: &[&str], code: i32) -> String {

@@ -8,9 +8,11 @@ mod existing;
 mod leases;
 mod migration;
 mod older_data;
+mod older_tables;
 mod outage;
 mod properties;
 mod recount;
+mod recount_interrupted;
 mod replicas;
 mod unavailable;
 

@@ -1,26 +1,24 @@
 //! A recount of tables that other programs have written to, compared with a naive model of the same items, on both emulators.
 
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
-use fieldstation::error::StoreErrorKind;
-use fieldstation::readings::dynamodb::{DynamoStore, Pass, RecountReport, recount};
-use fieldstation::readings::{ReadingStore, RecordMode, Selection};
+use fieldstation::readings::dynamodb::{DynamoStore, RecountReport, recount};
+use fieldstation::readings::{ReadingStore, Selection};
 
 use super::existing::client;
 use super::older_data::{
     Item, Naive, by_key, canonical, everything, fill, item, number, other_attributes, spell, text,
 };
 use super::{assert_consistent, credentials, location, options};
-use crate::conformance::oracle::{Recount, batch};
+use crate::conformance::oracle::Recount;
 use crate::support::{DynamoKind, DynamoServer, Random, Server, reading, run, setting};
 
-const KINDS: [DynamoKind; 2] = [DynamoKind::Dynoxide, DynamoKind::Local];
+pub(super) const KINDS: [DynamoKind; 2] = [DynamoKind::Dynoxide, DynamoKind::Local];
 /// 2021-11-26T18:10:00Z.
-const BEGIN: i64 = 1_637_950_200_000_000;
+pub(super) const BEGIN: i64 = 1_637_950_200_000_000;
 
-async fn tables(kind: DynamoKind) -> (DynamoServer, Client, String) {
+pub(super) async fn tables(kind: DynamoKind) -> (DynamoServer, Client, String) {
     let dynamo = DynamoServer::start_kind(kind);
     let location = location(&dynamo.url());
     DynamoStore::create_tables(&location, Some(&credentials()))
@@ -30,7 +28,7 @@ async fn tables(kind: DynamoKind) -> (DynamoServer, Client, String) {
     (dynamo, client, location.readings_table())
 }
 
-async fn recounted(dynamo: &DynamoServer) -> RecountReport {
+pub(super) async fn recounted(dynamo: &DynamoServer) -> RecountReport {
     let location = location(&dynamo.url());
     let started = Instant::now();
     let passes = parking_lot::Mutex::new(None);
@@ -47,7 +45,12 @@ async fn recounted(dynamo: &DynamoServer) -> RecountReport {
 }
 
 /// Asserts that the store equals the naive model, to the last digit and to the last attribute.
-async fn assert_counted(dynamo: &DynamoServer, client: &Client, table: &str, naive: &Naive) {
+pub(super) async fn assert_counted(
+    dynamo: &DynamoServer,
+    client: &Client,
+    table: &str,
+    naive: &Naive,
+) {
     let temperatures = naive.0.values().map(|(temperature, _)| temperature);
     let expected = Recount::of(temperatures);
     let store = DynamoStore::open(&location(&dynamo.url()), options())
@@ -74,7 +77,11 @@ async fn assert_counted(dynamo: &DynamoServer, client: &Client, table: &str, nai
 }
 
 /// Random readings: mixed spellings, some timestamps twice, attributes up to a size.
-fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, Naive, u64) {
+pub(super) fn random_items(
+    random: &mut Random,
+    count: u64,
+    bytes_max: u64,
+) -> (Vec<Item>, Naive, u64) {
     let sensors = ["s1", "202", "é b", "x"];
     let mut items = std::collections::BTreeMap::new();
     let mut naive = Naive::default();
@@ -124,7 +131,7 @@ fn random_items(random: &mut Random, count: u64, bytes_max: u64) -> (Vec<Item>, 
 }
 
 /// DynamoDB omits insignificant zeros, and emulators format numbers differently.
-fn as_stored(naive: &mut Naive, stored: &[Item]) {
+pub(super) fn as_stored(naive: &mut Naive, stored: &[Item]) {
     let mut numbers = std::collections::HashMap::new();
     for item in stored {
         let micros = item["timestamp"].as_s().unwrap().parse();
@@ -274,135 +281,6 @@ async fn of_very_many_faults_the_first_hundred_are_named_and_all_are_counted() {
         "{}",
         report.faults[99]
     );
-}
-
-/// Runs `meanwhile` once, on another thread, when a recount reaches a pass, and waits for its end.
-async fn recount_with(
-    dynamo: &DynamoServer,
-    at: Pass,
-    meanwhile: impl Future<Output = ()> + Send + 'static,
-) -> Result<RecountReport, fieldstation::error::StoreError> {
-    let meanwhile = parking_lot::Mutex::new(Some(meanwhile));
-    recount(
-        &location(&dynamo.url()),
-        Some(&credentials()),
-        false,
-        &|pass, _| {
-            if pass == at
-                && let Some(work) = meanwhile.lock().take()
-            {
-                let work = std::thread::spawn(|| {
-                    let mut runtime = tokio::runtime::Builder::new_current_thread();
-                    runtime.enable_all().build().unwrap().block_on(work);
-                });
-                work.join().unwrap();
-            }
-        },
-    )
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_program_that_writes_meanwhile_is_noticed_and_the_statistics_stay_closed() {
-    let (dynamo, direct, table) = tables(DynamoKind::Dynoxide).await;
-    let at = |n: i64| canonical(BEGIN + n * 1_000_000).replace('T', " ") + "+00:00";
-    let items = (0..50).map(|n| item("s", &at(n), number("5")));
-    fill(&direct, &table, items.collect()).await;
-    for (round, pass) in [Pass::Respell, Pass::Count].into_iter().enumerate() {
-        let (client, table) = (client(&dynamo), table.clone());
-        let late = item("t", &canonical(BEGIN + round as i64), number("7"));
-        let spelled = item("s", &at(1_000 + round as i64), number("5"));
-        let writing = async move { fill(&client, &table, vec![late, spelled]).await };
-        let error = recount_with(&dynamo, pass, writing).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Damaged);
-        assert!(error.message().contains("another program"), "{error}");
-        let refused = DynamoStore::open(&location(&dynamo.url()), options()).await;
-        let refused = refused.err().unwrap();
-        assert!(refused.message().contains("recount"), "{refused}");
-    }
-    let report = recounted(&dynamo).await;
-    assert_eq!((report.stats.count(), report.sensors), (54, 2));
-    assert_consistent(&dynamo.url()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_writes_while_everything_is_read_is_counted_too() {
-    let (dynamo, direct, table) = tables(DynamoKind::Dynoxide).await;
-    let place = location(&dynamo.url());
-    let store = DynamoStore::open(&place, options()).await.unwrap();
-    let record = |n| batch([("s", BEGIN + n, 5_000_000)]);
-    let recorded = store.record(record(0), RecordMode::AllOrNothing).await;
-    recorded.unwrap();
-    fill(
-        &direct,
-        &table,
-        vec![item("s", "2021-11-26 20:00:00+00:00", number("7"))],
-    )
-    .await;
-    let late = record(1);
-    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    let writing = async move {
-        let written = store.record(late, RecordMode::AllOrNothing).await;
-        sender.send((written, store)).unwrap();
-    };
-    let report = recount_with(&dynamo, Pass::Examine, writing).await.unwrap();
-    assert_eq!((report.stats.count(), report.rewritten), (3, 1));
-    let (written, store) = receiver.recv().unwrap();
-    assert_eq!(written.unwrap().recorded, 1);
-    store.close().await.unwrap();
-    assert_consistent(&dynamo.url()).await;
-}
-
-/// A recount as a process.
-fn begin(url: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_fieldstation"))
-        .args(["dynamodb", "recount", "--readings", url])
-        .env_clear()
-        .envs([
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_recount_that_is_killed_at_any_moment_is_right_when_it_is_run_again() {
-    let seed = setting("FIELDSTATION_RECOUNT_SEED").unwrap_or_else(Random::any_seed);
-    println!("FIELDSTATION_RECOUNT_SEED={seed}");
-    for kind in KINDS {
-        let mut random = Random::new(seed);
-        let (dynamo, client, table) = tables(kind).await;
-        let (items, mut naive, _) = random_items(&mut random, 2_500, 1_500);
-        fill(&client, &table, items).await;
-        as_stored(&mut naive, &everything(&client, &table).await);
-        let url = dynamo.url();
-        // The test measures how long a recount takes on this machine.
-        let (mut kills, mut longest) = (0, Duration::from_millis(1_500));
-        while kills < setting("FIELDSTATION_RECOUNT_KILLS").unwrap_or(8) {
-            let started = Instant::now();
-            let mut recount = begin(&url);
-            let timeout = longest.mul_f64(random.below(1_000) as f64 / 1_000.0);
-            tokio::time::sleep(timeout).await;
-            if let Some(status) = recount.try_wait().unwrap() {
-                assert!(status.success());
-                longest = longest.min(started.elapsed());
-            }
-            recount.kill().unwrap();
-            recount.wait().unwrap();
-            kills += 1;
-            // Each reading exists once, in one spelling or the other.
-            let there = everything(&client, &table).await.len();
-            assert!(there >= naive.0.len(), "{there}");
-        }
-        let status = begin(&url).wait().unwrap();
-        assert!(status.success());
-        assert_counted(&dynamo, &client, &table, &naive).await;
-    }
 }
 
 /// Counts spellings without separators and without leading zeros, which sort differently.
