@@ -13,11 +13,11 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use super::{Failure, FailureKind};
 use crate::app::App;
 use crate::config::{Config, LogFormat};
+use crate::error::chain;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::health::Draining;
 use crate::router::router;
 use crate::server::{self, ServerOptions};
-use crate::trouble::chain;
 
 /// How long a start waits for room until it looks again, and until the log says so again.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);

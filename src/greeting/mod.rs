@@ -15,7 +15,7 @@ pub use model::{Word, WordError};
 pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::storage::app_database::AppDatabase;
 
 /// Where the word of the greeting lives.
@@ -24,7 +24,7 @@ use crate::storage::app_database::AppDatabase;
 /// * There is one word, the same for everybody; it is [`Word::default`] until the first one is set.
 /// * A word whose setting returned `Ok` is seen by every read that starts afterwards, on every replica, until the next one is
 ///   set. It is as durable as the backend: on disk with SQLite, and whatever the server is set up for with Redis.
-/// * A word whose setting failed was not set, with one exception: after [`StoreErrorKind::Unavailable`] it may be, now or a little
+/// * A word whose setting failed was not set, with one exception: after [`crate::error::StoreErrorKind::Unavailable`] it may be, now or a little
 ///   later, but never over a word that was set with success after it.
 #[async_trait]
 pub trait GreetingStore: Send + Sync {
@@ -55,28 +55,23 @@ pub trait GreetingStore: Send + Sync {
 /// down keeps no server from starting.
 ///
 /// # Errors
-/// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the database cannot be opened.
+/// When the scheme or the rest of the URL is none of ours ([`crate::error::StoreErrorKind::Unsupported`]), or the database cannot be opened.
 pub fn open(
     url: &BackendUrl,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn GreetingStore>, StoreError> {
-    let unsupported = |message| Err(StoreError::new(StoreErrorKind::Unsupported, message));
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => Ok(Arc::new(sqlite::SqliteGreeting::new(app_database()?))),
-        ("sqlite", _) => unsupported(format!(
-            "the greeting is kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
-        )),
+        ("sqlite", _) => Err(url.path_not_taken("the greeting")),
         #[cfg(feature = "cloud")]
         ("redis" | "rediss" | "valkey" | "valkeys", _) => {
             Ok(Arc::new(redis::RedisGreeting::new(url)?))
         }
         #[cfg(not(feature = "cloud"))]
-        (scheme @ ("redis" | "rediss" | "valkey" | "valkeys"), _) => unsupported(format!(
-            "the scheme {scheme} needs the feature `cloud`, which this binary was built without"
-        )),
-        (scheme, _) => unsupported(format!(
-            "there is no backend for the greeting with the scheme {scheme}; it can be sqlite:, redis://host:port or \
-             rediss://host:port"
+        ("redis" | "rediss" | "valkey" | "valkeys", _) => Err(url.feature_missing()),
+        _ => Err(url.unknown_scheme(
+            "the greeting",
+            "sqlite:, redis://host:port and rediss://host:port",
         )),
     }
 }
@@ -84,6 +79,7 @@ pub fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::StoreErrorKind;
 
     /// The error of a URL, which must not touch the data directory.
     fn refused(url: &str) -> StoreError {

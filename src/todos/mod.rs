@@ -25,6 +25,8 @@ pub use model::{
 pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
+#[cfg(not(feature = "cloud"))]
+use crate::backend_url::feature_missing;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::timestamp::Timestamp;
@@ -116,7 +118,7 @@ pub trait TodoStore: Send + Sync {
         Vec::new()
     }
 
-    /// Finishes what is under way and lets go of everything. Changes are refused from then on.
+    /// Refuses every request from then on, and lets go of what only this store uses. A database that several stores share stays open.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
@@ -142,19 +144,9 @@ pub fn open(
     }
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => Ok(Arc::new(sqlite::SqliteTodos::new(app_database()?))),
-        ("sqlite", _) => Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "todos are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
-            ),
-        )),
+        ("sqlite", _) => Err(url.path_not_taken("the store of todos")),
         ("postgres" | "postgresql", _) => open_url(url),
-        (scheme, _) => Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "there is no backend for todos with the scheme {scheme}; this binary knows sqlite:, postgres: and manifest:"
-            ),
-        )),
+        _ => Err(url.unknown_scheme("todos", "sqlite:, postgres: and manifest:")),
     }
 }
 
@@ -215,15 +207,15 @@ async fn open_manifest_as_source(
 }
 
 #[cfg(not(feature = "cloud"))]
-async fn open_url_as_source(_url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
-    Err(left_out("--from asks for PostgreSQL"))
+async fn open_url_as_source(url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
+    Err(url.feature_missing())
 }
 
 #[cfg(not(feature = "cloud"))]
 async fn open_manifest_as_source(
     _manifest: manifest::Manifest,
 ) -> Result<Box<dyn TodoSource>, StoreError> {
-    Err(left_out("manifest.json asks for PostgreSQL"))
+    Err(feature_missing("PostgreSQL, which manifest.json names,"))
 }
 
 #[cfg(feature = "cloud")]
@@ -239,21 +231,13 @@ fn open_manifest(manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, St
 }
 
 #[cfg(not(feature = "cloud"))]
-fn open_url(_url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
-    Err(left_out("--todos asks for PostgreSQL"))
+fn open_url(url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
+    Err(url.feature_missing())
 }
 
 #[cfg(not(feature = "cloud"))]
 fn open_manifest(_manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
-    Err(left_out(
-        "manifest.json asks for PostgreSQL (--todos sqlite: keeps todos in the data directory)",
+    Err(feature_missing(
+        "PostgreSQL, which manifest.json names (--todos sqlite: keeps todos in the data directory),",
     ))
-}
-
-#[cfg(not(feature = "cloud"))]
-fn left_out(who: &str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unsupported,
-        format!("{who}, which this binary was built without; build it with the feature `cloud`"),
-    )
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::StoreError;
+use crate::random;
 use crate::timestamp::Timestamp;
 
 /// The most characters of a title.
@@ -22,10 +24,8 @@ impl TodoId {
     ///
     /// # Errors
     /// When the operating system has no random numbers.
-    pub fn make(now: Timestamp) -> Result<Self, getrandom::Error> {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)?;
-        let random = random
+    pub fn make(now: Timestamp) -> Result<Self, StoreError> {
+        let random = random::bytes::<10>()?
             .iter()
             .fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
         // Moments before 1970 have no place in a UUID: a clock that far off gets random ids without an order.

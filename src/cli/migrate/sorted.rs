@@ -10,6 +10,7 @@ use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
+use crate::random;
 use crate::readings::{Point, SensorId, SensorSummary, Stats, Temperature, Timestamp};
 
 /// How many readings are held until they are written: about 40 MB.
@@ -385,8 +386,7 @@ fn point(micros: i64, micro_degrees: i64) -> io::Result<Point> {
 /// A file that nobody else can find, and that goes when the process does.
 fn unnamed_file() -> io::Result<File> {
     let folder = std::env::temp_dir();
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-    let path: PathBuf = folder.join(format!(".fieldstation-{}-{seed:x}", std::process::id()));
+    let path: PathBuf = folder.join(format!(".fieldstation-{}", random::timed_name()));
     let in_folder = |error: io::Error| {
         let message = format!("a temporary file in {} (TMPDIR): {error}", folder.display());
         io::Error::new(error.kind(), message)

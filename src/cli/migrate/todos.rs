@@ -3,7 +3,7 @@
 mod report;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -29,7 +29,11 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         let error = anyhow!("there is no directory {}", data.display());
         return Err(Failure::new(FailureKind::Initialization, error));
     }
-    let app_database = || AppDatabase::open(DataDirectory::open(data).map(Arc::new)?);
+    let opened_database = OnceLock::new();
+    let app_database = || -> Result<Arc<AppDatabase>, StoreError> {
+        let opened = AppDatabase::open(DataDirectory::open(data).map(Arc::new)?)?;
+        Ok(Arc::clone(opened_database.get_or_init(|| opened)))
+    };
     runtime::block_on(2, async {
         let started = Instant::now();
         // The side that is only read comes first: when it is not what it should be, nothing is made on the other.
@@ -58,6 +62,9 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         tally.count_here = target.count().await.map_err(failed)?;
         let text = tally.text(source.name(), target.backend(), started.elapsed());
         target.close().await.map_err(failed)?;
+        if let Some(app_database) = opened_database.get() {
+            app_database.close().await;
+        }
         standard_output::print(&text)?;
         match tally.is_same() {
             true => Ok(()),

@@ -3,7 +3,6 @@
 mod connection;
 mod fleet;
 mod proof;
-mod random;
 mod recount;
 mod report;
 mod schedule;

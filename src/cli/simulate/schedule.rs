@@ -8,8 +8,8 @@ use anyhow::{Result, anyhow};
 use tokio::sync::mpsc;
 
 use super::fleet::Fleet;
-use super::random::Random;
 use super::waiting::{FollowUp, Kind, Sending, Waiting, What};
+use crate::random::SplitMix64;
 use crate::readings::Timestamp;
 
 /// How often readings do not simply arrive, in percent of them.
@@ -37,7 +37,7 @@ pub(super) struct Schedule {
     fleet: Arc<Fleet>,
     traffic: Arc<Traffic>,
     habits: Habits,
-    random: Random,
+    random: SplitMix64,
     queues: Vec<mpsc::Sender<Sending>>,
     /// The latest moment that was sent, by sensor.
     newest: Vec<Option<Timestamp>>,
@@ -63,7 +63,7 @@ impl Schedule {
             fleet,
             traffic,
             habits,
-            random: Random::new(seed),
+            random: SplitMix64::new(seed),
             queues,
         }
     }

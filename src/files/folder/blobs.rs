@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, ReadDir};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::random;
 use crate::storage::durable_file;
 
 /// What the name of a blob that is not complete ends in.
@@ -40,7 +39,7 @@ impl Blobs {
 
     /// A blob to write to. There is no file before the first write.
     pub(super) fn stage(self: &Arc<Self>) -> Staged {
-        let name = new_name();
+        let name: BlobName = random::timed_name().into();
         self.live.lock().insert(Arc::clone(&name));
         Staged {
             blobs: Arc::clone(self),
@@ -233,15 +232,6 @@ fn write_all(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
     Ok(())
 }
 
-/// Unique in this folder for good: the time, and a number that the system's randomness makes.
-fn new_name() -> BlobName {
-    let nanoseconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_nanos());
-    let random = RandomState::new().hash_one(nanoseconds);
-    format!("{:016x}{random:016x}", nanoseconds as u64).into()
-}
-
 fn is_ours(file_name: &str) -> bool {
     is_name(file_name.strip_suffix(PARTIAL).unwrap_or(file_name))
 }
@@ -255,9 +245,8 @@ pub(super) fn is_name(name: &str) -> bool {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "work on a file was cut off").with_source(error)
-    })?
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::cut_off("work on a file", error))?
 }
 
 /// An error of the disk while doing something. The message may be shown to a client, so it holds no path.
@@ -338,7 +327,7 @@ mod tests {
 
     #[test]
     fn names_never_repeat_and_nothing_else_is_ours() {
-        let names: HashSet<_> = (0..1000).map(|_| new_name()).collect();
+        let names: HashSet<_> = (0..1000).map(|_| random::timed_name()).collect();
         assert_eq!(names.len(), 1000);
         assert!(names.iter().all(|name| is_ours(name)));
         for other in [

@@ -64,9 +64,8 @@ enum Next {
 }
 
 async fn joined(reading: JoinHandle<Result<Read1, StoreError>>) -> Result<Read1, StoreError> {
-    reading.await.map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "reading a file was cut off").with_source(error)
-    })?
+    let done = reading.await;
+    done.map_err(|error| StoreError::cut_off("reading a file", error))?
 }
 
 struct Reader {

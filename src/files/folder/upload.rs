@@ -133,5 +133,5 @@ async fn done(work: &mut Work) -> Result<(), StoreError> {
 }
 
 fn cut_off(error: tokio::task::JoinError) -> StoreError {
-    StoreError::new(StoreErrorKind::Internal, "writing a file was cut off").with_source(error)
+    StoreError::cut_off("writing a file", error)
 }

@@ -15,7 +15,7 @@ use super::patience::Patience;
 use super::probe::Probe;
 use super::{failure, upload};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// How much longer the parts of a file may take to become one, for each byte: S3 says nothing until it is done.
 const JOINING_NANOS_PER_BYTE: u64 = 15;
@@ -42,7 +42,7 @@ pub(super) struct S3Client {
     pub(super) probe: Probe,
     credentials: Arc<Credentials>,
     clean_ups: Arc<Semaphore>,
-    trouble: Trouble,
+    outage_log: OutageLog,
     failures: AtomicU64,
     is_watched: AtomicBool,
 }
@@ -60,7 +60,7 @@ impl S3Client {
             probe: Probe::default(),
             credentials,
             clean_ups: Arc::new(Semaphore::new(CLEAN_UPS_WAITING_MAX)),
-            trouble: Trouble::new("files", "s3"),
+            outage_log: OutageLog::new("files", "s3"),
             failures: AtomicU64::new(0),
             is_watched: AtomicBool::new(false),
         }
@@ -130,7 +130,7 @@ impl S3Client {
     /// Something failed, and it was S3's doing.
     pub(super) fn in_trouble(self: &Arc<Self>, cause: &StoreError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.trouble.failed(cause);
+        self.outage_log.report_failure(cause);
         self.watch();
     }
 
@@ -156,7 +156,7 @@ impl S3Client {
                     && client.failures.load(Ordering::Relaxed) == failures
                 {
                     client.is_watched.store(false, Ordering::Release);
-                    client.trouble.ended();
+                    client.outage_log.report_success();
                     return;
                 }
                 pause = (pause * 2).min(LOOK_PAUSE_MAX);

@@ -128,7 +128,7 @@ impl CredentialProvider for Credentials {
                 Ok(credential)
             }
             Err(error) => {
-                last.failure = Some(crate::trouble::chain(&error));
+                last.failure = Some(crate::error::chain(&error));
                 last.given = None;
                 Err(none_found(Box::new(error)))
             }

@@ -1,7 +1,7 @@
 //! What an error of S3 means to those who asked, and what of it the log may know.
 
+use crate::error::chain;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::chain;
 
 /// How much of what S3 says of an error goes to the log.
 const TOLD_CHARACTERS_MAX: usize = 300;

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 
 use super::client::S3Client;
 use super::failure::is_unknown_to_it;
+use super::key;
 use super::patience::Patience;
-use super::{key, upload};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// A refusal is good for so long: whoever asks meanwhile gets the same answer, and S3 is not asked.
@@ -111,11 +111,8 @@ impl Probe {
                 _ => probe.settle(attempt(&client).await, &client),
             }
         });
-        turn.await.unwrap_or_else(|error| {
-            let error = StoreError::new(StoreErrorKind::Internal, "a look at S3 was cut off")
-                .with_source(error);
-            Err(error)
-        })
+        turn.await
+            .unwrap_or_else(|error| Err(StoreError::cut_off("a look at S3", error)))
     }
 
     /// What was found out a moment ago.
@@ -178,7 +175,7 @@ fn lacking(what: &str) -> StoreError {
 
 /// Tries everything with one object, and removes it.
 async fn attempt(client: &Arc<S3Client>) -> Result<(), Fault> {
-    let path = key::probe(&upload::new_name());
+    let path = key::probe(&crate::random::timed_name());
     let mut patience = Patience::new();
     let tried = try_conditions(client, &mut patience, &path).await;
     patience.renew();

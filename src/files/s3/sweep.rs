@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt, PutPayload};
 
 use super::client::S3Client;
 use super::patience::Patience;
-use super::{failure, index, key, upload};
+use super::{failure, index, key};
 use crate::error::StoreError;
 use crate::files::DeviceId;
 
@@ -77,7 +77,7 @@ fn is_old(object: &ObjectMeta, now: SystemTime) -> bool {
 
 /// What time it is by the clock of S3: that of an object that has just been written.
 async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
-    let path = key::probe(&upload::new_name());
+    let path = key::probe(&crate::random::timed_name());
     let mut patience = Patience::new();
     let written = async {
         client.store.put(&path, PutPayload::default()).await?;

@@ -17,6 +17,7 @@ use super::patience::Patience;
 use super::{index, key};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
+use crate::random;
 
 /// The smallest part that S3 takes, but for the last. There may be 10,000.
 const PART_BYTES: usize = 5 << 20;
@@ -57,7 +58,7 @@ impl S3Upload {
         Self {
             device,
             client,
-            blob: new_name(),
+            blob: random::timed_name(),
             pieces: Vec::new(),
             waiting_bytes: 0,
             sent_bytes: 0,
@@ -283,15 +284,5 @@ impl Upload for S3Upload {
 }
 
 fn cut_off(error: tokio::task::JoinError) -> StoreError {
-    StoreError::new(StoreErrorKind::Internal, "sending a file to S3 was cut off").with_source(error)
-}
-
-/// Unique among all replicas for good: the time, and a number that the system's randomness makes.
-pub(super) fn new_name() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let nanoseconds = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.as_nanos());
-    let random = RandomState::new().hash_one(nanoseconds);
-    format!("{:016x}{random:016x}", nanoseconds as u64)
+    StoreError::cut_off("sending a file to S3", error)
 }

@@ -35,7 +35,7 @@ use self::url::RedisUrl;
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// How long anything may take, all its commands and connections together.
 const TIME_MAX: Duration = Duration::from_millis(1500);
@@ -66,7 +66,7 @@ pub struct RedisGreeting {
     link: Arc<Link>,
     key: Arc<str>,
     under_way: Arc<Semaphore>,
-    trouble: Trouble,
+    outage_log: OutageLog,
     failures: AtomicU64,
     seen: Mutex<Seen>,
     /// Rung when there is reason to look at Redis now.
@@ -95,7 +95,7 @@ impl RedisGreeting {
             link: Arc::new(Link::new(address.client, Arc::clone(&bell))),
             key: address.key.into(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
-            trouble: Trouble::new("greeting", "redis"),
+            outage_log: OutageLog::new("greeting", "redis"),
             failures: AtomicU64::new(0),
             seen: Mutex::default(),
             bell,
@@ -123,10 +123,7 @@ impl RedisGreeting {
             Ok(Ok(Ok(answer))) => return Ok(answer),
             Ok(Ok(Err(error))) => self.meaning(error),
             Ok(Err(_)) => too_late(),
-            Err(error) => {
-                StoreError::new(StoreErrorKind::Internal, "work on the greeting was cut off")
-                    .with_source(error)
-            }
+            Err(error) => StoreError::cut_off("work on the greeting", error),
         };
         self.note(&error);
         Err(error)
@@ -147,10 +144,10 @@ impl RedisGreeting {
             StoreErrorKind::Unavailable | StoreErrorKind::Denied
         ) {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            if self.trouble.reason().is_none() {
+            if self.outage_log.reason().is_none() {
                 self.bell.notify_one();
             }
-            self.trouble.failed(error);
+            self.outage_log.report_failure(error);
         }
     }
 
@@ -203,7 +200,7 @@ impl RedisGreeting {
             // A moment later all of it is known, however often the bell was rung.
             tokio::time::sleep(LOOK_PAUSE_MIN / 10).await;
             let is_new = self.seen.lock().connection != self.link.made();
-            if is_new || self.trouble.reason().is_some() {
+            if is_new || self.outage_log.reason().is_some() {
                 return;
             }
         }
@@ -279,7 +276,7 @@ impl GreetingStore for RedisGreeting {
             let is_well = self.look().await.is_ok();
             // Requests that fail while others do not would end the trouble with every one that does not.
             let wait = if is_well && self.failures.load(Ordering::Relaxed) == failures {
-                self.trouble.ended();
+                self.outage_log.report_success();
                 pause = LOOK_PAUSE_MIN;
                 LOOK_EVERY
             } else {

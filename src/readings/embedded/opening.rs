@@ -17,7 +17,7 @@ use super::writer::Writer;
 use super::{chunks, database};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::data_directory::DataDirectory;
-use crate::storage::sqlite::write_ahead_log::Folding;
+use crate::storage::sqlite::write_ahead_log::Checkpointer;
 
 /// How long a read waits for the store to be open.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
@@ -112,7 +112,7 @@ pub(super) fn open(
         return Ok(None);
     }
     let mut connection = directory.open_writer(&DATABASE)?;
-    let folding = Folding::of(&mut connection, DATABASE.checkpoint_pages)
+    let checkpointer = Checkpointer::new(&mut connection, DATABASE.checkpoint_pages)
         .map_err(|error| DATABASE.error("open readings.db", error))?;
     let mut recovered = recovery::recover(&connection, progress)?;
     recovered.count(&connection, options, progress)?;
@@ -121,7 +121,7 @@ pub(super) fn open(
         options.clone(),
         directory,
         connection,
-        folding,
+        checkpointer,
         &recovered,
         last_data,
     );

@@ -22,7 +22,7 @@ use super::survey::Survey;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome};
 use crate::storage::data_directory::DataDirectory;
-use crate::storage::sqlite::write_ahead_log::{self, Folding};
+use crate::storage::sqlite::write_ahead_log::{self, Checkpointer};
 
 /// How long sealing rests after a commit was refused.
 const CHORES_REST: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(crate) struct Writer {
     options: EmbeddedOptions,
     directory: Arc<DataDirectory>,
     connection: Connection,
-    folding: Folding,
+    checkpointer: Checkpointer,
     cache: StretchCache,
     pub(crate) sealer: Sealer,
     counting: Counting,
@@ -58,7 +58,7 @@ impl Writer {
         options: EmbeddedOptions,
         directory: Arc<DataDirectory>,
         connection: Connection,
-        folding: Folding,
+        checkpointer: Checkpointer,
         recovered: &Recovered,
         last_data: i64,
     ) -> Self {
@@ -68,7 +68,7 @@ impl Writer {
             options,
             directory,
             connection,
-            folding,
+            checkpointer,
             cache: StretchCache::default(),
             sealer,
             counting: Counting::new(&recovered.ledger),
@@ -381,7 +381,7 @@ impl Writer {
     /// Folds the write-ahead log into the file when it has grown, which nobody needs to wait for.
     pub(crate) fn fold_when_due(&self) -> Result<(), StoreError> {
         let folded = self
-            .folding
+            .checkpointer
             .after_commit(&self.connection)
             .map_err(|error| failed("fold the write-ahead log into readings.db", error));
         self.directory.without_room(folded).map(drop)
@@ -389,7 +389,7 @@ impl Writer {
 
     /// After the disk has failed: leaves the files as they are, also when this is dropped.
     pub(crate) fn leave(&self) {
-        write_ahead_log::leave(&self.connection);
+        write_ahead_log::forbid_checkpoint_on_close(&self.connection);
     }
 
     /// Gives free pages back to the disk, as far as there is time, and folds the write-ahead log into the file, as far as nobody
@@ -400,7 +400,7 @@ impl Writer {
         while Instant::now() < deadline && pages.next()?.is_some() {} // Each step frees one.
         drop(pages);
         self.connection.busy_timeout(CLOSING_PATIENCE)?;
-        write_ahead_log::empty(&self.connection).map(drop)
+        write_ahead_log::truncate(&self.connection).map(drop)
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {

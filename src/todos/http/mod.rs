@@ -233,9 +233,7 @@ fn answer(todo: &Todo) -> Response {
 }
 
 fn new_id(now: Timestamp) -> Result<TodoId, Problem> {
-    TodoId::make(now).map_err(|error| {
-        Problem::new(ProblemKind::Internal, "there are no random numbers").with_source(error)
-    })
+    Ok(TodoId::make(now)?)
 }
 
 fn unknown(id: &str) -> Problem {

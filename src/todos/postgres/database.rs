@@ -21,8 +21,8 @@ use super::rest::Rest;
 use super::session::Session;
 use super::{PostgresUrl, migrations};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::outage_log::OutageLog;
 use crate::todos::row::PAGE_BYTES_MAX;
-use crate::trouble::Trouble;
 
 /// How long an operation may take, the wait for a connection included: a client is to know within two seconds. The limit of a
 /// statement, in settings.sql, is a little shorter.
@@ -41,7 +41,7 @@ pub(super) struct Database {
     is_migrated: AtomicBool,
     migrating: Mutex<()>,
     migration_rest: Rest,
-    trouble: Trouble,
+    outage_log: OutageLog,
     /// What writes failed of, although reads may go well all the time.
     writes_fail: Lock<Option<Cause>>,
     warnings: Lock<Vec<String>>,
@@ -89,7 +89,7 @@ impl Database {
             is_migrated: AtomicBool::new(false),
             migrating: Mutex::new(()),
             migration_rest: Rest::new(MIGRATION_PAUSE_MAX),
-            trouble: Trouble::new("todos", super::BACKEND),
+            outage_log: OutageLog::new("todos", super::BACKEND),
             writes_fail: Lock::default(),
             warnings: Lock::default(),
         });
@@ -119,7 +119,7 @@ impl Database {
                     database = name,
                     "todos are in PostgreSQL, which is away; there are none until it is back"
                 );
-                database.trouble.failed(&failure.for_log());
+                database.outage_log.report_failure(&failure.for_log());
             }
             Err(failure) => return Err(failure.into_error()),
         }
@@ -184,7 +184,7 @@ impl Database {
     /// Something is wrong that no statement says.
     pub(super) fn failed(&self, kind: StatementKind, failure: Failure) -> StoreError {
         if failure.cause != Cause::Closed {
-            self.trouble.failed(&failure.for_log());
+            self.outage_log.report_failure(&failure.for_log());
             if kind != StatementKind::Read && !failure.may_pass()
                 || failure.cause == Cause::ReadOnly
             {
@@ -204,7 +204,7 @@ impl Database {
         };
         if shows {
             *writes_fail = None;
-            self.trouble.ended();
+            self.outage_log.report_success();
         }
     }
 

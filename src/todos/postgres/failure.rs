@@ -4,8 +4,8 @@ use std::io;
 
 use sqlx_core::error::{DatabaseError, Error};
 
-use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble;
+use crate::error;
+use crate::error::{SHUTTING_DOWN, StoreError, StoreErrorKind};
 
 /// What is wrong, as far as it decides what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Cause {
 
     const fn why(self) -> &'static str {
         match self {
-            Self::Closed => "the server is shutting down; send this to another one",
+            Self::Closed => SHUTTING_DOWN,
             Self::Away => "PostgreSQL cannot be reached",
             Self::Refused => {
                 "PostgreSQL does not let this server in: correct the user, the password or the certificates, or see its log"
@@ -199,7 +199,7 @@ impl Failure {
 
     /// What lies below it, as a text.
     pub(super) fn source_text(&self) -> Option<String> {
-        std::error::Error::source(&self.error).map(trouble::chain)
+        std::error::Error::source(&self.error).map(error::chain)
     }
 
     /// What is to be told of it in the log, whatever was to be done.

@@ -58,7 +58,7 @@ impl Copying<'_> {
                 {
                     tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
                 }
-                Err(error) => break Outcome::Failed(crate::trouble::chain(&error)),
+                Err(error) => break Outcome::Failed(crate::error::chain(&error)),
                 Ok(outcome) => break outcome,
             }
         };

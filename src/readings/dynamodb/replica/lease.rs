@@ -17,6 +17,7 @@ use super::super::table::keys;
 use super::super::table::setup::State;
 use super::liveness::{Beat, LEASES_UNTIL_DEAD, Watch};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::random;
 
 /// How many replicas there may be at a time.
 const SLOTS_MAX: u32 = 999;
@@ -40,11 +41,7 @@ fn now_seconds() -> u64 {
 
 /// A name for an owner or an attempt that nobody else has.
 pub(crate) fn unique_name() -> Result<String, StoreError> {
-    let mut bytes = [0u8; 12];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
-        .map_err(|error| internal("a random name").with_source(error))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    random::hex_id()
 }
 
 /// All slots that there are.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::table::client::{is_away, is_lasting, is_trouble};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// How long nothing may fail until trouble has ended. So a table that refuses every second request is told of once.
 const QUIET: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub(crate) enum Side {
 /// How the store stands.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    trouble: Trouble,
+    outage_log: OutageLog,
     state: Mutex<State>,
 }
 
@@ -54,7 +54,7 @@ struct State {
 impl Standing {
     pub(crate) fn new(phase: Phase) -> Self {
         Self {
-            trouble: Trouble::new("readings", "dynamodb"),
+            outage_log: OutageLog::new("readings", "dynamodb"),
             state: Mutex::new(State {
                 phase,
                 refusal: None,
@@ -86,7 +86,7 @@ impl Standing {
                 }
             }
         }
-        self.trouble.failed(error);
+        self.outage_log.report_failure(error);
     }
 
     /// The tables could not be opened. What DynamoDB has answered holds until it answers otherwise.
@@ -106,7 +106,7 @@ impl Standing {
                 false => Some((kind, error.message().to_owned())),
             };
         }
-        self.trouble.failed(error);
+        self.outage_log.report_failure(error);
     }
 
     /// Something went well.
@@ -140,7 +140,7 @@ impl Standing {
             }
             state.failed_at = None;
         }
-        self.trouble.ended();
+        self.outage_log.report_success();
     }
 
     /// Why nothing is written now however long one waits.
@@ -186,7 +186,7 @@ impl Standing {
             (state.denied_read.clone(), failing)
         };
         warnings.extend(denied.map(|why| format!("some reads are refused: {why}")));
-        if are_writes_failing && let Some(why) = self.trouble.reason() {
+        if are_writes_failing && let Some(why) = self.outage_log.reason() {
             warnings.push(format!("readings cannot be stored at the moment: {why}"));
         }
         warnings
@@ -202,5 +202,5 @@ fn not_open(why: &str) -> StoreError {
 
 /// What becomes of requests while the server stops.
 pub(crate) fn closed() -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, "the server is shutting down")
+    StoreError::shutting_down()
 }
