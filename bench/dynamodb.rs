@@ -9,6 +9,17 @@
     dead_code,
     reason = "shared with the tests, which may"
 )]
+#[path = "../tests/it/support/counting_proxy.rs"]
+mod counting_proxy;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "shared with the tests, which may"
+)]
 #[path = "../tests/it/support/dynamodb.rs"]
 mod dynamo;
 #[allow(
@@ -22,25 +33,14 @@ mod dynamo;
 )]
 #[path = "../tests/it/support/emulator.rs"]
 mod emulator;
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    missing_docs,
-    dead_code,
-    reason = "shared with the tests, which may"
-)]
-#[path = "../tests/it/support/wire.rs"]
-mod wire;
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use self::counting_proxy::{CountingProxy, Counts};
 use self::dynamo::DynamoServer;
 use self::emulator::ENVIRONMENT;
-use self::wire::{CountingProxy, Counts};
 use crate::control::Control;
 use crate::load::{self, Work, Worker};
 use crate::port;

@@ -17,27 +17,27 @@ use crate::storage::app_database::{self, AppDatabase};
 use crate::storage::data_directory::DataDirectory;
 use crate::todos::{self, TodoStore};
 
-/// How often the data directory is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the data directory is checked.
+const DIRECTORY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Everything that requests are served from.
+/// The open stores.
 #[derive(Clone)]
 pub struct App {
-    /// Where readings live.
+    /// The store of readings.
     pub readings: Arc<dyn ReadingStore>,
-    /// Where device files live.
+    /// The store of device files.
     pub files: Arc<dyn FileStore>,
-    /// Where todos live.
+    /// The store of todos.
     pub todos: Arc<dyn TodoStore>,
-    /// Where the word of the greeting lives.
+    /// The store of the greeting.
     pub greeting: Arc<dyn GreetingStore>,
-    /// What the embedded stores other than readings share, when there are any.
+    /// The database that the embedded stores of files, todos and the greeting share. `None` when none of these stores is embedded.
     app_database: Option<Arc<AppDatabase>>,
-    /// Where the embedded stores are, when there are any.
+    /// The data directory. `None` when no store is embedded.
     directory: Option<Arc<DataDirectory>>,
 }
 
-/// A store of the app as `/health` and `/readyz` see it.
+/// Makes the check of a store for `/health` and `/readyz`.
 macro_rules! check {
     ($name:literal, $store:expr, $is_needed:expr) => {{
         let (asked, store) = (Arc::clone(&$store), Arc::clone(&$store));
@@ -63,8 +63,8 @@ impl App {
     pub async fn open(config: &Config) -> Result<Self, StoreError> {
         let databases = [readings::embedded::FILE_NAME, app_database::FILE_NAME];
         let found = databases.map(|name| config.data.join(name).exists());
-        let embedded = Arc::new(Embedded::new(config));
-        let of_readings = Arc::clone(&embedded);
+        let shared = Arc::new(Shared::new(config));
+        let of_readings = Arc::clone(&shared);
         let options = EmbeddedOptions {
             sensors_max: usize::try_from(config.sensors_max).unwrap_or(usize::MAX),
             // More than exports can hold, so that other reads always get their turn.
@@ -75,46 +75,46 @@ impl App {
             &config.readings,
             move || of_readings.directory(),
             options,
-            // Before the request ends by itself, so that what was not stored can be named.
+            // Less than the timeout of the request, so that the answer can name the readings that were not stored.
             config.request_timeout_seconds.duration().mul_f64(0.75),
         )
         .await?;
         let files = files::open(
             &config.files,
-            || embedded.directory(),
-            || embedded.app_database(),
+            || shared.directory(),
+            || shared.app_database(),
         )
         .await?;
         let todos = todos::open(config.todos.as_ref(), Path::new(""), || {
-            embedded.app_database()
+            shared.app_database()
         })
         .await?;
-        let greeting = greeting::open(&config.greeting, || embedded.app_database())?;
+        let greeting = greeting::open(&config.greeting, || shared.app_database())?;
         let app = Self {
             readings,
             files,
             todos,
             greeting,
-            app_database: embedded.app_database.get().cloned(),
-            directory: embedded.directory.get().cloned(),
+            app_database: shared.app_database.get().cloned(),
+            directory: shared.directory.get().cloned(),
         };
         if let (true, Some(_), Some(directory)) = (
             app.readings.backend() == "sqlite",
             &app.app_database,
             &app.directory,
-        ) && let Some(warning) = half(&config.data, databases, found)
+        ) && let Some(warning) = missing_database_warning(&config.data, databases, found)
         {
             directory.warn(warning);
         }
         Ok(app)
     }
 
-    /// The data directory, when anything is in it.
+    /// The data directory, when a store is embedded.
     pub(crate) fn directory(&self) -> Option<&Arc<DataDirectory>> {
         self.directory.as_ref()
     }
 
-    /// What to ask for the health of the whole; the server is not ready without those stores that are needed.
+    /// The checks of all stores. `needed` names the stores without which the server is not ready.
     pub fn checks(&self, needed: &[StoreName]) -> Vec<Check> {
         let is_needed = |name| needed.contains(&name);
         vec![
@@ -125,24 +125,25 @@ impl App {
         ]
     }
 
-    /// Closes the stores. What was acknowledged is safe without it, but the next start has more to do.
+    /// Closes the stores, and then the database that they share. Acknowledged writes are safe without it, but the next start takes longer.
     ///
     /// # Errors
     /// Those of the stores.
     pub async fn close(&self) -> Result<(), StoreError> {
-        // Each of them, whatever becomes of the others.
+        // Each store, whatever becomes of the others.
         let closed = [self.todos.close().await, self.readings.close().await];
+        // After all stores that use it: files, todos, the greeting.
         if let Some(app_database) = &self.app_database {
             app_database.close().await;
         }
         closed.into_iter().collect()
     }
 
-    /// Resolves once a store has failed for good: the process should drain and stop.
+    /// Resolves when a store has failed for good. The process should then drain and stop.
     pub async fn failed(&self) -> StoreError {
         let app_database = async {
             match &self.app_database {
-                Some(app_database) => app_database.broke().await,
+                Some(app_database) => app_database.failed().await,
                 None => std::future::pending().await,
             }
         };
@@ -152,29 +153,29 @@ impl App {
         }
     }
 
-    /// Looks after the stores beside the requests, as long as the server runs: removes what a crash left behind, and keeps an eye on
-    /// what is on other machines, and on the disk.
+    /// Maintains the stores as long as the server runs: removes files that a crash has left, and watches the backend of the greeting, the
+    /// disk and the data directory.
     pub async fn tend(&self) {
         tokio::join!(self.sweep(), self.greeting.watch(), self.watch_directory());
     }
 
-    /// Looks every second at the disk, and whether the data directory is still there.
+    /// Checks the disk and the presence of the data directory every second.
     async fn watch_directory(&self) {
         let Some(directory) = &self.directory else {
             return;
         };
         loop {
             let looked_at = Arc::clone(directory);
-            // A file system on another machine may keep it waiting.
+            // A network file system may block for long.
             let looked = tokio::task::spawn_blocking(move || looked_at.look()).await;
             if looked.is_err() {
                 warn!("cannot look at the data directory");
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(DIRECTORY_CHECK_INTERVAL).await;
         }
     }
 
-    /// Removes what a crash left behind.
+    /// Removes files that a crash has left.
     async fn sweep(&self) {
         match self.files.sweep().await {
             Ok(0) => {}
@@ -184,8 +185,8 @@ impl App {
     }
 }
 
-/// What to say of a data directory that had one of its two databases, and not the other.
-fn half(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
+/// The warning about a data directory that had only one of its two databases.
+fn missing_database_warning(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
     let (there, missing) = match found {
         [true, false] => (databases[0], databases[1]),
         [false, true] => (databases[1], databases[0]),
@@ -198,15 +199,15 @@ fn half(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
     ))
 }
 
-/// What the embedded backends share, opened when the first of them asks for it.
-struct Embedded {
+/// The data directory and the database of the embedded backends. Each is opened for the first backend that asks for it.
+struct Shared {
     data: PathBuf,
     read_only: bool,
     directory: OnceLock<Arc<DataDirectory>>,
     app_database: OnceLock<Arc<AppDatabase>>,
 }
 
-impl Embedded {
+impl Shared {
     fn new(config: &Config) -> Self {
         Self {
             data: config.data.clone(),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::{StoreError, StoreErrorKind};
+
 /// The URL of a backend. Neither `Debug` nor `Display` shows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackendUrl {
@@ -25,6 +27,38 @@ impl BackendUrl {
     pub fn rest(&self) -> &str {
         &self.rest
     }
+
+    /// The error of a scheme that no backend has. `what` is kept in the store, such as "todos"; `known` lists the URLs of the backends.
+    pub fn unknown_scheme(&self, what: &str, known: &str) -> StoreError {
+        unsupported(format!(
+            "there is no backend for {what} with the scheme {}; this binary knows {known}",
+            self.scheme
+        ))
+    }
+
+    /// The error of an embedded backend with a path in its URL.
+    pub fn path_not_taken(&self, what: &str) -> StoreError {
+        unsupported(format!(
+            "{what} cannot have a path of its own in {self}: write {}: and name the data directory with --data",
+            self.scheme
+        ))
+    }
+
+    /// The error of a backend that this binary was built without.
+    pub fn feature_missing(&self) -> StoreError {
+        feature_missing(&format!("the scheme {}", self.scheme))
+    }
+}
+
+/// The error of a setting that needs a backend which this binary was built without. `what` asks for the backend.
+pub fn feature_missing(what: &str) -> StoreError {
+    unsupported(format!(
+        "{what} needs the feature `cloud`, which this binary was built without; use a binary that has the feature"
+    ))
+}
+
+fn unsupported(message: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Unsupported, message)
 }
 
 impl FromStr for BackendUrl {

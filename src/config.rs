@@ -1,4 +1,4 @@
-//! Every setting of the server: its meaning, unit, default and variable.
+//! Every setting of the server: meaning, unit, default and environment variable.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,20 +15,20 @@ pub enum LogFormat {
     Auto,
     /// For people.
     Text,
-    /// An object a line, for machines.
+    /// One JSON object for each line, for machines.
     Json,
 }
 
-/// Whose clients are served besides ours.
+/// Which clients are served besides those of this project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Compatibility {
-    /// Those of the older systems: their routes are there, too.
+    /// Clients of the older systems: their routes are served too.
     Older,
-    /// Nobody's.
+    /// No other clients.
     None,
 }
 
-/// A store by its name.
+/// The name of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StoreName {
     /// Temperature readings.
@@ -45,7 +45,7 @@ pub enum StoreName {
 #[derive(Clone, Debug, Args)]
 pub struct Config {
     /// Address and port to listen on; port 0 takes a free one. There is no authentication: listen on other addresses than
-    /// loopback only behind something that keeps strangers out.
+    /// loopback only behind a proxy that keeps strangers out.
     #[arg(
         long,
         env = "FIELDSTATION_LISTEN",
@@ -54,7 +54,7 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// Directory of everything that is embedded; created if it is missing. One server at a time can hold it.
+    /// Data directory of the embedded stores; created if it is missing. One server at a time can use it.
     #[arg(
         long,
         env = "FIELDSTATION_DATA",
@@ -63,13 +63,13 @@ pub struct Config {
     )]
     pub data: PathBuf,
 
-    /// Serve what is there and change nothing: every write is refused with 403, and no file is made or changed in the data
-    /// directory, which may be on a medium that cannot be written to.
+    /// Only read: every write is refused with 403, and no file in the data directory is created or changed. The directory may be on a
+    /// read-only medium.
     #[arg(long, env = "FIELDSTATION_READ_ONLY")]
     pub read_only: bool,
 
-    /// Where readings live. `sqlite:` keeps them in the data directory; `dynamodb://PREFIX?region=…&endpoint=…` in two DynamoDB
-    /// tables, which any number of servers share. Credentials, and the region if it is not given, come from where AWS tools look.
+    /// Store of the readings. `sqlite:` keeps them in the data directory; `dynamodb://PREFIX?region=…&endpoint=…` in two DynamoDB
+    /// tables, which any number of servers share. Credentials, and the region if it is not given, come from the standard AWS credential chain.
     #[arg(
         long,
         env = "FIELDSTATION_READINGS",
@@ -79,8 +79,8 @@ pub struct Config {
     )]
     pub readings: BackendUrl,
 
-    /// Where device files live. `file:` keeps them in the data directory; `s3://bucket/prefix` in a bucket, with
-    /// `?region=…&endpoint=…` for one that is not Amazon's. Credentials come from where AWS tools look for them.
+    /// Store of the device files. `file:` keeps them in the data directory; `s3://bucket/prefix` in a bucket, with
+    /// `?region=…&endpoint=…` for one that is not Amazon's. Credentials come from the standard AWS credential chain.
     #[arg(
         long,
         env = "FIELDSTATION_FILES",
@@ -90,10 +90,10 @@ pub struct Config {
     )]
     pub files: BackendUrl,
 
-    /// Where todos live. `sqlite:` keeps them in the data directory;
+    /// Store of the todos. `sqlite:` keeps them in the data directory;
     /// `postgres://user:password@host:port/database?sslmode=verify-full` in PostgreSQL, with `&schema=NAME` for tables in a schema
-    /// of their own, and `&pgbouncer=true` behind PgBouncer. [default: what a file manifest.json in
-    /// the working directory says, and sqlite: without one]
+    /// of their own, and `&pgbouncer=true` behind PgBouncer. [default: the database that a file manifest.json in the working directory
+    /// names, and sqlite: without that file]
     #[arg(
         long,
         env = "FIELDSTATION_TODOS",
@@ -102,7 +102,7 @@ pub struct Config {
     )]
     pub todos: Option<BackendUrl>,
 
-    /// Where the word of the greeting lives. `sqlite:` keeps it in the data directory; `redis://HOST:PORT` and `rediss://HOST:PORT`
+    /// Store of the greeting. `sqlite:` keeps it in the data directory; `redis://HOST:PORT` and `rediss://HOST:PORT`
     /// (TLS) share it among replicas, with Redis or Valkey. The URL may hold `USER:PASSWORD@`, the number of a database as its
     /// path, `?prefix=NAME:` before the key (`fieldstation:` by default), and `?ca=FILE` with the certificates to trust.
     #[arg(
@@ -114,8 +114,8 @@ pub struct Config {
     )]
     pub greeting: BackendUrl,
 
-    /// Stores without which the server is not ready (`/readyz` answers 503), separated by commas. Any store that is down costs
-    /// its own routes; one that is needed takes the server out of a load balancer, together with everything else that it serves.
+    /// Stores without which the server is not ready (`/readyz` answers 503), separated by commas. Without a store only its
+    /// own routes fail. Without a needed store a load balancer sends this server no requests at all.
     #[arg(
         long,
         env = "FIELDSTATION_NEEDED",
@@ -125,8 +125,8 @@ pub struct Config {
     )]
     pub needed: Vec<StoreName>,
 
-    /// Whose clients are served besides those that the description names first. `older` keeps the routes of the older todo app
-    /// (`/add`, `/request`) on top of the same todos; with `none` they are 404.
+    /// Other clients to serve. `older` serves the routes of the older todo app (`/add`, `/request`) with the same todos; with `none`
+    /// these routes answer 404.
     #[arg(
         long,
         env = "FIELDSTATION_COMPATIBILITY",
@@ -135,7 +135,7 @@ pub struct Config {
     )]
     pub compatibility: Compatibility,
 
-    /// Where ECS tells a task about itself; it sets the variable. Shown by `/health`.
+    /// The address where Amazon ECS describes the task. ECS sets the variable; `/health` shows the description.
     #[arg(
         long,
         env = "ECS_CONTAINER_METADATA_URI_V4",
@@ -158,8 +158,8 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
 
-    /// How many sensors there may be. A reading of one more is refused with 507, so that ids gone wrong cannot take the
-    /// memory: about 300 bytes a sensor.
+    /// Largest number of sensors. A reading of a further sensor is refused with 507, so that wrong ids cannot use up the memory. A sensor
+    /// takes about 300 bytes.
     #[arg(long, env = "FIELDSTATION_SENSORS_MAX", default_value_t = 1_000_000, value_name = "COUNT", value_parser = positive())]
     pub sensors_max: u64,
 
@@ -171,7 +171,7 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_BATCH_BYTES_MAX", default_value_t = 64 << 20, value_name = "BYTES", value_parser = positive())]
     pub batch_bytes_max: u64,
 
-    /// Memory for all batches that are being received at a time, in bytes; beyond it they are refused with 503.
+    /// Memory for all batches that are received at a time, in bytes; further batches are refused with 503.
     #[arg(long, env = "FIELDSTATION_INGEST_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES", value_parser = positive())]
     pub ingest_bytes_max: u64,
 
@@ -205,7 +205,7 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_REQUEST_TIMEOUT_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub request_timeout_seconds: Seconds,
 
-    /// How long a client may take nothing of an answer, such as an export, in seconds; then the connection is cut.
+    /// How long a client may read nothing of an answer, such as an export, in seconds; then the connection is closed.
     #[arg(long, env = "FIELDSTATION_EXPORT_IDLE_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub export_idle_seconds: Seconds,
 
@@ -215,12 +215,12 @@ pub struct Config {
     pub drain_seconds: Seconds,
 }
 
-/// A span of time given in seconds.
+/// A duration in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seconds(Duration);
 
 impl Seconds {
-    /// The span.
+    /// The duration.
     pub fn duration(self) -> Duration {
         self.0
     }
@@ -237,6 +237,6 @@ fn seconds(text: &str) -> Result<Seconds, String> {
 }
 
 fn positive() -> clap::builder::RangedU64ValueParser {
-    // What is counted in memory fits the memory's own counter.
+    // Fits into `usize` on 64-bit systems.
     clap::value_parser!(u64).range(1..=1 << 40)
 }

@@ -1,36 +1,38 @@
-//! What can go wrong in a store. Knows nothing of HTTP.
+//! The errors of stores. Independent of HTTP.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-/// What a caller can act on.
+/// What a client is told while the server stops.
+pub const SHUTTING_DOWN: &str = "the server is shutting down; send this to another one";
+
+/// The kinds of errors that callers treat differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// More is waiting than the store takes in: try again soon.
+    /// Too many requests wait. The caller can try again soon.
     Overloaded,
-    /// The store is closed, or what it depends on cannot be reached: try again later.
+    /// The store is closed, or the backend cannot be reached. The caller can try again later.
     Unavailable,
-    /// The backend answers that this server may not do it: its rights or its credentials are wrong. Trying again changes nothing
-    /// until somebody corrects them.
+    /// The backend denies access: the rights or the credentials of this server are wrong. Trying again helps only after an operator has
+    /// corrected them.
     Denied,
-    /// The bound on the number of sensors is reached: a new one is refused, known ones are not.
+    /// The limit of sensors is reached. Readings of new sensors are refused, readings of known sensors are accepted.
     TooManySensors,
-    /// What is stored does not match its checksum, or is not what this program writes.
+    /// Stored data does not match its checksum, or has a form that this program does not write.
     Damaged,
-    /// The disk is full: nothing was stored, nothing was lost.
+    /// The disk is full. Nothing was stored, and nothing was lost.
     StorageFull,
-    /// It was written, and where it was written to has been removed, moved or replaced meanwhile: nobody knows whether it stays.
+    /// The data was written, but the file was removed, moved or replaced meanwhile. Whether the data stays is unknown.
     Unconfirmed,
-    /// This server only reads: nothing was stored.
+    /// This server only reads. Nothing was stored.
     ReadOnly,
-    /// What was asked for is not something this program can do: the configuration is wrong, or a newer version wrote what is
-    /// stored.
+    /// The program cannot do what was asked: the configuration is wrong, or a newer version wrote the stored data.
     Unsupported,
     /// Anything else: a fault of the machine or of this program.
     Internal,
 }
 
-/// A store's operation that failed, with nothing of it done unless it says otherwise.
+/// The error of an operation of a store. The operation has changed nothing, unless the error says otherwise.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -40,7 +42,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// An error with a message that a person can act on. It may be shown to a client: no secrets, and no paths but those of what an
+    /// An error with a message that a person can act on. Clients may see the message: it must hold no secrets, and only paths that an
     /// operator has to look at.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self {
@@ -51,31 +53,42 @@ impl StoreError {
         }
     }
 
-    /// Names the items, by their indices in what was to be written, that are not known to be stored; the others are.
+    /// The server is stopping, and takes this no more.
+    pub fn shutting_down() -> Self {
+        Self::new(StoreErrorKind::Unavailable, SHUTTING_DOWN)
+    }
+
+    /// A task has panicked or was cancelled before its end. `what` is the work that it did, such as "work on a file".
+    pub fn cut_off(what: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(StoreErrorKind::Internal, format!("{what} was cut off")).with_source(error)
+    }
+
+    /// Names the items of a batch, by their indices, that are not known to be stored. The others are stored.
     #[must_use]
     pub fn with_unstored(mut self, indices: Vec<usize>) -> Self {
         self.unstored = indices;
         self
     }
 
-    /// Adds the error below it, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What a caller can act on.
+    /// The kind of the error.
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// The items that are not known to be stored, by their indices, when a write ended half-way; empty when it is all of them.
+    /// The items that are not known to be stored, by their indices, after a write that ended half-way; empty when that is true of all
+    /// items.
     pub fn unstored(&self) -> &[usize] {
         &self.unstored
     }
 
-    /// The message without the errors below it.
+    /// The message, without the causes.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -92,5 +105,45 @@ impl Error for StoreError {
         self.source
             .as_deref()
             .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// An error and the errors below it, in one line. An error that the one above it has quoted already is left out.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        let quoted = error.to_string();
+        if !text.ends_with(&quoted) {
+            // Writing to a text cannot fail.
+            let _ = write!(text, ": {quoted}");
+        }
+        below = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_reported_with_the_errors_below_it() {
+        let below = io::Error::other("no route to host");
+        let error = StoreError::new(StoreErrorKind::Unavailable, "Redis cannot be reached");
+        assert_eq!(
+            chain(&error.with_source(below)),
+            "Redis cannot be reached: no route to host"
+        );
+    }
+
+    #[test]
+    fn an_error_that_is_quoted_already_is_not_repeated() {
+        let below = io::Error::from(io::ErrorKind::PermissionDenied);
+        let message = format!("cannot write to the data directory /srv: {below}");
+        let error = StoreError::new(StoreErrorKind::Internal, message.clone()).with_source(below);
+        assert_eq!(chain(&error), message);
     }
 }

@@ -1,4 +1,4 @@
-//! Liveness, readiness, and the state of each store.
+//! The routes `/livez`, `/readyz` and `/health`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use axum::routing::get;
 use futures_util::future::join_all;
 
 use crate::ecs_metadata::Instance;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::{SHUTTING_DOWN, StoreError, StoreErrorKind};
 use crate::http::json::{write_integer, write_string};
 use crate::http::{Problem, ProblemKind};
 use crate::storage::data_directory::DataDirectory;
 
-/// How long a store may take to say how it is.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long a store may take to answer a check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether the server is stopping: it answers what it has, and wants nothing new.
+/// Whether the server is stopping: it finishes the requests under way and wants no new ones.
 #[derive(Clone, Debug, Default)]
 pub struct Draining(Arc<AtomicBool>);
 
@@ -36,10 +36,10 @@ impl Draining {
     }
 }
 
-/// What a store says of itself, as it comes.
+/// The pending answer of a store.
 pub type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-/// A store that can be asked how it is.
+/// The check of one store.
 pub struct Check {
     name: &'static str,
     backend: &'static str,
@@ -49,8 +49,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// A store by its name, with the kind of its backend, how to ask it, and what it warns of. The server is not ready without one
-    /// that is needed.
+    /// The check of a store: its name, the kind of its backend, how to ask for its state and its warnings. The server is not ready while a
+    /// store fails that is needed.
     pub fn new(
         name: &'static str,
         backend: &'static str,
@@ -68,11 +68,11 @@ impl Check {
     }
 
     async fn state(&self) -> Result<(), StoreError> {
-        let answer = tokio::time::timeout(ANSWER_MAX, (self.ask)()).await;
+        let answer = tokio::time::timeout(CHECK_TIMEOUT, (self.ask)()).await;
         answer.unwrap_or_else(|_| {
             Err(StoreError::new(
                 StoreErrorKind::Unavailable,
-                format!("no answer within {} s", ANSWER_MAX.as_secs_f64()),
+                format!("no answer within {} s", CHECK_TIMEOUT.as_secs_f64()),
             ))
         })
     }
@@ -104,17 +104,16 @@ pub fn router(
         }))
 }
 
-/// The process is alive: it looks at nothing, so that a store that is down does not get it restarted.
+/// The process is alive. No store is checked, so that an unavailable store does not cause a restart.
 async fn livez() -> Response {
     answer(StatusCode::OK, br#"{"status":"alive"}"#.to_vec())
 }
 
-/// Whether requests should be sent here. Only stores that are needed count: another one that is down costs its own routes, and
-/// all of them if it kept every replica from being asked.
+/// Whether a load balancer should send requests here. Only needed stores count. Without another store only its own routes fail; if it
+/// counted, all replicas would get no requests at all.
 async fn readyz(State(health): State<Arc<Health>>) -> Result<Response, Problem> {
     if health.draining.has_begun() {
-        let detail = "the server is shutting down; send requests to another one";
-        return Err(Problem::new(ProblemKind::NotReady, detail).retry_after_seconds(5));
+        return Err(Problem::new(ProblemKind::NotReady, SHUTTING_DOWN).retry_after_seconds(5));
     }
     let needed = health.checks.iter().filter(|check| check.is_needed);
     let asked = needed.map(|check| async {
@@ -129,7 +128,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> Result<Response, Problem> 
     Err(Problem::new(ProblemKind::NotReady, faults.join("; ")).retry_after_seconds(5))
 }
 
-/// Each store with its backend and its state.
+/// The state of each store and of the data directory.
 async fn health(State(health): State<Arc<Health>>) -> Response {
     let states = join_all(health.checks.iter().map(Check::state)).await;
     let sound = states.iter().all(Result::is_ok);
@@ -180,7 +179,7 @@ fn write_store(out: &mut Vec<u8>, check: &Check, state: &Result<(), StoreError>)
     out.push(b'}');
 }
 
-/// The member that tells of the data directory.
+/// Writes the member `dataDirectory`.
 fn write_directory(out: &mut Vec<u8>, directory: &DataDirectory) {
     out.extend_from_slice(b",\"dataDirectory\":{\"state\":");
     let state = match directory.ready() {

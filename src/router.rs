@@ -1,7 +1,6 @@
-//! All routes and the middleware, in order.
+//! The list of all routes, and the middleware.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::Request;
@@ -17,9 +16,9 @@ use crate::http::edge::Edge;
 use crate::http::{Problem, ProblemKind};
 use crate::readings::http::ReadingLimits;
 use crate::todos::http::TodoLimits;
-use crate::{files, greeting, health, openapi, pages, readings, todos};
+use crate::{files, greeting, health, openapi, pages, random, readings, todos};
 
-/// Everything the server answers.
+/// All routes of the server, behind the middleware.
 pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edge> {
     let limits = ReadingLimits {
         body_bytes_max: memory(config.body_bytes_max),
@@ -62,10 +61,15 @@ pub fn router(app: &App, config: &Config, draining: health::Draining) -> Arc<Edg
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let time_max = config.request_timeout_seconds.duration();
-    Arc::new(Edge::new(router, seed(), time_max, config.read_only))
+    Arc::new(Edge::new(
+        router,
+        random::seed(),
+        time_max,
+        config.read_only,
+    ))
 }
 
-/// What clients of older systems call, unless it is not wanted.
+/// The routes of older systems, unless the configuration leaves them out.
 fn older_routes(app: &App, config: &Config, limits: TodoLimits) -> Router {
     match config.compatibility {
         Compatibility::Older => todos::http::older::router(Arc::clone(&app.todos), limits),
@@ -106,14 +110,6 @@ async fn method_not_allowed(request: Request) -> Problem {
             request.method()
         ),
     )
-}
-
-/// Makes the request ids of one process unlike those of another.
-fn seed() -> u64 {
-    let nanoseconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_nanos());
-    (nanoseconds as u64) ^ (u64::from(std::process::id()) << 40)
 }
 
 fn memory(bytes: u64) -> usize {

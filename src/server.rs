@@ -19,41 +19,41 @@ use tracing::{debug, info, warn};
 use crate::http::edge::Edge;
 use crate::http::stall::StallGuard;
 
-/// How long accepting rests when the system has no more to give, such as file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long accepting pauses when the system has no resources left, such as file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections that are waiting to be accepted are taken in when the server is told to stop: as many as wait at most.
+/// How many waiting connections are accepted at most when the server is told to stop: the length of the queue of the system.
 const LAST_CONNECTIONS_MAX: usize = 1024;
 
-/// How long a client that has sent nothing yet may take for its first request once the server drains.
+/// How long the server, while it drains, waits for the first request of a new connection.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
-/// What a client that speaks HTTP/2 without having been asked sends first.
+/// The first bytes of a client that speaks HTTP/2 without negotiation.
 const HTTP2_PREFACE: &[u8] = b"PRI";
 
-/// What a connection may hold of requests and answers, in each direction; the head of a request has to fit.
+/// The buffer of a connection in each direction. The head of a request has to fit.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a client may send ahead on a stream, and on all streams of a connection.
+/// How many bytes a client may send ahead on a stream, and on all streams of a connection.
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 const HTTP2_STREAMS_MAX: u32 = 128;
 
-/// How connections are treated.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerOptions {
-    /// How many may be open at a time.
+    /// How many connections may be open at a time.
     pub connections_max: usize,
-    /// How long one may take to send the head of its next request.
+    /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may read nothing of an answer.
     pub stall: Duration,
-    /// How long requests under way may take to end once the server is told to stop.
+    /// How long requests under way may take to end after the server was told to stop.
     pub drain: Duration,
 }
 
-/// Serves until `stop` resolves, then takes no more connections and lets the requests under way end. Says whether all of them
-/// did in time. Those that did not are cut off when this returns, or is dropped.
+/// Serves until `stop` resolves, then accepts no more connections and lets the requests under way end. Returns whether all requests ended
+/// in time. The others are cut off when this returns or is dropped.
 pub async fn serve(
     listener: TcpListener,
     edge: Arc<Edge>,
@@ -104,7 +104,7 @@ pub async fn serve(
     drained
 }
 
-/// The next connection, once there may be one more.
+/// The next connection, when the number of open connections allows one more.
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
@@ -115,20 +115,19 @@ async fn accept(
         Err(error) if is_of_one_connection(&error) => None,
         Err(error) => {
             warn!(%error, "cannot accept connections for the moment");
-            tokio::time::sleep(ACCEPT_REST).await;
+            tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-/// The connections that the system has made and nobody has accepted yet, whose clients may have sent a request already: closing
-/// the listener cuts them off. Then closes it.
+/// Accepts the waiting connections, whose clients may have sent a request already, and closes the listener, which would cut them off.
 fn accept_the_rest(
     listener: TcpListener,
     connections: &Arc<Semaphore>,
 ) -> Vec<(TcpStream, OwnedSemaphorePermit)> {
     let mut last = Vec::new();
-    // The standard library's asks the system itself; ours only what the runtime has been told so far.
+    // The listener of the standard library asks the system. The one of tokio knows only what its runtime has seen so far.
     let Ok(listener) = listener.into_std() else {
         return last;
     };
@@ -148,7 +147,7 @@ fn accept_the_rest(
     last
 }
 
-/// Whether only the connection that was about to be accepted is gone.
+/// Whether an error of accepting concerns one connection only.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -167,13 +166,13 @@ async fn connection(
     watcher: Watcher,
     mut is_draining: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
-    // Answers are written whole: waiting to fill a packet would only delay them.
+    // Answers are written in one piece, so waiting for more data to fill a packet would only delay them.
     stream.set_nodelay(true)?;
     let header_timeout = options.header_timeout;
     let http2 = tokio::select! {
         biased;
         http2 = tokio::time::timeout(header_timeout, speaks_http2(&stream)) => http2??,
-        () = nothing_comes(&mut is_draining) => return Ok(()),
+        () = first_request_overdue(&mut is_draining) => return Ok(()),
     };
     let service = service_fn(move |request| Arc::clone(&edge).answer(request));
     let io = TokioIo::new(StallGuard::new(stream, options.stall));
@@ -185,7 +184,7 @@ async fn connection(
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(header_timeout)
             .serve_connection(io, service);
-        match read_what_is_there(&mut connection).await {
+        match poll_once(&mut connection).await {
             Some(ended) => ended?,
             None => watcher.watch(connection).await?,
         }
@@ -195,7 +194,7 @@ async fn connection(
             .header_read_timeout(header_timeout)
             .max_buf_size(HTTP1_BUFFER_BYTES)
             .serve_connection(io, service);
-        match read_what_is_there(&mut connection).await {
+        match poll_once(&mut connection).await {
             Some(ended) => ended?,
             None => watcher.watch(connection).await?,
         }
@@ -203,9 +202,9 @@ async fn connection(
     Ok(())
 }
 
-/// Polls a connection once, so that it has read the beginning of its first request: told to stop before that, it would close
-/// without an answer. Gives its result if that is all there is to it.
-async fn read_what_is_there<C: Future + Unpin>(connection: &mut C) -> Option<C::Output> {
+/// Polls a connection once, so that it reads the beginning of its first request. If it were told to stop before, it would close without an
+/// answer. Returns the result of the connection if it has ended.
+async fn poll_once<C: Future + Unpin>(connection: &mut C) -> Option<C::Output> {
     poll_fn(|context| {
         Poll::Ready(match Pin::new(&mut *connection).poll(context) {
             Poll::Ready(ended) => Some(ended),
@@ -215,16 +214,15 @@ async fn read_what_is_there<C: Future + Unpin>(connection: &mut C) -> Option<C::
     .await
 }
 
-/// Resolves when the server is draining and a client that has sent nothing yet has had the time to: its first request may be on
-/// its way.
-async fn nothing_comes(is_draining: &mut watch::Receiver<bool>) {
-    // An error means that the server is gone.
+/// Resolves when the server drains and the client has sent nothing for [`FIRST_REQUEST_GRACE`]: its first request may be on its way.
+async fn first_request_overdue(is_draining: &mut watch::Receiver<bool>) {
+    // An error means that the server has ended.
     if is_draining.wait_for(|draining| *draining).await.is_ok() {
         tokio::time::sleep(FIRST_REQUEST_GRACE).await;
     }
 }
 
-/// Looks at the first bytes without taking them.
+/// Peeks at the first bytes of a connection.
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0; HTTP2_PREFACE.len()];
     loop {
@@ -235,7 +233,7 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         if seen == first.len() {
             return Ok(true);
         }
-        // A `P` or `PR` alone: more is on its way, and there is no way to be told when.
+        // Only `P` or `PR` has arrived. The system does not report when more bytes arrive.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

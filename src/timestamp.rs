@@ -1,4 +1,4 @@
-//! A moment: microseconds since 1970 UTC, from and to RFC 3339 text.
+//! Timestamps: microseconds since 1970 in UTC, parsed from and written as RFC 3339.
 
 mod spellings;
 #[cfg(test)]
@@ -26,13 +26,13 @@ pub struct Timestamp(i64);
 /// Why a text is not a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimestampError {
-    /// Not the shape of a time.
+    /// The text does not have the form of a time.
     #[error("is not a time; send RFC 3339 such as 2026-11-20T13:00:00Z")]
     NotATime,
     /// A month, day, hour, minute, second or offset that does not exist (`:60` is refused).
     #[error("has no such {0}; send RFC 3339 such as 2026-11-20T13:00:00Z")]
     NoSuch(&'static str),
-    /// One digit where there may have been two: whether a zero is missing before or after it cannot be known.
+    /// A minute or a second of one digit. Whether a zero is missing before or after the digit is unknown.
     #[error("has one digit for the {0}; write two, as in 2026-11-20T13:05:00Z")]
     OneDigit(&'static str),
     /// Before the year 0001 or after 9999, in UTC.
@@ -49,7 +49,7 @@ impl Timestamp {
     /// 9999-12-31T23:59:59.999999Z.
     pub const MAX: Self = Self(253_402_300_800 * MICROS_PER_SECOND - 1);
 
-    /// The moment so many microseconds from 1970, or `None` outside the accepted years.
+    /// The timestamp of a number of microseconds since 1970; `None` outside the accepted years.
     pub const fn from_micros(micros: i64) -> Option<Self> {
         if micros < Self::MIN.0 || micros > Self::MAX.0 {
             None
@@ -72,15 +72,15 @@ impl Timestamp {
         Self(micros.clamp(Self::MIN.0, Self::MAX.0))
     }
 
-    /// Parses RFC 3339, and ISO 8601 with a space for the `T`, without seconds, or without an offset (then UTC). Also its basic
-    /// form (`20261120T130000`), and months, days and hours of one digit (`2026-1-5 9:05:00`). Digits finer than a microsecond are
-    /// cut off.
+    /// Parses RFC 3339 and ISO 8601: with a space for the `T`, without seconds, without an offset (then UTC), in the basic form
+    /// (`20261120T130000`), and with months, days and hours of one digit (`2026-1-5 9:05:00`). Digits finer than a microsecond are
+    /// truncated.
     ///
     /// # Errors
     /// [`TimestampError`] names what is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, TimestampError> {
         match Self::parse_usual(text) {
-            // Nearly all times are spelled in the usual way, so the others cost it nothing.
+            // The rare forms are tried last, so that they cost the usual form nothing.
             Err(TimestampError::NotATime) => spellings::parse(text),
             usual => usual,
         }
@@ -124,7 +124,7 @@ impl Timestamp {
         .east(offset(rest)?)
     }
 
-    /// Appends RFC 3339 in UTC with `Z`, without a fraction when it is zero and without its trailing zeros.
+    /// Appends RFC 3339 in UTC with `Z`. The fraction has no trailing zeros, and is left out when it is zero.
     pub fn write_to(self, out: &mut Vec<u8>) {
         let mut buffer = [0u8; 27];
         out.extend_from_slice(self.format(&mut buffer));
@@ -178,7 +178,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A day and a time of day somewhere, digits that were read and not looked at yet.
+/// A date and a time of day in some zone, not validated yet.
 struct Civil {
     year: i64,
     month: u8,
@@ -190,7 +190,7 @@ struct Civil {
 }
 
 impl Civil {
-    /// The moment, where clocks are so many seconds ahead of UTC.
+    /// Validates the parts and converts them to UTC. `offset_seconds` is the offset of the zone, east of UTC.
     #[inline(always)]
     fn east(self, offset_seconds: i64) -> Result<Timestamp, TimestampError> {
         use TimestampError::{NoSuch, OutOfRange};
@@ -221,7 +221,7 @@ impl Civil {
     }
 }
 
-/// What stands between a day and a time.
+/// Whether a character separates a date from a time.
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b'T' | b't' | b' ')
 }

@@ -1,4 +1,4 @@
-//! Whether everything in a data directory is what was written: readings, todos, the greeting, and device files.
+//! Checks everything in a data directory: readings, todos, the greeting, and device files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,42 +14,42 @@ use crate::storage::data_directory::{self, DataDirectory};
 use crate::storage::disk;
 use crate::{greeting, todos};
 
-/// How many problems are kept; the rest are counted.
+/// How many problems are named; the others are counted.
 const PROBLEMS_MAX: usize = 100;
 
-/// How many names are in a note.
+/// How many names a note lists.
 const NAMES_MAX: usize = 5;
 
-/// How far it has come.
+/// The progress of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Steps of the check of the readings that are done, and how many there are.
+    /// Finished steps of the check of the readings, and all steps.
     Readings(u64, u64),
-    /// Rows of `station.db` that were read.
+    /// Rows of `station.db` that were read so far.
     Rows(u64),
-    /// Bytes of device files that were read, and how many there are.
+    /// Bytes of device files that were read so far, and all bytes.
     Files(u64, u64),
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// In `readings.db`; `None` when there is none.
+    /// The result for `readings.db`; `None` when the file is missing.
     pub readings: Option<embedded::VerifyReport>,
-    /// How many todos there are; `None` without `station.db`.
+    /// The number of todos; `None` without `station.db`.
     pub todos: Option<u64>,
-    /// How many devices have a file, and how many bytes these are together; `None` without `station.db`.
+    /// The number of device files and their bytes; `None` without `station.db`.
     pub files: Option<(u64, u64)>,
-    /// What is wrong, in words; the first hundred.
+    /// The first hundred problems, in words.
     pub problems: Vec<String>,
-    /// How many problems there are.
+    /// The number of all problems.
     pub problem_count: u64,
-    /// What was not looked at, and what is no damage but worth knowing, in words.
+    /// Notes that are no problems, such as files that were not checked.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
     }
@@ -59,7 +59,7 @@ impl Report {
         if self.problems.len() == PROBLEMS_MAX {
             return;
         }
-        // Errors say to run this, and in which file they are.
+        // The messages of errors advise to run this check, and may name the file.
         let problem = problem.split("; run `fieldstation verify`").next();
         let problem = problem.unwrap_or_default();
         let is_named = problem.starts_with(part);
@@ -69,7 +69,7 @@ impl Report {
         });
     }
 
-    fn took(&mut self, readings: embedded::VerifyReport) {
+    fn add_readings(&mut self, readings: embedded::VerifyReport) {
         for problem in &readings.problems {
             self.problem(embedded::FILE_NAME, problem);
         }
@@ -78,12 +78,12 @@ impl Report {
     }
 }
 
-/// Reads everything in a data directory that no server holds. Of the data nothing is changed; databases that cannot be
-/// read as they are, because a server was killed, are put in order as by a start.
+/// Checks a data directory that no server uses. The data is not changed. Databases that cannot be read as they are, because a server was
+/// killed, are recovered as at the start of a server.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server holds it; [`StoreErrorKind::Unsupported`] when a newer
-/// version wrote it. Damage is not an error but in the report.
+/// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server uses the directory; [`StoreErrorKind::Unsupported`] when a newer
+/// version wrote the data. Damage is not an error; the report names it.
 pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
     let has = |name: &str| directory.join(name).is_file();
     let (has_readings, has_app_database) = (has(embedded::FILE_NAME), has(app_database::FILE_NAME));
@@ -112,7 +112,7 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
         let found = embedded::verify_held(&held, &mut |done, total| {
             progress(Progress::Readings(done, total));
         })?;
-        report.took(found);
+        report.add_readings(found);
     }
     if has_app_database {
         let opened = app_database::open_held(&held);
@@ -128,12 +128,12 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
             ),
         }
     }
-    note_what_is_missing(&mut report, has_readings, has_app_database);
-    note_what_is_foreign(directory, &mut report)?;
+    note_missing_databases(&mut report, has_readings, has_app_database);
+    note_foreign_entries(directory, &mut report)?;
     Ok(report)
 }
 
-/// Does the same with copies of the databases that nobody else knows of, the files of which are checked already.
+/// Checks copies of the databases that no other process uses. Their device files were checked before.
 ///
 /// # Errors
 /// As [`verify`].
@@ -147,7 +147,7 @@ pub(crate) fn verify_copies(
         let found = embedded::check_copy(&readings, &mut |done, total| {
             progress(Progress::Readings(done, total));
         })?;
-        report.took(found);
+        report.add_readings(found);
     }
     let app_database = directory.join(app_database::FILE_NAME);
     if app_database.exists()
@@ -163,7 +163,7 @@ pub(crate) fn verify_copies(
     Ok(report)
 }
 
-/// The database of everything but readings; `None` when it cannot be opened for being damaged.
+/// Checks `station.db`; `None` when it is too damaged to be opened.
 fn check_app_database(
     opened: Result<Connection, StoreError>,
     report: &mut Report,
@@ -235,7 +235,7 @@ fn check_files(
     }
 }
 
-fn note_what_is_missing(report: &mut Report, has_readings: bool, has_app_database: bool) {
+fn note_missing_databases(report: &mut Report, has_readings: bool, has_app_database: bool) {
     if !has_readings {
         report.notes.push(format!(
             "there is no {}: no readings were looked at",
@@ -253,8 +253,8 @@ fn note_what_is_missing(report: &mut Report, has_readings: bool, has_app_databas
     );
 }
 
-/// What lies in the directory and is nothing of ours.
-fn note_what_is_foreign(directory: &Path, report: &mut Report) -> Result<(), StoreError> {
+/// Notes the entries of the directory that do not belong to the data.
+fn note_foreign_entries(directory: &Path, report: &mut Report) -> Result<(), StoreError> {
     let unreadable = |error: std::io::Error| {
         StoreError::new(
             StoreErrorKind::Unavailable,

@@ -1,4 +1,4 @@
-//! What a backup says it holds.
+//! The manifest of a backup: its files, with their lengths and digests.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,24 +14,24 @@ use crate::storage::app_database;
 use crate::storage::backup_names::MANIFEST as FILE_NAME;
 use crate::storage::durable_file::{self, Content};
 
-/// The file with the manifest's own digest, in the manner of `sha256sum`.
+/// The file with the digest of the manifest, as `sha256sum` writes it.
 const DIGEST_FILE_NAME: &str = "backup.json.sha256";
 
 /// The format of backups that this program writes, and the newest one that it reads.
 const FORMAT: u32 = 1;
 
-/// More than any backup's: ten million device files.
+/// The largest manifest that is read: more than ten million device files need.
 const BYTES_MAX: u64 = 2 << 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
     format: u32,
-    /// What wrote it.
+    /// The program that took the backup, with its version.
     program: String,
-    /// What was acknowledged before this time is in it.
+    /// The backup holds everything that was acknowledged before this time.
     pub(super) began: String,
-    /// How many readings and sensors it holds, if they were counted.
+    /// The numbers of readings and sensors, if the backup was checked.
     readings: Option<u64>,
     sensors: Option<u64>,
     pub(super) files: Vec<Entry>,
@@ -40,14 +40,14 @@ pub(super) struct Manifest {
 /// A file of a backup.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Its path in the backup, and in a data directory.
+    /// The path in the backup and in a data directory.
     pub(super) name: String,
     pub(super) bytes: u64,
     /// Hexadecimal digits.
     sha256: String,
 }
 
-/// Only as much as every format has to have.
+/// The part of a manifest that every format has.
 #[derive(Deserialize)]
 struct AnyFormat {
     format: u64,
@@ -76,19 +76,19 @@ impl Manifest {
         }
     }
 
-    /// How many bytes its files have.
+    /// The bytes of all files.
     pub(super) fn bytes_total(&self) -> u64 {
         self.files
             .iter()
             .fold(0, |total, file| total.saturating_add(file.bytes))
     }
 
-    /// Whether a file is in it.
+    /// Whether the backup holds a file.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.name == name)
     }
 
-    /// Writes it into a backup that is complete but for it.
+    /// Writes the manifest into a backup that is complete otherwise.
     pub(super) fn write(&self, directory: &Path) -> Result<(), StoreError> {
         let write = || -> io::Result<()> {
             let mut text = serde_json::to_vec_pretty(self)?;
@@ -106,10 +106,10 @@ impl Manifest {
             }
             Ok(())
         };
-        write().map_err(|error| durable_file::failed(&format!("write {FILE_NAME}"), error))
+        write().map_err(|error| durable_file::io_error(&format!("write {FILE_NAME}"), error))
     }
 
-    /// Reads that of a backup.
+    /// Reads the manifest of a backup.
     pub(super) fn read(directory: &Path) -> Result<Self, StoreError> {
         let Some(text) = read(directory, FILE_NAME)? else {
             return Err(StoreError::new(
@@ -124,7 +124,7 @@ impl Manifest {
             return Err(damaged(format!("{DIGEST_FILE_NAME} is missing")));
         };
         let expected =
-            digest_line(&text).map_err(|error| durable_file::failed("read the backup", error))?;
+            digest_line(&text).map_err(|error| durable_file::io_error("read the backup", error))?;
         if digest != expected.as_bytes() {
             return Err(damaged(format!(
                 "{FILE_NAME} does not match its digest in {DIGEST_FILE_NAME}"
@@ -146,7 +146,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Every name is one that a backup may hold, and so leads nowhere else.
+    /// Refuses names that no backup holds, and so every path that leads out of the directory.
     fn check(&self) -> Result<(), StoreError> {
         let mut names = HashSet::new();
         for file in &self.files {
@@ -159,7 +159,7 @@ impl Manifest {
                 )));
             }
         }
-        // Device files are nothing without the database that tells of them.
+        // Device files are of no use without the database that names them.
         if names.contains(app_database::FILE_NAME)
             || (names.len() == 1 && names.contains(embedded::FILE_NAME))
         {
@@ -170,7 +170,7 @@ impl Manifest {
 }
 
 impl Entry {
-    /// What the file has to be.
+    /// The content that the file has to have; `None` when the digest is malformed.
     pub(super) fn content(&self) -> Option<Content> {
         Digest::from_hex(&self.sha256).map(|digest| Content {
             bytes: self.bytes,
@@ -179,7 +179,7 @@ impl Entry {
     }
 }
 
-/// The backup is not what was written.
+/// The error of a damaged backup.
 pub(super) fn damaged(what: impl std::fmt::Display) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
@@ -199,6 +199,6 @@ fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     {
         Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(durable_file::failed(&format!("read {name}"), error)),
+        Err(error) => Err(durable_file::io_error(&format!("read {name}"), error)),
     }
 }

@@ -1,8 +1,8 @@
-//! Copies of a whole data directory, taken while a server writes to it, and data directories made from them.
+//! Backups of a data directory, taken while a server writes to it, and restored into a new data directory.
 //!
-//! A backup is a directory: `readings.db` and `station.db` as of one moment each, the device files that the latter tells of,
-//! and a manifest with the length and digest of each. It comes into being under another name, so that one that was not
-//! completed is never taken for a backup.
+//! A backup is a directory with a snapshot of `readings.db`, a snapshot of `station.db`, the device files that `station.db` names, and a
+//! manifest with the length and digest of each file. The directory is filled under another name, so that one that is not complete is
+//! never taken for a backup.
 
 mod manifest;
 mod restore;
@@ -18,17 +18,17 @@ pub use take::{Taken, take};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::verify::{self, Report, verify_copies};
 
-/// How far it has come.
+/// The progress of a backup or a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Bytes that are copied, and how many it will be as far as is known.
+    /// Bytes that are copied, and the expected number of all bytes.
     Copied(u64, u64),
-    /// How far the check has come.
+    /// The progress of the check.
     Checked(verify::Progress),
 }
 
-/// A directory by its one true name. It need not exist, but the one it is in has to.
-fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+/// The canonical path of a directory. The directory need not exist, but its parent has to.
+fn canonical(path: &Path) -> Result<PathBuf, StoreError> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         resolved => return resolved.map_err(|error| unusable(path, &error)),
@@ -47,9 +47,9 @@ fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// A directory that has to exist, by its one true name.
+/// The canonical path of a directory that has to exist.
 fn existing(path: &Path) -> Result<PathBuf, StoreError> {
-    let resolved = resolve(path)?;
+    let resolved = canonical(path)?;
     if resolved.is_dir() {
         return Ok(resolved);
     }
@@ -71,7 +71,7 @@ fn check_apart(from: &Path, to: &Path) -> Result<(), StoreError> {
     ))
 }
 
-/// Checks the copies of the databases; what is not sound is an error here.
+/// Checks the copies of the databases. A problem is an error here.
 fn check_copies(
     directory: &Path,
     progress: &mut dyn FnMut(Progress),

@@ -1,4 +1,4 @@
-//! Making a data directory from a backup.
+//! Restores a data directory from a backup.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::manifest::{Entry, Manifest, damaged};
 use super::staging::Staging;
-use super::{Progress, check_apart, check_copies, existing, resolve};
+use super::{Progress, canonical, check_apart, check_copies, existing};
 use crate::error::StoreError;
 use crate::files::folder;
 use crate::storage::app_database;
@@ -15,32 +15,32 @@ use crate::storage::data_directory;
 use crate::storage::durable_file;
 use crate::verify::Report;
 
-/// A data directory that was made.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// What was acknowledged before this, in RFC 3339, is in it.
+    /// The data directory holds everything that was acknowledged before this time, in RFC 3339.
     pub began: String,
-    /// How many files it holds, databases and device files.
+    /// The number of files, databases and device files.
     pub files: u64,
-    /// How many bytes they have.
+    /// The bytes of all files.
     pub bytes: u64,
-    /// What the check has found.
+    /// The result of the check.
     pub report: Report,
 }
 
-/// Makes the data directory `data`, which must not exist or be empty, from the backup `from`, which is not changed. Every byte
-/// is checked on the way, and then everything that can be checked of a data directory, before it appears.
+/// Restores the backup `from` into the data directory `data`, which must be missing or empty. The backup is not changed. Every byte is
+/// compared with the manifest, and the copies are verified, before the data directory appears under its name.
 ///
 /// # Errors
 /// [`crate::error::StoreErrorKind::Unsupported`] when one directory is in the other, or a newer version wrote the backup;
-/// [`crate::error::StoreErrorKind::Unavailable`] when either directory is not to be had;
-/// [`crate::error::StoreErrorKind::Damaged`] names what is wrong with the backup. After any error nothing is left.
+/// [`crate::error::StoreErrorKind::Unavailable`] when either directory cannot be used;
+/// [`crate::error::StoreErrorKind::Damaged`] names the problem of the backup. After an error, no file is left.
 pub fn restore(
     from: &Path,
     data: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored, StoreError> {
-    let (from, data) = (existing(from)?, resolve(data)?);
+    let (from, data) = (existing(from)?, canonical(data)?);
     check_apart(&from, &data)?;
     let manifest = Manifest::read(&from)?;
     data_directory::refuse_held(&data)?;
@@ -79,7 +79,7 @@ fn copy_all(
             progress(Progress::Copied(done, total));
         })?;
     }
-    // The one directory that there may be in it.
+    // The directory of the device files, if there is one.
     let flushed = fs::read_dir(directory).and_then(|entries| {
         for entry in entries {
             let entry = entry?;
@@ -89,7 +89,7 @@ fn copy_all(
         }
         Ok(())
     });
-    flushed.map_err(|error| durable_file::failed("write what is restored", error))
+    flushed.map_err(|error| durable_file::io_error("write what is restored", error))
 }
 
 fn copy_one(
@@ -99,7 +99,7 @@ fn copy_one(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     let name = &file.name;
-    let failed = |error| durable_file::failed(&format!("copy {name}"), error);
+    let failed = |error| durable_file::io_error(&format!("copy {name}"), error);
     let mut source = match File::open(from.join(name)) {
         Ok(source) => source,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,8 +1,8 @@
-//! A directory that comes into being whole or not at all.
+//! Makes a directory appear complete or not at all.
 //!
-//! Where nothing is yet, it is filled under a name of its own beside the place, and renamed. A directory that is there and
-//! empty keeps its owner and its mode, and may be where a disk is mounted: it is filled in a directory inside, whose content
-//! then moves up one by one. While that directory is there, the one around it counts as unfinished.
+//! If the target does not exist, a directory beside it is filled and then renamed. If the target exists and is empty, it keeps its owner
+//! and its mode, and a disk may be mounted there: a directory inside it is filled, and the entries then move up one by one. While the
+//! directory inside exists, the target counts as not complete.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -17,30 +17,30 @@ use crate::storage::durable_file::{self, sync_directory};
 const BESIDE_PREFIX: &str = ".fieldstation-";
 const BESIDE_SUFFIX: &str = UNFINISHED;
 
-/// What an empty file system may have in it.
+/// A directory that an empty file system may have.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// How many names are tried for the directory beside.
+/// How many names are tried for the directory beside the target.
 const NAMES_MAX: u32 = 100;
 
-/// A directory on its way. Unless it is published, dropping it removes it.
+/// A directory that is being filled. It is removed when this value is dropped, unless it was published.
 #[derive(Debug)]
 pub(super) struct Staging {
     path: PathBuf,
     target: PathBuf,
     is_inside: bool,
-    /// What has been moved to its place already.
+    /// The entries that were moved to the target.
     moved: Vec<PathBuf>,
     is_published: bool,
-    /// Tells others that somebody is at it; goes with the process, however that ends.
+    /// Shows other processes that the directory is in use. The lock ends with the process, however the process ends.
     _lock: File,
 }
 
 impl Staging {
-    /// Begins a directory that does not exist, or is empty.
+    /// Begins to fill a target that does not exist or is empty.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when there is something already, or it cannot be made.
+    /// [`StoreErrorKind::Unavailable`] when the target is not empty, or the directory cannot be created.
     pub(super) fn begin(target: &Path) -> Result<Self, StoreError> {
         let not_made = |error| not_made(target, &error);
         let is_inside = match target.symlink_metadata() {
@@ -66,22 +66,22 @@ impl Staging {
             is_published: false,
             _lock: lock,
         };
-        // A server that began meanwhile either sees the directory inside, or has left its lock to be seen.
+        // A server that started meanwhile has either seen the directory inside, or its lock file is seen here.
         if is_inside && names(target).map_err(not_made)?.len() > 1 {
             return Err(occupied(target));
         }
         Ok(staging)
     }
 
-    /// Where to put what belongs into it.
+    /// The directory to fill.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes it appear in its place, for good. `last` is what may only be there when everything else is.
+    /// Makes the content appear in the target, durably. The entry `last` appears after all others.
     ///
     /// # Errors
-    /// When something has been put in its place meanwhile, or the disk fails.
+    /// When another entry has appeared in the target meanwhile, or the disk fails.
     pub(super) fn publish(mut self, last: Option<&str>) -> Result<(), StoreError> {
         let done = if self.is_inside {
             self.move_up(last)
@@ -89,8 +89,8 @@ impl Staging {
             self.rename()
         };
         done.map_err(|error| {
-            let what = format!("put it in its place, {}", self.target.display());
-            durable_file::failed(&what, error)
+            let what = format!("move the files to {}", self.target.display());
+            durable_file::io_error(&what, error)
         })?;
         self.is_published = true;
         Ok(())
@@ -135,7 +135,7 @@ impl Drop for Staging {
         if self.is_published {
             return;
         }
-        // Nobody is left to tell of a failure; what stays is never taken for complete, and the next one removes it.
+        // An error cannot be reported here. Files that stay are never taken for complete, and the next backup removes them.
         for moved in self.moved.iter().rev() {
             let _ = match moved.is_dir() {
                 true => fs::remove_dir_all(moved),
@@ -146,7 +146,7 @@ impl Drop for Staging {
     }
 }
 
-/// What is in a directory, but for what every file system may have.
+/// The entries of a directory, except `lost+found`.
 fn names(directory: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -156,7 +156,7 @@ fn names(directory: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Refuses a directory that holds anything; what is left of a process that was filling it and is gone is removed.
+/// Refuses a directory that is not empty. Removes the files of a process that was killed while it filled the directory.
 fn refuse_unless_empty(target: &Path, names: &[OsString]) -> Result<(), StoreError> {
     match names {
         [] => Ok(()),
@@ -173,20 +173,20 @@ fn refuse_unless_empty(target: &Path, names: &[OsString]) -> Result<(), StoreErr
     }
 }
 
-/// Makes a directory that only its owner can look into, as the data is, and holds it. `None` when the name is taken.
+/// Creates a directory that only its owner can read, and locks it. `None` when the name is taken.
 fn make(path: &Path) -> io::Result<Option<File>> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
         made => made?,
     }
-    // Somebody may take it for abandoned before it is held, and remove it.
+    // Another process may take it for abandoned and remove it before it is locked.
     let lock = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         lock => lock?,
     };
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(None),
-        // File systems without such locks do not let others think that it is abandoned either.
+        // On a file system without locks no process takes it for abandoned.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(lock)),
     }
 }
@@ -205,9 +205,9 @@ fn make_beside(parent: &Path) -> io::Result<(PathBuf, File)> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Removes what processes that were killed have left in a directory: the next backup needs the room.
+/// Removes the directories that killed processes have left: the next backup needs the room.
 fn remove_abandoned(parent: &Path) {
-    // What cannot be removed is in nobody's way.
+    // A directory that cannot be removed does no harm.
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };

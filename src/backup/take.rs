@@ -1,11 +1,11 @@
-//! Taking a backup.
+//! Takes a backup.
 
 use std::fs::File;
 use std::path::Path;
 
 use super::manifest::Manifest;
 use super::staging::Staging;
-use super::{Progress, check_apart, check_copies, existing, resolve};
+use super::{Progress, canonical, check_apart, check_copies, existing};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
@@ -15,27 +15,26 @@ use crate::storage::durable_file::{self, Content};
 use crate::timestamp::Timestamp;
 use crate::verify::Report;
 
-/// A backup that was taken.
+/// The result of a backup.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// What was acknowledged before this is in it.
+    /// The backup holds everything that was acknowledged before this time.
     pub began: Timestamp,
-    /// How many files it holds, databases and device files.
+    /// The number of files, databases and device files.
     pub files: u64,
-    /// How many bytes they have.
+    /// The bytes of all files.
     pub bytes: u64,
-    /// What the check has found; `None` when it was not checked.
+    /// The result of the check; `None` without a check.
     pub report: Option<Report>,
 }
 
-/// Copies the data directory `data` to `to`, which must not exist or be empty. A server may be writing to it: each database is
-/// copied as of one moment, with everything that was acknowledged before this was called. With `check` the copies are
-/// verified before they count as a backup.
+/// Copies the data directory `data` to `to`, which must be missing or empty. A server may write to `data` meanwhile. The copy of each
+/// database is a snapshot with everything that was acknowledged before the call. With `check` the copies are verified first.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unsupported`] when one directory is in the other, or a newer version wrote the data;
-/// [`StoreErrorKind::Unavailable`] when either directory is not to be had; [`StoreErrorKind::Damaged`] when what is stored is
-/// not what was written. After any error there is no backup, and nothing is left of it.
+/// [`StoreErrorKind::Unavailable`] when either directory cannot be used; [`StoreErrorKind::Damaged`] when the stored data is damaged.
+/// After an error there is no backup, and no file is left.
 pub fn take(
     data: &Path,
     to: &Path,
@@ -43,7 +42,7 @@ pub fn take(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Taken, StoreError> {
     let began = Timestamp::now();
-    let (data, to) = (existing(data)?, resolve(to)?);
+    let (data, to) = (existing(data)?, canonical(to)?);
     check_apart(&data, &to)?;
     let app_snapshot = app_database::snapshot(&data)?;
     let readings_snapshot = embedded::snapshot(&data)?;
@@ -61,8 +60,8 @@ pub fn take(
     let staging = Staging::begin(&to)?;
     let directory = staging.path();
     let mut total = 0;
-    for moment in app_snapshot.iter().chain(&readings_snapshot) {
-        total += moment.bytes()?;
+    for snapshot in app_snapshot.iter().chain(&readings_snapshot) {
+        total += snapshot.bytes()?;
     }
     let mut files: Vec<(String, Content)> = Vec::new();
     let mut done = 0;
@@ -70,15 +69,15 @@ pub fn take(
         done += more;
         progress(Progress::Copied(done, total.max(done)));
     };
-    // The readings first: while a moment lasts, the write-ahead log it began with cannot be used again from its start.
-    if let Some(moment) = readings_snapshot {
+    // The readings first: while a snapshot lasts, their write-ahead log, which grows fast, cannot be truncated.
+    if let Some(snapshot) = readings_snapshot {
         let path = directory.join(embedded::FILE_NAME);
-        moment.copy(&path, &mut |more| copied(more, total))?;
+        snapshot.copy(&path, &mut |more| copied(more, total))?;
         files.push((embedded::FILE_NAME.to_owned(), content(&path)?));
     }
-    if let Some(moment) = app_snapshot {
+    if let Some(snapshot) = app_snapshot {
         let path = directory.join(app_database::FILE_NAME);
-        moment.copy(&path, &mut |more| copied(more, total))?;
+        snapshot.copy(&path, &mut |more| copied(more, total))?;
         total += folder::bytes_total(directory)?;
         folder::copy_blobs(
             &data,
@@ -86,7 +85,7 @@ pub fn take(
             &mut |more| copied(more, total),
             &mut |name, content| files.push((name, content)),
         )?;
-        // Last, since it may have had to learn of files that were replaced meanwhile.
+        // Last: copying the files may change rows of files that were replaced meanwhile.
         files.push((app_database::FILE_NAME.to_owned(), content(&path)?));
     }
     let report = match check {
@@ -111,5 +110,5 @@ pub fn take(
 fn content(path: &Path) -> Result<Content, StoreError> {
     File::open(path)
         .and_then(|mut file| durable_file::content(&mut file))
-        .map_err(|error| durable_file::failed(&format!("read {}", path.display()), error))
+        .map_err(|error| durable_file::io_error(&format!("read {}", path.display()), error))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::chain;
+
 /// The meanings of the exit codes, for `--help`.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 success, 2 bad usage or configuration, 3 initialization failed, 4 the store failed, 1 any other failure.";
@@ -59,7 +61,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(&chain(self.error.as_ref()))
     }
 }
 

@@ -13,11 +13,11 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use super::{Failure, FailureKind};
 use crate::app::App;
 use crate::config::{Config, LogFormat};
+use crate::error::chain;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::health::Draining;
 use crate::router::router;
 use crate::server::{self, ServerOptions};
-use crate::trouble::chain;
 
 /// The pause between two attempts to open the stores on a full disk, and between two warnings in the log.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);

@@ -18,7 +18,7 @@ pub use condition::{Condition, TagList};
 pub use model::{ContentType, DeviceId, DeviceIdError, Digest, FileInfo, FileName, NewFile, Page};
 
 use crate::backend_url::BackendUrl;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::storage::app_database::AppDatabase;
 use crate::storage::data_directory::DataDirectory;
 
@@ -147,23 +147,16 @@ pub async fn open(
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn FileStore>, StoreError> {
-    let unsupported = |message| Err(StoreError::new(StoreErrorKind::Unsupported, message));
     match (url.scheme(), url.rest()) {
         ("file", "") => {
             let store = folder::FolderStore::open(directory()?, app_database()?)?;
             Ok(Arc::new(store))
         }
-        ("file", _) => unsupported(format!(
-            "files are kept in the data directory: write file: instead of {url}, and name the directory with --data"
-        )),
+        ("file", _) => Err(url.path_not_taken("the store of files")),
         #[cfg(feature = "cloud")]
         ("s3", _) => Ok(Arc::new(s3::S3Store::open(url).await?)),
         #[cfg(not(feature = "cloud"))]
-        ("s3", _) => unsupported(format!(
-            "{url} needs a binary with the feature `cloud`, and this one was built without it"
-        )),
-        (scheme, _) => unsupported(format!(
-            "there is no backend for files with the scheme {scheme}; this binary knows file: and s3://bucket/prefix"
-        )),
+        ("s3", _) => Err(url.feature_missing()),
+        _ => Err(url.unknown_scheme("files", "file: and s3://bucket/prefix")),
     }
 }

@@ -15,7 +15,7 @@ pub use model::{Word, WordError};
 pub(crate) use sqlite::check_rows;
 
 use crate::backend_url::BackendUrl;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::storage::app_database::AppDatabase;
 
 /// A store of the greeting's word.
@@ -63,23 +63,18 @@ pub fn open(
     url: &BackendUrl,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,
 ) -> Result<Arc<dyn GreetingStore>, StoreError> {
-    let unsupported = |message| Err(StoreError::new(StoreErrorKind::Unsupported, message));
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => Ok(Arc::new(sqlite::SqliteGreeting::new(app_database()?))),
-        ("sqlite", _) => unsupported(format!(
-            "the greeting is kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
-        )),
+        ("sqlite", _) => Err(url.path_not_taken("the greeting")),
         #[cfg(feature = "cloud")]
         ("redis" | "rediss" | "valkey" | "valkeys", _) => {
             Ok(Arc::new(redis::RedisGreeting::new(url)?))
         }
         #[cfg(not(feature = "cloud"))]
-        (scheme @ ("redis" | "rediss" | "valkey" | "valkeys"), _) => unsupported(format!(
-            "the scheme {scheme} needs the feature `cloud`, which this binary was built without"
-        )),
-        (scheme, _) => unsupported(format!(
-            "there is no backend for the greeting with the scheme {scheme}; it can be sqlite:, redis://host:port or \
-             rediss://host:port"
+        ("redis" | "rediss" | "valkey" | "valkeys", _) => Err(url.feature_missing()),
+        _ => Err(url.unknown_scheme(
+            "the greeting",
+            "sqlite:, redis://host:port and rediss://host:port",
         )),
     }
 }
@@ -87,6 +82,7 @@ pub fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::StoreErrorKind;
 
     /// The error of a URL. The database must not be opened.
     fn open_error(url: &str) -> StoreError {

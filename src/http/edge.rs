@@ -21,7 +21,7 @@ use tracing::{debug, enabled, error};
 use super::arrival::Arrival;
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::{Problem, ProblemKind};
-use crate::trouble::chain;
+use crate::error::chain;
 
 /// The routes, with the settings of the edge.
 #[derive(Debug)]

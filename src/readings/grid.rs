@@ -1,8 +1,8 @@
-//! A series in the making.
+//! Builds a series: readings are counted in buckets of equal width.
 
 use super::{Bucket, Series, Stats, Timestamp, Window};
 
-/// Equal spans of time, in which readings are counted.
+/// The buckets of a series, in which readings are counted.
 #[derive(Debug)]
 pub(crate) struct Grid {
     series: Series,
@@ -10,7 +10,7 @@ pub(crate) struct Grid {
     window: Window,
 }
 
-/// Where the spans of a [`Grid`] lie.
+/// The positions of the buckets of a [`Grid`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spans {
     from: Timestamp,
@@ -19,16 +19,16 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    /// In which span a moment of the window lies, by number.
-    pub(crate) fn of(&self, moment: Timestamp) -> usize {
-        let after_from = (moment.micros() - self.from.micros()).unsigned_abs();
-        // The last moment there is belongs to the last span, which ends there.
+    /// The index of the bucket of a timestamp in the window.
+    pub(crate) fn of(&self, timestamp: Timestamp) -> usize {
+        let after_from = (timestamp.micros() - self.from.micros()).unsigned_abs();
+        // `Timestamp::MAX` belongs to the last bucket, which ends there.
         ((after_from / self.width_micros) as usize).min(self.last)
     }
 }
 
 impl Grid {
-    /// At most `buckets_max` spans over a window; the sensor's `first` and `last` readings are its ends where it has none.
+    /// At most `buckets_max` buckets over a window. The timestamps of the `first` and the `last` reading replace missing ends of the window.
     pub(crate) fn new(
         window: Window,
         first: Timestamp,
@@ -36,7 +36,7 @@ impl Grid {
         buckets_max: usize,
     ) -> Self {
         let from = window.from.unwrap_or(first);
-        // The last moment there is has no moment after it: then the window stays open.
+        // After `Timestamp::MAX` there is no timestamp: the window stays open.
         let before = window
             .to
             .or_else(|| Timestamp::from_micros(last.micros() + 1));
@@ -44,8 +44,10 @@ impl Grid {
         // A timestamp is below 2⁵⁸ in size, so none of this overflows.
         let span = (to.micros() - from.micros()).unsigned_abs();
         let width_micros = span.div_ceil(buckets_max.max(1) as u64).max(1);
-        let is_last_moment = before.is_none() && from == to;
-        let count = span.div_ceil(width_micros).max(u64::from(is_last_moment));
+        let is_last_timestamp = before.is_none() && from == to;
+        let count = span
+            .div_ceil(width_micros)
+            .max(u64::from(is_last_timestamp));
         let buckets: Vec<Bucket> = (0..count)
             .filter_map(|bucket| {
                 let start = from.micros() + (bucket * width_micros).cast_signed();
@@ -69,25 +71,25 @@ impl Grid {
         }
     }
 
-    /// What lies in some bucket.
+    /// The window of all buckets.
     pub(crate) fn window(&self) -> Window {
         self.window
     }
 
-    /// Where the buckets lie.
+    /// The positions of the buckets.
     pub(crate) fn spans(&self) -> Spans {
         self.spans
     }
 
-    /// Counts readings that all lie in the bucket of a moment.
-    pub(crate) fn add(&mut self, moment: Timestamp, stats: &Stats) {
-        let at = self.spans.of(moment);
+    /// Counts readings that all lie in the bucket of a timestamp.
+    pub(crate) fn add(&mut self, timestamp: Timestamp, stats: &Stats) {
+        let at = self.spans.of(timestamp);
         if let Some(bucket) = self.series.buckets.get_mut(at) {
             bucket.stats.merge(stats);
         }
     }
 
-    /// The series, with all that was counted.
+    /// The finished series.
     pub(crate) fn series(self) -> Series {
         self.series
     }

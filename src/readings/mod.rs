@@ -1,4 +1,4 @@
-//! Temperature readings: the words of the domain, the promise every backend keeps, the routes, the backends.
+//! Temperature readings: the values of the domain, the trait that every backend implements, the routes, the backends.
 
 #[cfg(feature = "cloud")]
 pub mod dynamodb;
@@ -26,29 +26,29 @@ pub use stats::Stats;
 pub use temperature::{Temperature, TemperatureError};
 
 use crate::backend_url::BackendUrl;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::storage::data_directory::DataDirectory;
 pub use crate::timestamp::{Timestamp, TimestampError};
 
-/// What becomes of a batch that holds readings the store cannot take.
+/// How a batch is treated that holds readings which the store refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordMode {
-    /// The whole batch is refused and nothing of it stored.
+    /// The whole batch is refused, and no reading is stored.
     AllOrNothing,
-    /// The others are stored, and the refused ones named.
+    /// The other readings are stored, and the refused readings are named.
     Partial,
 }
 
-/// What became of the readings of a batch. The counts and the refusals add up to the batch.
+/// The result of recording a batch. The counts and the refusals add up to the number of readings in the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// New: no reading of that sensor and moment was stored.
+    /// New readings: none with the same sensor and timestamp was stored.
     pub recorded: u64,
-    /// Stored already, with the same temperature.
+    /// Readings that were stored already, with the same temperature.
     pub unchanged: u64,
-    /// Stored already, with another temperature, which it took the place of.
+    /// Readings that were stored already with another temperature, and replaced it.
     pub replaced: u64,
-    /// Not stored ([`RecordMode::Partial`] only), in the order of the batch.
+    /// Readings that were not stored ([`RecordMode::Partial`] only), in the order of the batch.
     pub refused: Vec<Refusal>,
 }
 
@@ -57,48 +57,47 @@ pub struct Outcome {
 pub struct Refusal {
     /// Its index in the batch.
     pub index: usize,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub reason: String,
 }
 
-/// Some readings of one sensor, in order of time: a piece of an export.
+/// A part of an export: readings of one sensor, in order of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportBlock {
-    /// Whose readings.
+    /// The sensor.
     pub sensor: SensorId,
     /// The readings; at most a few thousand.
     pub points: Vec<Point>,
 }
 
-/// An export: blocks ordered by sensor id (as bytes of UTF-8), then by time, with bounded memory at any size.
+/// An export: blocks in order of sensor id (as bytes of UTF-8), then of time. Its memory is bounded at any size.
 pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 
-/// Where readings live. A reading is identified by its sensor and its moment.
+/// A store of readings. A reading is identified by its sensor and its timestamp.
 ///
-/// What every backend promises, and the conformance suite checks:
-/// * A write that returned `Ok` is durable and is seen by every read that starts afterwards, on every replica. A write
-///   that is not durable yet is seen by nobody.
-/// * Every read is consistent with one moment: it sees all of a batch or nothing of it, and each reading once.
-/// * Statistics equal a recount of the readings that are stored, to the last digit, whatever the order of arrival.
-/// * Recording a reading again with the same temperature changes nothing; with another one it replaces it.
-/// * A write that failed with an error left nothing behind, with one exception: after
-///   [`StoreErrorKind::Unavailable`] it may or may not be stored, and sending
-///   it again is safe.
+/// Every backend promises the following, and the conformance suite checks it:
+/// * When a write has returned `Ok`, the write is durable, and every read that starts afterwards sees it, on every replica. No read sees
+///   a write that is not durable.
+/// * Every read is a snapshot: it sees all readings of a batch or none, and each reading once.
+/// * Statistics equal a recount of the stored readings, to the last digit, whatever the order of arrival.
+/// * A reading that is recorded again with the same temperature changes nothing. With another temperature it replaces the stored one.
+/// * A write that failed with an error has stored nothing, with one exception: after
+///   [`crate::error::StoreErrorKind::Unavailable`] the write may or may not be stored, and sending it again is safe.
 ///
-/// A backend that cannot hold a batch of any size in one transaction says up to which size a batch is one; a larger one is stored
-/// in pieces, each of which keeps these promises, and [`StoreError::unstored`] names what is missing when it ended half-way.
+/// A backend may have a limit for the batch that fits into one transaction. It documents the limit. A larger batch is stored in parts, and
+/// each part keeps these promises. When such a write ends half-way, [`StoreError::unstored`] names the missing readings.
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
-    /// Stores a batch. Of two readings in it for the same sensor and moment the later stands.
+    /// Stores a batch. Of two readings with the same sensor and timestamp the later one in the batch is stored.
     async fn record(&self, batch: Batch, mode: RecordMode) -> Result<Outcome, StoreError>;
 
-    /// Statistics over a part of the readings; empty for an unknown sensor.
+    /// Statistics of the selected readings; empty for an unknown sensor.
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError>;
 
-    /// How many sensors have readings.
+    /// The number of sensors that have readings.
     async fn sensor_count(&self) -> Result<u64, StoreError>;
 
-    /// Sensors in order of their ids (as bytes of UTF-8), beginning after `after`, at most `limit`.
+    /// At most `limit` sensors after the id `after`, in order of their ids (as bytes of UTF-8).
     async fn sensors(
         &self,
         after: Option<&SensorId>,
@@ -108,7 +107,7 @@ pub trait ReadingStore: Send + Sync {
     /// One sensor, or `None` when it has no reading.
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError>;
 
-    /// A sensor's readings in a window, in order of time, at most `limit`; `None` for an unknown sensor.
+    /// The first `limit` readings of a sensor in a window, in order of time; `None` for an unknown sensor.
     async fn readings(
         &self,
         sensor: &SensorId,
@@ -116,8 +115,8 @@ pub trait ReadingStore: Send + Sync {
         limit: usize,
     ) -> Result<Option<Page<Point>>, StoreError>;
 
-    /// A sensor's readings in `points` buckets of equal width over a window; `None` for an unknown sensor. An open end of
-    /// the window is the sensor's first reading, or the microsecond after its last.
+    /// The readings of a sensor in `points` buckets of equal width over a window; `None` for an unknown sensor. A window without a begin
+    /// begins with the first reading of the sensor; one without an end ends a microsecond after the last reading.
     async fn series(
         &self,
         sensor: &SensorId,
@@ -125,40 +124,40 @@ pub trait ReadingStore: Send + Sync {
         points: usize,
     ) -> Result<Option<Series>, StoreError>;
 
-    /// All selected readings as they are at one moment.
+    /// All selected readings, as one snapshot.
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError>;
 
-    /// What kind of store it is, in a word.
+    /// The kind of the backend, in one word, such as `sqlite`.
     fn backend(&self) -> &'static str;
 
-    /// Whether it has been opened: one that a server has [`start`]ed may still be at it. Until then reads fail as
-    /// [`StoreErrorKind::Unavailable`].
+    /// Whether the store is open. After [`start`] the store may still be opening; until it is open, reads fail as
+    /// [`crate::error::StoreErrorKind::Unavailable`].
     fn is_open(&self) -> bool {
         true
     }
 
-    /// Whether a write would be taken now. Cheap enough to be asked every second.
+    /// Whether a write would be accepted now. Cheap enough to be called every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know of the backend although it works: each a sentence that says what to do.
+    /// Warnings for the operator while the backend works: sentences that say what to do.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Resolves once the store has failed for good and takes no more writes (a failed flush to disk, say), or cannot be opened: the
-    /// process should drain and stop. Never resolves otherwise.
+    /// Resolves when the store cannot be opened, or takes no writes any more, for example after a failed flush. The process should then
+    /// drain and stop. Never resolves otherwise.
     async fn failed(&self) -> StoreError;
 
-    /// Finishes what is under way and lets go of everything. Writes are refused from then on.
+    /// Finishes the writes under way, refuses further writes, and releases all resources. Safe to call twice.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
 /// Opens the backend that a URL's scheme picks, on the runtime of the caller, and returns when the backend is ready. `directory` is
-/// called only for a backend that lives in the data directory, so that a URL with a mistake in it leaves no trace; the call may
+/// called only for a backend that lives in the data directory, so that a wrong URL leaves no trace; the call may
 /// block. `write_deadline` is for a backend that may have to wait for others: how long until a write is given up.
 ///
 /// # Errors
-/// When the scheme or the rest of the URL is none of ours ([`StoreErrorKind::Unsupported`]), or the backend cannot be opened.
+/// When no backend takes the URL ([`crate::error::StoreErrorKind::Unsupported`]), or the backend cannot be opened.
 pub async fn open(
     url: &BackendUrl,
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError> + Send + 'static,
@@ -168,8 +167,8 @@ pub async fn open(
     open_when(url, directory, options, write_deadline, false).await
 }
 
-/// Opens a backend for a server, which does not need it at once: one that is away for the moment is no error, nor one that takes long to
-/// read what it has stored.
+/// Opens a backend for a server, which listens before the backend is ready. A backend that is unavailable for the moment is no error, and
+/// one that needs long to read its data delays nothing.
 ///
 /// # Errors
 /// As [`open`].
@@ -187,37 +186,31 @@ async fn open_when(
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError> + Send + 'static,
     options: embedded::EmbeddedOptions,
     write_deadline: Duration,
-    may_be_away: bool,
+    may_be_unavailable: bool,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => {
-            let open = match may_be_away {
+            let open = match may_be_unavailable {
                 true => embedded::EmbeddedStore::start,
                 false => embedded::EmbeddedStore::open,
             };
-            // Opening waits for the disk.
+            // Opening blocks on the disk.
             let opened = tokio::task::spawn_blocking(move || open(directory()?, options)).await;
-            let opened = opened.unwrap_or_else(|error| {
-                let message = "the thread that opens the readings has stopped";
-                Err(StoreError::new(StoreErrorKind::Internal, message).with_source(error))
-            });
+            let opened = opened
+                .unwrap_or_else(|error| Err(StoreError::cut_off("opening the readings", error)));
             Ok(Arc::new(opened?))
         }
-        ("sqlite", _) => Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "readings are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
-            ),
-        )),
+        ("sqlite", _) => Err(url.path_not_taken("the store of readings")),
         ("dynamodb", _) => {
-            open_dynamodb(url, options.sensors_max as u64, write_deadline, may_be_away).await
+            open_dynamodb(
+                url,
+                options.sensors_max as u64,
+                write_deadline,
+                may_be_unavailable,
+            )
+            .await
         }
-        (scheme, _) => Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "there is no backend for readings with the scheme {scheme}; this binary knows sqlite: and dynamodb:"
-            ),
-        )),
+        _ => Err(url.unknown_scheme("readings", "sqlite: and dynamodb:")),
     }
 }
 
@@ -226,7 +219,7 @@ async fn open_dynamodb(
     url: &BackendUrl,
     sensors_max: u64,
     write_deadline: Duration,
-    may_be_away: bool,
+    may_be_unavailable: bool,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
     let options = dynamodb::DynamoOptions {
         sensors_max,
@@ -234,7 +227,7 @@ async fn open_dynamodb(
         ..dynamodb::DynamoOptions::default()
     };
     let location = dynamodb::DynamoUrl::parse(url)?;
-    let store = match may_be_away {
+    let store = match may_be_unavailable {
         true => dynamodb::DynamoStore::start(&location, options).await?,
         false => dynamodb::DynamoStore::open(&location, options).await?,
     };
@@ -246,10 +239,7 @@ async fn open_dynamodb(
     url: &BackendUrl,
     _sensors_max: u64,
     _write_deadline: Duration,
-    _may_be_away: bool,
+    _may_be_unavailable: bool,
 ) -> Result<Arc<dyn ReadingStore>, StoreError> {
-    Err(StoreError::new(
-        StoreErrorKind::Unsupported,
-        format!("{url}: this binary was built without the feature `cloud`, which DynamoDB takes"),
-    ))
+    Err(url.feature_missing())
 }

@@ -1,4 +1,4 @@
-//! The words of the readings domain. None of these can be built invalid.
+//! The values of the readings domain. None of them can be built invalid.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,14 +8,14 @@ use hashbrown::HashMap;
 
 use super::{Stats, Temperature, Timestamp};
 
-/// The name of a sensor: 1 to 128 characters, without control characters, without white space at its ends.
+/// The id of a sensor: 1 to 128 characters, no control characters, no white space at the ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SensorId(Arc<str>);
 
 /// Why a text is not a sensor id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SensorIdError {
-    /// Nothing is left after trimming.
+    /// The trimmed text is empty.
     #[error("is empty; send 1 to 128 characters")]
     Empty,
     /// More than [`SensorId::CHARACTERS_MAX`] characters.
@@ -79,47 +79,47 @@ impl Borrow<str> for SensorId {
     }
 }
 
-/// One sensor's temperature at one moment.
+/// A timestamp and a temperature of one sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// When it was measured.
+    /// The time of the measurement.
     pub timestamp: Timestamp,
-    /// What was measured.
+    /// The measured temperature.
     pub temperature: Temperature,
 }
 
 /// A half-open span of time, `[from, to)`; an end that is `None` is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// The first moment inside.
+    /// The first timestamp inside the window.
     pub from: Option<Timestamp>,
-    /// The first moment after.
+    /// The first timestamp after the window.
     pub to: Option<Timestamp>,
 }
 
 impl Window {
-    /// All of time.
+    /// All timestamps.
     pub const ALL: Self = Self {
         from: None,
         to: None,
     };
 
-    /// Whether a moment lies inside.
+    /// Whether a timestamp lies inside the window.
     pub fn contains(&self, timestamp: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= timestamp) && self.to.is_none_or(|to| timestamp < to)
     }
 }
 
-/// What to look at: one sensor or all of them, over a window.
+/// Selects readings: of one sensor or of all sensors, in a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only this sensor; `None` for every sensor.
     pub sensor: Option<SensorId>,
-    /// Only this span.
+    /// Only readings in this window.
     pub window: Window,
 }
 
-/// Readings that are recorded together. Ids are kept once each; a reading holds the index of its own.
+/// Readings that are recorded together. Each sensor id is stored once; a reading holds the index of its id.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     sensors: Vec<SensorId>,
@@ -149,28 +149,28 @@ impl Batch {
         &self.sensors
     }
 
-    /// The readings, in the order in which they were sent: of two for the same sensor and moment the later stands.
+    /// The readings, in the order in which they were sent. Of two with the same sensor and timestamp the later one is stored.
     pub fn readings(&self) -> &[BatchReading] {
         &self.readings
     }
 
-    /// How many readings.
+    /// The number of readings.
     pub fn len(&self) -> usize {
         self.readings.len()
     }
 
-    /// Whether there is none.
+    /// Whether the batch has no readings.
     pub fn is_empty(&self) -> bool {
         self.readings.is_empty()
     }
 }
 
-/// Gathers readings into a [`Batch`].
+/// Collects readings into a [`Batch`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     batch: Batch,
     index: HashMap<SensorId, u32>,
-    /// The sensor of the reading before: a device sends its own readings in a row.
+    /// The sensor of the previous reading. A device usually sends several readings in a row.
     last: u32,
 }
 
@@ -201,7 +201,7 @@ impl BatchBuilder {
             Some(&known) => known,
             None => {
                 let id = SensorId::check(sensor_id)?;
-                // After trimming it may be known all the same.
+                // The trimmed id may be known.
                 match self.index.get(id) {
                     Some(&known) => known,
                     None => {
@@ -218,17 +218,17 @@ impl BatchBuilder {
         Ok(self.last)
     }
 
-    /// How many readings so far.
+    /// The number of readings so far.
     pub fn len(&self) -> usize {
         self.batch.len()
     }
 
-    /// Whether there is none so far.
+    /// Whether the batch has no readings yet.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
     }
 
-    /// Bytes of memory held, about.
+    /// The approximate memory of the batch in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.batch.readings.capacity() * size_of::<BatchReading>() + self.batch.sensors.len() * 160
     }
@@ -239,16 +239,16 @@ impl BatchBuilder {
     }
 }
 
-/// What is known of one sensor.
+/// A summary of one sensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SensorSummary {
     /// Its id.
     pub sensor: SensorId,
     /// Statistics over all its readings; never empty.
     pub stats: Stats,
-    /// The moment of its earliest reading.
+    /// The timestamp of its earliest reading.
     pub first: Timestamp,
-    /// The moment of its latest reading.
+    /// The timestamp of its latest reading.
     pub last: Timestamp,
     /// The temperature at `last`.
     pub latest: Temperature,
@@ -257,28 +257,28 @@ pub struct SensorSummary {
 /// One bucket of a [`Series`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Where it starts; it ends where the next one starts.
+    /// The start of the bucket. It ends where the next bucket starts.
     pub start: Timestamp,
-    /// Statistics of the readings inside; empty where there are none.
+    /// Statistics of the readings in the bucket.
     pub stats: Stats,
 }
 
-/// A sensor's readings in equal buckets of time.
+/// Statistics of a sensor in buckets of equal width.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
-    /// The first moment covered.
+    /// The start of the first bucket.
     pub from: Timestamp,
-    /// The first moment not covered.
+    /// The end of the last bucket.
     pub to: Timestamp,
-    /// The buckets, in order, without holes.
+    /// The buckets, in order, without gaps.
     pub buckets: Vec<Bucket>,
 }
 
-/// Some items of a longer list.
+/// A part of a longer list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether there are more after the last of them.
+    /// Whether the list goes on after the last item.
     pub more: bool,
 }

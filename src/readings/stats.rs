@@ -1,4 +1,4 @@
-//! Statistics that are exact: integers only, so that merging is associative and the order of readings never matters.
+//! Exact statistics: only integers, so that merging is associative and the order of readings does not matter.
 
 use super::Temperature;
 
@@ -15,12 +15,12 @@ use super::Temperature;
 /// assert_eq!(Stats::EMPTY.average(), None);
 /// # Ok::<(), fieldstation::readings::TemperatureError>(())
 /// ```
-// Without the packing, the sum would make each of millions of sensors larger by 16 bytes.
+// Without the packing, the alignment of the sum would add 16 bytes for each of millions of sensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, packed(8))]
 pub struct Stats {
     count: u64,
-    /// In micro-degrees. 2⁶⁴ readings of 10¹² µ° each are below 2¹⁰⁴, so it cannot overflow.
+    /// In micro-degrees. 2⁶⁴ readings of 10¹² µ° are below 2¹⁰⁴, so the sum cannot overflow.
     sum: i128,
     /// `i64::MAX` when empty.
     minimum: i64,
@@ -43,8 +43,7 @@ impl Stats {
         maximum: i64::MIN,
     };
 
-    /// Statistics from their parts as a store keeps them, in micro-degrees; `None` where no set of accepted readings has
-    /// these parts.
+    /// Statistics from the parts that a store keeps, in micro-degrees; `None` when no set of valid readings has these parts.
     pub fn from_parts(count: u64, sum: i128, minimum: i64, maximum: i64) -> Option<Self> {
         if count == 0 {
             return Some(Self::EMPTY);
@@ -61,7 +60,7 @@ impl Stats {
         })
     }
 
-    /// How many readings.
+    /// The number of readings.
     pub const fn count(&self) -> u64 {
         self.count
     }

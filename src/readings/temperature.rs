@@ -1,4 +1,4 @@
-//! A temperature: exact decimal text in, an integer of micro-degrees held, the same decimal text out.
+//! Temperatures: integers of micro-degrees, parsed from decimal text exactly and written as the same decimal text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,10 +25,10 @@ pub struct Temperature(i64);
 /// Why a text is not a temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemperatureError {
-    /// Not a decimal number.
+    /// The text is not a decimal number.
     #[error("is not a number; send degrees Celsius such as 21.5")]
     NotANumber,
-    /// A number that no thermometer reads.
+    /// The number is outside the accepted range.
     #[error("is outside -273.15 to 1000000 degrees Celsius")]
     OutOfRange,
 }
@@ -53,8 +53,8 @@ impl Temperature {
         self.0
     }
 
-    /// Parses the grammar of a JSON number, with a leading `+`, leading zeros and a bare leading or trailing point allowed
-    /// besides, since devices print those.
+    /// Parses a JSON number, and numbers that devices print: with a leading `+`, leading zeros, or a decimal point without a digit before or
+    /// after it.
     ///
     /// # Errors
     /// [`TemperatureError::NotANumber`] for any other text, [`TemperatureError::OutOfRange`] for a number that is too

@@ -1,4 +1,4 @@
-//! One moment of a database that a server may be writing to, and a copy of it.
+//! A consistent copy of a database while a server writes to it.
 
 use std::fs::File;
 use std::io;
@@ -13,30 +13,30 @@ use super::durable_file;
 use super::sqlite::{DatabaseDefinition, can_open_untouched, open_untouched};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How long to wait for a server that is just opening or closing the file.
+/// How long to wait for a server that opens or closes the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many pages are copied between two reports of progress: 1 MiB.
 const PAGES_PER_STEP: i32 = 256;
 
-/// After how many steps the disk is told to begin. One large flush at the end would be felt by whoever commits beside it.
+/// After how many steps the copy is flushed. One large flush at the end would delay the commits of a server on the same disk.
 const STEPS_PER_FLUSH: u32 = 16;
 
-/// A read transaction: what was committed before it began, whatever is written meanwhile.
+/// A read transaction. It sees what was committed before it began, whatever a server writes meanwhile.
 #[derive(Debug)]
 pub(crate) struct DatabaseSnapshot {
     database: &'static DatabaseDefinition,
     connection: Connection,
-    /// Where no lock of SQLite's keeps servers from writing.
+    /// Keeps servers from writing where SQLite takes no lock.
     _held: Option<DataDirectory>,
 }
 
 impl DatabaseSnapshot {
-    /// Begins to read the database of a data directory. Takes no lock that a server would notice. `None` when there is no such
-    /// file, or nothing in it yet.
+    /// Begins a snapshot of the database of a data directory. A server does not notice it. `None` when the file is missing or has no
+    /// tables yet.
     ///
     /// # Errors
-    /// When it cannot be read, is not ours, or was written by a newer version.
+    /// When the file cannot be read, is another program's, or was written by a newer version.
     pub(crate) fn of(
         directory: &Path,
         database: &'static DatabaseDefinition,
@@ -48,19 +48,19 @@ impl DatabaseSnapshot {
             Err(error) => return Err(unreadable(&path, error)),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(&path, flags).and_then(begun);
+        let opened = Connection::open_with_flags(&path, flags).and_then(begin);
         let (connection, held) = match opened {
             Ok(connection) => (connection, None),
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     return Err(database.error("read it", error));
                 }
-                // Where no server has made them, the files beside the database cannot be made on a full disk, or on one that
-                // cannot be written to. It can be read without them as long as no server begins to write.
+                // Without a server, SQLite would have to create the files beside the database. It cannot on a full disk or on a
+                // read-only medium. The database can be read without them as long as no server begins to write.
                 _ if can_open_untouched(&path) => {
                     let held = DataDirectory::open_read_only(directory)?;
                     let connection =
-                        begun(open_untouched(&path)?).map_err(|error| unreadable(&path, error))?;
+                        begin(open_untouched(&path)?).map_err(|error| unreadable(&path, error))?;
                     (connection, Some(held))
                 }
                 _ => return Err(unreadable(&path, error)),
@@ -74,10 +74,10 @@ impl DatabaseSnapshot {
         }))
     }
 
-    /// How large a copy is going to be.
+    /// The size of a copy.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the file cannot be read.
     pub(crate) fn bytes(&self) -> Result<u64, StoreError> {
         let number = |name| {
             self.connection
@@ -88,11 +88,11 @@ impl DatabaseSnapshot {
         Ok(number("page_count")?.saturating_mul(number("page_size")?))
     }
 
-    /// Copies it page by page into a file that is not there yet, which is durable when this returns. `progress` is told how
-    /// many bytes more are copied.
+    /// Copies the database page by page into a new file, which is durable when this returns. Calls `progress` with the number of further
+    /// bytes that were copied.
     ///
     /// # Errors
-    /// When the one cannot be read or the other not be written; what is there then is of no use.
+    /// When the database cannot be read or the copy cannot be written. The copy is then not complete.
     pub(crate) fn copy(
         self,
         target: &Path,
@@ -100,7 +100,7 @@ impl DatabaseSnapshot {
     ) -> Result<(), StoreError> {
         let database = self.database;
         let name = database.file_name;
-        let broken = |error| durable_file::failed(&format!("write a copy of {name}"), error);
+        let broken = |error| durable_file::io_error(&format!("write a copy of {name}"), error);
         let file = File::options()
             .write(true)
             .create_new(true)
@@ -109,13 +109,13 @@ impl DatabaseSnapshot {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut copy =
             Connection::open_with_flags(target, flags).map_err(|error| self.failed(error))?;
-        // Nobody reads it before it is complete: no journal, and flushes of our own.
+        // Nobody reads the copy before it is complete, so it needs no journal, and it is flushed here.
         copy.pragma_update(None, "journal_mode", "OFF")
             .and_then(|()| copy.pragma_update(None, "synchronous", "OFF"))
             .map_err(|error| self.failed(error))?;
         self.copy_pages(&mut copy, &file, progress)?;
         drop(self.connection);
-        // The copy is marked to have a write-ahead log beside it, which even a reader would make.
+        // The header of the copy asks for a write-ahead log, which even a reader would create.
         copy.pragma_update(None, "journal_mode", "DELETE")
             .and_then(|()| copy.close().map_err(|(_, error)| error))
             .map_err(|error| database.error(&format!("copy {name}"), error))?;
@@ -146,12 +146,12 @@ impl DatabaseSnapshot {
             match result {
                 StepResult::Done => return Ok(()),
                 StepResult::More => {}
-                // The one database is being read already, and nobody else knows of the other.
+                // Busy or locked, although the database is being read already and the copy has no other user.
                 _ => break,
             }
             if step % STEPS_PER_FLUSH == 0 {
                 file.sync_data().map_err(|error| {
-                    durable_file::failed(&format!("write a copy of {}", self.name()), error)
+                    durable_file::io_error(&format!("write a copy of {}", self.name()), error)
                 })?;
             }
         }
@@ -170,11 +170,11 @@ impl DatabaseSnapshot {
     }
 }
 
-/// A connection that reads, and its moment.
-fn begun(connection: Connection) -> rusqlite::Result<Connection> {
+/// Begins the read transaction.
+fn begin(connection: Connection) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    // The moment is that of the first read, not of this.
+    // The snapshot begins with the first read, not with BEGIN.
     connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
     Ok(connection)
 }

@@ -1,6 +1,6 @@
-//! Files that are there after a power cut, and what the errors on the way mean.
+//! Files that survive a power cut, and the meaning of errors of the file system.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -8,23 +8,23 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How much is read at a time.
+/// How many bytes are read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// After how many bytes the disk is told to begin.
+/// After how many bytes a copy is flushed, so that the last flush is short.
 const FLUSH_EVERY_BYTES: u64 = 16 << 20;
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
-    /// Its length.
+    /// The length.
     pub(crate) bytes: u64,
-    /// Its SHA-256.
+    /// The SHA-256 digest.
     pub(crate) sha256: [u8; 32],
 }
 
-/// Copies a file under a name that is not taken; the content is durable when this returns, the name once the directory is
-/// flushed. `progress` is told how many bytes more are copied.
+/// Copies into a new file. The content is durable when this returns; the name is durable once the directory is flushed. Calls `progress`
+/// with the number of further bytes that were copied.
 pub(crate) fn copy(
     source: &mut impl Read,
     target: &Path,
@@ -51,7 +51,7 @@ pub(crate) fn content(source: &mut impl Read) -> io::Result<Content> {
     content_with(source, &mut |_| {})
 }
 
-/// [`content`], with `progress` told how many bytes more were read.
+/// Does what [`content`] does, and calls `progress` with the number of further bytes that were read.
 pub(crate) fn content_with(
     source: &mut impl Read,
     progress: &mut dyn FnMut(u64),
@@ -87,22 +87,44 @@ fn read(
     })
 }
 
-/// Makes what was named in a directory stay named.
+/// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// An error of the file system while doing something.
-pub(crate) fn failed(what: &str, error: io::Error) -> StoreError {
+/// Creates a directory and its parents, and flushes the parent of each.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if path.is_dir() {
+        // The process that created it may have been killed before the flush.
+        return match sync_directory(parent) {
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => Err(error),
+            // This process need not have the right to open the parent, and the parent may be read-only.
+            _ => Ok(()),
+        };
+    }
+    create_directory(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_directory(parent)
+}
+
+/// An error of the file system. `what` completes "could not".
+pub(crate) fn io_error(what: &str, error: io::Error) -> StoreError {
     StoreError::new(kind_of(&error), format!("could not {what}")).with_source(error)
 }
 
-/// What a caller can act on, of an error of the file system.
+/// The kind of an error of the file system.
 pub(crate) fn kind_of(error: &io::Error) -> StoreErrorKind {
     use io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
     match (error.kind(), error.raw_os_error()) {
         (StorageFull | QuotaExceeded | FileTooLarge, _) => StoreErrorKind::StorageFull,
-        // No more files may be open in this process, or on this machine.
+        // Too many files are open in this process or on this machine.
         (OutOfMemory, _) | (_, Some(libc::EMFILE | libc::ENFILE)) => StoreErrorKind::Overloaded,
         _ => StoreErrorKind::Internal,
     }

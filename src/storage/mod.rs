@@ -1,4 +1,4 @@
-//! Everything embedded: the data directory, its disk, the app database, and what both SQLite databases share.
+//! The local disk: the data directory, free space, the app database, and what both SQLite databases share. Imports no slice.
 
 pub mod app_database;
 pub(crate) mod backup_names;

@@ -1,5 +1,4 @@
-//! Times as some programs write them, tried when a text is not in the usual form: the basic form of ISO 8601, without its hyphens and
-//! colons, and numbers without their leading zeros.
+//! Rare forms of times: the basic form of ISO 8601, without hyphens and colons, and numbers without leading zeros.
 
 use super::{Civil, Timestamp, TimestampError, fraction, is_separator, offset};
 
@@ -8,7 +7,7 @@ use super::{Civil, Timestamp, TimestampError, fraction, is_separator, offset};
 pub(super) fn parse(text: &[u8]) -> Result<Timestamp, TimestampError> {
     let separator = text.iter().position(|&byte| is_separator(byte));
     let (date, clock) = text.split_at(separator.ok_or(TimestampError::NotATime)?);
-    // The separator is not looked at again.
+    // Skips the separator.
     let clock = &clock[1..];
     if date.contains(&b'-') {
         short(date, clock)
@@ -45,8 +44,8 @@ fn basic(date: &[u8], clock: &[u8]) -> Result<Timestamp, TimestampError> {
     .east(offset(rest)?)
 }
 
-/// `2026-1-5` and `9:05:00`, or `9:05`: nothing else can have been meant. A minute or a second of one digit may have lost a zero at its
-/// end as well.
+/// `2026-1-5` and `9:05:00`, or `9:05`. A minute or a second of one digit is refused, because a zero may be missing before or after the
+/// digit.
 fn short(date: &[u8], clock: &[u8]) -> Result<Timestamp, TimestampError> {
     let (year, rest) = number(date);
     let (month, rest) = number(past(b'-', rest)?);

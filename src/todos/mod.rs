@@ -28,6 +28,8 @@ use self::import::{
     ImportBatch, ImportResult, NumberedPage, NumberedTodo, StoreSource, TodoSource,
 };
 use crate::backend_url::BackendUrl;
+#[cfg(not(feature = "cloud"))]
+use crate::backend_url::feature_missing;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::timestamp::Timestamp;
@@ -124,7 +126,8 @@ pub trait TodoStore: Send + Sync {
         Vec::new()
     }
 
-    /// Waits for running operations and releases all resources. Later operations fail with [`StoreErrorKind::Unavailable`].
+    /// Refuses every later operation with [`StoreErrorKind::Unavailable`], and releases the resources of this store. A database that several
+    /// stores share stays open.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
@@ -150,19 +153,9 @@ pub async fn open(
     }
     match (url.scheme(), url.rest()) {
         ("sqlite", "") => Ok(Arc::new(sqlite::SqliteTodos::new(app_database()?))),
-        ("sqlite", _) => Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "todos are kept in the data directory: write sqlite: instead of {url}, and name the directory with --data"
-            ),
-        )),
+        ("sqlite", _) => Err(url.path_not_taken("the store of todos")),
         ("postgres" | "postgresql", _) => open_url(url).await,
-        (scheme, _) => Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "there is no backend for todos with the scheme {scheme}; this binary knows sqlite:, postgres: and manifest:"
-            ),
-        )),
+        _ => Err(url.unknown_scheme("todos", "sqlite:, postgres: and manifest:")),
     }
 }
 
@@ -224,15 +217,15 @@ async fn open_manifest_as_source(
 }
 
 #[cfg(not(feature = "cloud"))]
-async fn open_url_as_source(_url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
-    Err(not_built("--from asks for PostgreSQL"))
+async fn open_url_as_source(url: &BackendUrl) -> Result<Box<dyn TodoSource>, StoreError> {
+    Err(url.feature_missing())
 }
 
 #[cfg(not(feature = "cloud"))]
 async fn open_manifest_as_source(
     _manifest: manifest::Manifest,
 ) -> Result<Box<dyn TodoSource>, StoreError> {
-    Err(not_built("manifest.json asks for PostgreSQL"))
+    Err(feature_missing("PostgreSQL, which manifest.json names,"))
 }
 
 #[cfg(feature = "cloud")]
@@ -248,21 +241,13 @@ async fn open_manifest(manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStor
 }
 
 #[cfg(not(feature = "cloud"))]
-async fn open_url(_url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
-    Err(not_built("--todos asks for PostgreSQL"))
+async fn open_url(url: &BackendUrl) -> Result<Arc<dyn TodoStore>, StoreError> {
+    Err(url.feature_missing())
 }
 
 #[cfg(not(feature = "cloud"))]
 async fn open_manifest(_manifest: &manifest::Manifest) -> Result<Arc<dyn TodoStore>, StoreError> {
-    Err(not_built(
-        "manifest.json asks for PostgreSQL (--todos sqlite: keeps todos in the data directory)",
+    Err(feature_missing(
+        "PostgreSQL, which manifest.json names (--todos sqlite: keeps todos in the data directory),",
     ))
-}
-
-#[cfg(not(feature = "cloud"))]
-fn not_built(option: &str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unsupported,
-        format!("{option}, which this binary was built without; build it with the feature `cloud`"),
-    )
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::StoreError;
+use crate::random;
 use crate::timestamp::Timestamp;
 
 /// The longest title, in characters.
@@ -22,10 +24,8 @@ impl TodoId {
     ///
     /// # Errors
     /// When the operating system has no random numbers.
-    pub fn generate(now: Timestamp) -> Result<Self, getrandom::Error> {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)?;
-        let random = random
+    pub fn generate(now: Timestamp) -> Result<Self, StoreError> {
+        let random = random::bytes::<10>()?
             .iter()
             .fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
         // A UUID cannot hold a time before 1970. With such a clock, ids have no order.

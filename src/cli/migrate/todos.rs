@@ -3,7 +3,7 @@
 mod report;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::anyhow;
@@ -26,7 +26,11 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
     if from.scheme() == "sqlite" {
         check_data_exists(data)?;
     }
-    let app_database = || AppDatabase::open(DataDirectory::open(data).map(Arc::new)?);
+    let opened_database = OnceLock::new();
+    let app_database = || -> Result<Arc<AppDatabase>, StoreError> {
+        let opened = AppDatabase::open(DataDirectory::open(data).map(Arc::new)?)?;
+        Ok(Arc::clone(opened_database.get_or_init(|| opened)))
+    };
     runtime::block_on(2, async {
         let started = Instant::now();
         // The source is opened first, so that an unusable source leaves the target unchanged.
@@ -54,6 +58,9 @@ pub(super) fn run(from: &BackendUrl, to: &BackendUrl, data: &Path) -> Result<(),
         tally.count_here = target.count().await.map_err(store_failure)?;
         let text = tally.text(source.name(), target.backend(), started.elapsed());
         target.close().await.map_err(store_failure)?;
+        if let Some(app_database) = opened_database.get() {
+            app_database.close().await;
+        }
         standard_output::print(&text)?;
         match tally.is_same() {
             true => Ok(()),

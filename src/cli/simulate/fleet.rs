@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::random::Random;
+use crate::random::SplitMix64;
 use crate::readings::encode;
 use crate::readings::{Point, SensorId, SensorIdError, Temperature, Timestamp};
 
@@ -49,7 +49,7 @@ impl Fleet {
             .map(|number| {
                 let id = SensorId::new(&format!("{prefix}{number:0digits$}"))?;
                 // After the first step, adjacent seeds give unrelated numbers.
-                let mut random = Random::new(seed ^ Random::new(u64::from(number)).bits());
+                let mut random = SplitMix64::new(seed ^ SplitMix64::new(u64::from(number)).bits());
                 Ok(Sensor {
                     json_id: encode::json_id(id.as_str()),
                     id,
@@ -91,7 +91,7 @@ impl Fleet {
     }
 
     /// The reading of the fleet with this number, from 0, and its sensor; `None` after the last possible timestamp.
-    pub(super) fn reading(&self, number: u64, random: &mut Random) -> Option<(u32, Point)> {
+    pub(super) fn reading(&self, number: u64, random: &mut SplitMix64) -> Option<(u32, Point)> {
         let sensor = (number % self.sensors.len() as u64) as u32;
         let since_start =
             u128::from(number) * MICROS_PER_SECOND / u128::from(self.readings_per_second);
@@ -111,7 +111,11 @@ impl Fleet {
     }
 
     /// A corrected temperature: different, but close.
-    pub(super) fn corrected(&self, temperature: Temperature, random: &mut Random) -> Temperature {
+    pub(super) fn corrected(
+        &self,
+        temperature: Temperature,
+        random: &mut SplitMix64,
+    ) -> Temperature {
         let shift = i64::from(1 + random.below(300)) * 10_000;
         let shift = if random.chance(50.0) { shift } else { -shift };
         let micro_degrees = temperature.micro_degrees();
@@ -124,7 +128,7 @@ impl Fleet {
 
 impl Sensor {
     /// The sum of daily curve, noise and drift, rounded to hundredths of a degree as a thermometer does.
-    fn measure(&self, at: Timestamp, start: Timestamp, random: &mut Random) -> Temperature {
+    fn measure(&self, at: Timestamp, start: Timestamp, random: &mut SplitMix64) -> Temperature {
         let seconds = |timestamp: Timestamp| timestamp.micros() as f64 / 1e6;
         let day = seconds(at) / SECONDS_PER_DAY;
         let degrees = self.mean
@@ -151,7 +155,7 @@ mod tests {
     fn every_reading_has_a_time_of_its_own() {
         for (sensors, readings_per_second) in [(1, 1_000_000), (3, 7), (10, 20_000), (7, 6999)] {
             let fleet = fleet(sensors, readings_per_second);
-            let mut random = Random::new(2);
+            let mut random = SplitMix64::new(2);
             let mut seen = HashSet::new();
             let mut last = vec![Timestamp::MIN; sensors as usize];
             for number in 0..5000 {
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn temperatures_are_plausible_and_have_two_decimals() {
         let fleet = fleet(50, 1);
-        let mut random = Random::new(3);
+        let mut random = SplitMix64::new(3);
         for number in 0..10_000 {
             let (_, point) = fleet.reading(number * 997, &mut random).unwrap();
             let micro_degrees = point.temperature.micro_degrees();

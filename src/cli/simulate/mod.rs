@@ -4,7 +4,6 @@ mod connection;
 mod due_queue;
 mod fleet;
 mod proof;
-mod random;
 mod recount;
 mod report;
 mod schedule;

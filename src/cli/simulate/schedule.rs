@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::due_queue::{Delivery, DueAction, DueQueue, FollowUp, Kind};
 use super::fleet::Fleet;
-use super::random::Random;
+use crate::random::SplitMix64;
 use crate::readings::Timestamp;
 
 /// The shares of readings that are late, repeated or corrected, in percent.
@@ -37,7 +37,7 @@ pub(super) struct Schedule {
     fleet: Arc<Fleet>,
     traffic: Arc<Traffic>,
     irregularities: Irregularities,
-    random: Random,
+    random: SplitMix64,
     queues: Vec<mpsc::Sender<Delivery>>,
     /// The latest timestamp sent, by sensor.
     newest: Vec<Option<Timestamp>>,
@@ -63,7 +63,7 @@ impl Schedule {
             fleet,
             traffic,
             irregularities,
-            random: Random::new(seed),
+            random: SplitMix64::new(seed),
             queues,
         }
     }

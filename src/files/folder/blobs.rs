@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, ReadDir};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::random;
 use crate::storage::durable_file;
 
 /// The suffix of an incomplete blob.
@@ -40,7 +39,7 @@ impl Blobs {
 
     /// Starts a blob. The first write creates the file.
     pub(super) fn stage(self: &Arc<Self>) -> StagedBlob {
-        let name = new_name();
+        let name: BlobName = random::timed_name().into();
         self.in_progress.lock().insert(Arc::clone(&name));
         StagedBlob {
             blobs: Arc::clone(self),
@@ -234,15 +233,6 @@ fn write_all(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
     Ok(())
 }
 
-/// A name that is never used twice in this folder: the time, and a random number.
-fn new_name() -> BlobName {
-    let nanoseconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_nanos());
-    let random = RandomState::new().hash_one(nanoseconds);
-    format!("{:016x}{random:016x}", nanoseconds as u64).into()
-}
-
 /// Whether this program makes files with such a name.
 fn is_file_name(file_name: &str) -> bool {
     is_name(file_name.strip_suffix(PARTIAL).unwrap_or(file_name))
@@ -257,13 +247,8 @@ pub(super) fn is_name(name: &str) -> bool {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        StoreError::new(
-            StoreErrorKind::Internal,
-            "the work on a file was interrupted",
-        )
-        .with_source(error)
-    })?
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::cut_off("work on a file", error))?
 }
 
 /// Translates an error of the disk. `action` completes "could not". A client may see the message, so the message has no path.
@@ -344,7 +329,7 @@ mod tests {
 
     #[test]
     fn new_names_are_unique_and_other_names_are_not_blobs() {
-        let names: HashSet<_> = (0..1000).map(|_| new_name()).collect();
+        let names: HashSet<_> = (0..1000).map(|_| random::timed_name()).collect();
         assert_eq!(names.len(), 1000);
         assert!(names.iter().all(|name| is_file_name(name)));
         for other in [

@@ -67,10 +67,8 @@ enum Next {
 async fn joined(
     reading: JoinHandle<Result<PieceAndReader, StoreError>>,
 ) -> Result<PieceAndReader, StoreError> {
-    reading.await.map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "reading a file was interrupted")
-            .with_source(error)
-    })?
+    let done = reading.await;
+    done.map_err(|error| StoreError::cut_off("reading a file", error))?
 }
 
 struct Reader {

@@ -195,10 +195,10 @@ impl BlobCopier<'_> {
         let mut source = match File::open(self.data.join(&name)) {
             Ok(source) => source,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(durable_file::failed(&format!("read {name}"), error)),
+            Err(error) => return Err(durable_file::io_error(&format!("read {name}"), error)),
         };
         let content = durable_file::copy(&mut source, &self.directory.join(&name), self.progress)
-            .map_err(|error| durable_file::failed(&format!("copy {name}"), error))?;
+            .map_err(|error| durable_file::io_error(&format!("copy {name}"), error))?;
         if content != file.content {
             return Err(file.damaged());
         }
@@ -279,7 +279,7 @@ pub(super) fn query_error(error: rusqlite::Error) -> StoreError {
 }
 
 fn write_error(error: io::Error) -> StoreError {
-    durable_file::failed("write a copy of the files", error)
+    durable_file::io_error("write a copy of the files", error)
 }
 
 #[cfg(test)]

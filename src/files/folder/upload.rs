@@ -138,5 +138,5 @@ async fn wait_for(work: &mut Work) -> Result<(), StoreError> {
 }
 
 fn interrupted(error: tokio::task::JoinError) -> StoreError {
-    StoreError::new(StoreErrorKind::Internal, "writing a file was interrupted").with_source(error)
+    StoreError::cut_off("writing a file", error)
 }

@@ -14,7 +14,7 @@ use super::errors::{self, ErrorReport};
 use super::status::BucketStatus;
 use super::timeouts::TimeBudget;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// The number of parts in memory, over all uploads: 30 MiB.
 const PARTS_MAX: usize = 6;
@@ -41,7 +41,7 @@ pub(super) struct S3Client {
     pub(super) status: BucketStatus,
     credentials: Arc<Credentials>,
     cleanup_permits: Arc<Semaphore>,
-    outage: Trouble,
+    outage_log: OutageLog,
     /// The number of requests that failed through the fault of S3.
     failures: watch::Sender<u64>,
 }
@@ -59,7 +59,7 @@ impl S3Client {
             status: BucketStatus::default(),
             credentials,
             cleanup_permits: Arc::new(Semaphore::new(CLEANUPS_MAX)),
-            outage: Trouble::new("files", "s3"),
+            outage_log: OutageLog::new("files", "s3"),
             failures: watch::Sender::new(0),
         }
     }
@@ -114,7 +114,7 @@ impl S3Client {
 
     /// Records a failure that S3 caused, for the log and the health of the server.
     pub(super) fn record_failure(&self, cause: &StoreError) {
-        self.outage.failed(cause);
+        self.outage_log.report_failure(cause);
         self.failures.send_modify(|failures| *failures += 1);
     }
 
@@ -125,7 +125,7 @@ impl S3Client {
 
     /// Records that S3 works again.
     pub(super) fn end_outage(&self) {
-        self.outage.ended();
+        self.outage_log.report_success();
     }
 
     /// Joins the parts of a file of `size_bytes` bytes. The object exists when this returns `Ok`.

@@ -131,7 +131,7 @@ impl CredentialProvider for Credentials {
                 Ok(credential)
             }
             Err(error) => {
-                state.search_error = Some(crate::trouble::chain(&error));
+                state.search_error = Some(crate::error::chain(&error));
                 state.current = None;
                 Err(not_found(Box::new(error)))
             }

@@ -1,7 +1,7 @@
 //! Translates errors of S3: the text for the caller, and the text for the log.
 
+use crate::error::chain;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::chain;
 
 /// The longest text of S3 in the log, in characters.
 const S3_TEXT_CHARACTERS_MAX: usize = 300;

@@ -7,8 +7,6 @@
 //! id makes a key of 768 characters, and S3 accepts 1024.
 
 use std::fmt::Write;
-use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use object_store::path::Path;
 
@@ -98,27 +96,18 @@ pub(super) fn is_ours(key: &str) -> bool {
     match key.split_once('/') {
         Some((CONTENT, name)) => name
             .split_once(BLOB_SEPARATOR)
-            .is_some_and(|(name, blob)| decode_device(name).is_some() && is_new_name(blob)),
+            .is_some_and(|(name, blob)| decode_device(name).is_some() && is_timed_name(blob)),
         _ => is_probe(key) || is_record(key),
     }
 }
 
 /// Whether a key has the form of a probe key.
 pub(super) fn is_probe(key: &str) -> bool {
-    matches!(key.split_once('/'), Some((PROBE, name)) if is_new_name(name))
+    matches!(key.split_once('/'), Some((PROBE, name)) if is_timed_name(name))
 }
 
-/// A name that no server uses twice: the time, and a random number.
-pub(super) fn new_name() -> String {
-    let nanoseconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_nanos());
-    let random = RandomState::new().hash_one(nanoseconds);
-    format!("{:016x}{random:016x}", nanoseconds as u64)
-}
-
-/// Whether a text has the form of [`new_name`].
-fn is_new_name(name: &str) -> bool {
+/// Whether a text has the form of [`crate::random::timed_name`].
+fn is_timed_name(name: &str) -> bool {
     const CHARACTERS: usize = 32;
     name.len() == CHARACTERS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -117,7 +117,7 @@ fn unsupported(feature: &str) -> StoreError {
 
 /// Tests every operation with one object, and removes the object.
 async fn probe(client: &Arc<S3Client>) -> Result<(), ProbeError> {
-    let path = key::probe(&key::new_name());
+    let path = key::probe(&crate::random::timed_name());
     let mut budget = TimeBudget::new();
     let result = probe_conditions(client, &mut budget, &path).await;
     budget.reset();

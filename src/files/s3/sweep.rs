@@ -95,7 +95,7 @@ fn is_old(object: &ObjectMeta, now: SystemTime) -> bool {
 
 /// The present time by the clock of S3: the date of an object that has just been written.
 async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
-    let path = key::probe(&key::new_name());
+    let path = key::probe(&crate::random::timed_name());
     let mut budget = TimeBudget::new();
     let write = async {
         client.store.put(&path, PutPayload::default()).await?;

@@ -16,6 +16,7 @@ use super::timeouts::TimeBudget;
 use super::{index, key};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
+use crate::random;
 
 /// The smallest part that S3 accepts, except for the last part of a file. A file may have 10,000 parts.
 const PART_BYTES: usize = 5 << 20;
@@ -55,7 +56,7 @@ impl S3Upload {
         Self {
             device,
             client,
-            blob: key::new_name(),
+            blob: random::timed_name(),
             pieces: Vec::new(),
             pending_bytes: 0,
             sent_bytes: 0,
@@ -281,9 +282,5 @@ impl Upload for S3Upload {
 }
 
 fn interrupted(error: tokio::task::JoinError) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Internal,
-        "sending a file to S3 was interrupted",
-    )
-    .with_source(error)
+    StoreError::cut_off("sending a file to S3", error)
 }

@@ -35,7 +35,7 @@ use self::url::RedisUrl;
 use super::{GreetingStore, Word};
 use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// The time limit of an operation, all its commands and connections together.
 const OPERATION_TIME_MAX: Duration = Duration::from_millis(1500);
@@ -67,7 +67,7 @@ pub struct RedisGreeting {
     connection: Arc<SharedConnection>,
     key: Arc<str>,
     operation_permits: Arc<Semaphore>,
-    outage: Trouble,
+    outage_log: OutageLog,
     failures: AtomicU64,
     state: Mutex<ServerState>,
     /// Notified when Redis should be checked now: after a new connection, and at the beginning of an outage.
@@ -97,7 +97,7 @@ impl RedisGreeting {
             connection: Arc::new(connection),
             key: url.key.into(),
             operation_permits: Arc::new(Semaphore::new(OPERATIONS_MAX)),
-            outage: Trouble::new("greeting", "redis"),
+            outage_log: OutageLog::new("greeting", "redis"),
             failures: AtomicU64::new(0),
             state: Mutex::default(),
             check_now,
@@ -150,10 +150,10 @@ impl RedisGreeting {
             StoreErrorKind::Unavailable | StoreErrorKind::Denied
         ) {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            if self.outage.reason().is_none() {
+            if self.outage_log.reason().is_none() {
                 self.check_now.notify_one();
             }
-            self.outage.failed(error);
+            self.outage_log.report_failure(error);
         }
     }
 
@@ -211,7 +211,7 @@ impl RedisGreeting {
             // Several notifications at almost the same time need one check.
             tokio::time::sleep(CHECK_PAUSE_MIN / 10).await;
             let checked = self.state.lock().checked_connection;
-            if checked != self.connection.connections() || self.outage.reason().is_some() {
+            if checked != self.connection.connections() || self.outage_log.reason().is_some() {
                 return;
             }
         }
@@ -288,7 +288,7 @@ impl GreetingStore for RedisGreeting {
             // Only a check without failed requests beside it ends an outage. If each successful request did, a Redis that fails
             // every second request would fill the log.
             let wait = if is_healthy && self.failures.load(Ordering::Relaxed) == failures {
-                self.outage.ended();
+                self.outage_log.report_success();
                 pause = CHECK_PAUSE_MIN;
                 CHECK_EVERY
             } else {

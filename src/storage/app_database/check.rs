@@ -1,4 +1,4 @@
-//! Whether `station.db` is what was written: its structure, its definitions, each row, and how many rows there are.
+//! Checks `station.db`: the structure of the file, the definitions of the tables, each row, and the number of rows.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::storage::sqlite::checksums;
 /// A table whose rows have checksums.
 struct Table {
     name: &'static str,
-    /// What a row of it is, in a message.
+    /// The name of a row in messages.
     what: &'static str,
-    /// The column that says which.
+    /// The column that identifies a row in messages.
     key: &'static str,
 }
 
@@ -36,20 +36,20 @@ const fn table(name: &'static str, what: &'static str, key: &'static str) -> Tab
 /// How many pages are copied at a time.
 const COPIED_PAGES: i32 = 1024;
 
-/// How many rows there are.
+/// How many rows the tables have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) todos: u64,
     pub(crate) files: u64,
-    /// Whether each has a checksum, which was compared. Those of older versions have none until a server opens the file.
+    /// Whether rows have checksums, which were compared. Rows of older versions have none until a server opens the file.
     pub(crate) have_checksums: bool,
 }
 
-/// Looks at everything in a file that nobody writes to, and changes nothing. `problem` is told what is wrong, `progress` how many
-/// rows more were read.
+/// Checks a file that nobody writes to, and changes nothing. Calls `problem` with each problem, and `progress` with the number of further
+/// rows that were read.
 ///
 /// # Errors
-/// When it is not ours, was written by a newer version, or cannot be read at all. Damage is not an error, but a problem.
+/// When the file is another program's, was written by a newer version, or cannot be read at all. Damage is a problem, not an error.
 pub(crate) fn check(
     connection: &Connection,
     problem: &mut dyn FnMut(String),
@@ -93,10 +93,10 @@ pub(crate) fn check(
     Ok(rows)
 }
 
-/// Looks at the rows of files, and at their indexes.
+/// Checks the rows of files, and their indexes.
 ///
 /// # Errors
-/// [`crate::error::StoreErrorKind::Damaged`] names the first thing that is wrong.
+/// [`crate::error::StoreErrorKind::Damaged`] names the first problem.
 pub(crate) fn check_files(connection: &Connection) -> Result<(), StoreError> {
     let mut found = None;
     let mut problem = |problem: String| {
@@ -111,7 +111,7 @@ pub(crate) fn check_files(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// The rows of a table that match their checksums, as SQL to select from; all of them where there are no checksums.
+/// SQL to select the rows of a table that match their checksums; all rows where they have no checksums.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -122,8 +122,7 @@ pub(crate) fn sound_rows(connection: &Connection, table: &str) -> Result<String,
     })
 }
 
-/// SQLite's own check of its pages, of its indexes and of the tables' constraints. `of` is a table, or how many problems are
-/// named of all.
+/// SQLite's own check of pages, indexes and constraints. `of` is the name of a table, or the number of problems to name in all tables.
 fn check_structure(connection: &Connection, of: &str, problem: &mut dyn FnMut(String)) {
     let mut look = || -> rusqlite::Result<()> {
         let mut statement = connection.prepare(&format!("PRAGMA integrity_check({of})"))?;
@@ -141,7 +140,7 @@ fn check_structure(connection: &Connection, of: &str, problem: &mut dyn FnMut(St
     }
 }
 
-/// Each row against its checksum, and all of them against the ledger.
+/// Compares each row with its checksum, and all rows with the ledger.
 fn check_table(
     connection: &Connection,
     table: &Table,
@@ -185,13 +184,13 @@ fn check_table(
 }
 
 fn count_of(connection: &Connection, table: &Table) -> rusqlite::Result<u64> {
-    // Not from an index, which may have lost some.
+    // An index may have lost rows.
     let sql = format!("SELECT count(*) FROM {} NOT INDEXED", table.name);
     connection.query_row(&sql, [], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))
 }
 
-/// Whether the index of the texts is that of the todos. It is asked by a statement that looks like a change, and makes none. A
-/// file that is only read is copied for it, to where SQLite keeps what is temporary.
+/// Checks the full-text index of the todos against the todos. The statement of this check is an INSERT that changes nothing, so a file
+/// that is only read is copied into a temporary database first.
 fn check_texts(connection: &Connection, problem: &mut dyn FnMut(String)) {
     let sql = "INSERT INTO todos_trigrams (todos_trigrams, rank) VALUES ('integrity-check', 1)";
     let ask = || match connection.is_readonly(MAIN_DB)? {

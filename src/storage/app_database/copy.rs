@@ -1,4 +1,4 @@
-//! Copies of `station.db`: taken while a server writes, completed, and checked.
+//! Copies of `station.db` for backups.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::storage::database_snapshot::DatabaseSnapshot;
 /// A snapshot of the database of a data directory; `None` when there is no database.
 ///
 /// # Errors
-/// When it cannot be read, is not ours, or was written by a newer version.
+/// When the file cannot be read, is another program's, or was written by a newer version.
 pub(crate) fn snapshot(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
     DatabaseSnapshot::of(directory, &DATABASE)
 }

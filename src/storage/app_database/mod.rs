@@ -1,8 +1,10 @@
-//! `station.db`: the embedded database of everything but readings, so that neither waits for the other.
+//! `station.db`: the embedded database of todos, files and the greeting. Readings have a database of their own, so that no write waits
+//! for a write of the other database.
 
 mod check;
 mod copy;
 mod schema;
+mod work_error;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -14,13 +16,13 @@ use tracing::error;
 
 use super::data_directory::DataDirectory;
 use super::sqlite::ReaderPool;
-use super::sqlite::write_ahead_log::Folding;
-use super::sqlite::{self, write_ahead_log};
+use super::sqlite::write_ahead_log::{self, Checkpointer};
+use crate::error::chain;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::chain;
 
 pub(crate) use self::check::{check, check_files, sound_rows};
 pub(crate) use self::copy::{open_copy, snapshot};
+pub use self::work_error::WorkError;
 
 use self::schema::DATABASE;
 
@@ -29,20 +31,20 @@ pub(crate) const FILE_NAME: &str = "station.db";
 
 const READERS: u32 = 4;
 
-/// The open database. What it acknowledges is flushed to disk; a read sees every write that was acknowledged before it.
+/// The open database. An acknowledged write is flushed to disk. A read sees every write that was acknowledged before the read began.
 #[derive(Debug)]
 pub struct AppDatabase {
-    /// Before the writer, so that they are dropped first: the last connection to close moves the write-ahead log into the
-    /// file, which one that only reads cannot.
+    /// Before the writer, so that the readers are dropped first: the last connection to close makes a checkpoint, and a connection that
+    /// only reads cannot.
     readers: Arc<ReaderPool>,
-    /// What is written with; in a directory that is only read, a connection like the others.
+    /// The connection that writes; in a directory that is only read, a connection that reads.
     writer: Mutex<Connection>,
-    folding: Folding,
-    /// One write at a time; the others wait without a thread each.
+    checkpointer: Checkpointer,
+    /// One write at a time. Writes that wait hold no thread.
     writing: Arc<Semaphore>,
-    broken: OnceLock<()>,
-    breaks: Notify,
-    // Held for as long as the file is open.
+    is_broken: OnceLock<()>,
+    broken: Notify,
+    // Locked for as long as the file is open.
     directory: Arc<DataDirectory>,
 }
 
@@ -50,7 +52,7 @@ impl AppDatabase {
     /// Opens the database, creating it if it is missing, and brings its tables up to date.
     ///
     /// # Errors
-    /// When it cannot be opened, is not ours, or was written by a newer version.
+    /// When the file cannot be opened, is another program's, is damaged, or was written by a newer version.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
         let mut writer = if directory.is_read_only() {
             let connection = directory.open_reader(&DATABASE)?;
@@ -59,27 +61,27 @@ impl AppDatabase {
         } else {
             directory.open_writer(&DATABASE)?
         };
-        let folding = Folding::of(&mut writer, DATABASE.checkpoint_pages)
+        let checkpointer = Checkpointer::new(&mut writer, DATABASE.checkpoint_pages)
             .map_err(|error| DATABASE.error("open station.db", error))?;
         let read = Arc::clone(&directory);
         Ok(Arc::new(Self {
             readers: ReaderPool::new(READERS, move || read.open_reader(&DATABASE)),
             writer: Mutex::new(writer),
-            folding,
+            checkpointer,
             writing: Arc::new(Semaphore::new(1)),
-            broken: OnceLock::new(),
-            breaks: Notify::new(),
+            is_broken: OnceLock::new(),
+            broken: Notify::new(),
             directory,
         }))
     }
 
-    /// Runs a transaction that adds or changes something. It is committed and durable when this returns `Ok`, and undone when
+    /// Runs a transaction that adds or changes rows. The transaction is committed and durable when this returns `Ok`, and rolled back when
     /// `work` fails. `what` completes "could not".
     ///
     /// # Errors
-    /// Those of `work`; [`StoreErrorKind::StorageFull`] when there is no room; [`StoreErrorKind::Unavailable`] after a failure of
-    /// the disk, which nothing is acknowledged after, and while the directory is away; [`StoreErrorKind::Unconfirmed`] when the
-    /// directory went away meanwhile.
+    /// Those of `work`; [`StoreErrorKind::StorageFull`] when the disk has no room; [`StoreErrorKind::Unavailable`] after a failure of
+    /// the disk, and while the data directory is missing; [`StoreErrorKind::Unconfirmed`] when the data directory was removed or
+    /// replaced during the transaction.
     pub async fn write<T, W>(self: &Arc<Self>, what: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -89,17 +91,17 @@ impl AppDatabase {
         let turn = self.turn().await?;
         let this = Arc::clone(self);
         blocking(move || {
-            // A write that has begun ends, whether or not anybody waits for it, and has its turn until then.
+            // A write that has begun runs to its end and keeps its turn, even if the caller stops waiting.
             let _turn = turn;
-            // Whoever waited for a turn may have had it end in a failure of the disk.
+            // The disk may have failed while this write waited for its turn.
             this.open_for_additions()?;
             this.transact(what, work)
         })
         .await
     }
 
-    /// Runs a transaction that removes something, also on a full disk: what it needs is taken from the reserve. It may run more
-    /// than once, and only the last time counts.
+    /// Runs a transaction that removes rows, also on a full disk: the reserve gives the room that the transaction needs. `work` may run
+    /// more than once; only the last run is committed.
     ///
     /// # Errors
     /// Those of [`Self::write`].
@@ -126,7 +128,7 @@ impl AppDatabase {
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let turn = Arc::clone(&self.writing).acquire_owned().await;
-        turn.map_err(|_| sqlite::stopped())
+        turn.map_err(|_| StoreError::shutting_down())
     }
 
     fn transact<T>(
@@ -144,14 +146,14 @@ impl AppDatabase {
                 Ok(answer)
             });
         let is_undone = connection.is_autocommit();
-        let done =
-            done.map_err(|error| error.into_store(|error| self.failed(what, error, is_undone)));
-        // What is committed is durable, whatever becomes of this. Without room the log is folded later.
-        if let Err(error) = self.folding.after_commit(&connection) {
-            self.failed("fold the write-ahead log into station.db", error, true);
+        let done = done
+            .map_err(|error| error.into_store(|error| self.write_error(what, error, is_undone)));
+        // The commit is durable, whether the checkpoint succeeds or not. Without room a later checkpoint is made.
+        if let Err(error) = self.checkpointer.after_commit(&connection) {
+            self.write_error("copy the write-ahead log into station.db", error, true);
         }
-        if self.broken.get().is_some() {
-            write_ahead_log::leave(&connection);
+        if self.is_broken.get().is_some() {
+            write_ahead_log::forbid_checkpoint_on_close(&connection);
         }
         drop(connection);
         let answer = done?;
@@ -159,7 +161,7 @@ impl AppDatabase {
         Ok(answer)
     }
 
-    /// Runs reads that see one moment. They are stopped when the caller stops waiting.
+    /// Runs reads in one transaction, so that all of them see the same snapshot. They are stopped when the caller stops waiting.
     ///
     /// # Errors
     /// Those of `work`.
@@ -169,28 +171,28 @@ impl AppDatabase {
         W: FnOnce(&Transaction<'_>) -> Result<T, WorkError> + Send + 'static,
     {
         let read = self.readers.read(move |reader| {
-            let failed = |error| DATABASE.error(what, error);
+            let query_error = |error| DATABASE.error(what, error);
             let connection = reader.connection()?;
-            let transaction = connection.unchecked_transaction().map_err(failed)?;
-            work(&transaction).map_err(|error| error.into_store(failed))
+            let transaction = connection.unchecked_transaction().map_err(query_error)?;
+            work(&transaction).map_err(|error| error.into_store(query_error))
         });
         read.await
     }
 
-    /// Whether a write would be taken now, or a read where nothing else is asked for.
+    /// Whether a write would be accepted now; in a directory that is only read, whether a read would be.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, once closed, and while the directory is away;
-    /// [`StoreErrorKind::StorageFull`] while there is no room.
+    /// [`StoreErrorKind::Unavailable`] after a failure of the disk, once closed, and while the data directory is missing;
+    /// [`StoreErrorKind::StorageFull`] while the disk is full.
     pub fn ready(&self) -> Result<(), StoreError> {
         self.is_open()?;
         self.directory.ready()
     }
 
-    /// Whether something may be added now.
+    /// Whether rows may be added now.
     ///
     /// # Errors
-    /// As [`Self::ready`]; [`StoreErrorKind::ReadOnly`] where nothing is ever written.
+    /// Those of [`Self::ready`]; [`StoreErrorKind::ReadOnly`] in a directory that is only read.
     pub(crate) fn open_for_additions(&self) -> Result<(), StoreError> {
         self.is_open()?;
         self.directory.check_additions()
@@ -202,39 +204,40 @@ impl AppDatabase {
     }
 
     fn is_open(&self) -> Result<(), StoreError> {
-        if self.broken.get().is_some() {
-            return Err(broken());
+        if self.is_broken.get().is_some() {
+            return Err(disk_failed());
         }
         if self.writing.is_closed() {
-            return Err(sqlite::stopped());
+            return Err(StoreError::shutting_down());
         }
         Ok(())
     }
 
     /// Resolves once the disk has failed a write: the process should drain and stop.
-    pub async fn broke(&self) -> StoreError {
+    pub async fn failed(&self) -> StoreError {
         loop {
-            let breaks = self.breaks.notified();
-            if self.broken.get().is_some() {
-                return broken();
+            let notified = self.broken.notified();
+            if self.is_broken.get().is_some() {
+                return disk_failed();
             }
-            breaks.await;
+            notified.await;
         }
     }
 
-    /// Refuses what comes from now on, stops the reads that are under way, and waits for the writes.
+    /// Refuses new requests, stops the reads under way, and waits for the writes under way. To be called once, after all stores that use
+    /// the database are closed.
     pub async fn close(&self) {
-        // The last connection to close moves the write-ahead log into the file: the readers go first.
+        // The last connection to close makes a checkpoint, which only the writer can: the readers are closed first.
         self.readers.close().await;
-        // The turn is waited for before the door is shut on those that still queue for one.
+        // Waits for its turn first, and then refuses the writes that still wait.
         let turn = self.writing.acquire().await;
         self.writing.close();
         drop(turn);
     }
 
-    /// Past an error of input or output nobody knows what is on the disk: a flush that is tried again lies. A write that found no
-    /// room, and is undone, is no such error.
-    fn failed(&self, what: &str, error: rusqlite::Error, is_undone: bool) -> StoreError {
+    /// Names the error of a write. After an error of input or output the content of the disk is unknown, and a second flush may report
+    /// success for data that is lost; so no later write is acknowledged. A write that found no room and was rolled back is harmless.
+    fn write_error(&self, what: &str, error: rusqlite::Error, is_undone: bool) -> StoreError {
         let is_failure_of_disk = write_ahead_log::is_failure_of_disk(&error);
         let mut error = DATABASE.error(what, error);
         if is_undone {
@@ -243,57 +246,22 @@ impl AppDatabase {
         let is_explained = error.kind() == StoreErrorKind::StorageFull;
         if !is_undone || (is_failure_of_disk && !is_explained) {
             error!(error = chain(&error), "station.db takes no more writes");
-            let _ = self.broken.set(());
-            self.breaks.notify_waiters();
-            return broken().with_source(error);
+            let _ = self.is_broken.set(());
+            self.broken.notify_waiters();
+            return disk_failed().with_source(error);
         }
         error
-    }
-}
-
-/// Why the work of a transaction failed: SQLite, or what the slice says of its own.
-#[derive(Debug)]
-pub enum WorkError {
-    /// An error of SQLite.
-    Sqlite(rusqlite::Error),
-    /// A condition of the slice is not met.
-    Store(StoreError),
-}
-
-impl WorkError {
-    fn into_store(self, failed: impl FnOnce(rusqlite::Error) -> StoreError) -> StoreError {
-        match self {
-            Self::Sqlite(error) => failed(error),
-            Self::Store(error) => error,
-        }
-    }
-}
-
-impl From<rusqlite::Error> for WorkError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<StoreError> for WorkError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        StoreError::new(
-            StoreErrorKind::Internal,
-            format!("work on {FILE_NAME} was cut off"),
-        )
-        .with_source(error)
-    })?
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::cut_off(&format!("work on {FILE_NAME}"), error))?
 }
 
-fn broken() -> StoreError {
+fn disk_failed() -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         format!(
@@ -302,11 +270,11 @@ fn broken() -> StoreError {
     )
 }
 
-/// Opens the database of a data directory that no server holds, to look at it: its tables stay as they are. What SQLite recovers is
-/// durable before anything is done with it, as at the start of a server.
+/// Opens the database of a data directory that no server uses, to check it. The tables are not migrated. As at the start of a server, the
+/// write-ahead log is durable before SQLite recovers from it.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// When the file cannot be opened.
 pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreError> {
     if directory.is_read_only() {
         return directory.open_reader(&DATABASE);
@@ -319,7 +287,7 @@ pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreEr
 /// Opens a connection that only reads, beside the server that writes to the file.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// When the file cannot be opened.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     DATABASE.open_reader(path)
 }

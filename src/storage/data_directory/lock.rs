@@ -1,10 +1,10 @@
-//! The lock of a data directory: the operating system's, which goes with the process that holds it, however that ends.
+//! The lock of a data directory. It belongs to the operating system and ends with the process that holds it, however the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use super::failed;
+use super::io_error;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::disk;
 
@@ -18,18 +18,18 @@ pub(super) fn hold(path: &Path) -> Result<File, StoreError> {
         .create(true)
         .truncate(false)
         .open(path.join(LOCK_FILE))
-        .map_err(|error| failed(path, "cannot write to the data directory", error))?;
+        .map_err(|error| io_error(path, "cannot write to the data directory", error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(in_use(path, &mut lock)),
         Err(TryLockError::Error(error)) => {
-            Err(failed(path, "cannot lock the data directory", error))
+            Err(io_error(path, "cannot lock the data directory", error))
         }
     }
 }
 
-/// Keeps others from locking a directory to write to it, for as long as the file is open. `None` where there is no lock, or none to be
-/// read: nobody can be told to hold it, and a copy may have been made without it.
+/// Keeps other processes from writing to a directory for as long as the file is open. `None` when the lock file is missing or cannot be
+/// read: a copy of a data directory need not have one.
 pub(super) fn hold_against_writers(path: &Path) -> Result<Option<File>, StoreError> {
     let Ok(mut lock) = File::open(path.join(LOCK_FILE)) else {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(super) fn hold_against_writers(path: &Path) -> Result<Option<File>, StoreErr
     }
 }
 
-/// Writes into a lock which process holds it. Only people read that, so a full disk is no reason to go without the directory.
+/// Writes the id of this process into the lock file. Only people read it, so a full disk is no error.
 pub(super) fn write_holder(lock: &mut File) -> io::Result<()> {
     let mut write = || {
         lock.set_len(0)?;
@@ -53,17 +53,17 @@ pub(super) fn write_holder(lock: &mut File) -> io::Result<()> {
     }
 }
 
-/// Refuses a data directory that a process holds. Changes nothing, and makes no promise for the moment after.
+/// Refuses a data directory that a process holds. Changes nothing. A process may take the directory right after.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unavailable`] when it is held.
+/// [`StoreErrorKind::Unavailable`] when a process holds the directory.
 pub(crate) fn refuse_held(path: &Path) -> Result<(), StoreError> {
     hold_against_writers(path).map(drop)
 }
 
 fn in_use(path: &Path, lock: &mut File) -> StoreError {
     let mut holder = String::new();
-    // Only for the message; an unreadable file leaves it out.
+    // Only for the message, which leaves the process out when the file cannot be read.
     let _ = lock.read_to_string(&mut holder);
     let holder = match holder.trim() {
         "" => String::new(),

@@ -1,5 +1,6 @@
-//! The directory under which everything embedded lives, held by one process at a time: its disk, and whether it is still there.
+//! The data directory, which holds all embedded data. One process at a time uses it.
 
+mod databases;
 mod lock;
 mod presence;
 
@@ -9,27 +10,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use rusqlite::Connection;
 
 pub(crate) use self::lock::{LOCK_FILE, refuse_held};
 use self::presence::Presence;
 use super::backup_names;
 use super::disk::Disk;
-use super::durable_file::{self, sync_directory};
-use super::sqlite::{self, DatabaseDefinition, write_ahead_log};
+use super::durable_file;
+use super::sqlite;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// An open data directory. Another process that tries to open it is refused while this value lives, and no longer: the
-/// lock is the operating system's and goes with the process, however that ends.
+/// An open data directory. Other processes cannot open the directory while this value lives. The lock belongs to the operating system and
+/// ends with the process, however the process ends.
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
     is_read_only: bool,
     disk: Disk,
-    /// Those of directories in it that are elsewhere.
+    /// The disks of directories in it that are on another disk.
     other_disks: RwLock<Vec<Arc<Disk>>>,
     presence: Presence,
-    /// What an operator should know of how it was found.
+    /// Sentences for the operator about the state in which the directory was found.
     warnings: RwLock<Vec<String>>,
     _lock: Option<File>,
 }
@@ -38,30 +38,30 @@ impl DataDirectory {
     /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// When it cannot be created or written to, when another process holds it, or when it is a backup or not complete.
+    /// When the directory cannot be created or written to, when another process holds it, or when it is a backup or not complete.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        refuse_others(path)?;
-        create_durably(path)
-            .map_err(|error| failed(path, "cannot create the data directory", error))?;
+        refuse_backups(path)?;
+        durable_file::create_directory(path)
+            .map_err(|error| io_error(path, "cannot create the data directory", error))?;
         let mut lock = lock::hold(path)?;
-        // Once more, for what began to fill it while it was not locked.
-        refuse_others(path)?;
+        // Once more: a backup or a restore may have begun to fill it before it was locked.
+        refuse_backups(path)?;
         lock::write_holder(&mut lock)
-            .map_err(|error| failed(path, "cannot write to the data directory", error))?;
+            .map_err(|error| io_error(path, "cannot write to the data directory", error))?;
         let directory = Self::new(path, false, Some(lock));
         let presence = &directory.presence;
         presence
             .expect_directory(path.to_owned())
             .and_then(|()| presence.expect(path.join(LOCK_FILE)))
-            .map_err(|error| failed(path, "cannot look at the data directory", error))?;
+            .map_err(|error| io_error(path, "cannot look at the data directory", error))?;
         Ok(directory)
     }
 
-    /// Opens a directory that is only read: nothing in it is changed or created, so it may be on a medium that cannot be written
-    /// to. Where it can be locked, no server writes to it meanwhile.
+    /// Opens a directory to read it only. Nothing in it is changed or created, so it may be on a read-only medium. If it can be locked, no
+    /// server writes to it meanwhile.
     ///
     /// # Errors
-    /// When there is none, when another process holds it to write to it, or when it is a backup or not complete.
+    /// When the directory is missing, when another process writes to it, or when it is a backup or not complete.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         if !path.is_dir() {
             return Err(StoreError::new(
@@ -69,13 +69,13 @@ impl DataDirectory {
                 format!("there is no directory {}", path.display()),
             ));
         }
-        refuse_others(path)?;
+        refuse_backups(path)?;
         let lock = lock::hold_against_writers(path)?;
         Ok(Self::new(path, true, lock))
     }
 
-    /// Opens a directory to read these databases of it. Nothing is changed where they can be read as they are: a disk that is full,
-    /// or cannot be written to, can be read. What has to be made or recovered first is.
+    /// Opens a directory to read these databases. If they can be read as they are, nothing is changed, so that a full or read-only disk can
+    /// be read. Otherwise the directory is opened to write, and the databases are recovered.
     ///
     /// # Errors
     /// Those of [`Self::open_read_only`], or of [`Self::open`].
@@ -100,37 +100,38 @@ impl DataDirectory {
         }
     }
 
-    /// A file in it.
+    /// The path of a file in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Whether it is only read.
+    /// Whether the directory is only read.
     pub fn is_read_only(&self) -> bool {
         self.is_read_only
     }
 
-    /// The disk that it is on.
+    /// The disk of the directory.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
     }
 
-    /// A directory in it, created if it is missing, and there for good when this returns. From then on it is watched to stay there.
+    /// The path of a directory in it, which is created if it is missing, and durable when this returns. From then on its presence is
+    /// watched.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// When the directory cannot be created.
     pub fn create_directory(&self, name: &str) -> Result<PathBuf, StoreError> {
         let path = self.join(name);
         if self.is_read_only {
             return Ok(path);
         }
-        create_durably(&path)
+        durable_file::create_directory(&path)
             .and_then(|()| self.presence.expect_directory(path.clone()))
-            .map_err(|error| failed(&path, "cannot create the directory", error))?;
+            .map_err(|error| io_error(&path, "cannot create the directory", error))?;
         Ok(path)
     }
 
-    /// The disk of a directory in it, when that is another one: mounted there, or linked to.
+    /// The disk of a directory in it, if that is another disk: mounted there, or behind a link.
     pub(crate) fn other_disk(&self, path: &Path, role: &'static str) -> Option<Arc<Disk>> {
         use std::os::unix::fs::MetadataExt as _;
         let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
@@ -142,73 +143,21 @@ impl DataDirectory {
         Some(disk)
     }
 
-    /// Makes the names of files just created in it durable.
+    /// Makes the names of new files in it durable.
     ///
     /// # Errors
     /// When the directory cannot be flushed to disk.
     pub fn sync(&self) -> Result<(), StoreError> {
         File::open(&self.path)
             .and_then(|directory| directory.sync_all())
-            .map_err(|error| failed(&self.path, "cannot flush the data directory", error))
+            .map_err(|error| io_error(&self.path, "cannot flush the data directory", error))
     }
 
-    /// Opens the connection that writes to a database, with an empty write-ahead log; creates the file if it is missing. Opening may take
-    /// from the reserve if the disk is full. From then on the presence of the files is watched.
+    /// Whether data may be changed.
     ///
     /// # Errors
-    /// Those of [`DatabaseDefinition::open_writer`]; when the disk is full or fails.
-    pub(crate) fn open_writer(
-        &self,
-        database: &DatabaseDefinition,
-    ) -> Result<Connection, StoreError> {
-        let name = database.file_name;
-        let path = self.join(name);
-        let is_new = !fs::metadata(&path).is_ok_and(|found| found.len() > 0);
-        let opened = self.disk.with_reserve(|| {
-            let connection =
-                database.open_writer(&path).map_err(
-                    |error| match sqlite::may_lack_room_to_open(&error) {
-                        true if self.disk.lacks_room() => self.disk.full().with_source(error),
-                        _ => error,
-                    },
-                )?;
-            match self.without_room(write_ahead_log::fold(name, &connection))? {
-                // Until then the first page of a new file need not be flushed, and without that one its log counts for nothing.
-                Some(error) if is_new => Err(error),
-                _ => Ok(connection),
-            }
-        })?;
-        let look_failed = |error| failed(&self.path, "cannot look at the data directory", error);
-        self.presence.expect(path).map_err(look_failed)?;
-        let log = self.join(&format!("{name}-wal"));
-        if log.exists() {
-            self.presence.expect(log).map_err(look_failed)?;
-        }
-        self.sync()?;
-        Ok(opened)
-    }
-
-    /// Opens one more connection that only reads a database, if the database is still where it was opened first. In a directory that is
-    /// only read, it makes and changes no file.
-    ///
-    /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when the database is not there; when it cannot be opened.
-    pub(crate) fn open_reader(
-        &self,
-        database: &DatabaseDefinition,
-    ) -> Result<Connection, StoreError> {
-        let path = self.join(database.file_name);
-        if self.is_read_only {
-            return database.open_untouched(&path);
-        }
-        self.check_database(database.file_name)?;
-        database.open_reader(&path)
-    }
-
-    /// Whether anything may be changed here.
-    ///
-    /// # Errors
-    /// [`StoreErrorKind::ReadOnly`] when it is only read; [`StoreErrorKind::Unavailable`] while it is not what was opened.
+    /// [`StoreErrorKind::ReadOnly`] when the directory is only read; [`StoreErrorKind::Unavailable`] while it or a file in it is missing
+    /// or replaced.
     pub(crate) fn check_changes(&self) -> Result<(), StoreError> {
         if self.is_read_only {
             return Err(StoreError::new(
@@ -217,11 +166,11 @@ impl DataDirectory {
             ));
         }
         self.presence
-            .trouble()
-            .map_or(Ok(()), |what| Err(away(&what)))
+            .absence()
+            .map_or(Ok(()), |what| Err(unavailable(&what)))
     }
 
-    /// Whether something may be added here.
+    /// Whether data may be added.
     ///
     /// # Errors
     /// Those of [`Self::check_changes`]; [`StoreErrorKind::StorageFull`] while the disk is full.
@@ -230,10 +179,10 @@ impl DataDirectory {
         self.disk.check()
     }
 
-    /// Whether it is in the state that it was opened for.
+    /// Whether requests can be served: writes, or only reads when the directory is only read.
     ///
     /// # Errors
-    /// Those of [`Self::check_additions`], unless it was opened to be read only.
+    /// Those of [`Self::check_additions`], unless the directory is only read.
     pub(crate) fn ready(&self) -> Result<(), StoreError> {
         if self.is_read_only {
             return Ok(());
@@ -241,18 +190,10 @@ impl DataDirectory {
         self.check_additions()
     }
 
-    /// Whether a database is still where it was opened: asked before it is opened once more.
+    /// Whether a write to a database went to the files in this directory. To be called before the write is acknowledged.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when it is not.
-    fn check_database(&self, name: &str) -> Result<(), StoreError> {
-        self.confirm_files(name).map_err(|what| away(&what))
-    }
-
-    /// Whether what was just written to a database is in this directory: asked before anybody is told that it is stored.
-    ///
-    /// # Errors
-    /// [`StoreErrorKind::Unconfirmed`] when it is not.
+    /// [`StoreErrorKind::Unconfirmed`] when it did not.
     pub(crate) fn confirm(&self, name: &str) -> Result<(), StoreError> {
         self.confirm_files(name).map_err(|what| {
             StoreError::new(
@@ -271,8 +212,7 @@ impl DataDirectory {
         })
     }
 
-    /// What a write failed with, which is known to have left nothing: whether it is for lack of room, or because the directory is
-    /// away.
+    /// Explains the error of a write that is known to be rolled back: it may have failed for lack of room.
     pub(crate) fn explain(&self, error: StoreError) -> StoreError {
         let is_full = error.kind() == StoreErrorKind::StorageFull
             || (sqlite::may_lack_room(&error) && self.disk.lacks_room());
@@ -282,37 +222,22 @@ impl DataDirectory {
         error
     }
 
-    /// What became of folding a write-ahead log: `Some` when there was no room to, which loses nothing. The log is folded later.
-    ///
-    /// # Errors
-    /// When it failed for another reason.
-    pub(crate) fn without_room(
-        &self,
-        folded: Result<(), StoreError>,
-    ) -> Result<Option<StoreError>, StoreError> {
-        match folded.map_err(|error| self.explain(error)) {
-            Ok(()) => Ok(None),
-            Err(error) if error.kind() == StoreErrorKind::StorageFull => Ok(Some(error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Says of a write that failed outside of the databases whether it did because the directory is away.
+    /// Explains the error of a write outside of the databases: the directory or a file in it may be missing.
     pub(crate) fn explain_absence(&self, error: StoreError) -> StoreError {
         self.presence.look(&self.path);
-        match self.presence.trouble() {
-            Some(what) => away(&what).with_source(error),
+        match self.presence.absence() {
+            Some(what) => unavailable(&what).with_source(error),
             None => error,
         }
     }
 
-    /// Looks at the disk and at the directory. Blocks. Wants to be called every second.
+    /// Looks at the disk and at the directory. Blocks. To be called every second.
     pub(crate) fn look(&self) {
         if self.is_read_only {
             return;
         }
         self.presence.look(&self.path);
-        if self.presence.trouble().is_none() {
+        if self.presence.absence().is_none() {
             self.disk.look();
             for disk in self.other_disks.read().iter() {
                 disk.look();
@@ -320,19 +245,19 @@ impl DataDirectory {
         }
     }
 
-    /// How much room its disk had at the last look; none when the system does not tell, or when the directory is only read.
+    /// The free bytes of its disk at the last look; `None` when the system does not know, or when the directory is only read.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         let free_bytes = self.disk.free_bytes();
         (!self.is_read_only && free_bytes != u64::MAX).then_some(free_bytes)
     }
 
-    /// Adds something that an operator should know.
+    /// Adds a warning for the operator, and logs it.
     pub(crate) fn warn(&self, warning: String) {
         tracing::warn!("{warning}");
         self.warnings.write().push(warning);
     }
 
-    /// What an operator should know although it works.
+    /// Warnings for the operator.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.warnings.read().clone();
         if !self.is_read_only {
@@ -348,7 +273,7 @@ impl DataDirectory {
     }
 }
 
-fn away(what: &str) -> StoreError {
+fn unavailable(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unavailable,
         format!(
@@ -358,8 +283,9 @@ fn away(what: &str) -> StoreError {
     )
 }
 
-/// A server that wrote to a backup would spoil it, and one that began with half of the data would seem to have lost the rest.
-fn refuse_others(path: &Path) -> Result<(), StoreError> {
+/// Refuses a backup, because a server would change it, and a directory that is not complete, because a server would seem to have lost the
+/// missing data.
+fn refuse_backups(path: &Path) -> Result<(), StoreError> {
     let has = |name: &str| path.join(name).symlink_metadata().is_ok();
     let what = if has(backup_names::UNFINISHED) {
         "is not complete: a backup or restore into it did not end, or is still running"
@@ -374,29 +300,7 @@ fn refuse_others(path: &Path) -> Result<(), StoreError> {
     ))
 }
 
-/// Creates a directory and those above it, each flushed into the one it stands in.
-fn create_durably(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if path.is_dir() {
-        // A process that made it may have been killed before the flush.
-        return match sync_directory(parent) {
-            Err(error) if error.raw_os_error() == Some(libc::EIO) => Err(error),
-            // Whoever made the directory for us need not let us at the one above it, and may have made that one read-only.
-            _ => Ok(()),
-        };
-    }
-    create_durably(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_directory(parent)
-}
-
-fn failed(path: &Path, what: &str, error: io::Error) -> StoreError {
+fn io_error(path: &Path, what: &str, error: io::Error) -> StoreError {
     let message = format!("{what} {}: {error}", path.display());
     StoreError::new(durable_file::kind_of(&error), message).with_source(error)
 }

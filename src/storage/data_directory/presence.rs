@@ -1,8 +1,8 @@
-//! Whether the data directory and the files in it are still those that were opened.
+//! Whether the data directory and the files in it are still the ones that were opened.
 //!
-//! An open file goes on to take writes after it was removed, moved or hidden by a mount, and what it takes then is in nobody's data
-//! directory at the next start. So each name is looked up again and compared with what it stood for: the system gives the number of
-//! a file to no other one while it is open.
+//! An open file still accepts writes after it was removed, moved or hidden by a mount. The next start would not find these writes. So each
+//! path is looked up again, and the device and inode numbers are compared with those of the opened file. The system gives the numbers
+//! of an open file to no other file.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,24 +12,24 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info};
 
-/// What has to stay where it is.
+/// The files and directories that have to stay where they are.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     files: RwLock<Vec<Present>>,
-    /// What is wrong, while something is.
-    trouble: Mutex<Option<String>>,
+    /// What is wrong, as far as the last look showed.
+    absence: Mutex<Option<String>>,
 }
 
-/// A name and what it stands for.
+/// A path and the file that was opened there.
 #[derive(Debug)]
 struct Present {
     path: PathBuf,
     file: FileNumber,
-    /// Held open where nobody else does, so that its number is not given to another one.
+    /// Keeps a directory open, so that its number is not given to another one.
     _held: Option<File>,
 }
 
-/// What the system knows a file by.
+/// Device and inode.
 type FileNumber = (u64, u64);
 
 fn number_of(path: &Path) -> io::Result<FileNumber> {
@@ -37,12 +37,12 @@ fn number_of(path: &Path) -> io::Result<FileNumber> {
 }
 
 impl Presence {
-    /// From now on this name has to stand for what it stands for now. Whoever calls has it open for as long as this lives.
+    /// Watches a file from now on. The caller keeps the file open for as long as this value lives.
     pub(super) fn expect(&self, path: PathBuf) -> io::Result<()> {
         self.push(path, None)
     }
 
-    /// The same for a directory, which is held open. (Closing a file would let go of all locks that this process has on it.)
+    /// Watches a directory, and keeps it open. (A file is not kept open here, because closing it would release the locks of this process.)
     pub(super) fn expect_directory(&self, path: PathBuf) -> io::Result<()> {
         let held = File::open(&path)?;
         self.push(path, Some(held))
@@ -58,14 +58,14 @@ impl Presence {
         Ok(())
     }
 
-    /// Looks at those whose file name `is_asked` picks; what is found wrong stays so until [`Self::look`] finds all of them right.
+    /// Looks at the files whose names `is_asked` selects. A failure lasts until [`Self::look`] finds all files right.
     pub(super) fn confirm(&self, is_asked: impl Fn(&str) -> bool) -> Result<(), String> {
         let files = self.files.read();
         let asked = files.iter().filter(|present| {
             let name = present.path.file_name().and_then(|name| name.to_str());
             name.is_some_and(&is_asked)
         });
-        let wrong = asked.filter_map(Present::what_is_wrong).next();
+        let wrong = asked.filter_map(Present::problem).next();
         drop(files);
         match wrong {
             None => Ok(()),
@@ -76,10 +76,10 @@ impl Presence {
         }
     }
 
-    /// Looks at all of them, and whether the directory can be written to.
+    /// Looks at all files, and whether the directory can be written to.
     pub(super) fn look(&self, directory: &Path) {
         let files = self.files.read();
-        let wrong = files.iter().filter_map(Present::what_is_wrong).next();
+        let wrong = files.iter().filter_map(Present::problem).next();
         drop(files);
         match wrong.or_else(|| why_not_writable(directory)) {
             Some(what) => self.start(&what),
@@ -87,31 +87,31 @@ impl Presence {
         }
     }
 
-    /// What is wrong, as far as is known.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+    /// What is wrong, as far as the last look showed.
+    pub(super) fn absence(&self) -> Option<String> {
+        self.absence.lock().clone()
     }
 
     fn start(&self, what: &str) {
-        let mut trouble = self.trouble.lock();
-        if trouble.is_none() {
+        let mut absence = self.absence.lock();
+        if absence.is_none() {
             error!(
                 what,
                 "the data directory is not what it was: nothing is written until it is"
             );
         }
-        *trouble = Some(what.to_owned());
+        *absence = Some(what.to_owned());
     }
 
     fn end(&self) {
-        if self.trouble.lock().take().is_some() {
+        if self.absence.lock().take().is_some() {
             info!("the data directory is what it was: writes are taken again");
         }
     }
 }
 
 impl Present {
-    fn what_is_wrong(&self) -> Option<String> {
+    fn problem(&self) -> Option<String> {
         let path = self.path.display();
         match number_of(&self.path) {
             Ok(found) if found == self.file => None,
@@ -148,22 +148,22 @@ mod tests {
             fs::write(at(name), name).unwrap();
         }
         let presence = Presence::default();
-        // Open, so that its number is not given to the next file.
+        // Keeps the file open, so that its number is not given to the next file.
         let _held = File::open(at("a.db")).unwrap();
         presence.expect(at("a.db")).unwrap();
         presence.expect(at("b.db")).unwrap();
         presence.look(directory.path());
-        assert_eq!(presence.trouble(), None);
+        assert_eq!(presence.absence(), None);
 
         fs::rename(at("a.db"), at("elsewhere")).unwrap();
         assert_eq!(presence.confirm(|name| name == "b.db"), Ok(()));
         let gone = presence.confirm(|name| name == "a.db").unwrap_err();
         assert!(gone.contains("a.db is gone"), "{gone}");
-        assert_eq!(presence.trouble(), Some(gone));
+        assert_eq!(presence.absence(), Some(gone));
 
         fs::write(at("a.db"), "another").unwrap();
         presence.look(directory.path());
-        let replaced = presence.trouble().unwrap();
+        let replaced = presence.absence().unwrap();
         assert!(
             replaced.contains("another one is in its place"),
             "{replaced}"
@@ -171,6 +171,6 @@ mod tests {
 
         fs::rename(at("elsewhere"), at("a.db")).unwrap();
         presence.look(directory.path());
-        assert_eq!(presence.trouble(), None);
+        assert_eq!(presence.absence(), None);
     }
 }

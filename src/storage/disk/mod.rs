@@ -1,8 +1,8 @@
-//! The disk below a directory: how much room it has, what is said when there is none, and what is held in reserve for then.
+//! The disk of a directory: its free space, the errors of a full disk, and the reserve, which gives room when the disk is full.
 //!
-//! A disk is full from the write that finds no room, or from the look that finds next to none, until the reserve is whole again
-//! and there is some room beside it. Meanwhile what would add something is refused before it is tried; what removes something may
-//! take from the reserve.
+//! A disk counts as full after a write that found no room, or when the free space is nearly used up. It counts as full until the reserve
+//! is complete again and there is some room beside it. While it is full, writes that add data are refused at once. Writes that remove data
+//! may take room from the reserve.
 
 mod mount;
 mod reserve;
@@ -24,38 +24,38 @@ use self::space::Space;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::http::json::grouped;
 
-/// A file that is made to find out whether there is room, and removed at once.
+/// A file that is created to find out whether there is room, and removed at once.
 pub(crate) const PROBE_FILE: &str = "reserve.probe";
 
 /// The largest reserve: room for the write-ahead log of the readings between two checkpoints.
 const RESERVE_BYTES_MAX: u64 = 16 << 20;
 const RESERVE_BYTES_MIN: u64 = 256 << 10;
-/// A smaller disk has no reserve.
+/// Smaller disks have no reserve.
 const DISK_BYTES_MIN: u64 = 8 << 20;
 
-/// What is given back of the reserve at a time. Somebody else who writes to the same disk gets no more of it than that.
+/// How much of the reserve is released at a time, so that another program on the same disk gets no more.
 const STEP_BYTES_MIN: u64 = 64 << 10;
 
 /// With less room than this, or less than a twentieth of the disk, there is a warning.
 const LOW_BYTES_MAX: u64 = 1 << 30;
 
-/// How long a full disk lasts until the log says it again.
+/// After how long the log reports a full disk again.
 const REMINDER: Duration = Duration::from_secs(60);
 
 /// The disk that a directory is on.
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: PathBuf,
-    /// What the directory is, for people.
+    /// The name of the directory in messages, such as "the data directory".
     role: &'static str,
-    /// Where the disk is mounted, and which one it is.
+    /// The mount point and the device.
     name: String,
     marks: Marks,
     reserve: Mutex<Reserve>,
     is_full: AtomicBool,
     free_bytes: AtomicU64,
-    /// While it is full: when the log said so last.
-    told: Mutex<Option<Instant>>,
+    /// While the disk is full: when the log reported it last.
+    reported: Mutex<Option<Instant>>,
 }
 
 /// Amounts that depend on the size of the disk.
@@ -85,14 +85,14 @@ impl Marks {
 }
 
 impl Disk {
-    /// The disk of a directory, which `role` names for people. `with_reserve` says whether a part of it is held back in that
-    /// directory. Nothing is written before the first [`Self::look`].
+    /// The disk of a directory, which messages call `role`. With `with_reserve` the directory holds the reserve. Nothing is written before
+    /// the first [`Self::look`].
     pub(crate) fn of(directory: &Path, role: &'static str, with_reserve: bool) -> Self {
         let space = Space::of(directory).unwrap_or(Space::UNKNOWN);
         let marks = Marks::of(space.total_bytes);
         let wanted_bytes = if with_reserve { marks.reserve_bytes } else { 0 };
         if with_reserve {
-            // What a killed process may have left, usually nothing.
+            // A killed process may have left the file.
             let _ = fs::remove_file(directory.join(PROBE_FILE));
         }
         let disk = Self {
@@ -103,15 +103,15 @@ impl Disk {
             reserve: Mutex::new(Reserve::find(directory, wanted_bytes)),
             is_full: AtomicBool::new(false),
             free_bytes: AtomicU64::new(space.free_bytes),
-            told: Mutex::default(),
+            reported: Mutex::default(),
         };
-        // The first look says so in the log, once, however often a start is tried.
+        // Logged by the first look, once, however often the start is tried.
         let is_full = space.free_bytes < marks.full_bytes;
         disk.is_full.store(is_full, Ordering::Release);
         disk
     }
 
-    /// Whether something may be added.
+    /// Whether data may be added.
     ///
     /// # Errors
     /// [`StoreErrorKind::StorageFull`] while the disk is full.
@@ -126,7 +126,7 @@ impl Disk {
         self.is_full.load(Ordering::Acquire)
     }
 
-    /// How much room there was at the last look.
+    /// The free bytes at the last look.
     pub(crate) fn free_bytes(&self) -> u64 {
         self.free_bytes.load(Ordering::Relaxed)
     }
@@ -135,13 +135,13 @@ impl Disk {
         self.free_bytes() < self.marks.low_bytes
     }
 
-    /// What an operator should know before the disk is full.
+    /// A warning for the operator when the disk is nearly full.
     pub(crate) fn warning(&self) -> Option<String> {
         if self.is_full() || !self.is_low() {
             return None;
         }
         Some(format!(
-            "the disk is nearly full: {} are free on {}, where {} {} is; below {} everything that adds something is refused. \
+            "the disk is nearly full: {} are free on {}, where {} {} is; below {} every write that adds data is refused. \
              Make room there: remove files, or enlarge the disk",
             bytes(self.free_bytes()),
             self.name,
@@ -174,21 +174,20 @@ impl Disk {
         )
     }
 
-    /// What is said of a file that finds no room, which says nothing of smaller ones: it goes away again.
+    /// The error of a file that found no room. Smaller files may still find room, so the disk does not count as full.
     pub(crate) fn too_little(&self) -> StoreError {
         self.note_space();
         self.full()
     }
 
-    /// A write found no room: from now on the disk is full.
+    /// The error of a write that found no room. From now on the disk counts as full.
     pub(crate) fn ran_out(&self) -> StoreError {
         self.note_space();
         self.fill_up();
         self.full()
     }
 
-    /// Whether a write fails for lack of room: there is next to none, or the system refuses some. Tries it, since quotas and used
-    /// up file numbers show in no figure.
+    /// Whether a write fails for lack of room. Tries to allocate a file, because quotas and a lack of inodes do not show in the free bytes.
     pub(crate) fn lacks_room(&self) -> bool {
         if self
             .note_space()
@@ -198,12 +197,12 @@ impl Disk {
         }
         let path = self.directory.join(PROBE_FILE);
         let tried = File::create(&path).and_then(|file| allocate(&file, self.marks.step_bytes));
-        // Whatever is left of it is overwritten next time.
+        // If the file stays, the next probe overwrites it.
         let _ = fs::remove_file(&path);
         tried.is_err_and(|error| is_lack_of_room(&error))
     }
 
-    /// Gives a part of the reserve to whoever needs it now; false when nothing is left of it.
+    /// Releases a part of the reserve; false when nothing is left of it.
     pub(crate) fn release(&self) -> bool {
         self.fill_up();
         let released = self.reserve.lock().release(self.marks.step_bytes);
@@ -216,7 +215,7 @@ impl Disk {
         }
     }
 
-    /// Does something that may take from the reserve when there is no room otherwise.
+    /// Runs `work`, again after each release of a part of the reserve, until it finds room.
     ///
     /// # Errors
     /// Those of `work`.
@@ -232,8 +231,8 @@ impl Disk {
         }
     }
 
-    /// Looks how much room there is, fills the reserve up if there is enough, and changes between full and not full. Blocks on the
-    /// disk. Wants to be called every second.
+    /// Measures the free space, fills the reserve if there is room for it, and changes between full and not full. Blocks. To be called
+    /// every second.
     pub(crate) fn look(&self) {
         let Some(space) = self.note_space() else {
             return;
@@ -244,7 +243,7 @@ impl Disk {
             return;
         }
         let mut reserve = self.reserve.lock();
-        // Some room has to be left beside the reserve, so that the next write does not end it at once.
+        // Room beside the reserve, so that the next write does not fill the disk again at once.
         let beside_bytes = 4 * self.marks.full_bytes;
         if space.free_bytes < reserve.missing_bytes() + beside_bytes {
             drop(reserve);
@@ -263,7 +262,7 @@ impl Disk {
                     self.remind();
                 }
             }
-            // What cannot be reserved is no reason to refuse anything.
+            // A missing reserve is no reason to refuse writes.
             Err(error) => {
                 if self.reserve.lock().give_up() {
                     warn!(%error, "cannot hold a part of the disk in reserve: on a full disk, removing may fail");
@@ -280,20 +279,20 @@ impl Disk {
 
     fn fill_up(&self) {
         if !self.is_full.swap(true, Ordering::AcqRel) {
-            *self.told.lock() = Some(Instant::now());
-            self.tell();
+            *self.reported.lock() = Some(Instant::now());
+            self.report();
         }
     }
 
     fn remind(&self) {
-        let mut told = self.told.lock();
-        if told.is_none_or(|told| told.elapsed() >= REMINDER) {
-            *told = Some(Instant::now());
-            self.tell();
+        let mut reported = self.reported.lock();
+        if reported.is_none_or(|reported| reported.elapsed() >= REMINDER) {
+            *reported = Some(Instant::now());
+            self.report();
         }
     }
 
-    fn tell(&self) {
+    fn report(&self) {
         warn!(
             directory = %self.directory.display(),
             disk = self.name,
@@ -304,7 +303,7 @@ impl Disk {
 
     fn have_room_again(&self) {
         self.is_full.store(false, Ordering::Release);
-        *self.told.lock() = None;
+        *self.reported.lock() = None;
         info!(
             directory = %self.directory.display(),
             disk = self.name,
@@ -314,7 +313,7 @@ impl Disk {
     }
 }
 
-/// Whether the system refused some room: the disk is full, or a quota is used up.
+/// Whether an error means that the disk is full or a quota is used up.
 pub(crate) fn is_lack_of_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,10 +1,9 @@
-//! Which disk a directory is on, by the name that an operator knows.
+//! The disk of a directory, by the name that an operator knows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the file system of a directory is mounted, and the device: `/srv (/dev/sdb1)`. The directory itself where the system does
-/// not tell.
+/// The mount point and the device of a directory: `/srv (/dev/sdb1)`. The path of the directory when the system does not know.
 pub(super) fn name_of(directory: &Path) -> String {
     let path = directory
         .canonicalize()
@@ -18,7 +17,7 @@ pub(super) fn name_of(directory: &Path) -> String {
     }
 }
 
-/// The mount that a path is below, and what is mounted there. Of two at one place the later one hides the other.
+/// The mount point above a path, and the device. Of two mounts at one mount point the later one hides the other.
 fn find(table: &str, path: &Path) -> Option<(PathBuf, String)> {
     let mounts = table.lines().filter_map(|line| {
         // ID, parent, device numbers, root, mount point, options …, a dash, type, device, options.
@@ -31,7 +30,7 @@ fn find(table: &str, path: &Path) -> Option<(PathBuf, String)> {
     mounts.max_by_key(|(mounted_at, _)| mounted_at.components().count())
 }
 
-/// Blanks and some others stand as a backslash and three octal digits.
+/// Blanks and some other characters are written as a backslash and three octal digits.
 fn unescaped(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut out = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! A file that holds a part of the disk, so that there is some room to give back when the disk is full.
+//! The reserve: a file that holds a part of the disk, to be released when the disk is full.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +19,7 @@ impl Reserve {
     /// The reserve as the last process left it.
     pub(super) fn find(directory: &Path, wanted_bytes: u64) -> Self {
         let path = directory.join(FILE_NAME);
-        // A copy of it may be one long hole, which holds nothing.
+        // A copy may be a sparse file, which holds no room.
         let held_bytes =
             fs::metadata(&path).map_or(0, |found| found.len().min(found.blocks() * 512));
         Self {
@@ -29,12 +29,12 @@ impl Reserve {
         }
     }
 
-    /// What it takes to make it whole.
+    /// How many bytes are missing from the reserve.
     pub(super) fn missing_bytes(&self) -> u64 {
         self.wanted_bytes.saturating_sub(self.held_bytes)
     }
 
-    /// Makes it whole.
+    /// Allocates the missing bytes.
     pub(super) fn fill(&mut self) -> io::Result<()> {
         if self.missing_bytes() == 0 {
             return Ok(());
@@ -50,14 +50,14 @@ impl Reserve {
                 Ok(())
             }
             Err(error) => {
-                // A part of it may have been given.
+                // The system may have allocated a part.
                 file.set_len(self.held_bytes)?;
                 Err(error)
             }
         }
     }
 
-    /// Gives so much back, or what is left; says how much that is.
+    /// Releases `step_bytes`, or all that is left. Returns the number of released bytes.
     pub(super) fn release(&mut self, step_bytes: u64) -> io::Result<u64> {
         let left_bytes = self.held_bytes.saturating_sub(step_bytes);
         let released_bytes = self.held_bytes - left_bytes;
@@ -76,20 +76,20 @@ impl Reserve {
         Ok(released_bytes)
     }
 
-    /// Wants nothing from now on; false when it did not before.
+    /// Wants no reserve from now on; false if none was wanted before.
     pub(super) fn give_up(&mut self) -> bool {
         std::mem::take(&mut self.wanted_bytes) > 0
     }
 }
 
-/// Makes the system set aside so many bytes for a file, from its beginning.
+/// Allocates bytes for a file, from its beginning.
 #[cfg(target_os = "linux")]
 pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     let length = i64::try_from(bytes).map_err(io::Error::other)?;
     Ok(nix::fcntl::posix_fallocate(file, 0, length)?)
 }
 
-/// Where the system has no way to set bytes aside, they are written.
+/// Writes the bytes on systems that cannot allocate them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;

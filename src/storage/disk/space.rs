@@ -1,18 +1,18 @@
-//! How much room the file system of a directory has.
+//! The free space of a file system.
 
 use std::io;
 use std::path::Path;
 
-/// What the system says of a file system.
+/// The size of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Space {
-    /// What this process may still use.
+    /// The bytes that this process may still use.
     pub(super) free_bytes: u64,
     pub(super) total_bytes: u64,
 }
 
 impl Space {
-    /// Of a file system that does not say: enough that nothing is refused for it.
+    /// The space of a file system that does not report it: so much that nothing is refused.
     pub(super) const UNKNOWN: Self = Self {
         free_bytes: u64::MAX,
         total_bytes: 0,

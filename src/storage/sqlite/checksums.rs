@@ -1,6 +1,6 @@
-//! Checksums of rows, as functions of SQL, so that triggers keep them and queries check them, whoever writes or asks.
+//! Checksums of rows, as SQL functions: triggers write the checksums, and queries check them.
 //!
-//! * `row_checksum(table, column, …)` is the checksum of a row: of the values with their types, bound to the table.
+//! * `row_checksum(table, column, …)` is the checksum of a row: of the values, their types, and the name of the table.
 //! * `check_row(stored, computed, what, name)` is 1, or an error that says which row does not match its checksum.
 //! * `checksums_with(sum, added, taken)` is the sum of the checksums of a table after a change of one row.
 
@@ -9,15 +9,15 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ffi};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What the message of an error of `check_row` ends in, which tells it from others: a function cannot give a code of its own
+/// The end of the message of an error of `check_row`. The message identifies the error, because an SQL function cannot return both a code
 /// and a message.
 const MISMATCH: &str = "does not match its checksum";
 
-/// Makes the functions known to a connection.
+/// Registers the functions with a connection.
 pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
-        // They do nothing but calculate, so triggers and views of a file may call them.
+        // They only calculate, so triggers and views of a file may call them.
         | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("row_checksum", -1, flags, row_checksum)?;
     connection.create_scalar_function("check_row", 4, flags, check_row)?;
@@ -32,7 +32,7 @@ fn row_checksum(context: &Context<'_>) -> rusqlite::Result<i64> {
     Ok(checksum(values).cast_signed())
 }
 
-/// Each value with its type and, where it can be of any, its length: no two rows are the same bytes.
+/// Hashes each value with its type, and texts and blobs with their length, so that no two different rows give the same bytes.
 fn checksum<'a>(values: impl Iterator<Item = ValueRef<'a>>) -> u64 {
     let mut hasher = Xxh3::new();
     for value in values {
@@ -71,12 +71,12 @@ fn check_row(context: &Context<'_>) -> rusqlite::Result<bool> {
     ))
 }
 
-/// Says of a row that it is not what was written.
+/// The message about a row that is not what was written.
 pub(crate) fn mismatch(what: &str, name: &str) -> String {
     format!("{what} `{name}` {MISMATCH}")
 }
 
-/// What an error says of a row that does not match its checksum, if that is the error.
+/// The message of an error about a row that does not match its checksum; `None` for other errors.
 pub(super) fn mismatch_of(error: &rusqlite::Error) -> Option<&str> {
     match error {
         rusqlite::Error::SqliteFailure(code, Some(message))
@@ -88,7 +88,7 @@ pub(super) fn mismatch_of(error: &rusqlite::Error) -> Option<&str> {
     }
 }
 
-/// A value in a message; a damaged one need not be what it was.
+/// A value for a message. A damaged value may have another type than it should have.
 pub(crate) fn shown(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => "NULL".to_owned(),

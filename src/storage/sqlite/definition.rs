@@ -81,7 +81,7 @@ impl DatabaseDefinition {
     /// # Errors
     /// When the log cannot be read, written or flushed.
     pub(crate) fn make_log_durable(&self, path: &Path) -> Result<(), StoreError> {
-        write_ahead_log::write_again(self.file_name, path)
+        write_ahead_log::make_durable(self.file_name, path)
     }
 
     /// An error of SQLite. `what` completes "could not".
@@ -108,10 +108,10 @@ impl DatabaseDefinition {
     fn configure(&self, connection: &Connection) -> Result<(), StoreError> {
         connection.set_prepared_statement_cache_capacity(self.prepared_statements_max);
         connection
-            .execute_batch(self.pragmas)
+            .busy_timeout(BUSY_TIMEOUT)
+            .and_then(|()| connection.execute_batch(self.pragmas))
             .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
             .and_then(|()| checksums::register(connection))
-            .and_then(|()| connection.busy_timeout(BUSY_TIMEOUT))
             .map_err(|error| self.open_error(error))
     }
 }

@@ -1,4 +1,4 @@
-//! Numbered migrations: which ones a file has seen, how the rest is run, and whether the tables are those that they make.
+//! Numbered migrations of a database: reads the schema version of a file, runs the missing migrations, and checks the tables.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -6,7 +6,7 @@ use super::definition::DatabaseDefinition;
 use super::{checksums, newer};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// An object in the schema of a database: its type, its name, its table, and the SQL that made it.
+/// An object of a schema: type, name, table, and SQL.
 type SchemaObject = (String, String, String, Option<String>);
 
 impl DatabaseDefinition {
@@ -15,11 +15,12 @@ impl DatabaseDefinition {
         self.migrations.len()
     }
 
-    /// The schema version of a file: how many migrations have run. 0 for a file with nothing in it, as a server leaves it that was
-    /// killed before it made the tables.
+    /// The schema version of a file: the number of migrations that have run. 0 for an empty file; a server that is killed during its first
+    /// start leaves an empty file.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Damaged`] when the file is not this database; [`StoreErrorKind::Unsupported`] when a newer version wrote it.
+    /// [`StoreErrorKind::Damaged`] when the file is another program's; [`StoreErrorKind::Unsupported`] when a newer version wrote
+    /// the file.
     pub(crate) fn version_of(&self, connection: &Connection) -> Result<usize, StoreError> {
         let number = |sql: &str| {
             connection
@@ -42,10 +43,10 @@ impl DatabaseDefinition {
         }
     }
 
-    /// Runs the migrations that a file has not seen, all in one transaction, and checks the tables before and after.
+    /// Runs the missing migrations in one transaction, and checks the tables before and after.
     ///
     /// # Errors
-    /// Those of [`Self::version_of`] and [`Self::check_tables`]; when a migration fails, which leaves the file as it was.
+    /// Those of [`Self::version_of`] and [`Self::check_tables`]; when a migration fails. The file is then unchanged.
     pub(super) fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let name = self.file_name;
         let migration_error =
@@ -83,11 +84,11 @@ impl DatabaseDefinition {
         self.check_tables(connection)
     }
 
-    /// Whether the tables, indexes, views and triggers are those that the migrations make that the file has seen. The definitions are
-    /// data on disk like any other.
+    /// Compares the tables, indexes, views and triggers with the result of the migrations up to the version of the file. Definitions are data
+    /// on the disk, and may be damaged like other data.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Damaged`] when they are not; those of [`Self::version_of`].
+    /// [`StoreErrorKind::Damaged`] when they differ; the errors of [`Self::version_of`].
     pub(crate) fn check_tables(&self, connection: &Connection) -> Result<(), StoreError> {
         let schema_error = |error| self.error("read the schema", error);
         let seen = self.migrations.iter().take(self.version_of(connection)?);
@@ -98,10 +99,10 @@ impl DatabaseDefinition {
         Err(self.damaged("its tables are not the ones that this program makes"))
     }
 
-    /// Refuses a file that has to be migrated, where that is not allowed.
+    /// Refuses a file with missing migrations, for a directory that is only read.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when migrations are missing; those of [`Self::check_tables`].
+    /// [`StoreErrorKind::Unavailable`] when migrations are missing; the errors of [`Self::check_tables`].
     pub(crate) fn check_up_to_date(&self, connection: &Connection) -> Result<(), StoreError> {
         let (version, newest) = (self.version_of(connection)?, self.newest_version());
         if version == newest {

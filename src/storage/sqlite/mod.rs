@@ -1,5 +1,5 @@
-//! What the embedded databases have in common: what SQLite's errors mean, how they are read, how rows are checked, how a copy is
-//! taken, and the write-ahead log.
+//! What the embedded databases share: how they are opened and migrated, how they are read, checksums of rows, the write-ahead log, and
+//! the meaning of SQLite's errors.
 
 pub(crate) mod checksums;
 mod definition;
@@ -15,18 +15,18 @@ use std::time::Duration;
 use rusqlite::{ErrorCode, ffi};
 
 pub(crate) use self::definition::DatabaseDefinition;
-pub(crate) use self::readers::{Reader, ReaderPool, stopped, while_waited_for};
+pub(crate) use self::readers::{Reader, ReaderPool, while_waited_for};
 pub(crate) use self::untouched::{can_open_untouched, open_untouched};
 
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How long a connection waits for a lock that another one has for a moment.
+/// How long a connection waits for a lock of another connection.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Errors of input and output that say nothing of the disk: there was no memory.
+/// Errors of input and output that do not concern the disk: memory was missing.
 const NO_MEMORY: [c_int; 2] = [ffi::SQLITE_IOERR_NOMEM, ffi::SQLITE_IOERR_SHMMAP];
 
-/// What is on disk is not what was written. `file` is the database's name in the data directory.
+/// The file does not hold what was written. `file` is the database's name in the data directory.
 pub(crate) fn damaged(file: &str, what: impl AsRef<str>) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
@@ -37,7 +37,7 @@ pub(crate) fn damaged(file: &str, what: impl AsRef<str>) -> StoreError {
     )
 }
 
-/// It is not for this program to touch what a later one has written.
+/// A newer version of this program wrote the file, so this version must not touch it.
 pub(crate) fn newer(file: &str, version: i64, version_max: usize) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
@@ -48,7 +48,7 @@ pub(crate) fn newer(file: &str, version: i64, version_max: usize) -> StoreError 
     )
 }
 
-/// An error of SQLite while doing something.
+/// An error of SQLite. `what` completes "could not".
 pub(crate) fn query_error(file: &str, what: &str, error: rusqlite::Error) -> StoreError {
     use rusqlite::Error::{
         FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
@@ -68,7 +68,7 @@ pub(crate) fn query_error(file: &str, what: &str, error: rusqlite::Error) -> Sto
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             damaged(file, format!("could not {what}: {error}")).with_source(error)
         }
-        Some(ErrorCode::OperationInterrupted) => stopped().with_source(error),
+        Some(ErrorCode::OperationInterrupted) => StoreError::shutting_down().with_source(error),
         Some(ErrorCode::DiskFull) => StoreError::new(
             StoreErrorKind::StorageFull,
             "the disk is full; nothing of this was stored",
@@ -78,7 +78,7 @@ pub(crate) fn query_error(file: &str, what: &str, error: rusqlite::Error) -> Sto
         Some(ErrorCode::SystemIoFailure) if !write_ahead_log::is_failure_of_disk(&error) => {
             no_memory(what).with_source(error)
         }
-        // No more files may be open, or it is gone. The text of this one names the path.
+        // Too many files are open, or the file is missing. The text of SQLite names the path, so it is left to the log.
         Some(ErrorCode::CannotOpen) => {
             StoreError::new(StoreErrorKind::Unavailable, format!("could not {what}"))
                 .with_source(error)
@@ -98,16 +98,16 @@ fn no_memory(what: &str) -> StoreError {
     )
 }
 
-/// Whether a write may have failed for lack of room although SQLite says that it failed: only one refusal of the system is a full
-/// disk to it, and a quota that is used up is not. A flush that failed is never among these, whatever the reason: what was to be
-/// flushed is lost, so nobody knows what is on the disk.
+/// Whether a write that SQLite reports as an error of input or output may have failed for lack of room. SQLite knows only one error of
+/// the system as a full disk; an exhausted quota is another one. A failed flush never counts: its data is lost, and the content of the
+/// disk is unknown.
 pub(crate) fn may_lack_room(error: &StoreError) -> bool {
     let codes = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE];
     extended_code(error).is_some_and(|code| codes.contains(&code))
 }
 
-/// Whether opening a database may have failed for lack of room. Beside the database SQLite makes two files, one of which is shared
-/// memory; when that grows in the middle of a commit, and fails to, the commit may be on the disk: not so here.
+/// Whether opening a database may have failed for lack of room. SQLite makes two files beside the database; one is shared memory. An
+/// error of the shared memory counts only while opening: during a commit, the commit may be on the disk already.
 pub(crate) fn may_lack_room_to_open(error: &StoreError) -> bool {
     let codes = [
         ffi::SQLITE_IOERR_SHMOPEN,

@@ -1,5 +1,5 @@
-//! Connections that only read. They are given out first come, first served, and what is read is given up once nobody waits for it
-//! any more.
+//! A pool of connections that only read. Requests get a connection in the order in which they came. A read is stopped when its caller
+//! stops waiting.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many steps of its machine SQLite takes before it looks whether to go on: a fraction of a millisecond.
+/// How many instructions SQLite runs before it checks whether to go on: a fraction of a millisecond.
 const STEPS: i32 = 100;
 
-/// How long closing waits for reads that were told to stop: one may wait for a disk.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long closing waits for reads that are stopped: a read may wait for the disk.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connections that only read, opened as they are needed, up to a bound.
+/// Connections that only read, opened when they are needed, up to a bound.
 pub(crate) struct ReaderPool {
     open: Box<dyn Fn() -> Result<Connection, StoreError> + Send + Sync>,
     idle: Mutex<Vec<Connection>>,
-    /// As many as there may be connections. Whoever waits for one takes up no thread.
+    /// A permit for each connection. A request that waits for a permit holds no thread.
     turns: Arc<Semaphore>,
     readers_max: u32,
     /// Stops every read.
@@ -30,7 +30,7 @@ pub(crate) struct ReaderPool {
 }
 
 impl ReaderPool {
-    /// Up to `readers_max` connections, which `open` makes.
+    /// A pool of up to `readers_max` connections, which `open` makes.
     pub(crate) fn new(
         readers_max: u32,
         open: impl Fn() -> Result<Connection, StoreError> + Send + Sync + 'static,
@@ -44,8 +44,8 @@ impl ReaderPool {
         })
     }
 
-    /// Waits for a turn, then runs `work` in a thread that may wait for the disk. When the caller stops waiting, it leaves the line, or
-    /// the work is stopped.
+    /// Waits for a connection, then runs `work` in a thread that may wait for the disk. When the caller stops waiting, the request leaves
+    /// the queue, or the work is stopped.
     ///
     /// # Errors
     /// Those of `work`; [`StoreErrorKind::Unavailable`] once the pool is closed.
@@ -55,8 +55,8 @@ impl ReaderPool {
     ) -> Result<T, StoreError> {
         let turn = tokio::select! {
             biased;
-            () = self.closing.cancelled() => return Err(stopped()),
-            turn = Arc::clone(&self.turns).acquire_owned() => turn.map_err(|_| stopped())?,
+            () = self.closing.cancelled() => return Err(StoreError::shutting_down()),
+            turn = Arc::clone(&self.turns).acquire_owned() => turn.map_err(|_| StoreError::shutting_down())?,
         };
         let (pool, stop) = (Arc::clone(self), self.closing.child_token());
         while_waited_for(&stop.clone(), move || work(pool.reader(stop, turn)?)).await
@@ -84,18 +84,18 @@ impl ReaderPool {
         })
     }
 
-    /// Refuses what comes from now on, and stops the reads that are under way.
+    /// Refuses new reads, and stops the reads under way.
     pub(crate) fn stop(&self) {
         self.closing.cancel();
         self.idle.lock().clear();
     }
 
-    /// As [`stop`](Self::stop), and waits until nothing is read any more, a few seconds at the most. No connection is open then.
+    /// Does what [`stop`](Self::stop) does, and waits a few seconds at most until all reads have ended and all connections are closed.
     pub(crate) async fn close(&self) {
         self.stop();
         let all = self.turns.acquire_many(self.readers_max);
-        // A read that waits for its disk for longer keeps its connection; nothing else depends on it.
-        let _ = tokio::time::timeout(STOP_PATIENCE, all).await;
+        // A read that waits longer for its disk keeps its connection; nothing else depends on that connection.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, all).await;
     }
 }
 
@@ -105,14 +105,14 @@ impl fmt::Debug for ReaderPool {
     }
 }
 
-/// A connection on loan, and the turn to read with it.
+/// A connection of the pool, on loan, and the permit for it.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// `None` only while it is given back.
+    /// `None` only while the connection is returned.
     connection: Option<Connection>,
     pool: Arc<ReaderPool>,
     stop: CancellationToken,
-    /// Ends after the connection has been given back.
+    /// Released after the connection is returned.
     _turn: OwnedSemaphorePermit,
 }
 
@@ -121,19 +121,22 @@ impl Reader {
     pub(crate) fn connection(&self) -> Result<&Connection, StoreError> {
         self.connection
             .as_ref()
-            .ok_or_else(|| unexpected("read", "the connection has been given back"))
+            .ok_or_else(|| unexpected("read", "the connection has been returned"))
     }
 
-    /// An error once the read is stopped: for loops that do long work without the database.
+    /// For loops that work long without the database.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] once the read is stopped.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         if self.stop.is_cancelled() {
-            Err(stopped())
+            Err(StoreError::shutting_down())
         } else {
             Ok(())
         }
     }
 
-    /// What stops the read.
+    /// The token that stops the read.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
@@ -144,7 +147,7 @@ impl Drop for Reader {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        // What ends the transaction is not to be stopped. A connection that cannot leave its transaction is not one to use again.
+        // The ROLLBACK must not be stopped. A connection that cannot end its transaction is not used again.
         let is_clean = connection.progress_handler(0, None::<fn() -> bool>).is_ok()
             && (connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok());
         let mut idle = self.pool.idle.lock();
@@ -154,7 +157,7 @@ impl Drop for Reader {
     }
 }
 
-/// Runs work in a thread that may wait for the disk, and has `stop` tell it when nobody waits for it any more.
+/// Runs `work` in a thread that may wait for the disk, and cancels `stop` when the caller stops waiting.
 ///
 /// # Errors
 /// Those of `work`.
@@ -165,24 +168,16 @@ pub(crate) async fn while_waited_for<T: Send + 'static>(
     let asked = stop.clone();
     let waited_for = stop.clone().drop_guard();
     let done = tokio::task::spawn_blocking(move || {
-        // It may have taken a while until there was a thread.
+        // The caller may have stopped waiting before a thread was free.
         if asked.is_cancelled() {
-            return Err(stopped());
+            return Err(StoreError::shutting_down());
         }
         work()
     })
     .await
-    .unwrap_or_else(|error| Err(unexpected("finish a read", error)));
+    .unwrap_or_else(|error| Err(StoreError::cut_off("a read", error)));
     waited_for.disarm();
     done
-}
-
-/// A read that was given up, or anything else that comes too late. Only those hear of it who still wait when the server stops.
-pub(crate) fn stopped() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unavailable,
-        "the server is shutting down; send this to another one",
-    )
 }
 
 fn unexpected(
@@ -200,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than anybody waits.
+    /// A statement that runs for longer than the tests wait.
     const LONG: &str = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers LIMIT 10000000000)
          SELECT count(*) FROM numbers";
     const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Reading a database without changing or making any file: on a medium that cannot be written to, or a disk that is full.
+//! Reads a database without changing or creating a file: on a read-only medium, or on a full disk.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +9,16 @@ use url::Url;
 use super::query_error;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Whether a database that nobody has open can be read without making a file. It cannot if its write-ahead log holds something, and
-/// the index of that log, which ends in `-shm`, is missing: it would have to be made.
+/// Whether a database that no process has open can be read without creating a file. It cannot if its write-ahead log is not empty and the
+/// index of the log (the file with `-shm`) is missing, because SQLite would create the index.
 pub(crate) fn can_open_untouched(path: &Path) -> bool {
     path.is_file() && (!has_log(path) || beside(path, "-shm").is_file())
 }
 
-/// Opens a database that nobody writes to while it is open.
+/// Opens a database to read it. No process may write to it meanwhile.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unavailable`] when there is none, or it cannot be read without making a file.
+/// [`StoreErrorKind::Unavailable`] when the file is missing, or cannot be read without creating a file.
 pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
     let name = path
         .file_name()
@@ -35,7 +35,7 @@ pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
             path.display()
         ));
     }
-    // Without a log nothing but the file itself has to be looked at, and no lock is taken; with one, its index is made in memory.
+    // Without a log, SQLite reads only the file and takes no lock. With a log, SQLite reads the index of the log and does not change it.
     let how = if has_log(path) {
         "mode=ro&readonly_shm=1"
     } else {
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_read_untouched_is_all_that_was_committed_and_no_file_is_made() {
         let directory = tempfile::tempdir().unwrap();
-        // With what an address would take for something else.
+        // A name with characters that have a meaning in a URL.
         let path = directory.path().join("a?b #c%41.db");
         let writer = Connection::open(&path).unwrap();
         writer
@@ -97,7 +97,7 @@ mod tests {
                  PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO words VALUES ('two')",
             )
             .unwrap();
-        // As a killed process leaves it.
+        // The files as a killed process leaves them.
         let copied = directory.path().join("killed");
         fs::create_dir(&copied).unwrap();
         for suffix in ["", "-wal", "-shm"] {
@@ -111,7 +111,7 @@ mod tests {
         fs::remove_file(beside(&killed, "-shm")).unwrap();
         let error = open_untouched(&killed).unwrap_err();
         assert!(error.message().contains("words.db-shm"), "{error}");
-        // As one that has ended leaves it.
+        // The files as a process leaves them that has closed the database.
         writer.close().unwrap();
         assert_eq!(names(directory.path()), ["a?b #c%41.db", "killed"]);
         assert_eq!((count(&path), names(directory.path()).len()), (2, 2));

@@ -1,9 +1,9 @@
-//! The write-ahead log of a database, and what a flush that fails does to it.
+//! The write-ahead log of a database: how it is made durable at a start, when a checkpoint copies it into the database, and what
+//! happens after a flush that failed.
 //!
-//! When a flush fails, Linux takes the pages that it could not write for clean: reads go on to show them, no later flush writes
-//! them, and a power cut loses them. What is built on them is lost with them. So after a failure nothing is folded any more,
-//! not even when the database is closed; and a start, which finds the log as reads show it, writes it again before it
-//! recovers anything from it.
+//! When a flush fails, Linux marks the pages that it could not write as clean. Reads still show these pages, no later flush writes them,
+//! and a power cut loses them. A checkpoint from such pages could lose what it copied. So after a failed flush this program makes no
+//! checkpoint, not even when the database is closed. The next start writes and flushes the whole log again before it recovers from it.
 
 use std::fs::File;
 use std::io;
@@ -23,29 +23,29 @@ use super::{BUSY_TIMEOUT, NO_MEMORY, query_error};
 use crate::error::StoreError;
 use crate::storage::durable_file;
 
-/// How much of a log is written at a time.
+/// How many bytes of a log are written at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// How long the start waits for those who read, such as a backup: the log can be folded later as well.
-const FOLD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the checkpoint of a start waits for readers, such as a backup. A later checkpoint does as well.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Makes the whole log of a database durable, whatever became of earlier flushes. To be called while no process writes to it,
-/// and before SQLite recovers it. `file` is the database's name in the data directory.
+/// Makes the whole log of a database durable, whatever became of earlier flushes, by writing and flushing it again. To be called while no
+/// process writes to the database, and before SQLite recovers from the log. `file` is the database's name in the data directory.
 ///
-/// The bytes stay the same, so that others may read meanwhile, and a power cut takes nothing away that was durable.
+/// The bytes stay the same. So others may read meanwhile, and a power cut takes away nothing that was durable.
 ///
 /// # Errors
 /// When the log cannot be read, written or flushed.
-pub(crate) fn write_again(file: &str, database: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_durable(file: &str, database: &Path) -> Result<(), StoreError> {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
-    written_again(Path::new(&log)).map_err(|error| {
+    rewrite(Path::new(&log)).map_err(|error| {
         let what = format!("flush the write-ahead log of {file}, {}", log.display());
-        durable_file::failed(&what, error)
+        durable_file::io_error(&what, error)
     })
 }
 
-fn written_again(log: &Path) -> io::Result<()> {
+fn rewrite(log: &Path) -> io::Result<()> {
     let log = match File::options().read(true).write(true).open(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         log => log?,
@@ -67,56 +67,56 @@ fn written_again(log: &Path) -> io::Result<()> {
     log.sync_all()
 }
 
-/// Folds the log into the database and empties it. What somebody still reads stays for later, which loses nothing.
+/// Copies the log into the database and truncates the log. The part that a reader still needs stays for a later checkpoint.
 ///
 /// # Errors
-/// When the disk fails: the connection then leaves the files as they are. When there is no room on it, which loses nothing either.
-pub(crate) fn fold(file: &str, connection: &Connection) -> Result<(), StoreError> {
-    let folding = || {
-        connection.busy_timeout(FOLD_PATIENCE)?;
-        let is_read = empty(connection);
+/// When the disk fails: the connection then makes no checkpoint any more. When the disk has no room, which loses nothing.
+pub(crate) fn checkpoint(file: &str, connection: &Connection) -> Result<(), StoreError> {
+    let truncated = || {
+        connection.busy_timeout(CHECKPOINT_TIMEOUT)?;
+        let is_read = truncate(connection);
         connection.busy_timeout(BUSY_TIMEOUT)?;
         is_read
     };
-    match folding() {
+    match truncated() {
         Ok(false) => Ok(()),
         Ok(true) => {
             info!(
                 file,
-                "somebody reads the database; its write-ahead log is folded later"
+                "a process reads the database; a later checkpoint empties its write-ahead log"
             );
             Ok(())
         }
         Err(error) => {
             if error.sqlite_error_code() != Some(ErrorCode::DiskFull) {
-                leave(connection);
+                forbid_checkpoint_on_close(connection);
             }
-            let what = format!("fold the write-ahead log of {file} into it");
+            let what = format!("copy the write-ahead log of {file} into it");
             Err(query_error(file, &what, error))
         }
     }
 }
 
-/// Folds the log into the database and empties it, as far as readers let it; says whether they were in the way.
-pub(crate) fn empty(connection: &Connection) -> rusqlite::Result<bool> {
+/// Copies the log into the database and truncates it, as far as readers allow. Returns whether a reader prevented the end.
+pub(crate) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
 }
 
-/// Folds the log into the database when it has grown, in place of SQLite's `wal_autocheckpoint`. That one keeps a failure to
-/// itself and folds on behind it: what it had folded before while somebody was reading, which it flushes later, is lost then.
+/// Makes a checkpoint when the log has grown, in place of SQLite's `wal_autocheckpoint`. SQLite's does not report a failure, and goes on
+/// after it. Pages that it copied before the failure, and would flush later, could be lost.
 #[derive(Debug)]
-pub(crate) struct Folding {
+pub(crate) struct Checkpointer {
     /// How many pages the log had after the last commit.
     pages: Arc<AtomicI32>,
     pages_max: i32,
 }
 
-impl Folding {
-    /// From now on the log is folded only by this.
+impl Checkpointer {
+    /// Counts the pages of the log from now on.
     ///
     /// # Errors
-    /// When the connection does not take it.
-    pub(crate) fn of(connection: &mut Connection, pages_max: i32) -> rusqlite::Result<Self> {
+    /// When the connection refuses the hook.
+    pub(crate) fn new(connection: &mut Connection, pages_max: i32) -> rusqlite::Result<Self> {
         let pages = Arc::new(AtomicI32::new(0));
         let seen = Arc::clone(&pages);
         connection.wal_hook(Some(move |_: &mut Wal, pages| {
@@ -126,30 +126,30 @@ impl Folding {
         Ok(Self { pages, pages_max })
     }
 
-    /// To be called after each commit: folds the log if it is due.
+    /// Makes a checkpoint if one is due. To be called after each commit.
     ///
     /// # Errors
-    /// When the disk has failed. What was committed is durable, and nothing more may be.
+    /// When the disk has failed. Earlier commits are durable; later ones may not be.
     pub(crate) fn after_commit(&self, connection: &Connection) -> rusqlite::Result<()> {
         if self.pages.load(Ordering::Relaxed) < self.pages_max {
             return Ok(());
         }
         match connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
             Err(error) if is_failure_of_disk(&error) => Err(error),
-            // Somebody else is at it, or the disk is full: the next commit tries again.
+            // Another process makes a checkpoint, or the disk is full: the next commit tries again.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 }
 
-/// Keeps a connection from folding the log when it is closed. After a failure that flush would say that all is well.
-pub(crate) fn leave(connection: &Connection) {
+/// Forbids the checkpoint that SQLite makes when a connection is closed. After a failed flush its flush would report success.
+pub(crate) fn forbid_checkpoint_on_close(connection: &Connection) {
     if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-        warn!(%error, "the write-ahead log may be folded though the disk has failed");
+        warn!(%error, "SQLite may make a checkpoint although the disk has failed");
     }
 }
 
-/// Whether nobody knows any more what is on the disk.
+/// Whether an error leaves unknown what is on the disk.
 pub(crate) fn is_failure_of_disk(error: &rusqlite::Error) -> bool {
     let Some(found) = error.sqlite_error() else {
         return false;

@@ -233,9 +233,7 @@ fn answer(todo: &Todo) -> Response {
 }
 
 fn new_id(now: Timestamp) -> Result<TodoId, Problem> {
-    TodoId::generate(now).map_err(|error| {
-        Problem::new(ProblemKind::Internal, "there are no random numbers").with_source(error)
-    })
+    Ok(TodoId::generate(now)?)
 }
 
 fn unknown(id: &str) -> Problem {

@@ -20,7 +20,7 @@ use super::statement::{Rows, Statement, StatementKind, read_page};
 use super::transaction::Transaction;
 use super::{PostgresUrl, migrations};
 use crate::error::StoreError;
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// The time limit of an operation, the wait for a connection included: a client gets its answer within two seconds. The limit
 /// of a statement, in settings.sql, is a little shorter.
@@ -38,7 +38,7 @@ pub(super) struct Database {
     /// Held during a migration.
     migrating: Mutex<()>,
     migration_backoff: Backoff,
-    outage: Trouble,
+    outage_log: OutageLog,
     /// Why writes fail. Reads may succeed meanwhile.
     write_failure: Lock<Option<Cause>>,
     warnings: Lock<Vec<String>>,
@@ -57,7 +57,7 @@ impl Database {
             is_migrated: AtomicBool::new(false),
             migrating: Mutex::new(()),
             migration_backoff: Backoff::new(MIGRATION_PAUSE_MAX),
-            outage: Trouble::new("todos", super::BACKEND),
+            outage_log: OutageLog::new("todos", super::BACKEND),
             write_failure: Lock::default(),
             warnings: Lock::default(),
         });
@@ -73,7 +73,7 @@ impl Database {
                     database = name,
                     "todos are in PostgreSQL, which is away; there are none until it is back"
                 );
-                database.outage.failed(&error.for_log());
+                database.outage_log.report_failure(&error.for_log());
             }
             Err(error) => return Err(error.into_error()),
         }
@@ -139,7 +139,7 @@ impl Database {
     /// Records an error for the log and the health of the server.
     pub(super) fn record_error(&self, kind: StatementKind, error: PostgresError) -> StoreError {
         if error.cause != Cause::Closed {
-            self.outage.failed(&error.for_log());
+            self.outage_log.report_failure(&error.for_log());
             let affects_writes = kind != StatementKind::Read && !error.is_transient();
             if affects_writes || error.cause == Cause::ReadOnly {
                 *self.write_failure.lock() = Some(error.cause);
@@ -159,7 +159,7 @@ impl Database {
         };
         if ends_outage {
             *write_failure = None;
-            self.outage.ended();
+            self.outage_log.report_success();
         }
     }
 

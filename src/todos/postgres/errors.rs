@@ -4,8 +4,8 @@ use std::io;
 
 use sqlx_core::error::{DatabaseError, Error};
 
+use crate::error;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble;
 
 /// The cause of an error, which decides what the store does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl PostgresError {
 
     /// The text of the errors below this error.
     pub(super) fn source_text(&self) -> Option<String> {
-        std::error::Error::source(&self.error).map(trouble::chain)
+        std::error::Error::source(&self.error).map(error::chain)
     }
 
     /// The error for the log, without the action that failed.

@@ -5,6 +5,7 @@ mod import;
 mod search;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Params, ToSql, Transaction, params};
@@ -22,14 +23,26 @@ use crate::storage::app_database::{AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 use crate::timestamp::Timestamp;
 
-/// Todos in `station.db`.
+/// Todos in `station.db`. Files and greeting share the database, so the owner of the database closes it.
 pub(super) struct SqliteTodos {
     app_database: Arc<AppDatabase>,
+    is_closed: AtomicBool,
 }
 
 impl SqliteTodos {
     pub(super) fn new(app_database: Arc<AppDatabase>) -> Self {
-        Self { app_database }
+        Self {
+            app_database,
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The database, until this store is closed.
+    fn open_database(&self) -> Result<&Arc<AppDatabase>, StoreError> {
+        match self.is_closed.load(Ordering::Acquire) {
+            true => Err(StoreError::shutting_down()),
+            false => Ok(&self.app_database),
+        }
     }
 }
 
@@ -54,7 +67,7 @@ impl TodoStore for SqliteTodos {
                 ])?;
             Ok(())
         };
-        self.app_database.write("add a todo", work).await
+        self.open_database()?.write("add a todo", work).await
     }
 
     async fn get(&self, id: TodoId) -> Result<Option<Todo>, StoreError> {
@@ -64,7 +77,7 @@ impl TodoStore for SqliteTodos {
                 .todos
                 .pop())
         };
-        self.app_database.read("read a todo", work).await
+        self.open_database()?.read("read a todo", work).await
     }
 
     async fn list(
@@ -99,7 +112,7 @@ impl TodoStore for SqliteTodos {
             };
             Ok(page(todos(transaction, sql, values.as_slice())?, limit))
         };
-        self.app_database.read("list todos", work).await
+        self.open_database()?.read("list todos", work).await
     }
 
     async fn change(
@@ -130,7 +143,7 @@ impl TodoStore for SqliteTodos {
                 None => unmatched(transaction, id),
             }
         };
-        self.app_database.write("change a todo", work).await
+        self.open_database()?.write("change a todo", work).await
     }
 
     async fn remove(
@@ -148,39 +161,39 @@ impl TodoStore for SqliteTodos {
                 _ => Ok(Outcome::Done(())),
             }
         };
-        self.app_database.remove("remove a todo", work).await
+        self.open_database()?.remove("remove a todo", work).await
     }
 
     async fn id_of(&self, number: i64) -> Result<Option<TodoId>, StoreError> {
         let work = move |transaction: &Transaction<'_>| import::id_of(transaction, number);
-        self.app_database.read("look for a number", work).await
+        self.open_database()?.read("look for a number", work).await
     }
 
     async fn number_of(&self, id: TodoId) -> Result<Option<i64>, StoreError> {
         let work = move |transaction: &Transaction<'_>| import::number_of(transaction, id);
-        self.app_database.read("look for a number", work).await
+        self.open_database()?.read("look for a number", work).await
     }
 
     async fn by_number(&self, from: i64, limit: usize) -> Result<NumberedPage, StoreError> {
         let work = move |transaction: &Transaction<'_>| import::by_number(transaction, from, limit);
-        self.app_database.read("list todos", work).await
+        self.open_database()?.read("list todos", work).await
     }
 
     async fn find(&self, ids: &[TodoId]) -> Result<Vec<NumberedTodo>, StoreError> {
         let ids = ids.to_vec();
         let work = move |transaction: &Transaction<'_>| import::find(transaction, &ids);
-        self.app_database.read("read todos", work).await
+        self.open_database()?.read("read todos", work).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
         let work = |transaction: &Transaction<'_>| import::count(transaction);
-        self.app_database.read("count todos", work).await
+        self.open_database()?.read("count todos", work).await
     }
 
     async fn import(&self, batch: &ImportBatch) -> Result<Vec<ImportResult>, StoreError> {
         let batch = batch.clone();
         let work = move |transaction: &Transaction<'_>| import::import(transaction, &batch);
-        self.app_database.write("import todos", work).await
+        self.open_database()?.write("import todos", work).await
     }
 
     fn backend(&self) -> &'static str {
@@ -188,11 +201,11 @@ impl TodoStore for SqliteTodos {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.app_database.ready()
+        self.open_database()?.ready()
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.app_database.close().await;
+        self.is_closed.store(true, Ordering::Release);
         Ok(())
     }
 }

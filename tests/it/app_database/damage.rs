@@ -1,5 +1,4 @@
-//! A flipped bit of `station.db` is named, or changes no answer, or is found by a check: never a wrong answer that passes for
-//! right.
+//! A flipped bit of `station.db` gives an error that names it, or changes no answer, or is found by a check. It never gives a wrong answer.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +13,7 @@ use fieldstation::todos::{Change, Filter, Precondition, Status};
 use super::{Known, Seen, Stores, assert_named, copy, fill, look, spoil, verified};
 use crate::support::Random;
 
-/// What is seen in a data directory.
+/// The answers of the stores of a data directory.
 async fn opened(data: &Path, known: &Known) -> Result<Seen, StoreError> {
     let stores = Stores::open(data).await?;
     let seen = look(&stores, known).await;
@@ -40,7 +39,7 @@ async fn any_flipped_bit_is_named_or_changes_nothing_or_is_found_by_verify_and_b
     let mut random = Random::new(20_261_121);
     let (mut named, mut harmless, mut found) = (0, 0, 0);
     for flip in 0..FLIPS {
-        // Much of a page is not used.
+        // A large part of a page is unused.
         let at = match flip % 3 {
             0 => random.below(whole.len() as u64) as usize,
             _ => used[random.below(used.len() as u64) as usize],
@@ -57,7 +56,7 @@ async fn any_flipped_bit_is_named_or_changes_nothing_or_is_found_by_verify_and_b
             bytes,
             "verify has changed the file: bit {bit} of byte {at}"
         );
-        // Copies are checked in the same way, and it takes longer to make them.
+        // Copies are checked in the same way, and take longer.
         if flip % 6 == 0 {
             let to = tempfile::tempdir().unwrap();
             let backed_up = backup::take(damaged.path(), to.path(), true, &mut |_| {});
@@ -89,7 +88,7 @@ async fn any_flipped_bit_is_named_or_changes_nothing_or_is_found_by_verify_and_b
         named > FLIPS / 4,
         "{named} named, {found} found, {harmless} harmless"
     );
-    // An index says where to look, and its pages have no checksums: a todo may seem not to be there.
+    // The pages of an index have no checksums, so a todo may seem to be missing.
     assert!(
         found < FLIPS / 10,
         "{named} named, {found} found, {harmless} harmless"
@@ -228,7 +227,7 @@ async fn every_kind_of_damage_is_named_by_verify() {
         let to = tempfile::tempdir().unwrap();
         let error = backup::take(damaged.path(), to.path(), true, &mut |_| {}).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Damaged, "{sql}: {error}");
-        // A file that a damaged row names is looked for first.
+        // The file of a damaged row is looked up first.
         let is_named = ["station.db", "`device 7`"]
             .iter()
             .any(|name| error.message().contains(name));
@@ -293,7 +292,7 @@ async fn a_damaged_todo_is_an_error_that_names_it_and_no_change_hides_it() {
         store.find(&[sound, damaged]).await.unwrap_err(),
         store.by_number(0, 100).await.unwrap_err(),
         store.list(&Filter::default(), None, 100).await.unwrap_err(),
-        // Whether it has the text or not is not known.
+        // Whether the damaged todo has the text is unknown.
         store.list(&text("came"), None, 100).await.unwrap_err(),
         store.list(&text("tv"), None, 100).await.unwrap_err(),
         store.change(damaged, &any, &change, now).await.unwrap_err(),

@@ -1,4 +1,4 @@
-//! Device files that are not what was stored.
+//! Damaged device files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use fieldstation::files::FileStore;
 use super::{Stores, assert_named, copy, fill, verified};
 use crate::support::Random;
 
-/// Those that are not empty, in some order.
+/// The paths of the files that are not empty, in any order.
 fn blobs(data: &Path) -> Vec<PathBuf> {
     fs::read_dir(data.join("files"))
         .unwrap()

@@ -1,4 +1,4 @@
-//! What only `station.db` and the folder beside it do: whatever writes, the checksums follow; whatever is damaged, is noticed.
+//! `station.db` and the folder of files beside it: every write keeps the checksums, and every damage is noticed.
 
 mod damage;
 mod files;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fieldstation::error::StoreError;
+use fieldstation::error::{StoreError, StoreErrorKind};
 use fieldstation::files::folder::FolderStore;
 use fieldstation::files::{
     Condition, ContentType, DeviceId, Digest, FileInfo, FileName, FileStore, NewFile,
@@ -98,7 +98,7 @@ fn arrivals(items: Vec<(Option<i64>, Todo)>) -> ImportBatch {
     }
 }
 
-/// Everything that a client can see.
+/// All answers that a client can get.
 #[derive(Debug, PartialEq)]
 struct Seen {
     lists: Vec<Vec<Todo>>,
@@ -111,7 +111,7 @@ struct Seen {
     word: Word,
 }
 
-/// The ids that are looked for.
+/// The ids that the test asks for.
 struct Known {
     todos: Vec<(TodoId, i64)>,
     devices: Vec<DeviceId>,
@@ -144,7 +144,7 @@ async fn look(stores: &Stores, known: &Known) -> Result<Seen, StoreError> {
         lists.push(all(store, &filter).await?);
     }
     let mut each = Vec::new();
-    // Lists show all of them; some are enough for each other way to ask.
+    // Lists show all todos. For the other requests some todos are enough.
     for (id, number) in known.todos.iter().step_by(4) {
         let found = (
             store.get(*id).await?,
@@ -172,10 +172,10 @@ async fn look(stores: &Stores, known: &Known) -> Result<Seen, StoreError> {
     })
 }
 
-/// A list, page by page.
+/// All pages of a list.
 async fn all(store: &dyn TodoStore, filter: &Filter) -> Result<Vec<Todo>, StoreError> {
     let mut todos: Vec<Todo> = Vec::new();
-    // Damage may lead in a circle; a client would give up too.
+    // Damage may make the pages a circle.
     for _ in 0..100 {
         let after = todos.last().map(Todo::cursor);
         let page = store.list(filter, after.as_ref(), 40).await?;
@@ -187,7 +187,7 @@ async fn all(store: &dyn TodoStore, filter: &Filter) -> Result<Vec<Todo>, StoreE
     Ok(todos)
 }
 
-/// Todos, some from elsewhere, files, and a word.
+/// Stores todos, some of them moved from another store, files, and a greeting.
 async fn fill(data: &Path) -> (Known, Seen) {
     let stores = Stores::open(data).await.unwrap();
     let statuses = [Status::Pending, Status::InProgress, Status::Completed];
@@ -231,6 +231,21 @@ async fn fill(data: &Path) -> (Known, Seen) {
     (known, seen)
 }
 
+#[tokio::test]
+async fn closing_the_todos_leaves_the_database_open_for_files_and_the_greeting() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = Stores::open(directory.path()).await.unwrap();
+    stores.todos.close().await.unwrap();
+    let late = todo("late", "", None, Status::Pending);
+    let refused = stores.todos.create(&late).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+    stores.greeting.set("Ahoy".parse().unwrap()).await.unwrap();
+    stores.send("202", b"a file").await;
+    stores.app_database.close().await;
+    let refused = stores.greeting.set("late".parse().unwrap()).await;
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Unavailable);
+}
+
 /// A copy of a data directory.
 fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
@@ -244,7 +259,7 @@ fn copy(from: &Path) -> tempfile::TempDir {
     to
 }
 
-/// Changes rows behind the back of the triggers, as a fault of the disk would.
+/// Changes rows without the triggers, as a fault of the disk would.
 fn spoil(data: &Path, sql: &str) {
     let connection = Connection::open(data.join("station.db")).unwrap();
     connection

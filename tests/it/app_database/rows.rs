@@ -1,4 +1,4 @@
-//! Whatever writes to `station.db`, each row has its checksum afterwards, and the ledger knows of it.
+//! After every kind of write to `station.db` each row has its checksum, and the ledger counts the row.
 
 use fieldstation::files::{Condition, DeviceId, FileStore};
 use fieldstation::greeting::GreetingStore;

@@ -1,4 +1,4 @@
-//! Backups that are not what was written, and stations that are not.
+//! Damaged backups, and backups of damaged data directories.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use super::{back_up, names, restore, verified, with_everything, with_readings};
 use crate::cli::fieldstation;
 use crate::support::Random;
 
-/// The names of all files in a backup, below it.
+/// The relative paths of all files in a backup.
 fn files(backup: &Path) -> Vec<String> {
     let mut all: Vec<_> = names(backup)
         .into_iter()
@@ -23,7 +23,7 @@ fn files(backup: &Path) -> Vec<String> {
     all
 }
 
-/// Asserts that a backup is refused with words, and that nothing comes of it.
+/// Asserts that a restore refuses the backup with these words and creates nothing.
 #[track_caller]
 fn refused(directory: &Path, code: i32, words: &str) {
     let before = names(directory);
@@ -93,7 +93,7 @@ async fn a_backup_that_lacks_something_is_refused() {
     restore(path, "backup", "restored").with_code(0);
 }
 
-/// Writes another manifest, with the digest that goes with it.
+/// Writes another manifest and its digest.
 fn forge(backup: &Path, manifest: &str) {
     fs::write(backup.join("backup.json"), manifest).unwrap();
     let digest: String = Sha256::digest(manifest.as_bytes())
@@ -115,7 +115,7 @@ fn a_manifest_of_a_newer_format_or_with_odd_names_is_refused() {
     restore(path, "backup", "same").with_code(0);
     forge(&backup, &manifest.replace("\"format\": 1", "\"format\": 2"));
     refused(path, 2, "format 2");
-    // What a later format may look like.
+    // A possible later format.
     forge(&backup, r#"{"format":3,"parts":{}}"#);
     refused(path, 2, "format 3");
     for odd in [
@@ -152,7 +152,7 @@ fn a_damaged_station_is_not_backed_up_unless_asked_for() {
     let database = path.join("data/readings.db");
     let length = fs::metadata(&database).unwrap().len();
     let file = File::options().write(true).open(&database).unwrap();
-    // All over the pages but the first, which says what the file is.
+    // On all pages except the first, whose header identifies the file.
     for at in (4096..length).step_by(97) {
         file.write_all_at(&[0x5a], at).unwrap();
     }
@@ -188,7 +188,7 @@ async fn a_device_file_that_is_damaged_or_gone_is_named() {
     back_up(path, "backup").with_code(1).says("files/");
     fs::remove_dir(&blob).unwrap();
     assert_eq!(names(path), before);
-    // A row that leads elsewhere leads nowhere.
+    // A path that leads out of the directory is refused.
     let station = Connection::open(path.join("data/station.db")).unwrap();
     station
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)

@@ -24,7 +24,7 @@ fn a_backup_that_is_killed_leaves_none() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The moment is the point: whatever it does then is what it is killed in.
+        // The test needs a random time, not a state: the process is killed in whatever it does then.
         thread::sleep(Duration::from_micros(random.below(400_000)));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -39,7 +39,7 @@ fn a_backup_that_is_killed_leaves_none() {
         fs::remove_dir_all(path.join(restored)).unwrap();
     }
     println!("{completed} of 20 were done before they were killed");
-    // The next one removes what those have left, and is whole.
+    // The next backup removes the files that the killed ones have left, and is complete.
     back_up(path, "backup").with_code(0);
     assert_eq!(names(path), ["backup", "data"]);
     restore(path, "backup", "restored").with_code(0);
@@ -59,6 +59,6 @@ async fn what_a_killed_server_had_acknowledged_is_backed_up() {
     restore(&path, "backup", "restored").with_code(0);
     assert_eq!(verified(&path, "restored")["readings"], 1_000);
     assert_eq!(names(&path.join("restored/files")).len(), 1);
-    // The station that was backed up is what it was.
+    // The data directory is unchanged.
     assert_eq!(verified(&path, "data")["readings"], 1_000);
 }

@@ -1,4 +1,4 @@
-//! Backups while everything is written from many connections: what had been acknowledged before each began is in it, whole.
+//! Backups while many connections write: each backup holds all that was acknowledged before it began, and complete batches only.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,13 +19,13 @@ const READING_WRITERS: usize = 10;
 const FILE_WRITERS: usize = 6;
 const DEVICES_OF_A_WRITER: usize = 3;
 const ROUNDS: usize = 4;
-/// How much is acknowledged between two backups, at least.
+/// How many writes are acknowledged between two backups, at least.
 const REQUESTS_BETWEEN: u64 = 400;
-/// A batch of the writers that begin with large ones.
+/// The size of a large batch.
 const BULK_READINGS: u64 = 3_000;
 const BULK_READINGS_MAX: usize = 30_000;
 
-/// Which versions of things were sent, and which were acknowledged. A later version takes the place of an earlier one.
+/// The versions of each item that were sent and that were acknowledged. A later version replaces an earlier one.
 #[derive(Clone, Debug, Default)]
 struct Versions {
     acknowledged: HashMap<String, u64>,
@@ -44,7 +44,7 @@ impl Versions {
     }
 }
 
-/// What all connections have done so far.
+/// The writes of all connections so far.
 #[derive(Default)]
 struct World {
     readings: Vec<parking_lot::Mutex<Versions>>,
@@ -55,7 +55,7 @@ struct World {
     is_over: AtomicBool,
 }
 
-/// The world at a moment, for what a backup has to hold.
+/// A snapshot of the writes, from which follows what a backup has to hold.
 struct Before {
     readings: Versions,
     files: Versions,
@@ -101,7 +101,7 @@ fn merged(parts: &[parking_lot::Mutex<Versions>]) -> Versions {
     all
 }
 
-/// The temperature of a reading tells its version.
+/// The temperature of a reading is its version.
 fn temperature(version: u64) -> String {
     format!("{}.{version:03}", version % 40)
 }
@@ -167,7 +167,7 @@ async fn write_readings(world: &World, number: usize, client: Client) {
     }
 }
 
-/// The length of a file tells its version, and what its bytes have to be.
+/// The length of a file is its version, and determines its bytes.
 fn length(device: usize, version: u64) -> usize {
     device * 31 + version as usize * 100
 }
@@ -185,7 +185,7 @@ async fn write_files(world: &World, number: usize, client: Client) {
             .lock()
             .acknowledge(device.to_string(), version);
         world.acknowledged();
-        // A device whose file comes and goes: whole or not there.
+        // A device whose file is stored and removed again and again: it is complete or missing.
         if number == 0 {
             let sent = client.send_file("fleeting", random_bytes(5_000)).await;
             sent.with_status(200);
@@ -274,7 +274,7 @@ async fn what_was_acknowledged_before_a_backup_began_is_in_it() {
     }
 }
 
-/// Restores a backup elsewhere, and compares what a server says of it with what it has to hold.
+/// Restores a backup into another directory, and compares the answers of a server with what the backup has to hold.
 async fn audit(backup: &Path, before: &Before, after: &Before) {
     let elsewhere = Arc::new(tempfile::tempdir().unwrap());
     restore(elsewhere.path(), backup.to_str().unwrap(), "data").with_code(0);
@@ -349,7 +349,7 @@ async fn audit(backup: &Path, before: &Before, after: &Before) {
     recount.assert_equals(&report.stats);
 }
 
-/// As the writers name a reading: an export leaves out the zeros at the end of a fraction.
+/// The timestamp as the writers send it: an export has no trailing zeros in a fraction.
 fn normal(key: &str) -> String {
     let bare = key.strip_suffix('Z').unwrap();
     match bare.split_once('.') {
@@ -358,7 +358,7 @@ fn normal(key: &str) -> String {
     }
 }
 
-/// Everything that had been acknowledged is there, in that version or a later one, and nothing that was not sent.
+/// Asserts that each acknowledged item is there in its version or a later one, and that every item was sent.
 fn assert_between(what: &str, before: &Versions, found: &HashMap<String, u64>, after: &Versions) {
     for (key, acknowledged) in &before.acknowledged {
         let version = found.get(key).copied();

@@ -1,9 +1,9 @@
 //! `fieldstation backup` and `fieldstation restore`: the real binary, and the real server beside it.
 
 mod damage;
+mod directories;
 mod kills;
 mod load;
-mod places;
 mod refusals;
 mod sealing;
 
@@ -21,7 +21,7 @@ fn back_up(directory: &Path, to: &str) -> Ended {
     fieldstation(directory, &["backup", "--data", "data", "--to", to])
 }
 
-/// Restores within a directory.
+/// Restores a backup in a directory.
 fn restore(directory: &Path, from: &str, data: &str) -> Ended {
     fieldstation(directory, &["restore", "--from", from, "--data", data])
 }
@@ -44,7 +44,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Readings in `data`, without a server.
+/// Imports readings into `data`, without a server.
 fn with_readings(readings: u32) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut text = "sensorId,timestamp,temperature\n".to_owned();
@@ -63,7 +63,7 @@ fn with_readings(readings: u32) -> TempDir {
     directory
 }
 
-/// Readings, files, todos and a word in `data`, left by a server that was stopped.
+/// Fills `data` with readings, files, todos and a greeting, and stops the server.
 async fn with_everything() -> Arc<TempDir> {
     let server = Server::start();
     let client = server.client();

@@ -1,4 +1,4 @@
-//! What cannot be done, and that nothing is left of it.
+//! Backups and restores that are refused or fail: no file is left.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn one_directory_in_the_other_is_2() {
         back_up(path, to).with_code(2).says("in the other");
     }
     assert!(names(&path.join("data")).iter().all(|name| {
-        // A reader's own, beside a database that no server has open.
+        // The files that a reader creates beside a database that no server has open.
         before.contains(name) || name.ends_with("-shm") || name.ends_with("-wal")
     }));
     back_up(path, "backup").with_code(0);
@@ -130,7 +130,7 @@ fn a_directory_that_another_one_is_filling_is_left_alone() {
     assert_eq!(names(path), ["backup", "data", "other", "third"]);
 }
 
-/// Runs the binary where no file can grow beyond so many units of 512 bytes, as on a disk that is full.
+/// Runs the binary with a limit of 512-byte blocks for each file, as on a full disk.
 fn with_file_limit(directory: &Path, blocks: u64, arguments: &[&str]) -> i32 {
     let script = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@" >/dev/null 2>&1"#;
     let status = Command::new("/bin/sh")
@@ -150,9 +150,9 @@ async fn nothing_is_left_when_the_disk_is_full() {
     back_up(path, "backup").with_code(0);
     fs::create_dir(path.join("mounted")).unwrap();
     let before = names(path);
-    // Where nobody has the station open, a reader has to write something beside it to read it.
+    // While no server has the database open, a reader has to create a file beside it.
     let _server = Server::try_in(&directory, &[]).unwrap();
-    // In the middle of a database, in a device file, in the manifest.
+    // The limit is reached in a database, in a device file, in the manifest.
     for blocks in [0, 1, 8, 30, 100, 190] {
         for place in ["beside", "mounted"] {
             let arguments = ["backup", "--data", "data", "--to", place];

@@ -4,9 +4,10 @@
 use futures_util::future;
 
 #[cfg(feature = "cloud")]
-use crate::support::S3Place;
+use crate::support::S3Storage;
 use crate::support::{
-    Answer, Client, FileBytes, FilePlace, FolderPlace, Random, Server, more_in_pieces, settles_at,
+    Answer, Client, FileBytes, FileStorage, FolderStorage, Random, Server, wait_for_files,
+    wait_for_partial_files,
 };
 
 const DEVICES: usize = 8;
@@ -19,7 +20,7 @@ struct Sent {
     under_way: Vec<usize>,
 }
 
-async fn every_file_is_whole_after_every_kill<P: FilePlace>() {
+async fn every_file_is_whole_after_every_kill<P: FileStorage>() {
     let mut random = super::random();
     let place = P::empty();
     let mut server = place.start();
@@ -35,10 +36,10 @@ async fn every_file_is_whole_after_every_kill<P: FilePlace>() {
         });
         let senders = future::join_all(senders);
         let while_in_pieces = random.one_in(2);
-        let before = place.in_pieces(&server).await;
+        let before = place.partial_files(&server).await;
         let killing = async {
             if while_in_pieces {
-                more_in_pieces(&place, &server, before).await;
+                wait_for_partial_files(&place, &server, before).await;
             }
             // The time is random on purpose: the kill interrupts whatever the server does.
             tokio::time::sleep(kill_after).await;
@@ -49,7 +50,7 @@ async fn every_file_is_whole_after_every_kill<P: FilePlace>() {
         server = server.restart();
         let devices = audit::<P>(&server, &mut sent, &bytes).await;
         if P::SETTLES_AT_THE_START {
-            settles_at(&place, &server, devices).await;
+            wait_for_files(&place, &server, devices).await;
         }
     }
     println!(
@@ -62,14 +63,14 @@ async fn every_file_is_whole_after_every_kill<P: FilePlace>() {
         "nothing was ever acknowledged, so nothing was tested"
     );
     println!("{} blobs are there", place.blobs(&server).len());
-    let server = place.restart_much_later(server);
+    let server = place.restart_a_day_later(server);
     let devices = audit::<P>(&server, &mut sent, &bytes).await;
-    settles_at(&place, &server, devices).await;
+    wait_for_files(&place, &server, devices).await;
     audit::<P>(&server, &mut sent, &bytes).await;
 }
 
 /// Sends one file after the other until the server is gone. Returns the lengths of the acknowledged files.
-async fn send_until_killed<P: FilePlace>(
+async fn send_until_killed<P: FileStorage>(
     client: &Client,
     device: usize,
     sent: &mut Sent,
@@ -101,7 +102,7 @@ async fn send_until_killed<P: FilePlace>(
 }
 
 /// Checks the file of every device. Returns how many devices have a file.
-async fn audit<P: FilePlace>(server: &Server, sent: &mut [Sent], bytes: &FileBytes) -> usize {
+async fn audit<P: FileStorage>(server: &Server, sent: &mut [Sent], bytes: &FileBytes) -> usize {
     let client = server.client();
     let devices = client.devices().await;
     for (device, sent) in sent.iter_mut().enumerate() {
@@ -129,11 +130,11 @@ async fn audit<P: FilePlace>(server: &Server, sent: &mut [Sent], bytes: &FileByt
 
 #[tokio::test]
 async fn every_file_in_the_folder_is_whole_after_every_kill() {
-    every_file_is_whole_after_every_kill::<FolderPlace>().await;
+    every_file_is_whole_after_every_kill::<FolderStorage>().await;
 }
 
 #[cfg(feature = "cloud")]
 #[tokio::test]
 async fn every_file_in_s3_is_whole_after_every_kill() {
-    every_file_is_whole_after_every_kill::<S3Place>().await;
+    every_file_is_whole_after_every_kill::<S3Storage>().await;
 }

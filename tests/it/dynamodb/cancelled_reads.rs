@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fieldstation::readings::dynamodb::DynamoStore;
 
 use super::{credentials, location};
-use crate::support::{DynamoServer, Gate, Raw, Server, Verdict, lines};
+use crate::support::{DynamoProxy, DynamoServer, Raw, Reaction, Server, lines};
 
 /// A page of readings that are all newer than the read, with more pages to come.
 const ANOTHER_PAGE: &str = r#"{"Items":[],"Count":0,"ScannedCount":0,"LastEvaluatedKey":{"sensor_id":{"S":"a"},"timestamp":{"S":"2026-11-20T00:00:00.000000Z"}}}"#;
@@ -16,7 +16,7 @@ async fn no_further_page_is_read_for_a_client_that_has_left() {
     DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
         .await
         .unwrap();
-    let gate = Gate::start(dynamo.address());
+    let gate = DynamoProxy::start(dynamo.address());
     let url = dynamo.url_through(gate.address());
     let server = Server::with_args(&["--readings", &url]);
     server.client().store(lines("a", 10)).await;
@@ -24,11 +24,11 @@ async fn no_further_page_is_read_for_a_client_that_has_left() {
     gate.set(move |request| {
         let is_of_readings = request.operation == "Query" && !request.body.contains("-aggregation");
         if !is_of_readings {
-            return Verdict::Pass;
+            return Reaction::Pass;
         }
         // If the channel is full, enough requests are waiting.
         let _ = asked.try_send(());
-        Verdict::Answer(format!(
+        Reaction::Answer(format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{ANOTHER_PAGE}",
             ANOTHER_PAGE.len()
         ))

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use fieldstation::readings::dynamodb::DynamoStore;
 
 use super::{assert_consistent, credentials, location, until_ready};
-use crate::support::{Asked, Client, DynamoServer, Exited, Gate, Server, Verdict, lines, reading};
+use crate::support::{
+    Client, DynamoProxy, DynamoServer, Exited, InterceptedRequest, Reaction, Server, lines, reading,
+};
 
 const NOT_ALLOWED: &str = "User: arn:aws:sts::123456789012:assumed-role/fleet/task is not authorized to perform: dynamodb:PutItem on \
     resource: arn:aws:dynamodb:eu-west-1:123456789012:table/test-temperature-readings because no identity-based policy allows the \
@@ -20,7 +22,7 @@ const REJECTED: &str = "The request signature we calculated does not match the s
 
 struct Scene {
     dynamo: DynamoServer,
-    gate: Gate,
+    gate: DynamoProxy,
 }
 
 impl Scene {
@@ -29,7 +31,7 @@ impl Scene {
         DynamoStore::create_tables(&location(&dynamo.url()), Some(&credentials()))
             .await
             .unwrap();
-        let gate = Gate::start(dynamo.address());
+        let gate = DynamoProxy::start(dynamo.address());
         Self { dynamo, gate }
     }
 
@@ -42,10 +44,10 @@ impl Scene {
     }
 }
 
-fn deny_transactions(asked: &Asked<'_>) -> Verdict {
+fn deny_transactions(asked: &InterceptedRequest<'_>) -> Reaction {
     match asked.operation {
-        "TransactWriteItems" => Verdict::refuse("AccessDeniedException", NOT_ALLOWED),
-        _ => Verdict::Pass,
+        "TransactWriteItems" => Reaction::refuse("AccessDeniedException", NOT_ALLOWED),
+        _ => Reaction::Pass,
     }
 }
 
@@ -127,7 +129,7 @@ async fn rejected_credentials_make_few_requests_and_few_lines() {
         let scene = Scene::new().await;
         let server = scene.server();
         server.client().store(lines("a", 10)).await;
-        scene.gate.set(move |_| Verdict::refuse(code, REJECTED));
+        scene.gate.set(move |_| Reaction::refuse(code, REJECTED));
         let before = scene.gate.counts();
         let until = Instant::now() + Duration::from_secs(8);
         let clients = (0..5).map(|number| {
@@ -180,9 +182,9 @@ async fn a_denied_start_ends_and_names_the_missing_right() {
         let is_of_readings = asked.body.contains("\"test-temperature-readings\"");
         match asked.operation {
             "TransactWriteItems" if is_of_readings => {
-                Verdict::refuse("AccessDeniedException", NOT_ALLOWED)
+                Reaction::refuse("AccessDeniedException", NOT_ALLOWED)
             }
-            _ => Verdict::Pass,
+            _ => Reaction::Pass,
         }
     });
     let ended = self::ended(
@@ -212,8 +214,8 @@ async fn reads_that_are_denied_are_a_warning_and_readings_are_stored() {
     scene.gate.set(|asked| {
         let is_of_readings = asked.body.contains("\"test-temperature-readings\"");
         match asked.operation {
-            "Query" if is_of_readings => Verdict::refuse("AccessDeniedException", ""),
-            _ => Verdict::Pass,
+            "Query" if is_of_readings => Reaction::refuse("AccessDeniedException", ""),
+            _ => Reaction::Pass,
         }
     });
     let answer = client.get("/api/sensors/a/readings").await;
@@ -316,8 +318,8 @@ async fn expired_credentials_are_renewed_without_a_restart() {
     scene
         .gate
         .set(|asked| match asked.head.contains("Credential=OLD/") {
-            true => Verdict::refuse("ExpiredTokenException", "The security token is expired"),
-            false => Verdict::Pass,
+            true => Reaction::refuse("ExpiredTokenException", "The security token is expired"),
+            false => Reaction::Pass,
         });
     let refused = client.put(reading("a", "2026-11-21T13:00:00Z", "5")).await;
     refused.problem_saying(503, "unavailable", &["ExpiredTokenException"]);

@@ -6,7 +6,8 @@ use fieldstation::readings::dynamodb::DynamoStore;
 
 use super::{assert_consistent, credentials, location, until_ready};
 use crate::support::{
-    Asked, DynamoServer, Fault, FaultProxy, Gate, Server, Verdict, lines, reading, run,
+    DynamoProxy, DynamoServer, Fault, FaultProxy, InterceptedRequest, Reaction, Server, lines,
+    reading, run,
 };
 
 async fn create_tables(dynamo: &DynamoServer) {
@@ -22,22 +23,22 @@ fn count(log: &str, words: &str) -> usize {
 /// Five clients wait all the time, because writes are retried until their deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_clients_cause_few_requests_while_dynamodb_is_unavailable() {
-    type Outage = fn(&Asked<'_>) -> Verdict;
+    type Outage = fn(&InterceptedRequest<'_>) -> Reaction;
     let outages: [(&str, Outage); 4] = [
         ("throttled", |_| {
-            Verdict::refuse("ProvisionedThroughputExceededException", "too much")
+            Reaction::refuse("ProvisionedThroughputExceededException", "too much")
         }),
-        ("failing", |_| Verdict::fail("InternalServerError")),
-        ("hanging up", |_| Verdict::HangUp),
+        ("failing", |_| Reaction::fail("InternalServerError")),
+        ("hanging up", |_| Reaction::HangUp),
         ("lookups only", |asked| match asked.operation {
-            "TransactWriteItems" | "UpdateItem" => Verdict::Pass,
-            _ => Verdict::fail("InternalServerError"),
+            "TransactWriteItems" | "UpdateItem" => Reaction::Pass,
+            _ => Reaction::fail("InternalServerError"),
         }),
     ];
     for (name, outage) in outages {
         let dynamo = DynamoServer::start();
         create_tables(&dynamo).await;
-        let gate = Gate::start(dynamo.address());
+        let gate = DynamoProxy::start(dynamo.address());
         let url = dynamo.url_through(gate.address());
         let server = Server::with_args(&["--readings", &url]);
         server.client().store(lines("a", 10)).await;

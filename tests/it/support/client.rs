@@ -1,4 +1,4 @@
-//! A client that hides nothing: status, headers and body as they came.
+//! A client that shows the status, the headers and the body of each answer unchanged.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-/// What a server answered.
+/// An answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -52,7 +52,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Asserts that this is a problem of the given type, complete, and made for a client; says what its detail is.
+    /// Asserts that the answer is a complete problem of this type, and returns the problem.
     #[track_caller]
     pub fn problem(&self, status: u16, slug: &str) -> Value {
         let text = self.text();
@@ -88,7 +88,7 @@ impl Answer {
         problem
     }
 
-    /// As [`Answer::problem`], whose text also holds these words.
+    /// Does what [`Answer::problem`] does, and asserts that the detail holds these words.
     #[track_caller]
     pub fn problem_saying(&self, status: u16, slug: &str, words: &[&str]) {
         self.problem(status, slug);
@@ -100,14 +100,14 @@ impl Answer {
     }
 }
 
-/// Speaks to one server.
+/// A client of one server.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     origin: String,
 }
 
-/// A client that speaks HTTP/2 from its first byte on.
+/// A client that speaks HTTP/2 without negotiation.
 pub fn http2() -> reqwest::Client {
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -162,7 +162,7 @@ impl Client {
         Answer::to(request.header("content-type", content_type).body(body)).await
     }
 
-    /// Stores lines of JSON, all of which must be taken.
+    /// Stores lines of JSON, and asserts that all are accepted.
     pub async fn store(&self, lines: impl Into<reqwest::Body>) -> Answer {
         self.post("", "application/x-ndjson", lines)
             .await
@@ -174,7 +174,7 @@ impl Client {
         self.post("", "application/x-ndjson", lines).await
     }
 
-    /// Waits until the server says that it is ready (200), or that it is not (503).
+    /// Waits until `/readyz` answers this status: 200 (ready) or 503 (not ready).
     pub async fn until_readiness(&self, status: u16) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -203,7 +203,7 @@ impl Client {
             .text()
     }
 
-    /// Asserts that there is not a single reading.
+    /// Asserts that no reading is stored.
     pub async fn assert_nothing_stored(&self) {
         assert_eq!(self.everything().await, "");
         assert_eq!(

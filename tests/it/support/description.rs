@@ -1,4 +1,4 @@
-//! What the server says of itself, and whether its answers are as it says.
+//! The OpenAPI description of the server, and checks of answers against it.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ pub struct Operation {
     pub value: Value,
 }
 
-/// A request that the description has examples for.
+/// A request made from the examples of the description.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub query: Vec<(String, String)>,
@@ -113,7 +113,7 @@ impl Description {
         requests
     }
 
-    /// The one example of something, or all of several.
+    /// The examples of an object of the description.
     pub fn examples(&self, value: &Value) -> Vec<Value> {
         let several = value["examples"].as_object().into_iter().flatten();
         let several = several.map(|(_, example)| self.follow(example)["value"].clone());
@@ -125,7 +125,7 @@ impl Description {
             .collect()
     }
 
-    /// Asserts that a value is as a schema of the description says.
+    /// Asserts that a value matches a schema of the description.
     #[track_caller]
     pub fn assert_valid(&self, schema: &Value, value: &Value, what: &str) {
         let mut schema = schema.clone();
@@ -139,7 +139,7 @@ impl Description {
         assert!(errors.is_empty(), "{what}: {errors:?} in {value}");
     }
 
-    /// Asserts that an answer is one of those that the description names: its status, its type, its headers, its body.
+    /// Asserts that the description of the operation has this answer: its status, its type, its headers, its body.
     #[track_caller]
     pub fn assert_described(&self, operation: &Operation, answer: &Answer, request: &str) {
         let what = format!("{} {}: {request}", operation.method, operation.path);
@@ -221,7 +221,7 @@ fn encode(media: &str, content: &Value, example: &Value) -> (String, Vec<u8>) {
     }
 }
 
-/// A text as it is, and anything else as JSON.
+/// A string value without quotes, or any other value as JSON.
 pub fn text_of(value: &Value) -> String {
     value
         .as_str()

@@ -7,13 +7,12 @@
 //! * **DynamoDB Local** is Amazon's own. It takes seconds to start, so the tests of a run share one that `test.sh` starts, and
 //!   keep apart by the prefix of their tables.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::emulator::{Emulator, installed};
 
-/// Which server.
+/// The kinds of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DynamoKind {
     /// An emulator on SQLite.
@@ -22,16 +21,16 @@ pub enum DynamoKind {
     Local,
 }
 
-/// A running server. It is killed when this goes, unless others use it too.
+/// A running server. It is killed when this value is dropped, unless other tests use it.
 pub struct DynamoServer {
     address: SocketAddr,
     prefix: String,
-    /// None when it was there before.
+    /// `None` when the server ran before.
     _own: Option<Emulator>,
 }
 
 impl DynamoServer {
-    /// A dynoxide of this test's own.
+    /// Starts a dynoxide for this test.
     pub fn start() -> Self {
         Self::start_kind(DynamoKind::Dynoxide)
     }
@@ -51,7 +50,7 @@ impl DynamoServer {
                 let address = own.as_ref().map(Emulator::address).or_else(shared_local);
                 Self {
                     address: address.expect("one of both is there"),
-                    prefix: format!("test-{:x}", RandomState::new().hash_one("tables")),
+                    prefix: format!("test-{:x}", fieldstation::random::seed()),
                     _own: own,
                 }
             }
@@ -67,12 +66,12 @@ impl DynamoServer {
         format!("{}-temperature-readings", self.prefix)
     }
 
-    /// What `--readings` takes.
+    /// The URL for `--readings`.
     pub fn url(&self) -> String {
         self.url_through(self.address)
     }
 
-    /// The same through another address, such as a proxy's.
+    /// The URL for `--readings` through another address, such as that of a proxy.
     pub fn url_through(&self, address: SocketAddr) -> String {
         let prefix = &self.prefix;
         format!("dynamodb://{prefix}?region=eu-west-1&endpoint=http://{address}")

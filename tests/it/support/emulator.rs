@@ -1,4 +1,4 @@
-//! A server of somebody else's that takes a port and forgets everything at its end.
+//! Runs an emulator: a program that listens on a port and keeps no data after its end.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use super::port::FreePort;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Credentials as emulators of AWS take any, and no search for others.
+/// Any credentials, which emulators of AWS accept, and no search for other credentials.
 pub const ENVIRONMENT: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),
     ("AWS_EC2_METADATA_DISABLED", "true"),
 ];
 
-/// A running server. It is killed when this goes.
+/// A running emulator. It is killed when this value is dropped.
 pub struct Emulator {
     child: Child,
     address: SocketAddr,
@@ -24,14 +24,14 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts a program on a free port, which comes after the arguments.
+    /// Starts a program on a free port. The port is the last argument.
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
         Self::launch(program, |command, port| {
             command.args(arguments).arg(port);
         })
     }
 
-    /// Starts a program on a free port, which a variable names beside others.
+    /// Starts a program on a free port. An environment variable names the port.
     pub fn start_with_port_in(program: &Path, name: &str, variables: &[(&str, &str)]) -> Self {
         Self::launch(program, |command, port| {
             command.envs(variables.iter().copied()).env(name, port);
@@ -39,7 +39,7 @@ impl Emulator {
     }
 
     fn launch(program: &Path, set_up: impl Fn(&mut Command, &str)) -> Self {
-        // The port may be taken by another program between the look and the start; then there are others.
+        // Another program may take the port before the emulator does: then the next port is tried.
         for _ in 0..10 {
             let port = FreePort::take();
             let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
@@ -70,7 +70,7 @@ impl Emulator {
                 return false;
             }
             if TcpStream::connect(self.address).is_ok() {
-                // It may have been another one's port: then ours ends by itself.
+                // Another program may have taken the port: then the emulator ends by itself.
                 std::thread::sleep(Duration::from_millis(5));
                 return self.child.try_wait().unwrap().is_none();
             }
@@ -92,7 +92,7 @@ impl Drop for Emulator {
     }
 }
 
-/// Where a program is: where `test.sh` installs it, or on the path.
+/// The path of a program: where `test.sh` installs it, or on the path.
 #[expect(
     clippy::disallowed_methods,
     reason = "where programs are is no setting of the server"

@@ -13,26 +13,26 @@ use tokio::sync::{mpsc, watch};
 const PIECE_BYTES: usize = 64 * 1024;
 const BACKLOG: u32 = 1024;
 
-/// What is wrong with the network. It holds for connections that are open and for those to come.
+/// A fault of the network, for open connections and for new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
-    /// Nobody listens on the port, and what was connected is cut.
+    /// The port refuses connections, and open connections are reset.
     Refuse,
-    /// Connections are made, and reset at once.
+    /// Connections are accepted and reset at once.
     Reset,
-    /// Connections are made, and nothing passes in either direction, until the fault is over.
+    /// Connections are accepted, and no byte passes in either direction until the fault is over.
     Blackhole,
-    /// Every piece takes so much longer, in each direction.
+    /// Each read is delayed by this time, in each direction.
     Delay(Duration),
-    /// A connection is reset when so many bytes have passed on it, both directions together, counted from its beginning.
+    /// A connection is reset after this number of bytes, of both directions together, from its beginning.
     CutAfter(u64),
-    /// Requests arrive, and the connection is reset instead of the first byte of an answer: nobody knows what was done.
+    /// Requests arrive, and the connection is reset in place of the first byte of an answer: the client does not know what was done.
     CutAnswers,
-    /// Somebody else answers, with exactly these bytes, and closes. The upstream hears nothing.
+    /// The proxy answers with these bytes and closes the connection. The upstream gets nothing.
     Answer(&'static str),
-    /// As [`Fault::Answer`], for requests in whose first piece the first of the two stands; others pass.
+    /// Does what [`Fault::Answer`] does, for requests whose first read holds the first text. Other requests pass.
     AnswerTo(&'static str, &'static str),
 }
 
@@ -43,15 +43,15 @@ pub struct FaultProxy {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A fault to switch to, and whom to tell when it is in effect.
+/// A fault to switch to, and a sender that reports when it is in effect.
 type Command = (Fault, SyncSender<()>);
 
 impl FaultProxy {
-    /// A proxy in front of `upstream`, without a fault. It is asked for a connection for each one that is made here.
+    /// A proxy in front of `upstream`, without a fault. Each connection to the proxy makes one to the upstream.
     pub fn start(upstream: SocketAddr) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let (started, address) = sync_channel(1);
-        // A runtime of its own, so that it works whatever the test's runtime is busy with.
+        // A runtime of its own, so that the proxy works while the runtime of the test is busy.
         let thread = thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -66,7 +66,7 @@ impl FaultProxy {
         }
     }
 
-    /// Where to connect to. It stays the same whatever the fault.
+    /// The address to connect to. It stays the same with every fault.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -75,7 +75,7 @@ impl FaultProxy {
     pub fn set(&self, fault: Fault) {
         let (done, is_done) = sync_channel(1);
         let commands = self.commands.as_ref().unwrap();
-        // The thread reads one at a time, so there is room as soon as it has read the one before.
+        // The channel has room as soon as the thread has read the previous fault.
         let mut command = (fault, done);
         while let Err(mpsc::error::TrySendError::Full(back)) = commands.try_send(command) {
             command = back;
@@ -99,7 +99,7 @@ async fn run(
     started: &SyncSender<SocketAddr>,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    // Bound and never listening: it keeps the port while nobody listens, and then connections are refused.
+    // Bound and never listening: keeps the port while connections are refused.
     let holder = socket("127.0.0.1:0".parse().unwrap());
     let address = holder.local_addr().unwrap();
     let mut listener = Some(listen(address));
@@ -128,7 +128,7 @@ async fn run(
     }
 }
 
-/// Several may be bound to the port at a time; only one of them listens.
+/// Several sockets may be bound to the port at a time; only one of them listens.
 fn socket(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -200,13 +200,13 @@ async fn connection(
     }
 }
 
-/// Makes the end of a connection, when it is dropped, one that the client sees as a failure.
+/// Makes the end of a connection a reset when it is dropped.
 fn reset(client: &TcpStream) {
-    // Fails when the client has gone already.
+    // Fails when the client has closed the connection.
     let _ = client.set_zero_linger();
 }
 
-/// Takes in what a client asks until it pauses, then answers and closes. `asked` says whether some of it has come already.
+/// Reads a request until the client pauses, then answers and closes. `asked` tells whether a part of the request was read before.
 async fn answer(mut client: TcpStream, text: &str, mut asked: bool) {
     const PAUSE: Duration = Duration::from_millis(50);
     let mut buffer = vec![0; PIECE_BYTES];
@@ -227,12 +227,12 @@ struct Pump<'a> {
     passed: &'a AtomicU64,
     fault: watch::Receiver<Fault>,
     answers: bool,
-    /// What the client is to hear in place of the upstream's answer.
+    /// The answer in place of the answer of the upstream.
     instead: Option<&'static str>,
 }
 
 impl Pump<'_> {
-    /// Passes everything on until the end, or an error when the connection is to be cut.
+    /// Passes all bytes on until the end. Returns an error when the connection has to be reset.
     async fn run(
         &mut self,
         mut from: impl io::AsyncRead + Unpin,
@@ -289,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends back what comes.
+    /// A server that sends back all bytes.
     fn echo() -> SocketAddr {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

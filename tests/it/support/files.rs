@@ -1,4 +1,4 @@
-//! Backends for files, each empty, each for one test.
+//! Backends of files, each empty and for one test.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use tempfile::TempDir;
 
-/// A backend, and a look at what it really keeps.
+/// A backend whose content tests can look at.
 pub trait FileBackend {
     fn store(&self) -> Arc<dyn FileStore>;
 
-    /// Everything that holds bytes of files, complete or not.
+    /// All objects that hold bytes of files, complete or not.
     fn blobs(&self) -> Vec<String>;
 
-    /// Whatever is where it should not be.
+    /// Objects outside of the storage of the backend.
     fn outside(&self) -> Vec<String>;
 
-    /// Puts something there that a crash could have left.
+    /// Adds an object that a crash could have left.
     fn plant_leftover(&self);
 
-    /// How many of the leftovers a sweep removes at once.
+    /// How many such objects a sweep removes at once.
     fn leftovers_swept(&self) -> u64;
 }
 

@@ -15,7 +15,7 @@ use super::postgres::owner;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running PgBouncer. It is killed when this goes.
+/// A running PgBouncer. It is killed when this value is dropped.
 pub struct PgBouncer {
     child: Child,
     address: SocketAddr,
@@ -57,7 +57,7 @@ impl PgBouncer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        // It refuses to be root.
+        // PgBouncer refuses to run as root.
         if let Some((user, group)) = owner() {
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
             for path in [directory.path(), &file, &directory.path().join("log")] {
@@ -91,7 +91,7 @@ impl PgBouncer {
         self.address
     }
 
-    /// What it says.
+    /// The log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
@@ -99,7 +99,7 @@ impl PgBouncer {
 
 impl Drop for PgBouncer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }

@@ -1,8 +1,8 @@
-//! A real PostgreSQL: one cluster for all tests of a run, and a database for each.
+//! A real PostgreSQL: one cluster for all tests of a run, and a database for each test.
 //!
-//! nextest runs every test in a process of its own, and making a cluster takes seconds. So the first test that needs one makes
-//! it, and leaves it to a keeper: a process that stops it and removes its files once no test has used it for a while. Tests tell
-//! that they use it by a shared lock on a file, which goes with the process, however it ends.
+//! nextest runs every test in a process of its own, and a cluster takes seconds to start. So the first test that needs PostgreSQL starts the
+//! cluster, and a keeper process. The keeper stops the cluster and removes its files when no test has used it for a while. A test that uses
+//! the cluster holds a shared lock on a file. The lock ends with the process of the test, however the process ends.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use super::port::FreePort;
 
 const USER: &str = "postgres";
-/// With everything that means something in a URL.
+/// A password with all characters that have a meaning in a URL.
 const PASSWORD: &str = "p@ss:w/rd%41?#";
 const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%2541%3F%23";
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Stops the cluster, and removes its files, when nobody has used it for half a minute, and after an hour in any case.
+/// Stops the cluster and removes its files when no test has used it for half a minute, and after an hour in any case.
 const KEEPER: &str = r#"
 directory=$1; users=$2; postmaster=$3
 unused=0; checks=0
@@ -50,7 +50,7 @@ struct Cluster {
     _use: File,
 }
 
-/// An empty database of its own. It is dropped with this.
+/// An empty database. It is dropped when this value is dropped.
 pub struct Database {
     name: String,
 }
@@ -74,7 +74,7 @@ impl Database {
         (Ipv4Addr::LOCALHOST, cluster().port).into()
     }
 
-    /// The URL for `--todos`, without TLS: that has tests of its own, and costs much in a program that is not optimized.
+    /// The URL for `--todos`, without TLS, which is slow in a debug build and has tests of its own.
     pub fn url(&self) -> String {
         self.url_at(&self.address(), "?sslmode=disable")
     }
@@ -85,7 +85,7 @@ impl Database {
         self.url_of(USER, PASSWORD_IN_URL, &address, parameters)
     }
 
-    /// The URL by the name that the server's certificate is for.
+    /// The URL with the host name of the certificate.
     pub fn url_at_localhost(&self, parameters: &str) -> String {
         let address = format!("localhost:{}", cluster().port);
         self.url_at(&address, parameters)
@@ -101,12 +101,12 @@ impl Database {
         format!("postgres://{user}:{password}@{host}/{name}{parameters}")
     }
 
-    /// Its name.
+    /// The name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What `manifest.json` has to say.
+    /// The content of `manifest.json`.
     pub fn manifest(&self) -> serde_json::Value {
         serde_json::json!({
             "database_server_host": "127.0.0.1",
@@ -122,7 +122,7 @@ impl Database {
         [PASSWORD, PASSWORD_IN_URL]
     }
 
-    /// Runs statements as the superuser; says what they answer, a line a row.
+    /// Runs statements as the superuser. Returns the rows, a line each.
     pub fn sql(&self, statements: &str) -> String {
         sql(&self.name, statements)
     }
@@ -141,7 +141,7 @@ impl Database {
         sql("postgres", &count).trim().parse().unwrap()
     }
 
-    /// The certificate of who signed the server's, which is for `localhost`.
+    /// The certificate of the authority that signed the certificate of the server.
     pub fn certificate_authority(&self) -> PathBuf {
         cluster().directory.join("ca.crt")
     }
@@ -162,7 +162,7 @@ fn cluster() -> &'static Cluster {
         let state = Path::new(env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(state).unwrap();
         let in_use = File::create(state.join("postgres.users")).unwrap();
-        // The keeper holds it for moments only, when it looks whether anybody else does.
+        // The keeper holds the lock only for an instant, to see whether a test holds it.
         in_use.lock_shared().unwrap();
         let turn = File::create(state.join("postgres.lock")).unwrap();
         turn.lock().unwrap();
@@ -186,7 +186,7 @@ fn cluster() -> &'static Cluster {
     })
 }
 
-/// Makes a cluster and starts it; whoever calls this is the only one.
+/// Creates and starts the cluster. The caller holds the exclusive lock.
 fn start(state: &Path) -> (u16, PathBuf) {
     let directory = tempfile::Builder::new()
         .prefix("fieldstation-postgres-")
@@ -211,7 +211,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         "--pgdata=data",
         "--username=postgres",
         "--pwfile=password",
-        // Cheap, since tests connect often and are not optimized. Whoever has a SCRAM password is asked for it all the same.
+        // MD5 is cheap, and tests connect often in a debug build. Users with a SCRAM password still use SCRAM.
         "--auth=md5",
         "--encoding=UTF8",
         "--no-sync",
@@ -238,7 +238,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
-        // What ends this test, or its terminal, is not to end the cluster.
+        // A signal to this test or its terminal must not end the cluster.
         .process_group(0);
     as_owner(&mut postgres);
     let postmaster = postgres.spawn().unwrap().id();
@@ -257,7 +257,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         "setsid is missing; install util-linux"
     );
     let deadline = Instant::now() + START_TIME_MAX;
-    // It listens before it is ready.
+    // The server listens before it is ready.
     let mut is_ready = Command::new(program("pg_isready"));
     is_ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
     while !is_ready.status().is_ok_and(|status| status.success()) {
@@ -271,7 +271,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
     (port, directory)
 }
 
-/// A certificate for `localhost`, signed by an authority that nobody else knows.
+/// A certificate for `localhost`, signed by a new authority.
 fn certify(directory: &Path, as_owner: &dyn Fn(&mut Command)) {
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");
@@ -322,13 +322,13 @@ fn program(name: &str) -> PathBuf {
         .filter(|(_, path)| path.exists())
         .collect();
     found.sort();
-    // Elsewhere it is where programs are looked for.
+    // On other systems the programs are on the path.
     found
         .pop()
         .map_or_else(|| PathBuf::from(name), |(_, path)| path)
 }
 
-/// Runs statements; says what they answer.
+/// Runs statements and returns the answer.
 fn sql(database: &str, statements: &str) -> String {
     let mut psql = Command::new(program("psql"));
     psql.args(["-h", "127.0.0.1", "-U", USER, "-d", database, "-p"])

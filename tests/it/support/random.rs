@@ -1,28 +1,23 @@
-//! Numbers that look random and come again with the same seed.
+//! Random numbers of tests, which come again with the same seed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use fieldstation::random::{SplitMix64, seed};
 
-/// SplitMix64.
+/// A generator of random numbers.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     /// A seed that differs from run to run; print it.
     pub fn any_seed() -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Self(since.as_nanos() as u64).number() >> 16
+        seed() >> 16
     }
 
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// A number from 0 on, below `end`.

@@ -1,4 +1,4 @@
-//! HTTP byte by byte, for requests that no proper client sends.
+//! HTTP byte by byte, for requests that a correct client does not send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Raw {
     stream: TcpStream,
 }
 
-/// All that came on a connection until the server closed it.
+/// All bytes of a connection until the server closed it.
 #[derive(Debug)]
 pub struct RawAnswer {
     /// 0 when nothing came.
@@ -30,7 +30,7 @@ impl Raw {
         Self { stream }
     }
 
-    /// Sends some bytes. Whether the server still listens is told by its answer, or its silence.
+    /// Sends bytes, and returns whether the system accepted them. Only the answer shows whether the server has read them.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let sent = timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await;
         sent.is_ok_and(|written| written.is_ok())
@@ -62,7 +62,7 @@ impl Raw {
         }
     }
 
-    /// One exchange: a whole request, which should say `Connection: close` unless the server closes by itself.
+    /// Sends a complete request and reads the answer. The request should have `Connection: close`, unless the server closes by itself.
     pub async fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> RawAnswer {
         let mut raw = Self::connect(address).await;
         raw.send(request).await;

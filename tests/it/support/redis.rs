@@ -1,4 +1,4 @@
-//! A real Redis (or Valkey), on a port of its own, with data that goes when the test ends.
+//! Runs a real Redis (or Valkey) on a free port. Its data is removed when the test ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use super::port::FreePort;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 
-/// A running server. It is killed when this goes, and also when the process of the tests is.
+/// A running server. It is killed when this value is dropped, and when the process of the test is killed.
 pub struct RedisServer {
     child: Child,
     address: SocketAddr,
@@ -23,17 +23,17 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// An empty server, which anybody may use.
+    /// An empty server without a password.
     pub fn start() -> Self {
         Self::with_args(&[])
     }
 
-    /// An empty server with further settings, as on its command line.
+    /// An empty server with more arguments.
     pub fn with_args(arguments: &[&str]) -> Self {
         Self::launch(tempfile::tempdir().unwrap(), arguments, "port")
     }
 
-    /// An empty server that speaks TLS and nothing else, with a certificate made for it.
+    /// An empty server that accepts only TLS, with a new certificate.
     pub fn with_tls() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (certificate, key) = make_certificate(directory.path());
@@ -87,12 +87,12 @@ impl RedisServer {
         self.directory.path().join("certificate.pem")
     }
 
-    /// Kills it without any warning.
+    /// Sends SIGKILL.
     pub fn kill9(&mut self) {
         end(&mut self.child);
     }
 
-    /// Starts it again after it was killed, on the same port with the same data.
+    /// Starts the killed server again, on the same port with the same data.
     pub fn start_again(&mut self) {
         self.child = spawn(self.directory.path(), &self.arguments);
         assert!(
@@ -101,7 +101,7 @@ impl RedisServer {
         );
     }
 
-    /// What a command answers, as the lines of redis-cli.
+    /// The answer to a command, as lines of redis-cli.
     pub fn command(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.address.port().to_string()])
@@ -112,7 +112,7 @@ impl RedisServer {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// How many clients are connected, the one that asks not counted.
+    /// The number of connected clients, without the client of this question.
     pub fn clients(&self) -> usize {
         self.command(&["CLIENT", "LIST", "TYPE", "normal"])
             .lines()
@@ -158,7 +158,7 @@ fn is_installed(program: &str) -> bool {
     }
 }
 
-/// Waits until it takes connections; false when the port turned out to be taken.
+/// Waits until the server accepts connections; false when the port was taken.
 fn is_up(child: &mut Child, address: SocketAddr) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -171,7 +171,7 @@ fn is_up(child: &mut Child, address: SocketAddr) -> bool {
     false
 }
 
-/// Whether it has something to say, other than that it still reads its data.
+/// Whether the server answers, and has read its data.
 fn is_answering(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
@@ -180,7 +180,7 @@ fn is_answering(address: SocketAddr) -> bool {
         .set_read_timeout(Some(Duration::from_secs(1)))
         .unwrap();
     let mut answer = [0; 8];
-    // One with TLS takes this for a mistake, and ends the connection.
+    // A server with TLS ends the connection at this request.
     stream.write_all(b"PING\r\n").is_ok()
         && !matches!(stream.read(&mut answer), Ok(length) if answer[..length].starts_with(b"-LOADING"))
 }
@@ -190,7 +190,7 @@ fn end(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// A certificate for 127.0.0.1 that vouches for itself, and its key.
+/// A self-signed certificate for 127.0.0.1, and its key.
 fn make_certificate(directory: &Path) -> (PathBuf, PathBuf) {
     let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
     let made = Command::new("openssl")

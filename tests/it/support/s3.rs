@@ -1,7 +1,7 @@
 //! A server with the S3 API, for one test, in memory and temporary files.
 //!
 //! There are two kinds. moto and ministack both have conditional writes (`If-Match`, `If-None-Match`), listings that begin after
-//! a key, and uploads in parts; docs/contributing/test-servers.md says what they disagree on. Neither checks signatures unless told to.
+//! a key, and uploads in parts; docs/contributing/test-servers.md lists the differences. Neither checks signatures by default.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use super::emulator::{Emulator, installed};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is asked for alone, and on the loopback interface only.
+/// Only S3, and only on the loopback interface.
 const MINISTACK: [(&str, &str); 5] = [
     ("MINISTACK_REGION", "eu-west-1"),
     ("BIND_HOST", "127.0.0.1"),
@@ -24,14 +24,14 @@ const MINISTACK: [(&str, &str); 5] = [
 const BUCKET: &str = "fieldstation";
 const PREFIX: &str = "some/place";
 
-/// Whose server it is.
+/// The kind of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum S3Kind {
     Moto,
     Ministack,
 }
 
-/// A running server with an empty bucket. It is killed when this goes.
+/// A running server with an empty bucket. It is killed when this value is dropped.
 pub struct S3Server(Emulator);
 
 impl S3Server {
@@ -62,7 +62,7 @@ impl S3Server {
         self.0.address()
     }
 
-    /// What `--files` takes.
+    /// The URL for `--files`.
     pub fn url(&self) -> String {
         Self::url_at(self.address())
     }
@@ -72,7 +72,7 @@ impl S3Server {
         Self::url_of(address, &format!("{BUCKET}/{PREFIX}"))
     }
 
-    /// The same of a bucket, or a place in one.
+    /// The URL for `--files` of a bucket, or of a prefix in a bucket.
     pub fn url_of(address: SocketAddr, place: &str) -> String {
         format!("s3://{place}?region=eu-west-1&endpoint=http://{address}")
     }
@@ -86,7 +86,7 @@ impl S3Server {
     pub fn keys_of(&self, bucket: &str) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
         loop {
-            // A listing has a thousand of them at most. What our keys are made of may stand in a URL.
+            // A listing has a thousand keys at most. The keys need no escaping in a URL.
             let after = keys.last().map_or("", String::as_str);
             let path = match after {
                 "" => format!("/{bucket}?list-type=2"),
@@ -101,7 +101,7 @@ impl S3Server {
         }
     }
 
-    /// The keys of uploads in parts that were neither completed nor given up.
+    /// The keys of multipart uploads that are open.
     pub fn unfinished(&self) -> Vec<String> {
         between(&self.uploads(), "<Key>", "</Key>")
     }
@@ -121,7 +121,7 @@ impl S3Server {
         self.request("GET", &format!("/{BUCKET}?uploads"))
     }
 
-    /// Puts an object there that the store knows nothing of.
+    /// Stores an object that the store does not know.
     pub fn put(&self, key: &str) {
         self.request("PUT", &format!("/{BUCKET}/{PREFIX}/{key}"));
     }
@@ -143,7 +143,7 @@ impl S3Server {
         }
         let mut head =
             content_type.map_or(String::new(), |kind| format!("Content-Type: {kind}\r\n"));
-        // Nobody checks the signature, but moto lets only those with one replace an object.
+        // The signature is not checked, but moto needs one to replace an object.
         head += "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n";
         self.exchange("PUT", &path, &head, body);
     }

@@ -1,4 +1,4 @@
-//! A data directory on a disk that is as small, and as full, as a test wants it.
+//! A data directory on a small disk, which a test can fill.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use tempfile::TempDir;
 /// 64 MiB, of which the server holds 1 MiB in reserve.
 pub const DISK_BYTES: u64 = 64 << 20;
 
-/// Takes what is not to be free.
+/// The file that takes the room.
 const BALLAST: &str = "ballast";
 
-/// How a disk says that there is no room.
+/// How a disk refuses room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Full,
-    /// The disk has room, and whoever writes may have none of it.
+    /// The disk has room, but the quota of the process is used up.
     Quota,
 }
 
@@ -30,7 +30,7 @@ impl Refusal {
     }
 }
 
-/// The disk. Every process that runs with [`SmallDisk::environment`] finds no room beyond its size, as far as it writes to `data`.
+/// A small disk. A process with [`SmallDisk::environment`] finds no more room for files in `data`.
 pub struct SmallDisk {
     directory: Arc<TempDir>,
     data: PathBuf,
@@ -64,17 +64,17 @@ impl SmallDisk {
         disk
     }
 
-    /// What the data directory is in.
+    /// The parent of the data directory.
     pub fn directory(&self) -> &Arc<TempDir> {
         &self.directory
     }
 
-    /// Where the server keeps its data.
+    /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The variables of a process that is to find no more room than there is.
+    /// The environment variables of a process on this disk.
     pub fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.display().to_string();
         [
@@ -91,18 +91,18 @@ impl SmallDisk {
     }
 
     fn set_up(&self, how: &str) {
-        // Whoever reads it meanwhile sees the one or the other.
+        // Renamed, so that readers see the old or the new file.
         let new = self.tools.path().join("new");
         fs::write(&new, format!("{DISK_BYTES} {how}")).unwrap();
         fs::rename(&new, self.control()).unwrap();
     }
 
-    /// From now on there is no room for what is flushed, although there was when it was written; or again.
+    /// Makes flushes fail for lack of room, although the writes found room; or makes them succeed again.
     pub fn fail_flushes(&self, fail: bool) {
         self.set_up(if fail { "flush" } else { self.refusal.word() });
     }
 
-    /// Takes all the room there is but so many bytes.
+    /// Takes all room except this number of bytes.
     pub fn fill(&self, free_bytes: u64) {
         self.make_room();
         let taken = DISK_BYTES - free_bytes - used_bytes(&self.data);
@@ -110,20 +110,20 @@ impl SmallDisk {
         ballast.set_len(taken / 4096 * 4096).unwrap();
     }
 
-    /// Gives back what was taken.
+    /// Releases the room.
     pub fn make_room(&self) {
-        // There may be none.
+        // The file may not exist.
         let _ = fs::remove_file(self.data.join(BALLAST));
     }
 }
 
-/// In whole blocks, as the disk counts them.
+/// The used bytes, in complete blocks.
 fn used_bytes(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).unwrap();
     entries
         .map(|entry| {
             let entry = entry.unwrap();
-            // It may have gone meanwhile.
+            // The file may have been removed meanwhile.
             match entry.metadata() {
                 Ok(found) if found.is_dir() => used_bytes(&entry.path()),
                 Ok(found) => found.len().next_multiple_of(4096),

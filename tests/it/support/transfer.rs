@@ -1,4 +1,4 @@
-//! Files on their way: forms as clients write them, and bytes that need no memory.
+//! Bodies of uploads: forms as clients write them, and large bodies that need little memory.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,12 +19,12 @@ pub fn random_bytes(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Bytes for files of many lengths, made once. A length says which they are, and files of two lengths have others at each place.
+/// Bytes for files of many lengths, made once. Each length has bytes of its own, and files of two lengths differ at each offset.
 #[derive(Clone)]
 pub struct FileBytes(Bytes);
 
 impl FileBytes {
-    /// A prime number, so that lengths that lie close to another, or are multiples, do not begin at the same place.
+    /// A prime number, so that close lengths and multiples do not begin at the same offset.
     const BEGINS: usize = 65_537;
 
     pub fn up_to(length_max: usize) -> Self {
@@ -46,7 +46,7 @@ pub fn form(field: &str, name: &str, content_type: &str, bytes: &[u8]) -> Vec<u8
     [head.as_bytes(), bytes, end.as_bytes()].concat()
 }
 
-/// A body of so many bytes, of which the client holds a piece.
+/// A body of this length. The client holds only a part of it in memory.
 pub fn endless(length: u64) -> reqwest::Body {
     const PIECE: u64 = 64 * 1024;
     let piece = Bytes::from(random_bytes(PIECE as usize));
@@ -71,7 +71,7 @@ impl Client {
         Answer::to(request.header("content-type", content_type).body(body)).await
     }
 
-    /// The bytes of a device's file, which must be the same in both ways to fetch them.
+    /// The bytes of the file of a device. Asserts that both routes return the same bytes.
     pub async fn file(&self, device: &str) -> Vec<u8> {
         let path = format!("/api/devices/{device}");
         let content = self.get(&format!("{path}/content")).await.with_status(200);

@@ -45,7 +45,7 @@ impl Copying<'_> {
             |notice| self.tally.announce(&format!("{name:?}: {notice}")),
         )
         .await;
-        let outcome = copied.unwrap_or_else(|error| Outcome::Failed(crate::trouble::chain(&error)));
+        let outcome = copied.unwrap_or_else(|error| Outcome::Failed(crate::error::chain(&error)));
         self.tally.note(&name, outcome);
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::table::client::{is_dynamodb_error, is_permanent, is_unavailable};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::trouble::Trouble;
+use crate::outage_log::OutageLog;
 
 /// How long nothing may fail before an outage has ended. So a table that refuses every second request is one outage in the log.
 const QUIET: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub(crate) enum Operation {
 /// The status of the store.
 #[derive(Debug)]
 pub(crate) struct StoreStatus {
-    outage: Trouble,
+    outage_log: OutageLog,
     state: Mutex<State>,
 }
 
@@ -55,7 +55,7 @@ struct State {
 impl StoreStatus {
     pub(crate) fn new(phase: Phase) -> Self {
         Self {
-            outage: Trouble::new("readings", "dynamodb"),
+            outage_log: OutageLog::new("readings", "dynamodb"),
             state: Mutex::new(State {
                 phase,
                 refusal: None,
@@ -87,7 +87,7 @@ impl StoreStatus {
                 }
             }
         }
-        self.outage.failed(error);
+        self.outage_log.report_failure(error);
     }
 
     /// Records that the tables could not be opened. An answer of DynamoDB is kept as a refusal until the next attempt.
@@ -107,7 +107,7 @@ impl StoreStatus {
                 false => Some((kind, error.message().to_owned())),
             };
         }
-        self.outage.failed(error);
+        self.outage_log.report_failure(error);
     }
 
     /// Records a request that succeeded.
@@ -141,7 +141,7 @@ impl StoreStatus {
             }
             state.failed_at = None;
         }
-        self.outage.ended();
+        self.outage_log.report_success();
     }
 
     /// Why writes are refused until somebody changes the setup.
@@ -187,7 +187,7 @@ impl StoreStatus {
             (state.denied_read.clone(), failing)
         };
         warnings.extend(denied.map(|why| format!("some reads are refused: {why}")));
-        if are_writes_failing && let Some(why) = self.outage.reason() {
+        if are_writes_failing && let Some(why) = self.outage_log.reason() {
             warnings.push(format!("readings cannot be stored at the moment: {why}"));
         }
         warnings
@@ -203,5 +203,5 @@ fn not_open(why: &str) -> StoreError {
 
 /// The error of requests while the server stops.
 pub(crate) fn closed() -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, "the server is shutting down")
+    StoreError::shutting_down()
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::random::{self, SplitMix64};
+
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -11,25 +13,21 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
-    random: u64,
+    random: SplitMix64,
 }
 
 impl Backoff {
     pub(crate) fn new() -> Self {
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
         Self {
             next: PAUSE_MIN,
-            random: seed | 1,
+            random: SplitMix64::new(random::seed()),
         }
     }
 
     /// The next pause: a random part between a half and all of the current maximum.
     pub(crate) fn next(&mut self) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
         let half = self.next / 2;
-        let pause = half + half.mul_f64((self.random % 1024) as f64 / 1024.0);
+        let pause = half + half.mul_f64(self.random.fraction());
         self.next = (self.next * 2).min(PAUSE_MAX);
         pause
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::{SHUTTING_DOWN, StoreError, StoreErrorKind};
 use crate::readings::{Batch, Outcome, RecordMode};
 
 /// A batch in the queue, and the channel for its answer.
@@ -56,7 +56,7 @@ pub(crate) enum CloseReason {
 impl CloseReason {
     pub(crate) fn error(self) -> StoreError {
         let message = match self {
-            Self::Shutdown => "the server is shutting down",
+            Self::Shutdown => SHUTTING_DOWN,
             Self::NotOpened => {
                 "the stored readings cannot be opened, and the server is stopping; see its log"
             }

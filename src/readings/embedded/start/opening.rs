@@ -14,7 +14,7 @@ use crate::readings::embedded::schema::DATABASE;
 use crate::readings::embedded::shared::Shared;
 use crate::readings::embedded::write::writer::{Start, Writer};
 use crate::storage::data_directory::DataDirectory;
-use crate::storage::sqlite::write_ahead_log::Folding;
+use crate::storage::sqlite::write_ahead_log::Checkpointer;
 
 /// Opens the file, creating it if it is missing, and recovers the index. A read-only store has no writer, and creates and changes
 /// no file.
@@ -30,7 +30,7 @@ pub(crate) fn open(
         return Ok(None);
     }
     let mut connection = directory.open_writer(&DATABASE)?;
-    let folding = Folding::of(&mut connection, DATABASE.checkpoint_pages)
+    let folding = Checkpointer::new(&mut connection, DATABASE.checkpoint_pages)
         .map_err(|error| failed("set up readings.db", error))?;
     let mut recovered = recovery::recover(&connection, progress)?;
     recovered.count(&connection, options, progress)?;

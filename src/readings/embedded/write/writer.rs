@@ -20,7 +20,7 @@ use crate::readings::embedded::seal::slice::Slice;
 use crate::readings::embedded::sensor::range_cache::RangeCache;
 use crate::readings::{Batch, Outcome};
 use crate::storage::data_directory::DataDirectory;
-use crate::storage::sqlite::write_ahead_log::{self, Folding};
+use crate::storage::sqlite::write_ahead_log::{self, Checkpointer};
 
 /// How long maintenance pauses after a refused commit.
 const MAINTENANCE_BACK_OFF: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub(crate) struct Writer {
     pub(super) options: EmbeddedOptions,
     pub(super) directory: Arc<DataDirectory>,
     pub(super) connection: Connection,
-    pub(super) folding: Folding,
+    pub(super) folding: Checkpointer,
     pub(super) cache: RangeCache,
     /// The changes of the commit that is being prepared.
     pub(super) pending: Pending,
@@ -70,7 +70,7 @@ impl Writer {
         options: EmbeddedOptions,
         directory: Arc<DataDirectory>,
         connection: Connection,
-        folding: Folding,
+        folding: Checkpointer,
         start: Start,
     ) -> Self {
         let mut sealer = Sealer::new(start.ledger, start.last_data);
@@ -254,7 +254,7 @@ impl Writer {
 
     /// After a failed disk: leaves the files as they are, also on drop.
     pub(crate) fn abandon(&self) {
-        write_ahead_log::leave(&self.connection);
+        write_ahead_log::forbid_checkpoint_on_close(&self.connection);
     }
 
     /// Frees unused pages until the deadline, and checkpoints the write-ahead log as far as readers allow.
@@ -264,7 +264,7 @@ impl Writer {
         while Instant::now() < deadline && pages.next()?.is_some() {} // Each step frees one.
         drop(pages);
         self.connection.busy_timeout(CLOSING_CHECKPOINT_TIMEOUT)?;
-        write_ahead_log::empty(&self.connection).map(drop)
+        write_ahead_log::truncate(&self.connection).map(drop)
     }
 
     pub(super) fn execute(&self, sql: &str) -> Result<(), StoreError> {

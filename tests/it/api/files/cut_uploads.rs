@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 
 use crate::support::{
-    BOUNDARY, Client, FileBytes, FilePlace, FolderPlace, Random, Raw, Server, form, settles_at,
+    BOUNDARY, Client, FileBytes, FileStorage, FolderStorage, Random, Raw, Server, form,
+    wait_for_files,
 };
 #[cfg(feature = "cloud")]
-use crate::support::{Fault, FaultProxy, S3Place, S3Server, random_bytes};
+use crate::support::{Fault, FaultProxy, S3Server, S3Storage, random_bytes};
 
 const CUTS: u64 = 1000;
 const AT_ONCE: u64 = 8;
@@ -19,7 +20,7 @@ const CUTS_A_LOOK: u64 = 10;
 const BEFORE_BYTES: usize = 10_000;
 
 /// Cuts uploads at different points, for a device with a file and for a device without.
-async fn cut_uploads_leave_nothing<P: FilePlace>() {
+async fn cut_uploads_leave_nothing<P: FileStorage>() {
     let place = P::empty();
     let server = place.start();
     let client = server.client();
@@ -48,7 +49,7 @@ async fn cut_uploads_leave_nothing<P: FilePlace>() {
         }
     });
     future::join_all(cutting).await;
-    settles_at(&place, &server, AT_ONCE as usize).await;
+    wait_for_files(&place, &server, AT_ONCE as usize).await;
     for number in 0..AT_ONCE {
         nothing_is_seen(&client, number, &bytes).await;
     }
@@ -87,13 +88,13 @@ async fn nothing_is_seen(client: &Client, number: u64, bytes: &FileBytes) {
 
 #[tokio::test]
 async fn uploads_that_are_cut_leave_nothing_in_the_folder() {
-    cut_uploads_leave_nothing::<FolderPlace>().await;
+    cut_uploads_leave_nothing::<FolderStorage>().await;
 }
 
 #[cfg(feature = "cloud")]
 #[tokio::test]
 async fn uploads_that_are_cut_leave_nothing_in_s3() {
-    cut_uploads_leave_nothing::<S3Place>().await;
+    cut_uploads_leave_nothing::<S3Storage>().await;
 }
 
 #[cfg(feature = "cloud")]

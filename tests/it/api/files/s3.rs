@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::support::{
-    Answer, Client, Fault, FaultProxy, S3Gate, S3Kind, S3Server, Server, random_bytes,
+    Answer, Client, Fault, FaultProxy, S3Kind, S3Proxy, S3Server, Server, random_bytes,
 };
 
 /// The longest wait of a client, whatever S3 does.
@@ -16,13 +16,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Setup {
     s3: S3Server,
-    gate: S3Gate,
+    gate: S3Proxy,
 }
 
 impl Setup {
     fn of(kind: S3Kind) -> Self {
         let s3 = S3Server::start_kind(kind);
-        let gate = S3Gate::start(s3.address());
+        let gate = S3Proxy::start(s3.address());
         Self { s3, gate }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 #[cfg(feature = "cloud")]
 use crate::support::S3Server;
 use crate::support::{
-    Answer, BOUNDARY, Client, FolderPlace, Raw, Server, endless, form, setting, settles_at,
+    Answer, BOUNDARY, Client, FolderStorage, Raw, Server, endless, form, setting, wait_for_files,
 };
 
 const MIB: u64 = 1 << 20;
@@ -90,7 +90,7 @@ async fn forms_that_are_none_are_refused_within_bounds() {
     let answer = Answer::to(request.header("content-encoding", "gzip")).await;
     answer.problem(415, "unsupported-media-type");
     assert_eq!(client.file("d").await, b"before");
-    settles_at(&FolderPlace, &server, 1).await;
+    wait_for_files(&FolderStorage, &server, 1).await;
     let peak = server.memory_peak_bytes();
     assert!(peak < idle + 32 * MIB, "{peak} bytes, {idle} before");
     // A correct form with other fields.
@@ -168,7 +168,7 @@ async fn digests_that_were_promised_are_checked() {
             .problem(400, "invalid-parameter");
     }
     assert_eq!(client.file("d").await, b"data");
-    settles_at(&FolderPlace, &server, 1).await;
+    wait_for_files(&FolderStorage, &server, 1).await;
 }
 
 /// 16 uploads and 16 downloads at once, each of `FIELDSTATION_TEST_FILE_BYTES` bytes.

@@ -1,4 +1,4 @@
-//! A gate in front of an S3: it refuses what it is told to, forgets headers, or lives at another time.
+//! A proxy in front of S3 that refuses requests, drops headers, or shifts the clock, as the test asks.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
@@ -17,26 +17,26 @@ use jiff::{SignedDuration, fmt::strtime};
 const BODY_BYTES_MAX: usize = 64 << 20;
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
-/// What the gate does with what comes.
+/// What the proxy does with requests.
 #[derive(Default)]
 struct Rules {
-    /// Answers of its own: to these methods (or all), this status and this body.
+    /// The refusal: the methods (all if empty), the status and the body of the answer.
     refused: Option<(Vec<Method>, StatusCode, String)>,
     forgotten: Vec<HeaderName>,
-    /// How much later it is behind the gate.
+    /// How far the clock of S3 seems to be ahead.
     shift: SignedDuration,
     passed: u64,
     refusals: u64,
 }
 
-/// A gate on a port of its own. Its thread ends with the process.
-pub struct S3Gate {
+/// A proxy on a port of its own. Its thread ends with the process.
+pub struct S3Proxy {
     address: SocketAddr,
     rules: Arc<Mutex<Rules>>,
 }
 
-impl S3Gate {
-    /// A gate that lets everything through.
+impl S3Proxy {
+    /// A proxy that passes all requests on.
     pub fn start(upstream: SocketAddr) -> Self {
         let rules = Arc::new(Mutex::new(Rules::default()));
         let (started, address) = sync_channel(1);
@@ -62,7 +62,7 @@ impl S3Gate {
         self.address
     }
 
-    /// From now on the answer to these methods, or to all when there are none, is a status and an error of S3.
+    /// Answers these methods, or all if the list is empty, with a status and an error of S3 from now on.
     pub fn refuse(&self, methods: &[Method], status: u16, code: &str) {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>No.</Message></Error>"
@@ -71,23 +71,23 @@ impl S3Gate {
         self.rules.lock().unwrap().refused = Some((methods.to_vec(), status, body));
     }
 
-    /// Refuses nothing any more.
+    /// Passes all requests on again.
     pub fn open(&self) {
         self.rules.lock().unwrap().refused = None;
     }
 
-    /// These headers of requests do not arrive.
+    /// Drops these headers of requests.
     pub fn forget(&self, names: &[&'static str]) {
         let names = names.iter().map(|name| HeaderName::from_static(name));
         self.rules.lock().unwrap().forgotten = names.collect();
     }
 
-    /// Whatever time an answer names is so many hours later.
+    /// Adds hours to each time in an answer.
     pub fn shift_clock(&self, hours: i64) {
         self.rules.lock().unwrap().shift = SignedDuration::from_hours(hours);
     }
 
-    /// How many requests got through, and how many were refused.
+    /// The numbers of passed and of refused requests.
     pub fn counts(&self) -> (u64, u64) {
         let rules = self.rules.lock().unwrap();
         (rules.passed, rules.refusals)

@@ -1,36 +1,37 @@
-//! A gate in front of DynamoDB: it looks at each request, and passes it on, answers in DynamoDB's place, or hangs up.
+//! A proxy in front of DynamoDB that intercepts each request: it passes the request on, answers in place of DynamoDB, or closes the
+//! connection.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::wire::{Counts, Messages, count_request, header};
+use super::counting_proxy::{Counts, Messages, count_request, header};
 
-/// A request as the gate sees it.
-pub struct Asked<'a> {
+/// A request to DynamoDB.
+pub struct InterceptedRequest<'a> {
     /// Such as `TransactWriteItems`.
     pub operation: &'a str,
     pub head: &'a str,
     pub body: &'a str,
 }
 
-/// What becomes of a request.
-pub enum Verdict {
+/// The reaction of the proxy to a request.
+pub enum Reaction {
     Pass,
-    /// The upstream hears nothing of it.
+    /// Answers without asking the upstream.
     Answer(String),
-    /// The connection ends without an answer.
+    /// Closes the connection without an answer.
     HangUp,
 }
 
-impl Verdict {
-    /// A refusal in DynamoDB's words: its code, and its message.
+impl Reaction {
+    /// An error 400 of DynamoDB, with its code and its message.
     pub fn refuse(code: &str, message: &str) -> Self {
         Self::with_status("400 Bad Request", code, message)
     }
 
-    /// A failure in DynamoDB's words.
+    /// An error 500 of DynamoDB.
     pub fn fail(code: &str) -> Self {
         Self::with_status("500 Internal Server Error", code, "try again")
     }
@@ -45,19 +46,19 @@ impl Verdict {
     }
 }
 
-type Rule = Box<dyn FnMut(&Asked<'_>) -> Verdict + Send>;
+type Rule = Box<dyn FnMut(&InterceptedRequest<'_>) -> Reaction + Send>;
 
-/// A gate on a port of its own. Its threads end with its connections.
-pub struct Gate {
+/// A proxy on a port of its own. Its threads end with its connections.
+pub struct DynamoProxy {
     address: SocketAddr,
     rule: Arc<Mutex<Rule>>,
     counts: Arc<Mutex<Counts>>,
 }
 
-impl Gate {
-    /// A gate that passes everything on.
+impl DynamoProxy {
+    /// A proxy that passes all requests on.
     pub fn start(upstream: SocketAddr) -> Self {
-        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_| Verdict::Pass)));
+        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_| Reaction::Pass)));
         let counts = Arc::new(Mutex::new(Counts::default()));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -71,7 +72,7 @@ impl Gate {
                 let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 thread::spawn(move || copy(back.0, back.1));
                 let (ruled, counted) = (Arc::clone(&ruled), Arc::clone(&counted));
-                thread::spawn(move || judge(client, server, &ruled, &counted));
+                thread::spawn(move || intercept(client, server, &ruled, &counted));
             }
         });
         Self {
@@ -85,29 +86,34 @@ impl Gate {
         self.address
     }
 
-    /// From now on requests are judged so.
-    pub fn set(&self, rule: impl FnMut(&Asked<'_>) -> Verdict + Send + 'static) {
+    /// Reacts to requests by this rule from now on.
+    pub fn set(&self, rule: impl FnMut(&InterceptedRequest<'_>) -> Reaction + Send + 'static) {
         *self.rule.lock().unwrap() = Box::new(rule);
     }
 
-    /// Passes everything on again.
+    /// Passes all requests on again.
     pub fn open(&self) {
-        self.set(|_| Verdict::Pass);
+        self.set(|_| Reaction::Pass);
     }
 
-    /// What was asked so far, whatever became of it.
+    /// Counts of the requests so far, with any reaction.
     pub fn counts(&self) -> Counts {
         self.counts.lock().unwrap().clone()
     }
 }
 
-/// The answers of the upstream, as they come. A client asks for nothing before it has the answer, so no other comes between.
+/// Copies the answers of the upstream. A client sends the next request after the answer, so answers of the proxy do not mix with them.
 fn copy(mut from: TcpStream, mut to: TcpStream) {
     let _ = std::io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Both);
 }
 
-fn judge(mut client: TcpStream, mut server: TcpStream, rule: &Mutex<Rule>, counts: &Mutex<Counts>) {
+fn intercept(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    rule: &Mutex<Rule>,
+    counts: &Mutex<Counts>,
+) {
     let mut requests = Messages::default();
     let mut buffer = vec![0; 64 * 1024];
     let mut is_over = false;
@@ -119,18 +125,18 @@ fn judge(mut client: TcpStream, mut server: TcpStream, rule: &Mutex<Rule>, count
         requests.add(&buffer[..length], |head, body| {
             count_request(counts, head, body);
             let target = header(head, "x-amz-target").unwrap_or("none");
-            let verdict = rule.lock().unwrap()(&Asked {
+            let reaction = rule.lock().unwrap()(&InterceptedRequest {
                 operation: target.rsplit('.').next().unwrap_or(target),
                 head,
                 body: &String::from_utf8_lossy(body),
             });
-            let passed = match verdict {
-                Verdict::Pass => {
+            let passed = match reaction {
+                Reaction::Pass => {
                     let whole = [head.as_bytes(), b"\r\n\r\n", body].concat();
                     server.write_all(&whole)
                 }
-                Verdict::Answer(text) => replies.write_all(text.as_bytes()),
-                Verdict::HangUp => Err(std::io::ErrorKind::ConnectionReset.into()),
+                Reaction::Answer(text) => replies.write_all(text.as_bytes()),
+                Reaction::HangUp => Err(std::io::ErrorKind::ConnectionReset.into()),
             };
             is_over |= passed.is_err();
         });

@@ -1,4 +1,4 @@
-//! What goes over the wire: proxies that pass everything on, and count requests or make objects look old.
+//! Proxies that pass all requests on, and count them or make objects look old.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -6,21 +6,21 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// The operation that writes, as the header says it.
+/// The operation that writes, as the header names it.
 const TRANSACTION: &str = "TransactWriteItems";
-/// Once in each item of a transaction.
+/// Occurs once in each item of a transaction.
 const ITEM: &[u8] = b"\"TableName\"";
-/// In the answer of a transaction that was not committed.
+/// Occurs in the answer of a transaction that was not committed.
 const CANCELLED: &[u8] = b"TransactionCanceledException";
 
-/// What has passed.
+/// Counts of requests.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// Requests by operation.
     pub operations: BTreeMap<String, u64>,
     /// The items of all transactions.
     pub items: u64,
-    /// Transactions that were not committed because something was not as they asked.
+    /// Transactions that were not committed because a condition was not met.
     pub cancelled: u64,
 }
 
@@ -33,7 +33,7 @@ impl Counts {
         self.operations.get(TRANSACTION).copied().unwrap_or(0)
     }
 
-    /// What has passed between two looks.
+    /// The counts since an earlier count.
     pub fn since(mut self, before: &Self) -> Self {
         for (operation, count) in &mut self.operations {
             *count -= before.operations.get(operation).copied().unwrap_or(0);
@@ -44,9 +44,9 @@ impl Counts {
     }
 }
 
-/// What S3 writes before the time of an object in a listing.
+/// The text before the time of an object in a listing of S3.
 const TIME_OF_OBJECT: &[u8] = b"<LastModified>";
-/// A year that is over, as long as any other.
+/// A year in the past, with as many digits.
 const PAST_YEAR: &[u8] = b"2020";
 
 /// A proxy on a port of its own. Its threads end with its connections.
@@ -81,7 +81,7 @@ impl CountingProxy {
         self.address
     }
 
-    /// What has passed so far.
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.counts.lock().unwrap().clone()
     }
@@ -106,14 +106,14 @@ pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// The messages of one direction of a connection, each with a length.
+/// Splits one direction of a connection into messages, each with a content length.
 #[derive(Default)]
 pub(super) struct Messages {
     buffer: Vec<u8>,
 }
 
 impl Messages {
-    /// Takes a piece in, and shows each message that is whole with it: its head, and its body.
+    /// Adds bytes, and calls `each` with the head and the body of each message that is complete now.
     pub(super) fn add(&mut self, piece: &[u8], mut each: impl FnMut(&str, &[u8])) {
         const END: &[u8] = b"\r\n\r\n";
         self.buffer.extend_from_slice(piece);
@@ -131,7 +131,7 @@ impl Messages {
     }
 }
 
-/// A bucket as it is years later: what is listed has a time long past. Its threads end with its connections.
+/// A proxy in front of S3 that makes all listed objects look years old. Its threads end with its connections.
 pub struct AgeingProxy {
     address: SocketAddr,
 }
@@ -161,7 +161,7 @@ impl AgeingProxy {
     }
 }
 
-/// Bytes to be found in a stream, whose pieces may end anywhere.
+/// A pattern to be found in a stream, across the boundaries of reads.
 struct Pattern {
     bytes: &'static [u8],
     matched: usize,
@@ -186,7 +186,7 @@ impl Pattern {
     }
 }
 
-/// Passes connections on, with a look at each direction: up, and down. Says where.
+/// Passes connections on, and calls a function with the bytes of each direction. Returns the address to connect to.
 fn listen<U, D>(
     upstream: SocketAddr,
     mut looks: impl FnMut() -> (U, D) + Send + 'static,
@@ -213,13 +213,13 @@ where
 
 fn pass(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&mut [u8])) {
     let mut buffer = vec![0; 64 * 1024];
-    // Neither side minds how the other one ends.
+    // The end of either side ends the connection.
     let _ = to.set_nodelay(true);
     while let Ok(length) = from.read(&mut buffer) {
         if length == 0 {
             break;
         }
-        // Counted before it is passed on, so that what was answered was counted.
+        // Counted before it is passed on, so that every answered request is counted.
         look(&mut buffer[..length]);
         if to.write_all(&buffer[..length]).is_err() {
             break;

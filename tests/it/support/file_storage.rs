@@ -1,4 +1,4 @@
-//! Where a server under test keeps files, so that what goes wrong with one is tried with every other as well.
+//! The storage of the device files of a server under test, so that a scenario of failures runs with each storage.
 
 use std::fs;
 #[cfg(feature = "cloud")]
@@ -9,47 +9,47 @@ use std::time::{Duration, Instant};
 use super::{AgeingProxy, S3Server};
 use super::{Random, Server};
 
-/// A place for files, for one server at a time, with a look at what is really there.
-pub trait FilePlace {
-    /// The largest of [`FilePlace::any_size`].
+/// A storage of files for one server at a time. Tests can look at its content.
+pub trait FileStorage {
+    /// The largest of [`FileStorage::any_size`].
     const SIZE_MAX: usize;
-    /// Time enough for a server to take some files of any size from several clients.
+    /// The time that a server needs to receive several files of any size from several clients.
     const SOME_FILES: Duration;
-    /// Whether what a killed server leaves goes when the next one starts, and nothing that it began can happen after that.
+    /// Whether the next start removes the files that a killed server has left, and no request of the killed server can take effect later.
     const SETTLES_AT_THE_START: bool;
 
-    /// An empty place.
+    /// An empty storage.
     fn empty() -> Self;
 
-    /// A server that keeps its files here.
+    /// Starts a server with this storage.
     fn start(&self) -> Server;
 
-    /// A length of a file, such that all the ways that files take into this place are taken.
+    /// A random length. All ways to store a file in this storage occur.
     fn any_size(random: &mut Random) -> usize;
 
-    /// Everything that holds bytes of files, complete or not, and whatever else should not be there.
+    /// All objects that hold bytes of files, complete or not, and all objects that should not exist.
     fn blobs(&self, server: &Server) -> Vec<String>;
 
-    /// How many files are there in pieces: on their way, or left so by a server that was killed.
-    async fn in_pieces(&self, server: &Server) -> usize;
+    /// The number of files that are not complete: under way, or left by a killed server.
+    async fn partial_files(&self, server: &Server) -> usize;
 
-    /// Starts the server again when everything that is there now has become old.
-    fn restart_much_later(&self, server: Server) -> Server;
+    /// Starts the server again in such a way that all objects are old.
+    fn restart_a_day_later(&self, server: Server) -> Server;
 }
 
-/// Waits until there are more files in pieces than `before`, but not for ever.
-pub async fn more_in_pieces(place: &impl FilePlace, server: &Server, before: usize) {
+/// Waits until more files than `before` are not complete, 20 seconds at most.
+pub async fn wait_for_partial_files(storage: &impl FileStorage, server: &Server, before: usize) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while place.in_pieces(server).await <= before && Instant::now() < deadline {
+    while storage.partial_files(server).await <= before && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Waits until what is there is so many files and nothing else: what is not needed goes a moment later.
-pub async fn settles_at(place: &impl FilePlace, server: &Server, files: usize) {
+/// Waits until the storage holds this number of files and nothing else: objects that are not needed are removed a little later.
+pub async fn wait_for_files(storage: &impl FileStorage, server: &Server, files: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let blobs = place.blobs(server);
+        let blobs = storage.blobs(server);
         if blobs.len() == files {
             return;
         }
@@ -59,9 +59,9 @@ pub async fn settles_at(place: &impl FilePlace, server: &Server, files: usize) {
 }
 
 /// The data directory.
-pub struct FolderPlace;
+pub struct FolderStorage;
 
-impl FilePlace for FolderPlace {
+impl FileStorage for FolderStorage {
     const SIZE_MAX: usize = 700_000;
     const SOME_FILES: Duration = Duration::from_millis(400);
     const SETTLES_AT_THE_START: bool = true;
@@ -85,34 +85,34 @@ impl FilePlace for FolderPlace {
             .collect()
     }
 
-    async fn in_pieces(&self, server: &Server) -> usize {
+    async fn partial_files(&self, server: &Server) -> usize {
         let mut blobs = self.blobs(server);
         blobs.retain(|name| name.ends_with(".part"));
         blobs.len()
     }
 
-    fn restart_much_later(&self, server: Server) -> Server {
+    fn restart_a_day_later(&self, server: Server) -> Server {
         server.restart()
     }
 }
 
 /// A bucket.
 #[cfg(feature = "cloud")]
-pub struct S3Place {
+pub struct S3Storage {
     s3: Arc<S3Server>,
     later: AgeingProxy,
 }
 
-/// What S3 takes in one request; what is larger goes there in parts of this size. S3 takes no smaller ones.
+/// The largest file that is sent in one request. Larger files are sent in parts of this size, the smallest that S3 accepts.
 #[cfg(feature = "cloud")]
 const PART_BYTES: usize = 5 << 20;
 
 #[cfg(feature = "cloud")]
-impl FilePlace for S3Place {
+impl FileStorage for S3Storage {
     /// Three parts.
     const SIZE_MAX: usize = 11 << 20;
     const SOME_FILES: Duration = Duration::from_millis(1500);
-    /// Others may be at work in the bucket, so what is young stays; and S3 may do later what it was asked to before.
+    /// Young objects stay, because another replica may need them. S3 may execute a request of the killed server later.
     const SETTLES_AT_THE_START: bool = false;
 
     fn empty() -> Self {
@@ -125,10 +125,10 @@ impl FilePlace for S3Place {
         Server::with_args(&["--files", &self.s3.url()])
     }
 
-    /// Most in one request, some in two or three parts.
+    /// Most files are sent in one request, the others in two or three parts.
     fn any_size(random: &mut Random) -> usize {
         let (above, up_to) = if !random.one_in(4) {
-            (0, FolderPlace::SIZE_MAX)
+            (0, FolderStorage::SIZE_MAX)
         } else {
             (PART_BYTES, Self::SIZE_MAX)
         };
@@ -142,15 +142,15 @@ impl FilePlace for S3Place {
         blobs
     }
 
-    async fn in_pieces(&self, _: &Server) -> usize {
+    async fn partial_files(&self, _: &Server) -> usize {
         let s3 = Arc::clone(&self.s3);
-        // Whoever sends files meanwhile is not to wait for it.
+        // Blocks, and the tasks that send files must not wait.
         let uploads = tokio::task::spawn_blocking(move || s3.unfinished().len());
         uploads.await.unwrap()
     }
 
-    /// A server removes the blobs; uploads that are open are for a lifecycle rule of the bucket to end.
-    fn restart_much_later(&self, server: Server) -> Server {
+    /// A server removes the blobs. A lifecycle rule of the bucket ends open uploads.
+    fn restart_a_day_later(&self, server: Server) -> Server {
         let ended = self.s3.end_unfinished();
         println!("{ended} uploads in parts were left open");
         server.restart_with(&["--files", &S3Server::url_at(self.later.address())])
