@@ -4,12 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::folder;
 use crate::readings::embedded;
-use crate::storage::app_database;
+use crate::storage::app_database::{self, Connection};
 use crate::storage::data_directory::{self, DataDirectory};
 use crate::storage::disk;
 use crate::{greeting, todos};

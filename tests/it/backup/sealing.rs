@@ -86,7 +86,9 @@ async fn a_backup_while_much_is_sealed_holds_whole_batches() {
     assert_ne!(report["chunks"], 0, "nothing was being sealed");
     assert_ne!(report["logRows"], 0, "everything was sealed already");
     let server = Server::try_in(&elsewhere, &[]).unwrap();
-    let listed = server.client().get("/api/sensors?limit=1000").await;
+    let client = server.client();
+    client.until_readiness(200).await;
+    let listed = client.get("/api/sensors?limit=1000").await;
     let listed = listed.with_status(200).json();
     let count = |sensor: String| {
         let sensors = listed["sensors"].as_array().unwrap();
