@@ -1,5 +1,6 @@
 //! What an error of S3 means to those who asked, and what of it the log may know.
 
+use crate::aws_profile::lacks_sso;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::trouble::chain;
 
@@ -51,6 +52,9 @@ impl Meaning {
 fn reason(error: &object_store::Error, code: &str, text: &str) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Denied, Unavailable};
     use object_store::Error as E;
+    if let Some(advice) = lacks_sso(text) {
+        return (Denied, advice);
+    }
     match (code, error) {
         ("NoSuchBucket", _) => (
             Denied,
