@@ -50,14 +50,14 @@ RUN . /build-target; \
     mkdir src bench; \
     touch src/lib.rs; \
     echo 'fn main() {}' | tee src/main.rs >bench/main.rs; \
-    cargo build --locked --profile "$PROFILE"; \
+    cargo build --locked --all-features --profile "$PROFILE"; \
     rm -rf src bench; \
     find target -name '*fieldstation*' -prune -exec rm -rf {} +
 
 COPY . .
 # An empty directory, writable for the image's user: the mount point of a volume.
 RUN . /build-target; \
-    cargo build --locked --profile "$PROFILE"; \
+    cargo build --locked --all-features --profile "$PROFILE"; \
     mkdir -p /image/data /image/etc/ssl/certs; \
     cp "target/$CARGO_BUILD_TARGET/$PROFILE/fieldstation" /image/fieldstation; \
     cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/; \

@@ -3,6 +3,8 @@
 //! The binary is a thin shell around this library; ARCHITECTURE.md in the repository is the map.
 
 pub mod app;
+#[cfg(feature = "cloud")]
+mod aws_profile;
 pub mod backend_url;
 pub mod backup;
 pub mod cli;

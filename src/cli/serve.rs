@@ -7,8 +7,10 @@ use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
 use super::{Failure, FailureKind};
 use crate::app::App;
@@ -190,31 +192,34 @@ fn start_log(config: &Config) -> Result<(), Failure> {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = tracing_subscriber::registry().with(filter);
     let started = if json {
-        log.json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
+        let lines = lines.json().flatten_event(true);
+        log.with(lines.with_current_span(false).with_span_list(false))
             .try_init()
     } else {
-        log.with_ansi(stderr().is_terminal()).try_init()
+        log.with(lines.with_ansi(stderr().is_terminal())).try_init()
     };
     started.map_err(|error| configuration(anyhow!("cannot start the log: {error}")))
 }
 
 /// The filter of the log. The S3 library logs each repeated request at `info`, hundreds of lines a minute while S3 is
 /// unavailable. The default filter leaves these lines out.
-fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+fn filter(directives: &str) -> Result<Targets, ParseError> {
     const RETRIES: &str = "object_store=warn";
-    let asked = EnvFilter::try_new(directives)?;
-    if asked.max_level_hint() < Some(LevelFilter::INFO) {
+    let pieces: Vec<&str> = directives
+        .split(',')
+        .map(str::trim)
+        .filter(|piece| !piece.is_empty())
+        .collect();
+    let directives = pieces.join(",");
+    let asked: Targets = directives.parse()?;
+    if Layer::<Registry>::max_level_hint(&asked) < Some(LevelFilter::INFO) {
         return Ok(asked);
     }
     // A later directive wins, so a filter that names the library shows its lines.
-    EnvFilter::try_new(format!("{RETRIES},{directives}"))
+    format!("{RETRIES},{directives}").parse()
 }
 
 fn print_start_hint(address: &str) {
@@ -240,6 +245,7 @@ mod tests {
             ("error", "error"),
             ("info", "object_store=warn,info"),
             ("debug", "object_store=warn,debug"),
+            (" debug, ", "object_store=warn,debug"),
             ("info,object_store=debug", "object_store=debug,info"),
             (
                 "warn,fieldstation::cli=info",

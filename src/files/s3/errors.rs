@@ -1,5 +1,6 @@
 //! Translates errors of S3: the text for the caller, and the text for the log.
 
+use crate::aws_profile::lacks_sso;
 use crate::error::chain;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -62,6 +63,9 @@ fn kind_and_reason(
 ) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Denied, Unavailable};
     use object_store::Error as E;
+    if let Some(advice) = lacks_sso(text) {
+        return (Denied, advice);
+    }
     match (code, error) {
         ("NoSuchBucket", _) => (
             Denied,

@@ -14,6 +14,9 @@ use aws_sdk_dynamodb::operation::{
     update_item::UpdateItemError,
 };
 
+use crate::aws_profile::lacks_sso;
+use crate::error::chain;
+
 /// Error codes of missing rights.
 const RIGHTS: [&str; 4] = [
     "AccessDenied",
@@ -77,9 +80,12 @@ where
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
             if is_of_credentials(error) =>
         {
-            "there are no credentials for DynamoDB: give the server some (variables, a profile, the role of its task); it looks \
-             again by itself"
-                .to_owned()
+            match lacks_sso(&chain(error)) {
+                Some(advice) => format!("there are no credentials for DynamoDB: {advice}"),
+                None => "there are no credentials for DynamoDB: give the server some (variables, a profile, the role of its task); \
+                     it looks again by itself"
+                    .to_owned(),
+            }
         }
         _ => return None,
     };
