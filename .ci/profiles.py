@@ -1,0 +1,45 @@
+"""Checks the optimization that Cargo.toml asks for by package.
+
+Cargo only warns when a package with a level of its own is not there any more. And what `release` optimizes less, to be built soon,
+`dist` has to optimize fully, package by package: this cannot be said for all of them at once.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+
+def units(profile: str, target: str) -> tuple[list[dict], str]:
+    """What cargo would compile for the server, and its warnings. Only an unstable option tells; nothing is compiled."""
+    command = ["cargo", "build", "--locked", "--all-features", "--profile", profile, "--target", target]
+    cargo = subprocess.run(
+        [*command, "-Z", "unstable-options", "--unit-graph"],
+        env={**os.environ, "RUSTC_BOOTSTRAP": "1", "CARGO_TERM_COLOR": "never"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if cargo.returncode != 0:
+        sys.exit(cargo.stderr)
+    return json.loads(cargo.stdout)["units"], cargo.stderr
+
+
+def main() -> None:
+    version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
+    target = version.split("host: ")[1].split()[0]
+    compiled, warnings = units("dist", target)
+    # Only what ends up in the server has a platform; build scripts and macros run while compiling.
+    slow = sorted({
+        f"{unit['target']['name']} ({unit['profile']['opt_level']})"
+        for unit in compiled
+        if unit["platform"] and unit["profile"]["opt_level"] != "3"
+    })
+    if slow:
+        sys.exit("Cargo.toml: [profile.dist.package] lacks `opt-level = 3` for:\n  " + "\n  ".join(slow))
+    gone = [line for line in warnings.splitlines() if "profile package spec" in line]
+    if gone:
+        sys.exit("Cargo.toml: correct the names of these packages, or take them out:\n  " + "\n  ".join(gone))
+
+
+main()
