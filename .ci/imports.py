@@ -36,7 +36,7 @@ LITERAL = re.compile(
     r"""//[^\n]*|/\*.*?\*/|\br(#*)".*?"\1|"(?:\\.|[^"\\])*"|'(?:\\(?:x..|u\{[^}]*\}|.)|[^'\\])'""", re.DOTALL
 )
 USE = re.compile(r"\buse\s+([^;]+);")
-TESTS = re.compile(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{")
+TESTS = re.compile(r"#\[cfg\((?:test|all\(test,[^\]]*)\)\]\s*(?:#\[[^\]]*\]\s*)*mod\s+\w+\s*\{")
 INLINE_MODULE = re.compile(r"\bmod\s+(\w+)\s*\{")
 PATH = re.compile(r"(?<![\w:])((?:crate|self|super)(?:::\w+)+)")
 CRATE = re.compile(r"(?<![\w:])(\w+)::")
@@ -173,7 +173,7 @@ def check(root):
         if module[0] in SLICES and target[0] in SLICES and module[0] != target[0]:
             yield f"{files[module]}: the slice {module[0]} imports the slice {target[0]}"
     for path in files.values():
-        source = without_literals(path.read_text())
+        source = without_tests(without_literals(path.read_text()))
         place = path.relative_to(root).as_posix()
         for name in sorted(set(CRATE.findall(source)) & set(OWNERS)):
             # A module of ours may have the crate's name.

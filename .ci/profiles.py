@@ -1,7 +1,7 @@
-"""Checks the optimization that Cargo.toml asks for by package.
+"""Checks the optimization levels in Cargo.toml.
 
-Cargo only warns when a package with a level of its own is not there any more. And what `release` optimizes less, to be built soon,
-`dist` has to optimize fully, package by package: this cannot be said for all of them at once.
+Two mistakes are found. A package with a level of its own is no longer a dependency: cargo only warns about it. And `dist`, which
+releases are built with, does not optimize a package fully.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 
 
 def units(profile: str, target: str) -> tuple[list[dict], str]:
-    """What cargo would compile for the server, and its warnings. Only an unstable option tells; nothing is compiled."""
+    """Returns the units that cargo would compile for the server, and cargo's warnings. Compiles nothing. The option is unstable."""
     command = ["cargo", "build", "--locked", "--all-features", "--profile", profile, "--target", target]
     cargo = subprocess.run(
         [*command, "-Z", "unstable-options", "--unit-graph"],
@@ -29,7 +29,7 @@ def main() -> None:
     version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
     target = version.split("host: ")[1].split()[0]
     compiled, warnings = units("dist", target)
-    # Only what ends up in the server has a platform; build scripts and macros run while compiling.
+    # Units of the server have a platform. Build scripts and macros, which run during the build, have none.
     slow = sorted({
         f"{unit['target']['name']} ({unit['profile']['opt_level']})"
         for unit in compiled
