@@ -20,7 +20,7 @@ pub fn bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], StoreError> {
 /// A random id of 24 hexadecimal digits.
 ///
 /// # Errors
-/// Those of [`bytes`].
+/// Those of [`bytes()`].
 pub fn hex_id() -> Result<String, StoreError> {
     let bytes = bytes::<12>()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -117,7 +117,7 @@ pub trait Upload: Send {
     /// Publishes the file if the condition holds at that moment. The publication runs to its end even when the caller is gone.
     ///
     /// # Errors
-    /// After [`StoreErrorKind::Unavailable`] nobody knows whether the file is published, and sending the file again is safe. After any
+    /// After [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable) nobody knows whether the file is published, and sending the file again is safe. After any
     /// other error the file is not published.
     async fn finish(
         self: Box<Self>,
@@ -141,7 +141,7 @@ pub trait Content: Send {
 /// for the backend in the data directory.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unsupported`] when this program has no backend for the URL; otherwise the error of the backend.
+/// [`StoreErrorKind::Unsupported`](crate::error::StoreErrorKind::Unsupported) when this program has no backend for the URL; otherwise the error of the backend.
 pub async fn open(
     url: &BackendUrl,
     directory: impl FnOnce() -> Result<Arc<DataDirectory>, StoreError>,

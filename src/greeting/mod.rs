@@ -24,7 +24,7 @@ use crate::storage::app_database::AppDatabase;
 /// * There is one word for all clients: [`Word::default`] until the first word is set.
 /// * Success: after [`GreetingStore::set`] returned `Ok`, every read that starts afterwards sees the word, on every server, until the
 ///   next word is set. The word is as durable as the backend: on disk with SQLite, and as the configuration of Redis says.
-/// * Failure: after an error the word is not set. The only exception is [`StoreErrorKind::Unavailable`]: then the word may be set, now
+/// * Failure: after an error the word is not set. The only exception is [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable): then the word may be set, now
 ///   or a little later, but never over a word that was set successfully afterwards.
 /// * Concurrent readers: a read returns one complete word, the old word or the new word.
 #[async_trait]
@@ -58,7 +58,7 @@ pub trait GreetingStore: Send + Sync {
 /// outage of that backend.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unsupported`] when the URL has a mistake; otherwise the error of the database.
+/// [`StoreErrorKind::Unsupported`](crate::error::StoreErrorKind::Unsupported) when the URL has a mistake; otherwise the error of the database.
 pub fn open(
     url: &BackendUrl,
     app_database: impl FnOnce() -> Result<Arc<AppDatabase>, StoreError>,

@@ -38,13 +38,13 @@ pub enum MultipartError {
     /// A boundary is followed by neither a line break nor two hyphens.
     #[error("a boundary of the form is followed by something other than a line break")]
     Boundary,
-    /// The head of a part has more than [`HEAD_BYTES_MAX`] bytes.
+    /// The head of a part has more than `HEAD_BYTES_MAX` bytes.
     #[error("the head of a part of the form is longer than {HEAD_BYTES_MAX} bytes")]
     LongHead,
     /// The head of a part is not UTF-8, or has a line that is not a header.
     #[error("the head of a part of the form cannot be read")]
     Head,
-    /// The form has more than [`PARTS_MAX`] parts.
+    /// The form has more than `PARTS_MAX` parts.
     #[error("the form has more than {PARTS_MAX} parts")]
     Parts,
 }
