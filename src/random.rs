@@ -22,8 +22,7 @@ pub fn bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], StoreError> {
 /// # Errors
 /// Those of [`bytes()`].
 pub fn hex_id() -> Result<String, StoreError> {
-    let bytes = bytes::<12>()?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes::<12>()?))
 }
 
 /// A unique name of 32 hexadecimal digits: the time in nanoseconds, then random digits. Later names sort after earlier ones.

@@ -9,7 +9,6 @@
 mod drift;
 mod older;
 mod opening;
-mod random;
 mod read;
 mod recount;
 mod replica;

@@ -9,7 +9,17 @@ use super::page::{files_below, pages_below, read, root};
 /// The pages whose links are followed.
 fn pages() -> Vec<String> {
     let mut pages = pages_below("docs");
-    for page in ["README.md", "bench/README.md", "migrations/README.md"] {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CODE_STYLE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "bench/README.md",
+        "fuzz/README.md",
+        "migrations/README.md",
+    ] {
         pages.push(page.to_owned());
     }
     pages

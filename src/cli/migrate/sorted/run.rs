@@ -5,6 +5,8 @@ use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
+use crate::random;
+
 /// The most bytes of a timestamp's text. A key of DynamoDB has at most 2,048 bytes.
 const TEXT_BYTES_MAX: usize = u16::MAX as usize;
 
@@ -74,8 +76,7 @@ impl Run {
 /// A file without a name: the system removes it when the process ends.
 pub(super) fn temporary_file() -> io::Result<File> {
     let folder = std::env::temp_dir();
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-    let path: PathBuf = folder.join(format!(".fieldstation-{}-{seed:x}", std::process::id()));
+    let path: PathBuf = folder.join(format!(".fieldstation-{}", random::timed_name()));
     let in_folder = |error: io::Error| {
         let message = format!("a temporary file in {} (TMPDIR): {error}", folder.display());
         io::Error::new(error.kind(), message)

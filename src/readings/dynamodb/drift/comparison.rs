@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::random::random_u32;
 use super::super::read::aggregates::{SensorAggregates, sensor_aggregates};
 use super::super::read::points::{PointCursor, readings_range, visible_temperature};
 use super::super::read::totals::{self, WriteShards};
 use super::super::table::client::Tables;
 use super::super::table::items::{PartialStats, StoredReading, damaged, get_text};
 use crate::error::StoreError;
+use crate::random;
 use crate::readings::{Point, SensorId, Timestamp, Window};
 
 /// A sensor with at most this many readings is read completely.
@@ -161,7 +161,7 @@ async fn whole(
 
 /// A random number from 0 to 1.
 fn any_fraction() -> Result<f64, StoreError> {
-    Ok(f64::from(random_u32()?) / f64::from(u32::MAX))
+    Ok(f64::from(random::bytes().map(u32::from_le_bytes)?) / f64::from(u32::MAX))
 }
 
 /// Compares the end of a sensor, and a piece at a random position.

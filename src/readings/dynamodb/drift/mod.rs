@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use self::comparison::{Verdict, compare};
-use super::random::{random_name, random_u32};
 use super::replica::status::StoreStatus;
 use super::table::client::{Tables, request_error};
 use super::table::connection::Connection;
@@ -21,6 +20,7 @@ use super::table::items::{get_text, text};
 use super::table::keys;
 use super::table::setup::url_of;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::random;
 use crate::readings::SensorId;
 
 /// How long after the start the first check begins.
@@ -168,7 +168,7 @@ impl DriftMonitor {
     ) -> Result<Option<SensorId>, StoreError> {
         let last = match self.last_scanned.take() {
             Some(sensor) => sensor,
-            None => random_name()?,
+            None => random::hex_id()?,
         };
         // Sorts after all timestamps.
         let place = HashMap::from([
@@ -200,7 +200,7 @@ impl DriftMonitor {
         &mut self,
         tables: &Tables,
     ) -> Result<Option<SensorId>, StoreError> {
-        let random = u64::from(random_u32()?);
+        let random = u64::from(random::bytes().map(u32::from_le_bytes)?);
         let partitions = u64::from(keys::SENSOR_PARTITIONS);
         // With few sensors most partitions are empty.
         for step in 0..partitions {

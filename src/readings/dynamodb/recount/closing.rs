@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::readings::dynamodb::random::random_name;
+use crate::random;
 use crate::readings::dynamodb::replica::lease::{hand_over, read_shards};
 use crate::readings::dynamodb::table::client::{Tables, request_error};
 use crate::readings::dynamodb::table::items::{WriteShard, aggregate_key, get_text, text};
@@ -43,7 +43,7 @@ pub(super) async fn close(tables: &Tables) -> Result<ClosedAggregates, StoreErro
     let before =
         with_retries(async || tables.get(&tables.names.aggregation, key.clone()).await).await?;
     let closed = ClosedAggregates {
-        run: random_name()?,
+        run: random::hex_id()?,
         was_ready: before.is_some_and(|item| State::from_item(&item) == State::Ready),
     };
     let mut item = state_item(State::Recounting);
@@ -114,7 +114,7 @@ async fn fence(tables: &Tables) -> Result<(), StoreError> {
     for lease in leases {
         // If a transaction commits between the read and the fence, the fence fails and is tried again.
         for attempt in 0.. {
-            let owner = random_name()?;
+            let owner = random::hex_id()?;
             let shards = with_retries(async || read_shards(tables, &lease).await).await?;
             let mut items = Vec::new();
             for (index, shard) in shards.iter().enumerate() {

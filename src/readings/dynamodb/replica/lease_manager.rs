@@ -8,7 +8,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, info, warn};
 
-use super::super::random::random_name;
 use super::super::table::client::{Tables, is_unavailable, timeout_error};
 use super::super::table::connection::Connection;
 use super::super::table::probe;
@@ -18,6 +17,7 @@ use super::lease::{self, Lease};
 use super::liveness::LeaseWatch;
 use super::status::{Operation, Phase, StoreStatus};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::random;
 
 /// How often the task looks for due work.
 const TICK: Duration = Duration::from_millis(200);
@@ -122,7 +122,7 @@ impl LeaseManager {
         }
         let owner = match &self.owner {
             Some(owner) => owner.clone(),
-            None => self.owner.insert(random_name()?).clone(),
+            None => self.owner.insert(random::hex_id()?).clone(),
         };
         let watch = &mut self.watch;
         let lease = lease::claim(tables, &owner, &self.former, self.lease_duration, watch).await?;

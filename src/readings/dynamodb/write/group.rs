@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::super::random::random_name;
 use super::super::read::aggregates::sensor_aggregates;
 use super::super::replica::status::StoreStatus;
 use super::super::table::backoff::Backoff;
@@ -23,6 +22,7 @@ use super::send::{SendOutcome, deadline_error, send};
 use super::sensor_limit::SensorLimit;
 use super::transaction::{Attempt, Target};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::random;
 use crate::readings::SensorId;
 
 /// The input of a group.
@@ -158,7 +158,7 @@ impl Group {
             }
             self.look_up_sensors().await?;
             // Each attempt has an id of its own, which the transaction writes.
-            self.task.attempt.attempt_id = random_name()?;
+            self.task.attempt.attempt_id = random::hex_id()?;
             let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
             let (outcomes, changes) = changes(of_readings, &self.stored);
             let planned = plan(
