@@ -182,6 +182,8 @@ trap stop_dynamodb_local EXIT
 dynamodb_local
 export PATH
 
+# Many tests wait for a server or a time limit, so twice as many run at a time as there are cores.
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc)))}
 if cargo nextest --version >/dev/null 2>&1; then
     say "Unit and integration tests (cargo nextest)"
     cargo nextest run --locked "$@"
