@@ -183,7 +183,7 @@ dynamodb_local
 export PATH
 
 # Many tests wait for a server or a time limit, so twice as many run at a time as there are cores.
-export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc)))}
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
 if cargo nextest --version >/dev/null 2>&1; then
     say "Unit and integration tests (cargo nextest)"
     cargo nextest run --locked "$@"
