@@ -45,7 +45,7 @@ pub enum StoreName {
 #[derive(Clone, Debug, Args)]
 pub struct Config {
     /// Address and port to listen on; port 0 takes a free one. There is no authentication: listen on other addresses than
-    /// loopback only behind a proxy that keeps strangers out.
+    /// loopback only behind a proxy that admits known clients only.
     #[arg(
         long,
         env = "FIELDSTATION_LISTEN",
@@ -144,8 +144,8 @@ pub struct Config {
     )]
     pub ecs_metadata: Option<url::Url>,
 
-    /// What to log: a level (error, warn, info, debug, trace) or directives such as `info,fieldstation::http=debug`. At debug
-    /// every request is a line.
+    /// Level of the log (error, warn, info, debug, trace), or levels by target such as `info,fieldstation::http=debug`. At debug
+    /// every request writes a line.
     #[arg(
         long,
         env = "FIELDSTATION_LOG",
@@ -154,7 +154,7 @@ pub struct Config {
     )]
     pub log: String,
 
-    /// How to write log lines, to standard error.
+    /// Format of the log on standard error.
     #[arg(long, env = "FIELDSTATION_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
 
@@ -163,11 +163,11 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_SENSORS_MAX", default_value_t = 1_000_000, value_name = "COUNT", value_parser = positive())]
     pub sensors_max: u64,
 
-    /// Largest body of a single request other than a batch, in bytes; larger ones are refused with 413.
+    /// Largest body of a request other than a batch or a file, in bytes; larger bodies are refused with 413.
     #[arg(long, env = "FIELDSTATION_BODY_BYTES_MAX", default_value_t = 1 << 20, value_name = "BYTES", value_parser = positive())]
     pub body_bytes_max: u64,
 
-    /// Largest batch, in bytes after decompression; larger ones are refused with 413.
+    /// Largest batch, in bytes after decompression; larger batches are refused with 413.
     #[arg(long, env = "FIELDSTATION_BATCH_BYTES_MAX", default_value_t = 64 << 20, value_name = "BYTES", value_parser = positive())]
     pub batch_bytes_max: u64,
 
@@ -175,42 +175,42 @@ pub struct Config {
     #[arg(long, env = "FIELDSTATION_INGEST_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES", value_parser = positive())]
     pub ingest_bytes_max: u64,
 
-    /// Largest device file, in bytes; larger ones are refused with 413.
+    /// Largest device file, in bytes; larger files are refused with 413.
     #[arg(long, env = "FIELDSTATION_UPLOAD_BYTES_MAX", default_value_t = 5 << 30, value_name = "BYTES", value_parser = positive())]
     pub upload_bytes_max: u64,
 
-    /// How many device files may be sent or fetched at a time; one more is refused with 503. Each takes up to 1 MiB of memory.
+    /// Largest number of concurrent uploads and downloads of device files; further transfers are refused with 503. Each takes up to
+    /// 1 MiB of memory.
     #[arg(long, env = "FIELDSTATION_TRANSFERS_MAX", default_value_t = 128, value_name = "COUNT", value_parser = positive())]
     pub transfers_max: u64,
 
-    /// How many exports may be under way at a time, 1 to 7; one more is refused with 503. Each holds a snapshot.
+    /// Largest number of concurrent exports, 1 to 7; further exports are refused with 503. Each holds a snapshot.
     #[arg(long, env = "FIELDSTATION_EXPORTS_MAX", default_value_t = 4, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=7))]
     pub exports_max: u64,
 
-    /// How many connections may be open at a time; further ones wait to be accepted.
+    /// Largest number of open connections; further connections wait until the server accepts them.
     #[arg(long, env = "FIELDSTATION_CONNECTIONS_MAX", default_value_t = 10_000, value_name = "COUNT", value_parser = positive())]
     pub connections_max: u64,
 
-    /// How long a connection may take to send the head of its next request, in seconds. It also ends idle connections, so it
-    /// should be longer than a load balancer in front keeps them.
+    /// Time for the head of the next request of a connection, in seconds. Idle connections end after this time too, so the time must be
+    /// longer than the idle time-out of a load balancer in front of the server.
     #[arg(long, env = "FIELDSTATION_HEADER_TIMEOUT_SECONDS", default_value = "75", value_name = "SECONDS", value_parser = seconds)]
     pub header_timeout_seconds: Seconds,
 
-    /// How long a client may pause within a body, in seconds; then the request ends with 408.
+    /// Longest pause of a client within a body, in seconds; then the request ends with 408.
     #[arg(long, env = "FIELDSTATION_BODY_IDLE_SECONDS", default_value = "15", value_name = "SECONDS", value_parser = seconds)]
     pub body_idle_seconds: Seconds,
 
-    /// How long a request may take from the end of its body until its answer begins, in seconds; then it ends with 503. A body
-    /// that comes more slowly than 1 KiB a second is not waited for longer than this either; that ends with 408.
+    /// Time from the end of a request's body to the beginning of its answer, in seconds; then the request ends with 503. A body that
+    /// arrives more slowly than 1 KiB a second has the same time, and then ends with 408.
     #[arg(long, env = "FIELDSTATION_REQUEST_TIMEOUT_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub request_timeout_seconds: Seconds,
 
-    /// How long a client may read nothing of an answer, such as an export, in seconds; then the connection is closed.
+    /// Longest pause of a client that reads an answer, such as an export, in seconds; then the connection is closed.
     #[arg(long, env = "FIELDSTATION_EXPORT_IDLE_SECONDS", default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub export_idle_seconds: Seconds,
 
-    /// How long requests under way may take to end once the server is told to stop, in seconds. Being told once more ends the
-    /// wait.
+    /// Time for running requests to finish after the signal to stop, in seconds. A second signal ends the wait.
     #[arg(long, env = "FIELDSTATION_DRAIN_SECONDS", default_value = "20", value_name = "SECONDS", value_parser = seconds)]
     pub drain_seconds: Seconds,
 }
