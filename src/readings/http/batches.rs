@@ -19,12 +19,13 @@ use crate::readings::ingest::{
 };
 use crate::readings::{Outcome, RecordMode};
 
-/// The decompressed bytes that are parsed before other tasks get their turn.
+/// The decompressed bytes that are parsed before other tasks run.
 const YIELD_BYTES: usize = 256 * 1024;
 
 const FORMATS: &str = "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a header)";
 
-/// Records a batch, which is parsed while it arrives: all readings or none, or with `?partial=true` the readings that are accepted.
+/// Records a batch. The batch is parsed while it arrives. All readings are recorded or none; with `?partial=true`, the accepted
+/// readings are recorded.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -165,7 +166,7 @@ fn rejected_batch_problem(parsed: &Parsed) -> Problem {
         .with_member("errors", errors)
 }
 
-/// The problem of a batch that the store may have recorded in part. The readings that are not known to be stored are named.
+/// The problem for a batch that the store may have recorded only in part. Names the readings that may be missing.
 fn store_problem(error: StoreError, parsed: &Parsed) -> Problem {
     const NAMED_MAX: usize = 100;
     let unstored = error.unstored();

@@ -1,4 +1,4 @@
-//! An export: all readings of a selection as of one snapshot, a page at a time.
+//! An export: all readings of a selection as of a snapshot, page by page.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl ExportCursor {
         })
     }
 
-    /// The next block, which is a page of one sensor's readings; `None` after the last.
+    /// The next block, which is a page of a single sensor's readings; `None` after the last block.
     pub(crate) async fn next(&mut self) -> Result<Option<ExportBlock>, StoreError> {
         /// A page of a mebibyte has about 10,000 readings. Blocks are smaller, so that a client soon receives the first bytes.
         const BLOCK_POINTS: usize = 4_096;
