@@ -118,8 +118,7 @@ fn not_an_object(text: &str, error: &serde_json::Error, field: Option<Field>) ->
     ItemError::unreadable_at(field, reason)
 }
 
-/// The word at a position (line and column from 1, the column in bytes), if the word is a usual output of programs for a missing
-/// number.
+/// The word at a position (line and column from 1, the column in bytes), if the word means "not a number" or "infinity".
 fn no_number_at(text: &str, line: usize, column: usize) -> Option<&str> {
     let line = text.lines().nth(line.checked_sub(1)?)?;
     let (before, after) = line.split_at_checked(column.checked_sub(1)?)?;

@@ -106,7 +106,7 @@ impl WriteQueue {
 
     /// Takes the readings of the next transaction from the front of the queue. A batch that fits into a transaction is taken
     /// completely or not at all, so that readers see the batch completely or not at all. From a larger batch, the first sensors
-    /// are taken, each with all near readings.
+    /// are taken, each with as many near readings as fit.
     pub(crate) fn next_group(
         &mut self,
         busy: &HashSet<SensorId>,
