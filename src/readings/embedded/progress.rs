@@ -1,4 +1,4 @@
-//! The progress of a start, and the request to stop it.
+//! The progress of a start, and the request to stop the start.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -19,12 +19,12 @@ use crate::readings::ingest::{
 };
 use crate::readings::{Outcome, RecordMode};
 
-/// The decompressed bytes that are parsed before other tasks run.
+/// After this many decompressed bytes, the parser lets other tasks run.
 const YIELD_BYTES: usize = 256 * 1024;
 
 const FORMATS: &str = "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a header)";
 
-/// Records a batch. The batch is parsed while it arrives. All readings are recorded or none; with `?partial=true`, the accepted
+/// Records a batch, and parses the batch during its arrival. All readings are recorded or none; with `?partial=true`, the accepted
 /// readings are recorded.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
@@ -166,7 +166,8 @@ fn rejected_batch_problem(parsed: &Parsed) -> Problem {
         .with_member("errors", errors)
 }
 
-/// The problem for a batch that the store may have recorded only in part. Names the readings that may be missing.
+/// The problem for a failed batch. The store may have recorded a part of the batch. The problem names the readings that are not
+/// known to be stored.
 fn store_problem(error: StoreError, parsed: &Parsed) -> Problem {
     const NAMED_MAX: usize = 100;
     let unstored = error.unstored();

@@ -1,5 +1,5 @@
-//! Checks whether DynamoDB accepts every kind of request from the server. The probe changes nothing: it sends a transaction with
-//! every kind of item, whose conditions never hold, and a request of each kind that reads.
+//! Checks whether DynamoDB accepts every kind of request from the server. The probe changes nothing. The probe sends a transaction
+//! with every kind of item, on conditions that never hold, and a request of each kind that reads.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{

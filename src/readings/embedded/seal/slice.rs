@@ -238,8 +238,8 @@ impl SliceBuilder<'_> {
         Ok(points)
     }
 
-    /// Prepends the sensor's last chunks while each has no more points than the run. So a reading is rewritten only when its chunk
-    /// doubles, until the chunk is full.
+    /// Prepends the sensor's last chunks, as long as the next chunk has no more points than the run so far. So a reading is
+    /// rewritten only when its chunk doubles, until the chunk is full.
     fn with_small_chunks_before(
         &mut self,
         sensor: u32,
