@@ -106,7 +106,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     } else if media_type.is("text/csv") {
         Ok(Format::Csv)
     } else if media_type.is("text/plain") || media_type.is(URLENCODED_FORM) {
-        // Programs send these types by default: curl names everything a form.
+        // Programs send these types by default: curl calls every body a form.
         Ok(Format::Undeclared)
     } else {
         Err(Problem::new(ProblemKind::UnsupportedMediaType, FORMATS))

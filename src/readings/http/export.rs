@@ -135,8 +135,8 @@ async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece
     }
 }
 
-/// The pieces as a body. If the export failed, the body ends with an error. The error closes the connection, so the client sees the
-/// missing end.
+/// The pieces as a body. If the export failed, the body ends with an error. The error closes the connection, so the client sees that
+/// readings are missing.
 fn complete_body(received: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
     futures_util::stream::try_unfold(received, async |mut received| match received.recv().await {
         Some(Some(piece)) => Ok(Some((piece, received))),

@@ -116,7 +116,7 @@ pub enum BodyErrorKind {
     Unreadable,
     /// The body parses and is not accepted.
     Invalid,
-    /// The client named no format, and the body begins like none.
+    /// The client named no format, and the beginning of the body fits no format.
     Unrecognized,
 }
 

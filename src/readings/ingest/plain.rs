@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next byte after white space.
+    /// The next byte, after any white space.
     fn token(&mut self) -> Option<u8> {
         self.skip_space();
         let byte = *self.rest().first()?;

@@ -52,7 +52,7 @@ pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdic
     Ok(Verdict::Unknown)
 }
 
-/// Whether the later aggregates can be the earlier ones plus some writes. After a recount they cannot.
+/// Whether the later aggregates can be the earlier aggregates plus some writes. After a recount this is impossible.
 fn may_follow(earlier: &SensorAggregates, later: &SensorAggregates) -> bool {
     earlier.aggregates.iter().all(|(lease, aggregate)| {
         let mut found = later.aggregates.iter().filter(|(of, _)| of == lease);

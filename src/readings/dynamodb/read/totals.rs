@@ -139,7 +139,7 @@ async fn extremes(tables: &Tables) -> Result<Extremes, StoreError> {
 }
 
 /// Statistics of all readings: the sums of the write shards, with the first key in the order of minima and in the order of maxima.
-/// Shards and extremes are read in turns, until a rule of three tells which shards and extremes belong together:
+/// Shards and extremes are read in turns, until a rule applies. Three rules tell which shards and extremes belong together:
 /// * No shard moved an extreme between the two shard reads. So the extremes read in between belong to the second shard read.
 /// * No shard recorded a retracted extreme between the two shard reads, and the extremes read in between cover every value of the
 ///   first shard read. So the minimum and maximum are the widest values recorded in the second read.

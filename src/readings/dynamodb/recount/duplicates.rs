@@ -10,7 +10,7 @@ use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::items::{Item, StoredReading, text};
 use crate::readings::dynamodb::table::scan::with_retries;
 
-/// The attributes from this program. The remaining item keeps its own values of these attributes.
+/// The attributes that this program writes. The remaining item keeps its own values of these attributes.
 const OURS: [&str; 5] = ["timestamp", "w", "n", "p", "pw"];
 
 /// Two items with the same timestamp, as the first pass found them.

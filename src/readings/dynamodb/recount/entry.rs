@@ -16,7 +16,7 @@ pub(super) const OF_A_READING: Attributes =
 /// How many faults are named.
 const NAMED_MAX: usize = 100;
 
-/// A reading as the table has it.
+/// A reading as stored in the table.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sensor: SensorId,

@@ -181,7 +181,7 @@ impl Sensor {
             let micros = entry.timestamp.micros();
             by_moment.entry(micros).or_default().push(at);
         }
-        // For each irregular item, the first other item: regular ones before irregular ones.
+        // For each irregular item, the first other item: regular items before irregular items.
         let mut others: Vec<Option<(bool, String, Temperature)>> = vec![None; held.len()];
         let range = Range {
             table: tables.names.readings.clone(),

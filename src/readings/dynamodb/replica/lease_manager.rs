@@ -258,7 +258,7 @@ impl LeaseManager {
         let mut event = None;
         match renewed {
             Ok(lost) => {
-                // When outages return soon, each end is believed later.
+                // If an outage returns soon after a recovery, the pause between probes grows.
                 let is_permanent = |at: Instant| now - at > PROBE_PAUSE_MAX;
                 self.probe_pause = match self.recovered_at.is_none_or(is_permanent) {
                     true => PROBE_PAUSE_MIN,

@@ -26,7 +26,7 @@ struct Open {
     /// Whether each reading has a result.
     finished: Vec<bool>,
     left: usize,
-    /// The last error while storing the readings.
+    /// The last error that prevented the storage of readings.
     last_error: Option<(StoreErrorKind, String)>,
 }
 

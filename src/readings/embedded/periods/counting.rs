@@ -25,7 +25,7 @@ const FLEET_FACTOR: usize = 8;
 /// When uncounted changes exceed the limit by this factor, folding takes longer, and late readings wait.
 const CROWDED_FACTOR: usize = 4;
 
-/// The factor by which folding takes longer then.
+/// The factor by which folding takes longer in this case.
 const CROWDED_TIME_FACTOR: u32 = 8;
 
 /// When uncounted changes exceed the limit by this factor, all of them are folded at once, however long this takes.

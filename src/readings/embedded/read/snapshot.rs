@@ -25,7 +25,7 @@ impl<T> Snapshot<T> {
         self.reader.connection()
     }
 
-    /// Ends the read transaction. The connection can be used for another snapshot then.
+    /// Ends the read transaction. Afterwards the connection can be used for another snapshot.
     pub(crate) fn end(self) -> Result<Reader, StoreError> {
         self.reader
             .connection()?

@@ -195,7 +195,7 @@ impl Sealer {
         index.tail_points - stuck.map(|sensor| sensor.tail.len()).sum::<usize>()
     }
 
-    /// Whether the tails hold twice as many points as start a cycle. Sealing cannot keep up then.
+    /// Whether the tails hold twice as many points as a cycle needs to start. If so, sealing cannot keep up.
     pub(crate) fn is_overcrowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
         self.sealable_points(index) >= 2 * options.tail_points_max
     }

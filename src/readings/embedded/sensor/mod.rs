@@ -67,7 +67,7 @@ impl Sensor {
         }
     }
 
-    /// Drops the first `count` points of the tail, which are sealed.
+    /// Drops the first `count` points of the tail, after sealing.
     pub(crate) fn drop_sealed(&mut self, count: usize, sealed_last: Timestamp) {
         self.note_chunk_end(sealed_last);
         self.tail.drop_first(count);

@@ -24,7 +24,7 @@ struct Lookup {
     sensor: u32,
     timestamp: Timestamp,
     stored: Option<Temperature>,
-    /// Whether the lookup was made. `stored` means nothing before.
+    /// Whether the lookup was made. Before the lookup, `stored` has no meaning.
     made: bool,
 }
 

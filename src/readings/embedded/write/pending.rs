@@ -144,7 +144,7 @@ impl Pending {
     /// Adds a batch.
     ///
     /// # Errors
-    /// The changes are incomplete then: call [`Pending::clear`], and add the other batches again.
+    /// After an error the changes are incomplete: call [`Pending::clear`], and add the other batches again.
     pub(crate) fn admit(
         &mut self,
         batch: &Batch,

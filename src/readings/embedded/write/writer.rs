@@ -123,7 +123,7 @@ impl Writer {
         self.execute("COMMIT")
     }
 
-    /// Whether sealing or counting is far behind, so late readings must wait. Always `false` while maintenance pauses.
+    /// Whether sealing or counting is so far behind that late readings must wait. Always `false` while maintenance pauses.
     pub(crate) fn is_overcrowded(&self, index: &Index) -> bool {
         self.maintenance_paused_until.is_none()
             && (self.sealer.is_overcrowded(index, &self.options)
@@ -147,7 +147,7 @@ impl Writer {
     /// Adds a batch to the pending changes, compared with the stored readings.
     ///
     /// # Errors
-    /// The changes are incomplete then: call [`Writer::clear_pending`], and admit the other batches again.
+    /// After an error the changes are incomplete: call [`Writer::clear_pending`], and admit the other batches again.
     pub(crate) fn admit(
         &mut self,
         prepared: &PreparedBatch,

@@ -126,7 +126,7 @@ impl Writer {
             }
             self.known.extend(done.known);
             for (sensor, known) in done.prefetched {
-                // The sensor was written after the lookup, and is known better by then.
+                // A busy sensor is in another transaction. The result of this transaction is newer than the lookup.
                 if !self.busy.contains(&sensor) {
                     self.known.entry(sensor).or_insert(known);
                 }
