@@ -1,8 +1,8 @@
 //! The readings on DynamoDB: any number of replicas share two tables.
 //!
-//! One transaction writes some readings together with everything derived from them, so the statistics always follow the readings.
-//! Each replica owns a lease and writes only to partial aggregates of its own; a read merges the partial aggregates. docs/adr/0005
-//! gives the reasons and the alternatives.
+//! A transaction writes some readings together with everything derived from them, so the statistics always match the readings.
+//! Each replica owns a lease and writes only to the replica's own partial aggregates; a read merges the partial aggregates.
+//! docs/adr/0005 gives the reasons and the alternatives.
 //!
 //! Import direction: `table` ← `replica`, `table` ← `read` ← `write` ← `drift` and `recount` ← `opening` ← this module.
 
@@ -45,7 +45,7 @@ use crate::error::{StoreError, StoreErrorKind};
 
 /// How many batches may wait for the writer to take them.
 const COMMANDS_MAX: usize = 16_384;
-/// How long a readiness check may take, and how long its result is valid.
+/// How long a readiness check may take, and how long the result is valid.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 const READY_AGE: Duration = Duration::from_secs(1);
 
@@ -57,7 +57,7 @@ pub struct DynamoStore {
     commands: mpsc::Sender<WriterCommand>,
     status: Arc<StoreStatus>,
     drifted_sensors: Arc<DriftedSensors>,
-    /// The task that checks whether the statistics follow the readings.
+    /// The task that checks whether the statistics match the readings.
     drift_monitor: AbortHandle,
     /// How many readings are in the queue or in flight.
     waiting: Arc<AtomicUsize>,
@@ -222,7 +222,7 @@ impl ReadingStore for DynamoStore {
         warnings
     }
 
-    /// Never resolves: this process can recover from everything that happens to a table.
+    /// Never resolves: this process can recover from every event in a table.
     async fn failed(&self) -> StoreError {
         std::future::pending().await
     }
@@ -231,7 +231,7 @@ impl ReadingStore for DynamoStore {
         self.drift_monitor.abort();
         let (done, finished) = oneshot::channel();
         if self.commands.send(WriterCommand::Close(done)).await.is_ok() {
-            // The writer ends before the deadline of its readings in flight.
+            // The writer ends before the deadline of the readings in flight.
             let _ = finished.await;
         }
         Ok(())

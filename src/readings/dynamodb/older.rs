@@ -1,7 +1,8 @@
-//! Tables of readings that older programs made. They are read and never written.
+//! Tables of readings from older programs. This program reads these tables and never writes them.
 //!
-//! The key of the table tells its layout. In one layout the key is `sensor_id` and `timestamp`, and `temperature` is a number. In
-//! the other the key is `time` alone, and `sensorID` and `temperature` are strings. Timestamps are strings in any spelling.
+//! The key of the table tells the layout. In the first layout the key is `sensor_id` and `timestamp`, and `temperature` is a
+//! number. In the second layout the key is `time` alone, and `sensorID` and `temperature` are strings. Timestamps are strings in
+//! any spelling.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +69,7 @@ pub struct OlderReading {
     pub timestamp: Timestamp,
     /// The temperature.
     pub temperature: Temperature,
-    /// The timestamp as the table spells it.
+    /// The timestamp in the spelling of the table.
     pub text: String,
 }
 
@@ -86,17 +87,17 @@ pub struct NotTaken {
 pub struct OlderPage {
     /// The items that are readings.
     pub readings: Vec<OlderReading>,
-    /// The items that are not.
+    /// The items that are no readings.
     pub not_taken: Vec<NotTaken>,
-    /// Attributes that do not belong to a reading, each with the number of items that have it.
+    /// Attributes that do not belong to a reading, each with the number of items with this attribute.
     pub other_attributes: BTreeMap<String, u64>,
 }
 
 impl OlderTable {
-    /// Opens the table that `dynamodb-table://TABLE?region=…&endpoint=…` names.
+    /// Opens the table with the URL `dynamodb-table://TABLE?region=…&endpoint=…`.
     ///
     /// # Errors
-    /// When there is no such table, or its key fits no layout: the message names the layouts.
+    /// When there is no such table, or the key of the table fits no layout: the message names the layouts.
     pub async fn open(
         url: &BackendUrl,
         credentials: Option<&Credentials>,
@@ -127,8 +128,8 @@ impl OlderTable {
         })
     }
 
-    /// The readings behind `dynamodb://PREFIX` if this program never counted them, so that its store cannot be opened. `None` when
-    /// they were counted, or there are none.
+    /// The readings behind `dynamodb://PREFIX` if this program never counted the readings, so that the store cannot be opened.
+    /// `None` when the readings were counted, or there are none.
     ///
     /// # Errors
     /// When DynamoDB cannot be reached or refuses.
@@ -303,7 +304,7 @@ fn decimal_or_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     }
 }
 
-/// A string of any length and content, shortened to one line.
+/// A string of any length and content, shortened to a single line.
 pub(super) fn one_line(text: &str) -> String {
     let mut one_line = String::new();
     for c in text.chars().take(SHOWN_MAX) {

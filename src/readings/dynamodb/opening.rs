@@ -22,7 +22,7 @@ use crate::error::{StoreError, StoreErrorKind};
 
 /// How long [`DynamoStore::open`] may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long [`DynamoStore::start`] waits for DynamoDB, and how long it retries errors that come at once.
+/// How long [`DynamoStore::start`] waits for DynamoDB, and how long errors that come at once are retried.
 const START_TIMEOUT: Duration = Duration::from_secs(4);
 const START_ATTEMPTS_TIME: Duration = Duration::from_secs(1);
 const START_PAUSE: Duration = Duration::from_millis(200);
@@ -32,7 +32,7 @@ impl DynamoStore {
     ///
     /// # Errors
     /// When DynamoDB does not answer in time; when a table is missing, or has readings that were never counted, or a right is
-    /// missing. The message says what to do.
+    /// missing. The message names the remedy.
     pub async fn open(location: &DynamoUrl, options: DynamoOptions) -> Result<Self, StoreError> {
         let deadline = Instant::now() + OPEN_TIMEOUT;
         let connecting = Connection::open(location, options.credentials.as_ref());
@@ -61,8 +61,8 @@ impl DynamoStore {
         ))
     }
 
-    /// Opens the store as [`DynamoStore::open`] does. While DynamoDB is unavailable, the store opens without it and reports itself
-    /// as not open, and the lease manager opens the tables later.
+    /// Opens the store as [`DynamoStore::open`] does. While DynamoDB is unavailable, the store opens without DynamoDB and reports
+    /// "not open"; the lease manager opens the tables later.
     ///
     /// # Errors
     /// When DynamoDB answered and the store cannot use the answer.

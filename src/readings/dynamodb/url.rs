@@ -13,18 +13,18 @@ use crate::error::{StoreError, StoreErrorKind};
 pub struct DynamoUrl {
     /// The beginning of the names of both tables.
     pub prefix: String,
-    /// The AWS region; if there is none, the standard chain finds one.
+    /// The AWS region; without a region, the standard chain finds a region.
     pub region: Option<String>,
-    /// An endpoint other than the region's own: an emulator, or one inside a private network.
+    /// An endpoint other than the region's own endpoint: an emulator, or an endpoint inside a private network.
     pub endpoint: Option<String>,
 }
 
-/// An access key and its secret, which `Debug` does not show.
+/// An access key and its secret. `Debug` does not show the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The key's name.
     pub access_key: String,
-    /// The secret that goes with it.
+    /// The secret for the access key.
     pub secret: String,
 }
 
@@ -37,17 +37,17 @@ impl fmt::Debug for Credentials {
 /// The options of the store. The defaults suit a server.
 #[derive(Clone, Debug)]
 pub struct DynamoOptions {
-    /// An access key and its secret, for emulators; if there is none, the standard chain finds credentials.
+    /// An access key and its secret, for emulators; without credentials here, the standard chain finds credentials.
     pub credentials: Option<Credentials>,
     /// The largest number of sensors in all replicas together. A new sensor beyond this number is refused.
     pub sensors_max: u64,
-    /// How long a write may take. After that the batch fails and names the readings that were not stored.
+    /// How long a write may take. Afterwards the batch fails and names the readings that were not stored.
     pub write_deadline: Duration,
     /// How many readings may wait; a batch beyond this number is refused as overload.
     pub queue_readings_max: usize,
     /// How many transactions may be in flight at a time, 1 to 4.
     pub transactions_max: usize,
-    /// How long a replica keeps its lease at least without a sign of life.
+    /// How long a replica keeps a lease at least without a sign of life.
     pub lease_duration: Duration,
     /// The pause between two checks whether the statistics follow the readings.
     pub drift_pause: Duration,
@@ -71,13 +71,13 @@ impl DynamoUrl {
     /// Parses the part of the URL after the scheme.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unsupported`] says what is wrong, and gives the right form.
+    /// [`StoreErrorKind::Unsupported`] names the mistake, and gives the right form.
     pub fn parse(url: &BackendUrl) -> Result<Self, StoreError> {
         // The longer of the two names must fit into 255 characters.
         Self::parse_as(url, "dynamodb://PREFIX", "the prefix of the tables", 200)
     }
 
-    /// Parses a URL that names one table in place of the prefix.
+    /// Parses a URL with the name of a table in place of the prefix.
     pub(super) fn parse_table(url: &BackendUrl) -> Result<Self, StoreError> {
         Self::parse_as(url, "dynamodb-table://TABLE", "the name of a table", 255)
     }

@@ -7,18 +7,18 @@ use super::verify::{self, VerifyReport};
 use crate::error::StoreError;
 use crate::storage::database_snapshot::DatabaseSnapshot;
 
-/// A snapshot of the database of a data directory, with every reading that was acknowledged before; `None` when there is no database.
+/// A snapshot of the database of a data directory, with every reading acknowledged before; `None` without a database.
 ///
 /// # Errors
-/// When it cannot be read, is not ours, or was written by a newer version.
+/// When the database cannot be read, is not ours, or was written by a newer version.
 pub(crate) fn snapshot(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
     DatabaseSnapshot::of(directory, &DATABASE)
 }
 
-/// Does with a copy that nobody else knows of what [`super::verify()`] does with a data directory, and changes nothing.
+/// Checks a private copy in the same way as [`super::verify()`] checks a data directory. Changes nothing.
 ///
 /// # Errors
-/// When it cannot be opened. Damage is not an error but in the report.
+/// When the copy cannot be opened. Damage is no error; the report names the damage.
 pub(crate) fn check_copy(
     path: &Path,
     progress: &mut dyn FnMut(u64, u64),

@@ -1,4 +1,4 @@
-//! `readings.db`: how its connections are opened.
+//! Opens connections to `readings.db`.
 
 use rusqlite::Connection;
 
@@ -6,7 +6,7 @@ use super::schema::{self, DATABASE};
 use crate::error::StoreError;
 use crate::storage::data_directory::DataDirectory;
 
-/// Opens one more connection that only reads, while the database is where it was opened first.
+/// Opens another read-only connection. Fails if the files of the database are no longer the opened files.
 pub(crate) fn open_reader_of(directory: &DataDirectory) -> Result<Connection, StoreError> {
     let connection = directory.open_reader(&DATABASE)?;
     if directory.is_read_only() {

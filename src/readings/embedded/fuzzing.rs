@@ -1,4 +1,4 @@
-//! The codecs as `fuzz/` sees them; exists only when it is what is built.
+//! Gives the programs in `fuzz/` access to the codecs. Only built for fuzzing.
 
 use super::format::log_row::{self, Content};
 use super::format::{codec, run};
@@ -9,12 +9,12 @@ pub fn encode_run(points: &[Point]) -> Option<Vec<u8>> {
     run::encode_run(points).ok()
 }
 
-/// Decodes a run of points; `None` for anything that is none.
+/// Decodes a run of points; `None` if the bytes are not a run.
 pub fn decode_run(bytes: &[u8]) -> Option<Vec<Point>> {
     run::decode_run(bytes).ok()
 }
 
-/// Decodes the part of a run that reaches into a window; `None` for anything that is no run.
+/// Decodes the part of a run that reaches into a window; `None` if the bytes are not a run.
 pub fn decode_within(bytes: &[u8], window: Window) -> Option<Vec<Point>> {
     Some(run::decode_within(bytes, window).ok()?.points)
 }
@@ -36,7 +36,7 @@ impl log_row::Runs for Runs<'_> {
     }
 }
 
-/// Encodes a row of the log, its checksum included.
+/// Encodes a row of the log, with the checksum.
 pub fn encode_row(sequence: u64, carried: bool, runs: &[OwnedRun]) -> Vec<u8> {
     let content = if carried {
         Content::Carried
@@ -46,17 +46,17 @@ pub fn encode_row(sequence: u64, carried: bool, runs: &[OwnedRun]) -> Vec<u8> {
     log_row::encode_row(sequence, content, &Runs(runs))
 }
 
-/// A row of the log: whether it is carried, its readings, and the index of each that replaces another temperature.
+/// A row of the log: whether the row is carried, the readings, and the index and earlier temperature of each replacing reading.
 pub type Row = (bool, Vec<(u32, Point)>, Vec<(usize, Temperature)>);
 
-/// Decodes a row of the log; `None` for anything that is none.
+/// Decodes a row of the log; `None` if the bytes are not a row.
 pub fn decode_row(sequence: u64, bytes: &[u8]) -> Option<Row> {
     let mut row = log_row::Row::default();
     log_row::decode_row(sequence, bytes, &mut row).ok()?;
     Some((row.content == Content::Carried, row.readings, row.replaced))
 }
 
-/// Appends the checksum that [`decode_row`] asks for.
+/// Appends the checksum for [`decode_row`].
 pub fn append_checksum(bytes: &mut Vec<u8>, sequence: u64) {
     codec::append_checksum(bytes, sequence);
 }

@@ -1,12 +1,12 @@
-//! The embedded store: one SQLite file with an ingest log and sealed chunks, and the newest readings of each sensor (its tail) in
-//! memory.
+//! The embedded store: a SQLite file with an ingest log and sealed chunks. The newest readings of each sensor (the sensor's tail)
+//! are in memory.
 //!
 //! A write goes through the queue to the committer, which answers once the write is on disk and visible. A read takes a snapshot:
-//! a read transaction on the chunks, and the tails that match it.
+//! a read transaction on the chunks, and the matching tails.
 //!
-//! The layers, from the bottom up; each uses only those before it: `format` (bytes and rows), `sensor` (one sensor), `periods`
-//! (totals of all sensors by calendar periods), `index` (all sensors in memory), `shared` (queue, index and status), `seal` (tail
-//! into chunks), `write` (commits), `start` (recovery), `read` (snapshots).
+//! The layers, from the bottom up; each layer uses only the layers before: `format` (bytes and rows), `sensor` (a single sensor),
+//! `periods` (totals of all sensors by calendar periods), `index` (all sensors in memory), `shared` (queue, index and status),
+//! `seal` (tail into chunks), `write` (commits), `start` (recovery), `read` (snapshots).
 
 mod copy;
 mod database;
@@ -56,7 +56,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::data_directory::DataDirectory;
 use crate::storage::sqlite::{ReaderPool, while_waited_for};
 
-/// Readings in one SQLite file in the data directory.
+/// Readings in a SQLite file in the data directory.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
@@ -67,10 +67,10 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store and recovers the acknowledged readings. Creates the file if it is missing. Blocks until the store is open.
+    /// Opens the store and recovers the acknowledged readings. Creates the file if missing. Blocks until the store is open.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Damaged`] if something on disk does not match its checksum; the message names it.
+    /// [`StoreErrorKind::Damaged`] if something on disk does not match its checksum; the message names the damaged part.
     pub fn open(
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
@@ -81,7 +81,7 @@ impl EmbeddedStore {
     }
 
     /// Opens the store for a server: returns after [`EmbeddedOptions::start_timeout`] at the latest. Until the store is open,
-    /// reads fail as unavailable and writes wait in the queue. If opening fails later, [`ReadingStore::failed`] reports it.
+    /// reads fail as unavailable and writes wait in the queue. If opening fails later, [`ReadingStore::failed`] reports the error.
     ///
     /// # Errors
     /// As [`EmbeddedStore::open`].
@@ -104,7 +104,7 @@ impl EmbeddedStore {
     }
 
     /// Starts the thread that opens the store and then commits. Returns the store, and a channel with the result of opening. A
-    /// read-only store has no committer once it is open.
+    /// read-only store has no committer after opening.
     fn launch(
         directory: Arc<DataDirectory>,
         options: EmbeddedOptions,
@@ -350,7 +350,7 @@ impl Drop for EmbeddedStore {
         self.readers.stop();
         self.shared.queue.close(CloseReason::Shutdown);
         if let Some(committer) = self.committer.lock().take() {
-            // The thread has reported its own panic.
+            // The thread has already reported a panic.
             let _ = committer.join();
         }
     }

@@ -18,17 +18,17 @@ pub struct EmbeddedOptions {
     pub chunk_points_max: usize,
     /// A tail with fewer readings stays in the log and does not become a chunk, as long as memory allows.
     pub chunk_points_min: usize,
-    /// About how long a commit may look up stored readings for late readings. A batch that needs longer waits for the next
+    /// About how long a commit may look up stored readings for late readings. A batch with longer lookups waits for the next
     /// commits, and does not delay other batches.
     pub lookup_time: Duration,
-    /// The longest time that a reading stays in the log before a sealing cycle starts.
+    /// The longest time of a reading in the log before a sealing cycle starts.
     pub seal_age: Duration,
     /// How long the start of a server waits for recovery. After this time the server listens while recovery goes on.
     pub start_timeout: Duration,
     /// How many connections may read at once. Each has a cache of 1 MiB.
     pub readers_max: u32,
     /// How many readings of all sensors a period (an hour, a minute, a second) needs on average before its totals are kept (about
-    /// 10 bytes each). In a large fleet fewer suffice, because asking every sensor takes long.
+    /// 10 bytes each). In a large fleet fewer suffice, because a question to every sensor takes long.
     pub period_readings_min: usize,
     /// How many seconds with uncounted readings memory may hold (about 100 bytes each) before their totals are written to disk.
     pub uncounted_seconds_max: usize,

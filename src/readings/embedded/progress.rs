@@ -1,4 +1,4 @@
-//! The progress of a start, and the request to stop it.
+//! The progress of a start, and the request to stop the start.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use crate::error::{StoreError, StoreErrorKind};
 /// How many rows are read between two checks for a stop request.
 const ROWS_PER_STOP_CHECK: u64 = 1024;
 
-/// Shared by the thread that reads rows and the threads that watch or stop it.
+/// Shared by the thread that reads rows and the threads that watch or stop the start.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     done: AtomicU64,
@@ -21,7 +21,7 @@ impl Progress {
         self.expected.store(rows, Ordering::Relaxed);
     }
 
-    /// Counts a row that has been read.
+    /// Counts a row as read.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] after [`Progress::stop`].
@@ -52,7 +52,7 @@ impl Progress {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    /// The percentage of expected rows that have been read.
+    /// The percentage of expected rows already read.
     pub(crate) fn percent(&self) -> u64 {
         let done = self.done.load(Ordering::Relaxed);
         let expected = self.expected.load(Ordering::Relaxed);

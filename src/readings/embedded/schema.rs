@@ -1,4 +1,4 @@
-//! The tables of `readings.db`, and the settings of its connections.
+//! The tables of `readings.db`, and the settings of the connections.
 
 use rusqlite::Connection;
 
@@ -7,12 +7,12 @@ use super::format::ledger::Ledger;
 use crate::error::StoreError;
 use crate::storage::sqlite::DatabaseDefinition;
 
-/// How many pages the write-ahead log has before a checkpoint. A checkpoint costs two flushes, and copies a page that was written
-/// several times once.
+/// How many pages the write-ahead log has before a checkpoint. A checkpoint costs two flushes. A page written several times is
+/// copied only once.
 const CHECKPOINT_PAGES: i32 = 4_000;
 
-/// Pages that sealed log rows leave can be given back to the disk: `auto_vacuum` takes effect in a new file only. The log file is cut
-/// to twice the pages (of 4 KiB) between two checkpoints.
+/// Pages of removed log rows can be given back to the disk: `auto_vacuum` takes effect in a new file only. The log file is cut to
+/// twice the pages (of 4 KiB) between two checkpoints.
 const WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_size_limit = 32768000";
 
 pub(crate) static DATABASE: DatabaseDefinition = DatabaseDefinition {
@@ -30,7 +30,7 @@ pub(crate) static DATABASE: DatabaseDefinition = DatabaseDefinition {
     checkpoint_pages: CHECKPOINT_PAGES,
 };
 
-/// Views that show the tables of schema version 1 with the columns of version 2, as the migration would fill them.
+/// Views of the tables of schema version 1 with the columns of version 2, with the same values as after the migration.
 const VERSION_1_AS_2: &str = "
     CREATE TEMP VIEW chunks AS SELECT sensor, first, last, count, sum, minimum, maximum, latest, data, 0 AS sealed_through, checksum
         FROM main.chunks;
@@ -38,7 +38,7 @@ const VERSION_1_AS_2: &str = "
         0 AS folding_before, 0 AS day_rows, 0 AS day_checksums, checksum FROM main.ledger;
 ";
 
-/// Checks the tables of a file that is only read. The tables of an older version can be read afterwards as if they were migrated.
+/// Checks the tables of a read-only file. Afterwards the tables of an older version can be read like migrated tables.
 pub(crate) fn check_reader(connection: &Connection) -> Result<(), StoreError> {
     match DATABASE.version_of(connection)? {
         0 => return Err(DATABASE.damaged("there is nothing in it")),

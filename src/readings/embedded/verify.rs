@@ -45,7 +45,7 @@ impl VerifyReport {
         self.problem_count == 0
     }
 
-    /// Records damage as a problem. Returns an error for data that a newer version wrote, because this version cannot judge it.
+    /// Records damage as a problem. Returns an error for data from a newer version, because this version cannot judge such data.
     fn found(&mut self, error: StoreError) -> Result<(), StoreError> {
         if error.kind() == StoreErrorKind::Unsupported {
             return Err(error);
@@ -99,7 +99,7 @@ pub(crate) fn verify_held(
     report(opened, progress)
 }
 
-/// Verifies an opened database. Reports damage that prevented the opening.
+/// Verifies an opened database. If damage prevented the opening, reports the damage.
 pub(crate) fn report(
     opened: Result<Connection, StoreError>,
     progress: &mut dyn FnMut(u64, u64),
@@ -151,7 +151,7 @@ fn check(
     Ok(())
 }
 
-/// Runs SQLite's own check of its pages and of the tables' constraints.
+/// Runs SQLite's own check of pages and constraints.
 fn check_structure(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
     let check_error = |error| failed("check the structure", error);
     let mut statement = connection
@@ -175,7 +175,7 @@ fn check_structure(connection: &Connection, report: &mut VerifyReport) -> Result
     }
 }
 
-/// Counts every reading, and compares the counts with the statistics that a server would answer.
+/// Counts every reading, and compares the counts with the statistics in the answers of a server.
 fn recount(
     connection: &Connection,
     recovered: &Recovered,

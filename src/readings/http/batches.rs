@@ -19,12 +19,13 @@ use crate::readings::ingest::{
 };
 use crate::readings::{Outcome, RecordMode};
 
-/// The decompressed bytes that are parsed before other tasks get their turn.
+/// After this many decompressed bytes, the parser lets other tasks run.
 const YIELD_BYTES: usize = 256 * 1024;
 
 const FORMATS: &str = "send a batch as application/json (an array), application/x-ndjson (an object a line) or text/csv (with a header)";
 
-/// Records a batch, which is parsed while it arrives: all readings or none, or with `?partial=true` the readings that are accepted.
+/// Records a batch, and parses the batch during its arrival. All readings are recorded or none; with `?partial=true`, the accepted
+/// readings are recorded.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -105,7 +106,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     } else if media_type.is("text/csv") {
         Ok(Format::Csv)
     } else if media_type.is("text/plain") || media_type.is(URLENCODED_FORM) {
-        // Programs send these types by default: curl names everything a form.
+        // Programs send these types by default: curl calls every body a form.
         Ok(Format::Undeclared)
     } else {
         Err(Problem::new(ProblemKind::UnsupportedMediaType, FORMATS))
@@ -165,7 +166,8 @@ fn rejected_batch_problem(parsed: &Parsed) -> Problem {
         .with_member("errors", errors)
 }
 
-/// The problem of a batch that the store may have recorded in part. The readings that are not known to be stored are named.
+/// The problem for a failed batch. The store may have recorded a part of the batch. The problem names the readings that are not
+/// known to be stored.
 fn store_problem(error: StoreError, parsed: &Parsed) -> Problem {
     const NAMED_MAX: usize = 100;
     let unstored = error.unstored();

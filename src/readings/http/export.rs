@@ -26,7 +26,7 @@ const PIECES_MAX: usize = 2;
 /// The least size of a piece, except for the last piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Streams all selected readings of one snapshot.
+/// Streams all selected readings of a single snapshot.
 pub(super) async fn export(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -59,7 +59,7 @@ pub(super) async fn export(
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
-/// How a request chooses its format, and how the answer names it.
+/// How a request chooses the format, and how the answer names the format.
 impl TextFormat {
     const fn content_type(self) -> &'static str {
         match self {
@@ -95,18 +95,17 @@ impl TextFormat {
     }
 }
 
-/// A message from the task that reads the store to the response: a piece of the body, or `None` for the end. An export that breaks off
-/// never sends the end.
+/// A message from the task that reads the store to the response: a piece of the body, or `None` for the end. A failed export never
+/// sends the end.
 type Piece = Option<Bytes>;
 
-/// Sends an export to the response. The export breaks off when the client disconnects, or reads nothing for `idle`, so that no snapshot
-/// stays open.
+/// Sends an export to the response. Stops when the client disconnects, or reads nothing for `idle`. So no snapshot stays open.
 async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece>, idle: Duration) {
     let mut out = format.header().to_vec();
     loop {
         let block = tokio::select! {
             block = export.try_next() => block,
-            // The next block may take long, so a client that disconnected is noticed here.
+            // The next block may take long, so a disconnect of the client is noticed here.
             () = pieces.closed() => return,
         };
         let block = match block {
@@ -136,7 +135,7 @@ async fn send(mut export: Export, format: TextFormat, pieces: mpsc::Sender<Piece
     }
 }
 
-/// The pieces as a body. If the export broke off, the body ends with an error, which closes the connection, so the client sees that
+/// The pieces as a body. If the export failed, the body ends with an error. The error closes the connection, so the client sees that
 /// readings are missing.
 fn complete_body(received: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
     futures_util::stream::try_unfold(received, async |mut received| match received.recv().await {
@@ -154,7 +153,7 @@ mod tests {
     use crate::error::{StoreError, StoreErrorKind};
     use crate::readings::{ExportBlock, Point, SensorId, Temperature, Timestamp};
 
-    /// Blocks of one sensor each, enough for several pieces.
+    /// Blocks of a single sensor each, enough for several pieces.
     fn blocks() -> Vec<Result<ExportBlock, StoreError>> {
         let point = Point {
             timestamp: Timestamp::MIN,
@@ -231,7 +230,7 @@ mod tests {
         assert!(sent.is_ok(), "it waits for more");
     }
 
-    /// A client that reads on after the server gave its export up must not take the rest for the whole export.
+    /// The server gave the export up, and then the client reads on: the client must not take the rest for the whole export.
     #[tokio::test]
     async fn a_client_that_read_nothing_for_too_long_sees_the_body_broken_off() {
         let body = body_of(blocks(), true).await;

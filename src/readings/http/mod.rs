@@ -25,7 +25,7 @@ pub struct ReadingLimits {
     pub body_bytes_max: usize,
     /// The largest body of a batch, in bytes after decompression.
     pub batch_bytes_max: usize,
-    /// Memory for all batches that are being parsed at the same time, in bytes.
+    /// Memory for all batches in parsing at the same time, in bytes.
     pub ingest_bytes_max: usize,
     /// How many exports may be under way at a time.
     pub exports_max: usize,
@@ -35,7 +35,7 @@ pub struct ReadingLimits {
     pub export_idle: Duration,
 }
 
-/// The state that the handlers share.
+/// The shared state of the handlers.
 pub(crate) struct ReadingRoutes {
     store: Arc<dyn ReadingStore>,
     limits: ReadingLimits,

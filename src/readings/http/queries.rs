@@ -6,7 +6,7 @@ use crate::readings::{Selection, SensorId, Window};
 /// The window of `from` and `to`.
 ///
 /// # Errors
-/// 400 when one of them is not a timestamp.
+/// 400 when a bound is not a timestamp.
 pub(super) fn window(query: &Query) -> Result<Window, Problem> {
     Ok(Window {
         from: query.time("from")?,
@@ -14,10 +14,10 @@ pub(super) fn window(query: &Query) -> Result<Window, Problem> {
     })
 }
 
-/// The readings that `sensorId`, `from` and `to` select.
+/// The readings selected by `sensorId`, `from` and `to`.
 ///
 /// # Errors
-/// 400 when one of them is malformed.
+/// 400 when a parameter is malformed.
 pub(super) fn selection(query: &Query) -> Result<Selection, Problem> {
     let sensor = query.get("sensorId");
     Ok(Selection {

@@ -42,7 +42,7 @@ pub(super) async fn list(
     Ok(json::answer(out))
 }
 
-/// One sensor.
+/// A single sensor.
 pub(super) async fn one(
     State(routes): State<Arc<ReadingRoutes>>,
     PathPart(id): PathPart,
@@ -70,7 +70,7 @@ pub(super) async fn readings(
     let id = queries::sensor_id("id", &id)?;
     let page = Page::from_query(&query)?;
     let mut window = queries::window(&query)?;
-    // The page begins at the cursor, or at the beginning of the window if that is later.
+    // The page begins at the cursor, or at the beginning of the window if the window begins later.
     if let Some(start) = page.start(READINGS, |time| time.parse::<Timestamp>().ok())? {
         window = Window {
             from: window.from.max(Some(start)),

@@ -14,12 +14,12 @@ use crate::http::{ContentEncoding, Problem, ProblemKind, body, form, json};
 use crate::readings::ingest::{Arguments, Field, Item, ItemError};
 use crate::readings::{Batch, Point, RecordMode, SensorId, Timestamp};
 
-/// A greeting that touches no storage.
+/// A greeting without access to storage.
 pub(super) async fn hello() -> Response {
     json::answer(&br#"{"message":"Hello!"}"#[..])
 }
 
-/// Records one reading, and answers when the reading is durable.
+/// Records a single reading, and answers when the reading is durable.
 pub(super) async fn record(
     State(routes): State<Arc<ReadingRoutes>>,
     query: RawQuery,
@@ -51,7 +51,7 @@ pub(super) async fn record(
     ))
 }
 
-/// The format that the content type names.
+/// The format in the content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,

@@ -41,7 +41,7 @@ impl<'a> Arguments<'a> {
     /// The reading with these fields.
     ///
     /// # Errors
-    /// [`ItemError`] names the field that is missing or wrong.
+    /// [`ItemError`] names the missing or wrong field.
     pub fn item(&self) -> Result<Item<'_>, ItemError> {
         let missing = |field: Field| {
             ItemError::of(
@@ -61,7 +61,7 @@ impl<'a> Arguments<'a> {
     /// The reading with these fields and the fields of a JSON object.
     ///
     /// # Errors
-    /// [`ItemError`] names the field that is missing, wrong, or sent in both.
+    /// [`ItemError`] names the field that is missing, wrong, or sent in both places.
     pub fn item_beside_json<'b>(&'b self, json: &'b str) -> Result<Item<'b>, ItemError> {
         let fields = Fields::read(json)?;
         Ok(Item {
@@ -156,7 +156,7 @@ mod tests {
             "\"time\":\"2026-11-20 13:00\"",
             "\"temperature\":18",
         ];
-        // Each way to share the three out, and one that both have.
+        // Each way to share out the three fields, and the case of a field in both places.
         for here in 0..8 {
             let is_here = |at: usize| here & (1 << at) != 0;
             let pairs: Vec<_> = (0..3).filter(|at| is_here(*at)).map(|at| all[at]).collect();

@@ -21,7 +21,7 @@ pub enum Format {
     Undeclared,
 }
 
-/// Parses a body while the body arrives. Each complete item is parsed at once. The parser holds the readings and at most one
+/// Parses a body during its arrival. Each complete item is parsed at once. The parser holds the readings and at most one
 /// incomplete item.
 #[derive(Debug)]
 pub struct BatchParser {
@@ -49,7 +49,7 @@ enum Input {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl BatchParser {
-    /// A parser of at most `bytes_max` bytes. With [`RecordMode::AllOrNothing`] the batch is empty as soon as one item is
+    /// A parser of at most `bytes_max` bytes. With [`RecordMode::AllOrNothing`] the batch is empty as soon as an item is
     /// rejected.
     pub fn new(format: Format, mode: RecordMode, bytes_max: usize) -> Self {
         let (input, position_kind) = match format {

@@ -1,4 +1,4 @@
-//! A bound on the memory of all bodies that are being parsed at the same time.
+//! A bound on the memory of all bodies in parsing at the same time.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The unit of memory in the budget.
 const UNIT_BYTES: usize = 16 * 1024;
 
-/// A number of bytes that all shares together may hold.
+/// The number of bytes for all shares together.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
     units: Arc<Semaphore>,
@@ -46,7 +46,8 @@ impl ByteShare {
     /// Enlarges the share to at least `bytes`.
     ///
     /// # Errors
-    /// [`OverBudget`] when other shares hold too much. This does not wait, because shares that wait for each other would never end.
+    /// [`OverBudget`] when other shares hold too much. The call does not wait, because shares that wait for each other would wait
+    /// forever.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let held = self
             .held

@@ -4,7 +4,7 @@ use super::Item;
 use super::error::{ItemError, PositionKind};
 use crate::readings::{Batch, BatchBuilder, Point, RecordMode, Refusal, SensorId};
 
-/// The most rejections that are kept. Further rejections are only counted.
+/// The most rejections to keep. Further rejections are only counted.
 const REJECTIONS_MAX: usize = 100;
 
 /// An item that is not accepted as a reading.
@@ -18,7 +18,7 @@ pub struct Rejection {
     pub reason: String,
 }
 
-/// A body that was parsed to its end.
+/// A body, parsed to the end.
 #[derive(Debug)]
 pub struct Parsed {
     /// The readings. Empty when an item was rejected and the batch is all or nothing.
@@ -75,7 +75,7 @@ pub(super) struct Collector {
     rejected: u64,
     rejections: Vec<Rejection>,
     runs: Vec<Run>,
-    /// The position that continues the last run.
+    /// The next position in the last run.
     expected: u64,
 }
 

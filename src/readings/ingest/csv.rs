@@ -10,7 +10,7 @@ use super::lines::{ITEM_BYTES_MAX, Line, Lines};
 use super::ndjson::unreadable;
 use super::{Field, Item};
 
-/// Parses rows after a header that names the columns. Blank lines are skipped.
+/// Parses rows after a header with the names of the columns. Blank lines are skipped.
 #[derive(Debug, Default)]
 pub(super) struct Csv {
     lines: Lines,
@@ -20,7 +20,7 @@ pub(super) struct Csv {
 #[derive(Debug, Default)]
 struct Rows {
     columns: Option<Columns>,
-    /// An incomplete row, whose quoted field continues in the next line, and the number of its first line.
+    /// An incomplete row (a quoted field continues in the next line), and the number of the row's first line.
     open: Option<(u64, String)>,
     /// The error of the header.
     header_error: Option<BodyError>,
@@ -62,7 +62,7 @@ impl Delimiter {
 }
 
 impl Csv {
-    /// A parser that continues after `count` blank lines.
+    /// A parser after `count` blank lines.
     pub(super) fn after_blank_lines(count: u64) -> Self {
         Self {
             lines: Lines::after(count),
@@ -120,7 +120,7 @@ impl Rows {
             return;
         }
         let Line::Text(text) = line else {
-            // An incomplete row ends here, because its closing quote cannot be found.
+            // An incomplete row ends here, because the closing quote cannot be found.
             let number = self.open.take().map_or(number, |(began, _)| began);
             self.reject(number, &unreadable(line), collector);
             return;
@@ -180,7 +180,7 @@ impl Rows {
         }
     }
 
-    /// The separator of the header, which is this row when no header was parsed yet.
+    /// The separator of the header. If no header was parsed yet, this row is the header.
     fn delimiter_of(&self, row: &str) -> Delimiter {
         match self.columns {
             Some(columns) => columns.delimiter,
@@ -254,7 +254,7 @@ impl Columns {
         )
     }
 
-    /// Refuses a row with more or fewer fields than the header, because its fields may be in the wrong columns.
+    /// Refuses a row with more or fewer fields than the header, because the fields may be in the wrong columns.
     fn check_count(&self, count: usize) -> Result<(), ItemError> {
         if count == self.count {
             Ok(())
@@ -308,7 +308,7 @@ fn is_open_after(line: &str, inside: bool, delimiter: Delimiter) -> bool {
     }
 }
 
-/// The fields of a complete row in which some are quoted; `None` when text follows a closing quote.
+/// The fields of a complete row with some quoted fields; `None` when text follows a closing quote.
 fn quoted_fields(row: &str, delimiter: Delimiter) -> Option<Vec<Cow<'_, str>>> {
     let delimiter = delimiter.character();
     let mut fields = Vec::new();

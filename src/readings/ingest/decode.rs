@@ -12,7 +12,7 @@ use crate::http::ContentEncoding;
 
 /// The largest window of a Zstandard frame: 2²³ bytes, the limit of RFC 9659.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// The most bytes that are decompressed at a time, so that a decompression bomb reaches the limit on bytes before it fills memory.
+/// The most bytes to decompress at a time. So a decompression bomb reaches the limit on bytes before the bomb fills memory.
 const ZSTD_OUTPUT_BYTES: usize = 32 * 1024;
 /// The most decompressed bytes of a step: about a hundred microseconds of parsing. Then other tasks get their turn.
 const ZSTD_STEP_BYTES: usize = 256 * 1024;
@@ -150,7 +150,7 @@ impl Write for Sink {
     }
 }
 
-/// A Zstandard decoder on its own context, which reports the memory of the windows.
+/// A Zstandard decoder with a separate context. The context reports the memory of the windows.
 struct Zstd {
     context: DCtx<'static>,
     output: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The mistakes in what a client sent: in one item, or in a whole body.
+//! The mistakes in the input of a client: in an item, or in a whole body.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl ItemError {
         }
     }
 
-    /// A field that was sent twice, under the same name or under two.
+    /// A field sent twice, under the same name or under two names.
     pub(super) fn sent_twice(field: Field) -> Self {
         let others = match field {
             Field::SensorId => " (sensorID and sensor_id are other names of it)",
@@ -63,7 +63,7 @@ impl ItemError {
         Self::of(field, format!("is sent twice{others}"))
     }
 
-    /// A timestamp that is required and was not sent.
+    /// A missing timestamp, in a place where the timestamp is required.
     pub fn missing_timestamp() -> Self {
         Self::of(
             Field::Timestamp,
@@ -76,12 +76,12 @@ impl ItemError {
         self.field.map(Field::name)
     }
 
-    /// The mistake, in words that follow the name of the field.
+    /// The mistake, in words to put after the name of the field.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Whether the text does not parse. `false` for a text that parses and has a value that is not accepted.
+    /// Whether the text does not parse. `false` if the text parses and the value is not accepted.
     pub fn is_syntax(&self) -> bool {
         self.syntax
     }
@@ -116,7 +116,7 @@ pub enum BodyErrorKind {
     Unreadable,
     /// The body parses and is not accepted.
     Invalid,
-    /// The client named no format, and the body begins like none.
+    /// The client named no format, and the beginning of the body fits no format.
     Unrecognized,
 }
 
@@ -160,7 +160,7 @@ impl BodyError {
         }
     }
 
-    /// A mistake in one item, for which the whole body is refused.
+    /// A mistake in an item, for which the whole body is refused.
     pub(super) fn at(position_kind: PositionKind, position: u64, error: &ItemError) -> Self {
         Self {
             kind: if error.is_syntax() {
@@ -175,7 +175,7 @@ impl BodyError {
     }
 }
 
-/// A text that a client sent, for a message: in backticks, at most 40 characters, control characters escaped.
+/// A client's text, for a message: in backticks, at most 40 characters, control characters escaped.
 pub(crate) fn echo(text: &str) -> String {
     const CHARACTERS_MAX: usize = 40;
     let mut echoed = String::from("`");

@@ -1,4 +1,4 @@
-//! The fields of a reading, and the names that clients use for them.
+//! The fields of a reading, and the clients' names for these fields.
 
 /// A field of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

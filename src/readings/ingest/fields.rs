@@ -20,7 +20,7 @@ pub(super) struct Fields<'a> {
     pub(super) sensor_id: Option<&'a RawValue>,
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) temperature: Option<&'a RawValue>,
-    /// The first mistake in an object that is JSON.
+    /// The first mistake in valid JSON.
     error: Option<ItemError>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
 }
 
 struct FieldsVisitor<'c> {
-    /// The field whose value is being read, for an error in the value.
+    /// The field with the value being read, for an error in the value.
     current: &'c Cell<Option<Field>>,
 }
 
@@ -118,8 +118,7 @@ fn not_an_object(text: &str, error: &serde_json::Error, field: Option<Field>) ->
     ItemError::unreadable_at(field, reason)
 }
 
-/// The word at a position (line and column from 1, the column in bytes), if the word is one that programs print for a value that is
-/// not a number.
+/// The word at a position (line and column from 1, the column in bytes), if the word means "not a number" or "infinity".
 fn no_number_at(text: &str, line: usize, column: usize) -> Option<&str> {
     let line = text.lines().nth(line.checked_sub(1)?)?;
     let (before, after) = line.split_at_checked(column.checked_sub(1)?)?;

@@ -1,4 +1,4 @@
-//! One reading, read from text in any accepted spelling.
+//! A reading, read from text in any accepted spelling.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::{plain, values};
 use crate::readings::{SensorId, Temperature, Timestamp};
 
-/// One reading, read from text.
+/// A reading, read from text.
 ///
 /// ```
 /// use fieldstation::readings::ingest::Item;
@@ -30,11 +30,11 @@ pub struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Reads one JSON object with all accepted spellings: `sensorID` and `sensor_id` for `sensorId`, a number as an id, `time` for
+    /// Reads a JSON object with all accepted spellings: `sensorID` and `sensor_id` for `sensorId`, a number as an id, `time` for
     /// `timestamp`, a temperature as a numeric string. Other fields are ignored.
     ///
     /// # Errors
-    /// [`ItemError`] names the field and the mistake. A field that is sent twice is an error.
+    /// [`ItemError`] names the field and the mistake. A field sent twice is an error.
     pub fn from_json(text: &'a str) -> Result<Self, ItemError> {
         match plain::item(text) {
             Some(item) => Ok(item),
@@ -71,7 +71,7 @@ impl<'a> Item<'a> {
     /// The id of the sensor, checked.
     ///
     /// # Errors
-    /// [`ItemError`] names the rule that is broken.
+    /// [`ItemError`] names the broken rule.
     pub fn sensor(&self) -> Result<SensorId, ItemError> {
         SensorId::new(&self.sensor_id).map_err(|error| ItemError::sensor_id(&self.sensor_id, error))
     }

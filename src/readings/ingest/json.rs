@@ -1,4 +1,4 @@
-//! A JSON array of objects, split into its items while the array arrives.
+//! A JSON array of objects, split into items while the array arrives.
 
 use std::str;
 
@@ -32,7 +32,7 @@ enum Stage {
     /// Before the opening bracket.
     #[default]
     Before,
-    /// The body is not an array. Its bytes are kept for the error message.
+    /// The body is not an array. The bytes of the body are kept for the error message.
     NotAnArray,
     Inside,
     /// After the closing bracket.
@@ -168,7 +168,7 @@ impl JsonArray {
             return Err(BodyError::at(PositionKind::Index, position, &error));
         };
         match Item::from_json(text.trim_ascii()) {
-            // An item that is not JSON makes the array malformed, and its end cannot be found.
+            // An item that is not JSON makes the array malformed, and the end of the item cannot be found.
             Err(error) if error.is_syntax() => {
                 Err(BodyError::at(PositionKind::Index, position, &error))
             }

@@ -4,7 +4,7 @@ use std::str;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// The longest line, and the longest item of an array, so that an endless line does not fill memory.
+/// The longest line, and the longest item of an array. The limit keeps an endless line from filling memory.
 pub(super) const ITEM_BYTES_MAX: usize = 256 * 1024;
 
 /// A line without its line break, or the reason why the line has no text.
@@ -25,7 +25,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// A splitter that continues after `count` lines.
+    /// A splitter after `count` lines.
     pub(super) fn after(count: u64) -> Self {
         Self {
             count,
@@ -54,7 +54,7 @@ impl Lines {
             return;
         };
         let (complete, next) = rest.split_at(last + 1);
-        // One UTF-8 check of the whole piece is much faster than a check of each line.
+        // A single UTF-8 check of the whole piece is much faster than a check of each line.
         let text = str::from_utf8(complete).ok();
         let mut start = 0;
         for end in memchr_iter(b'\n', complete) {

@@ -1,4 +1,4 @@
-//! Parsers that turn the body of a request into readings, fed piece by piece while the body arrives.
+//! Parsers: turn the body of a request into readings, piece by piece, while the body arrives.
 
 mod arguments;
 mod body;

@@ -1,4 +1,4 @@
-//! Lines of JSON: one object each.
+//! Lines of JSON, with an object in each line.
 
 use super::Item;
 use super::collector::Collector;
@@ -12,7 +12,7 @@ pub(super) struct Ndjson {
 }
 
 impl Ndjson {
-    /// A parser that continues after `count` blank lines.
+    /// A parser after `count` blank lines.
     pub(super) fn after_blank_lines(count: u64) -> Self {
         Self {
             lines: Lines::after(count),

@@ -1,4 +1,4 @@
-//! The fast path: a reading in plain JSON, as nearly every device sends it.
+//! The fast path: a reading in plain JSON, as nearly every device sends readings.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::Item;
 use crate::readings::{Temperature, Timestamp};
 
 /// Reads an object with each known field at most once, strings without escapes, and the temperature as a plain number. `None` for
-/// any other text, correct or not, which the general path reads.
+/// any other text, correct or not; the general path reads such texts.
 pub(super) fn item(text: &str) -> Option<Item<'_>> {
     let mut cursor = Cursor { text, at: 0 };
     let mut sensor_id = None;
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next byte that is not white space.
+    /// The next byte, after any white space.
     fn token(&mut self) -> Option<u8> {
         self.skip_space();
         let byte = *self.rest().first()?;
@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    /// Pieces that make up objects that are plain, nearly plain, or not JSON.
+    /// Pieces for objects that are plain, nearly plain, or not JSON.
     const PIECES: &[&str] = &[
         "{",
         "}",

@@ -337,7 +337,7 @@ fn bodies() -> impl Strategy<Value = (Format, Vec<u8>)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
-    /// The result does not depend on the pieces that a body arrives in.
+    /// The result does not depend on the pieces of a body.
     #[test]
     fn the_pieces_of_a_body_do_not_matter((format, body) in bodies(), piece in 1usize..9) {
         let outcome = |parsed: Result<Parsed, BodyError>| parsed.map(|parsed| {
@@ -349,7 +349,7 @@ proptest! {
         prop_assert_eq!(outcome(whole), outcome(cut));
     }
 
-    /// A body without a declared format is read in the format that its first character begins.
+    /// The first character of a body decides the format if no format is declared.
     #[test]
     fn an_undeclared_format_is_recognized_by_the_first_character((_, body) in bodies(), lines in 0usize..3) {
         let text = body.trim_ascii_start();
@@ -391,7 +391,7 @@ proptest! {
             (Ok(parsed), Ok(items)) => {
                 prop_assert_eq!(parsed.batch.len() as u64 + parsed.rejected, items.len() as u64);
             }
-            // An item that is not an object is rejected at its first byte, whatever follows.
+            // An item that is not an object is rejected at the first byte, whatever follows.
             (Ok(parsed), Err(_)) => prop_assert!(parsed.rejected > 0),
             (Err(_), Ok(_)) => prop_assert!(false, "refused: {taken:?}"),
             (Err(_), Err(_)) => {}

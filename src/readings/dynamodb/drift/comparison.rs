@@ -1,4 +1,4 @@
-//! Compares one sensor's readings with its aggregates, as of one snapshot.
+//! Compares a sensor's readings with the sensor's aggregates, as of the same snapshot.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::readings::{Point, SensorId, Timestamp, Window};
 
 /// A sensor with at most this many readings is read completely.
 const WHOLE_MAX: u64 = 2_000;
-/// How many readings of a larger sensor are read at its end, and as many at a random position.
+/// How many readings of a larger sensor are read at the end, and as many at a random position.
 const PIECE_READINGS: usize = 500;
-/// How often a sensor that changes all the time is read again.
+/// How often a sensor with constant changes is read again.
 const ATTEMPTS_MAX: usize = 5;
 
 /// The result of a comparison.
@@ -23,13 +23,14 @@ const ATTEMPTS_MAX: usize = 5;
 pub(crate) enum Verdict {
     Consistent,
     Different(String),
-    /// The sensor changed so much during the comparison that no result is certain.
+    /// The sensor changed too often during the comparison, so no result is certain.
     Unknown,
 }
 
-/// Compares a sensor's aggregates with its readings. The aggregates are read before and after the write shards; if both reads are
-/// equal, the aggregates belong to the same snapshot as the shards. Readings name the transaction that wrote them, so they can be
-/// read as of that snapshot later. Only replacements lose an earlier temperature, and the replacement version counts replacements.
+/// Compares a sensor's aggregates with the sensor's readings. The aggregates are read before and after the write shards; if both
+/// reads are equal, the aggregates belong to the same snapshot as the shards. Each reading names the transaction that wrote the
+/// reading, so the readings can be read later as of this snapshot. Only replacements lose an earlier temperature, and the
+/// replacement version counts replacements.
 pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdict, StoreError> {
     let mut before = sensor_aggregates(tables, sensor).await?;
     for _ in 0..ATTEMPTS_MAX {
@@ -51,7 +52,7 @@ pub(crate) async fn compare(tables: &Tables, sensor: &SensorId) -> Result<Verdic
     Ok(Verdict::Unknown)
 }
 
-/// Whether the later aggregates can be the earlier ones plus some writes. After a recount they cannot.
+/// Whether the later aggregates can be the earlier aggregates plus some writes. After a recount this is impossible.
 fn may_follow(earlier: &SensorAggregates, later: &SensorAggregates) -> bool {
     earlier.aggregates.iter().all(|(lease, aggregate)| {
         let mut found = later.aggregates.iter().filter(|(of, _)| of == lease);
@@ -88,7 +89,7 @@ async fn compare_snapshot(
             timestamp: newest.last,
             temperature: newest.latest,
         },
-        // A recount also counts readings that another program wrote.
+        // A recount also counts readings from other programs.
         are_all_ours: aggregates.iter().all(|(lease, _)| is_replicas(lease)),
     };
     match kept.partial.count <= WHOLE_MAX {

@@ -1,6 +1,6 @@
-//! Checks whether the statistics still follow the readings, a sensor or two at a time, while the server runs. They follow unless
-//! another program writes into the tables. A check reads about the same amount for every sensor, however many readings it has, and
-//! compares readings and aggregates as of one snapshot, so that writes of other replicas cause no false alarm.
+//! Checks whether the statistics still match the readings, a sensor or two at a time, while the server runs. Differences arise
+//! only if another program writes into the tables. A check reads about the same amount for every sensor, small or large. A check
+//! compares readings and aggregates as of the same snapshot, so that writes of other replicas cause no false alarm.
 
 mod comparison;
 
@@ -27,22 +27,22 @@ use crate::readings::SensorId;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a check may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a check waits before it compares a sensor that differs again, and then reports the sensor.
+/// How long a check waits before the second comparison of a sensor with a difference. The second difference is reported.
 const CONFIRMATION_PAUSE: Duration = Duration::from_millis(500);
-/// How many sensors that differ are kept, and how many of those each check compares again.
+/// How many sensors with a difference are kept, and how many of these sensors each check compares again.
 const FOUND_MAX: usize = 20;
 const AGAIN_MAX: usize = 5;
 /// How many items a check skips at most to reach the next sensor.
 const AGGREGATES_MAX: u64 = 10;
 
-/// Sensors whose statistics do not follow their readings, each with the difference.
+/// Sensors with statistics that differ from the readings, each with the difference.
 #[derive(Debug, Default)]
 pub(crate) struct DriftedSensors {
     found: Mutex<BTreeMap<SensorId, String>>,
 }
 
 impl DriftedSensors {
-    /// Warnings for an operator, each with what to do.
+    /// Warnings for an operator, each with the remedy.
     pub(crate) fn warnings(&self, connection: &Connection) -> Vec<String> {
         let found = self.found.lock();
         let url = url_of(&connection.location);
@@ -106,9 +106,9 @@ pub(crate) struct DriftMonitor {
     status: Arc<StoreStatus>,
     drifted_sensors: Arc<DriftedSensors>,
     pause: Duration,
-    /// The sensor that the last scan of the readings found; at first the scan begins anywhere.
+    /// The sensor found by the last scan of the readings; the first scan begins anywhere.
     last_scanned: Option<String>,
-    /// The last sensor that was checked in each partition of aggregates.
+    /// The last sensor checked in each partition of aggregates.
     last_in_partition: HashMap<u8, SensorId>,
 }
 
@@ -133,7 +133,7 @@ impl DriftMonitor {
     pub(crate) async fn run(mut self) {
         tokio::time::sleep(FIRST_PAUSE.min(self.pause)).await;
         for turn in 0.. {
-            // During an outage the server needs its requests for other things.
+            // During an outage the server needs the requests for other things.
             if self.status.may_write().is_ok() && !self.status.has_outage() {
                 let looked = timeout(TIMEOUT, self.check(turn)).await;
                 if let Ok(Err(error)) = looked {
@@ -161,7 +161,7 @@ impl DriftMonitor {
         Ok(())
     }
 
-    /// A sensor with readings: the next one in the order of the scan, which is no particular order.
+    /// A sensor with readings: the next sensor in the order of the scan, which is no particular order.
     async fn next_with_readings(
         &mut self,
         tables: &Tables,
@@ -195,7 +195,7 @@ impl DriftMonitor {
         Ok(None)
     }
 
-    /// A sensor with aggregates: a few items after the last one in a random partition.
+    /// A sensor with aggregates: a few items after the last checked sensor in a random partition.
     async fn next_with_aggregates(
         &mut self,
         tables: &Tables,

@@ -1,4 +1,4 @@
-//! The aggregates of one sensor in all replicas, read together.
+//! The aggregates of a sensor from all replicas, read together.
 
 use super::super::table::client::Tables;
 use super::super::table::items::{PartialAggregate, damaged, get_number, get_text};
@@ -6,12 +6,12 @@ use super::super::table::keys;
 use crate::error::StoreError;
 use crate::readings::SensorId;
 
-/// The aggregates of one sensor.
+/// The aggregates of a sensor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SensorAggregates {
     /// How many times replacements have changed the sensor; none while it has no reading.
     pub(crate) replacement_version: Option<u64>,
-    /// The partial aggregates, each with the name of the lease that it belongs to.
+    /// The partial aggregates, each with the name of the lease that owns the aggregate.
     pub(crate) aggregates: Vec<(String, PartialAggregate)>,
 }
 

@@ -1,4 +1,4 @@
-//! An export: all readings of a selection as of one snapshot, a page at a time.
+//! An export: all readings of a selection as of a snapshot, page by page.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::totals::{self, WriteShards};
 use crate::error::StoreError;
 use crate::readings::{ExportBlock, Selection, SensorId, Window};
 
-/// An export in progress: the current sensor and the position in its readings.
+/// An export in progress: the current sensor and the position in the sensor's readings.
 pub(crate) struct ExportCursor {
     tables: Tables,
     shards: Arc<WriteShards>,
@@ -39,9 +39,9 @@ impl ExportCursor {
         })
     }
 
-    /// The next block, which is a page of one sensor's readings; `None` after the last.
+    /// The next block, which is a page of a single sensor's readings; `None` after the last block.
     pub(crate) async fn next(&mut self) -> Result<Option<ExportBlock>, StoreError> {
-        /// A page of a mebibyte has about 10,000 readings. Blocks are smaller, so that a client soon receives the first bytes.
+        /// A page of a mebibyte has about 10,000 readings. Blocks are smaller, so the client soon receives the first bytes.
         const BLOCK_POINTS: usize = 4_096;
         loop {
             if let Some((sensor, cursor)) = &mut self.current {

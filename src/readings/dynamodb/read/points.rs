@@ -1,8 +1,8 @@
-//! The readings of one sensor, as of one snapshot.
+//! The readings of a sensor, as of a snapshot.
 //!
-//! A read first takes the sequence of every write shard (see `totals`), and then sees only the readings that those sequences
-//! include. Each reading names the transaction that wrote it, and keeps the temperature that it replaced. So a batch that shares a
-//! transaction is seen completely or not at all, however long the read takes.
+//! A read first takes the sequence of every write shard (see `totals`). Then the read sees only the readings up to these
+//! sequences. Each reading names the transaction that wrote the reading, and keeps the temperature before the replacement. So a
+//! batch in a single transaction is seen completely or not at all, however long the read takes.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(crate) fn readings_range(
     }
 }
 
-/// The readings of a sensor in a window, as of one read of the write shards, a page of the table at a time.
+/// The readings of a sensor in a window, as of a read of the write shards, page by page.
 pub(crate) struct PointCursor {
     tables: Tables,
     shards: Arc<WriteShards>,
@@ -66,7 +66,7 @@ impl PointCursor {
         }
     }
 
-    /// The next readings, which may be none; `None` after the last page.
+    /// The next readings (possibly an empty list); `None` after the last page.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Point>>, StoreError> {
         if self.done {
             return Ok(None);
@@ -112,7 +112,7 @@ pub(crate) fn visible_temperature(
     if included(&stored.written) {
         return Some(stored.temperature);
     }
-    // A reading keeps one earlier temperature. If more than one replacement happened during the read, the read sees the oldest that
-    // is kept.
+    // A reading keeps only the previous temperature. If more than one replacement happened during the read, the read sees the
+    // oldest temperature that is kept.
     stored.before.as_ref().map(|(temperature, _)| *temperature)
 }

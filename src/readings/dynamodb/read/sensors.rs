@@ -1,4 +1,4 @@
-//! Sensors, read from their partial aggregates: one sensor, or all sensors in order.
+//! Sensors, read from their partial aggregates: a single sensor, or all sensors in order.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use crate::readings::{SensorId, SensorSummary};
 const AGGREGATES_PAGE_MIN: usize = 16;
 pub(crate) const AGGREGATES_PAGE_MAX: usize = 500;
 
-/// The partial aggregates of one sensor.
+/// The partial aggregates of a sensor.
 #[derive(Debug)]
 pub(crate) struct SensorView {
     pub(crate) sensor: SensorId,
@@ -56,8 +56,8 @@ impl SensorView {
             .all(|(lease, aggregate)| is_covered_by(lease, aggregate, shards))
     }
 
-    /// The sensor as it was when the write shards were read. `self` was read after the shards, `earlier` before them; `earlier` is
-    /// `None` when the sensor did not exist yet.
+    /// The state of the sensor when the write shards were read. `self` was read after the shards, `earlier` before the shards;
+    /// `earlier` is `None` when the sensor did not exist yet.
     pub(crate) fn as_of<'a>(&'a self, shards: &WriteShards, earlier: Option<&'a Self>) -> AsOf<'a> {
         if self.is_covered_by(shards) {
             return AsOf::Known(self);
@@ -69,9 +69,9 @@ impl SensorView {
                 .find(|(of, _)| of == lease)
                 .map(|(_, aggregate)| aggregate)
         };
-        // If a replica changed its aggregate after the earlier read exactly once, and the shards do not include the change, then
-        // the aggregate had its earlier value when the shards were read. Another replica may have narrowed the extremes of the
-        // aggregate, but only in a transaction that also wrote an aggregate of its own.
+        // Suppose that a replica changed its aggregate exactly once after the earlier read, and the shards do not include the
+        // change. Then the aggregate had the earlier value when the shards were read. Another replica may have narrowed the
+        // extremes of the aggregate, but only in a transaction that also wrote the other replica's own aggregate.
         let since = self
             .aggregates
             .iter()
@@ -112,7 +112,7 @@ fn is_covered_by(lease: &str, aggregate: &PartialAggregate, shards: &WriteShards
     })
 }
 
-/// The items of one partition, in order, read ahead.
+/// The items of a partition, in order, read ahead.
 struct PartitionCursor {
     range: Range,
     prefetched: VecDeque<(String, Item)>,
@@ -150,7 +150,7 @@ impl SensorCursor {
     /// Begins after a sensor. `about` is how many sensors the caller probably wants.
     pub(crate) fn open(tables: &Tables, after: Option<&SensorId>, about: usize) -> Self {
         let from = after.map_or_else(|| " ".to_owned(), keys::after_sensor);
-        // The share of one partition, with a margin, since the partitions are not equally full. A sensor has a replacement version
+        // The share of a partition, with a margin, since the partitions are not equally full. A sensor has a replacement version
         // and one or more aggregates.
         let page_size = (about * 4 / usize::from(keys::SENSOR_PARTITIONS))
             .clamp(AGGREGATES_PAGE_MIN, AGGREGATES_PAGE_MAX);
@@ -230,7 +230,7 @@ impl SensorCursor {
     }
 }
 
-/// The partial aggregates of one sensor; `None` when the sensor does not exist.
+/// The partial aggregates of a sensor; `None` when the sensor does not exist.
 pub(crate) async fn view(
     tables: &Tables,
     sensor: &SensorId,

@@ -13,7 +13,7 @@ use crate::readings::Stats;
 /// How often extremes are read again while they change.
 const ATTEMPTS_MAX: u32 = 20;
 
-/// All write shards, as one read found them. Later reads compare their sequences, and so tell which writes are newer.
+/// All write shards from a single read. Later reads compare the sequences, and so tell which writes are newer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteShards(HashMap<String, WriteShard>);
 
@@ -72,13 +72,13 @@ impl WriteShards {
         partial
     }
 
-    /// Whether no shard moved an extreme between this read and another one.
+    /// Whether no shard moved an extreme between this read and another read.
     fn has_same_extremes(&self, other: &Self) -> bool {
         let moved = |shards: &Self| shards.0.values().map(|shard| shard.extremes).sum::<u64>();
         moved(self) == moved(other)
     }
 
-    /// Whether no shard recorded a retracted extreme between this read and another one.
+    /// Whether no shard recorded a retracted extreme between this read and another read.
     fn has_same_retractions(&self, other: &Self) -> bool {
         let went_back = |shards: &Self| {
             shards
@@ -90,10 +90,10 @@ impl WriteShards {
         went_back(self) == went_back(other)
     }
 
-    /// The lowest and the highest temperature that any shard ever wrote; more than any temperature when there is no shard. `None`
-    /// when a shard of an older version does not record them.
+    /// The lowest and the highest temperature ever written by any shard; an empty range when there is no shard. `None` when a shard
+    /// of an older version does not record these temperatures.
     fn observed_range(&self) -> Option<(i64, i64)> {
-        // A shard that only replaced readings of other shards has a count of zero.
+        // A shard with only replacements of readings of other shards has a count of zero.
         let shards = self.0.values();
         let shards = shards.filter(|shard| shard.count > 0 || shard.observed_range.is_some());
         shards.map(|shard| shard.observed_range).try_fold(
@@ -139,12 +139,12 @@ async fn extremes(tables: &Tables) -> Result<Extremes, StoreError> {
 }
 
 /// Statistics of all readings: the sums of the write shards, with the first key in the order of minima and in the order of maxima.
-/// Shards and extremes are read in turns, until one of three rules says which of them belong together:
+/// Shards and extremes are read in turns, until a rule applies. Three rules tell which shards and extremes belong together:
 /// * No shard moved an extreme between the two shard reads. So the extremes read in between belong to the second shard read.
-/// * No shard recorded a retracted extreme between the two shard reads, and the extremes read in between cover every value the
-///   first read saw. So the minimum and maximum are the widest recorded in the second read.
+/// * No shard recorded a retracted extreme between the two shard reads, and the extremes read in between cover every value of the
+///   first shard read. So the minimum and maximum are the widest values recorded in the second read.
 /// * No shard recorded a retracted extreme between three shard reads, and both reads of the extremes in between are equal. Without
-///   retractions extremes only widen, so equal extremes did not change in between, and belong to the second shard read.
+///   retractions extremes only widen. So equal extremes did not change in between, and belong to the second shard read.
 pub(crate) async fn stats(tables: &Tables) -> Result<Stats, StoreError> {
     let mut earlier: Option<(WriteShards, Extremes)> = None;
     let mut before = write_shards(tables).await?;
@@ -174,7 +174,7 @@ pub(crate) async fn stats(tables: &Tables) -> Result<Stats, StoreError> {
         }
         if attempt >= ATTEMPTS_MAX {
             match after.stats(extremes) {
-                // Extremes that change all the time may not fit the sums; a further attempt may.
+                // Extremes with constant changes may not fit the sums; a further attempt may succeed.
                 Err(_) if attempt < 2 * ATTEMPTS_MAX => {}
                 answer => return answer,
             }

@@ -13,7 +13,7 @@ use crate::readings::{
     Grid, Page, Point, Selection, SensorId, SensorSummary, Series, Stats, Window,
 };
 
-/// How many requests one read has in flight at a time.
+/// How many requests a read has in flight at a time.
 const REQUESTS_MAX: usize = 16;
 pub(crate) async fn summary(
     tables: &Tables,
@@ -71,7 +71,7 @@ async fn sensor_views(
     Ok(Page { items, more: false })
 }
 
-/// The sensors of a page as they were when the write shards were read; `None` when one of them is not known.
+/// The sensors of a page, at the time of the read of the write shards; `None` when a sensor's state is not known.
 fn as_of_shards(
     shards: &WriteShards,
     earlier: Option<&Page<SensorView>>,
@@ -95,7 +95,7 @@ fn as_of_shards(
             AsOf::Unknown => return Ok(None),
         }
     }
-    // The next page begins after the last sensor of this one, so a page before others has at least one sensor.
+    // The next page begins after the last sensor of this page, so a page before others has at least one sensor.
     let goes_on = !later.more || !items.is_empty();
     Ok(goes_on.then_some(items))
 }
@@ -152,8 +152,8 @@ async fn window_stats(
     Ok(stats)
 }
 
-/// Statistics of a window over all sensors. If a sensor's readings are all inside the window, its aggregates are enough; if some
-/// are inside, its readings are read.
+/// Statistics of a window over all sensors. If all readings of a sensor are inside the window, the sensor's aggregates are enough;
+/// if only some are inside, the readings are read.
 async fn all_in_window(tables: &Tables, window: Window) -> Result<Stats, StoreError> {
     let shards = Arc::new(totals::write_shards(tables).await?);
     let cursor = SensorCursor::open(tables, None, AGGREGATES_PAGE_MAX);
@@ -164,8 +164,8 @@ async fn all_in_window(tables: &Tables, window: Window) -> Result<Stats, StoreEr
         .map_ok(|view: SensorView| {
             let shards = Arc::clone(&shards);
             async move {
-                // Aggregates newer than the snapshot may have lost an earlier value. They still tell that no reading is in the
-                // window.
+                // Aggregates newer than the snapshot may have lost an earlier value. But such aggregates still show when no reading
+                // is in the window.
                 let summary = view.summary()?;
                 let within = view.is_covered_by(&shards);
                 if within && window.contains(summary.first) && window.contains(summary.last) {

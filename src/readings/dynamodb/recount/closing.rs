@@ -12,24 +12,24 @@ use crate::readings::dynamodb::table::keys;
 use crate::readings::dynamodb::table::scan::with_retries;
 use crate::readings::dynamodb::table::setup::{State, state_item};
 
-/// How often a write shard is fenced again when it commits in between.
+/// How often a write shard is fenced again after a commit in between.
 const ATTEMPTS_MAX: u32 = 50;
 
-/// Aggregates that this recount has closed.
+/// Aggregates closed by this recount.
 pub(super) struct ClosedAggregates {
-    /// The id of this recount. A later recount has another id, and only the last one opens the aggregates.
+    /// The id of this recount. A later recount has another id, and only the last recount opens the aggregates.
     run: String,
     was_ready: bool,
 }
 
-/// The sequences of all write shards. Two equal reads mean that no server wrote in between.
+/// The sequences of all write shards. Two equal reads mean: no server wrote in between.
 pub(super) async fn sequences(tables: &Tables) -> Result<BTreeMap<String, u64>, StoreError> {
     let range = tables.aggregate_range(keys::TOTAL, "r", "s");
     let mut sequences = BTreeMap::new();
     for item in with_retries(async || tables.all(&range).await).await? {
         let key = get_text(&item, "cell").unwrap_or_default();
         let sequence = WriteShard::from_item(&item).map_or(0, |shard| shard.sequence);
-        // A write shard whose owner has not written yet has no sequence.
+        // A write shard has no sequence before the owner's first write.
         if sequence > 0 {
             sequences.insert(key.to_owned(), sequence);
         }
@@ -37,7 +37,7 @@ pub(super) async fn sequences(tables: &Tables) -> Result<BTreeMap<String, u64>, 
     Ok(sequences)
 }
 
-/// Closes the aggregates, and takes every write shard from its owner, so that no transaction in flight can commit.
+/// Closes the aggregates, and takes every write shard from the owner, so that no transaction in flight can commit.
 pub(super) async fn close(tables: &Tables) -> Result<ClosedAggregates, StoreError> {
     let key = aggregate_key(keys::TOTAL, keys::STATE);
     let before =

@@ -16,7 +16,7 @@ use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment};
 use crate::readings::{SensorId, SensorSummary};
 
-/// The summaries of the sensors that were not compared yet. Takes a few hundred bytes for each sensor.
+/// The summaries of the sensors still to compare. Takes a few hundred bytes for each sensor.
 type Expected = Mutex<BTreeMap<SensorId, SensorSummary>>;
 
 #[derive(Default)]

@@ -14,7 +14,7 @@ use crate::readings::dynamodb::table::scan::{SEGMENTS, Segment, with_retries};
 
 /// The lease of the counted aggregates. No replica has this name: the names of leases are `r` and a number.
 const LEASE: &str = "recounted";
-/// How many items a segment collects before it writes them.
+/// How many items a segment collects before a write.
 const WRITES_MIN: usize = 100;
 
 /// Counts all readings, and writes the aggregates of each sensor and of all sensors.
@@ -90,7 +90,7 @@ async fn count_segment(
     Ok(whole)
 }
 
-/// The items derived from one sensor's readings.
+/// The items derived from the readings of a sensor.
 fn aggregates(
     counted: &SensorCount,
 ) -> Result<Vec<aws_sdk_dynamodb::types::WriteRequest>, StoreError> {

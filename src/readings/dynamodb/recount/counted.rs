@@ -1,4 +1,4 @@
-//! The statistics of counted readings: of one sensor, and of all.
+//! The statistics of counted readings: of a sensor, and of all sensors.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -8,7 +8,7 @@ use crate::readings::dynamodb::table::items::{
 };
 use crate::readings::{SensorId, Timestamp};
 
-/// The statistics of one sensor.
+/// The statistics of a sensor.
 pub(super) struct SensorCount {
     pub(super) sensor: SensorId,
     pub(super) partial: PartialStats,

@@ -1,4 +1,4 @@
-//! One timestamp of a sensor that two items have in two spellings: whether the two items can become one.
+//! Two items for the same timestamp of a sensor, in two spellings: decides whether the two items can be joined.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::items::{Item, StoredReading, text};
 use crate::readings::dynamodb::table::scan::with_retries;
 
-/// The attributes that this program writes; the item that stays keeps its own.
+/// The attributes that this program writes. The remaining item keeps its own values of these attributes.
 const OURS: [&str; 5] = ["timestamp", "w", "n", "p", "pw"];
 
-/// Two items of one timestamp, as the first pass found them.
+/// Two items with the same timestamp, as the first pass found them.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) sensor: String,
@@ -21,7 +21,7 @@ pub(super) struct Pair {
     pub(super) second: String,
 }
 
-/// An item, as it is now.
+/// Reads the current state of an item.
 pub(super) async fn look_up(
     tables: &Tables,
     sensor: &str,
@@ -38,7 +38,7 @@ pub(super) fn key(sensor: &str, when: &str) -> Item {
     ])
 }
 
-/// Why the two items of a pair cannot become one; `None` when they can, or one of them no longer exists.
+/// The reason why the two items of a pair cannot be joined; `None` if they can, or if an item no longer exists.
 pub(super) async fn conflict(tables: &Tables, pair: &Pair) -> Result<Option<Fault>, StoreError> {
     let Pair {
         sensor,
@@ -55,16 +55,16 @@ pub(super) async fn conflict(tables: &Tables, pair: &Pair) -> Result<Option<Faul
     Ok(why.map(|differing| Fault::new(sensor, second, twice(first, &differing))))
 }
 
-/// The message for two items that differ.
+/// The message for two items with different attributes.
 pub(super) fn twice(first: &str, differing: &[String]) -> String {
     let names = differing.join("`, `");
     format!("exists a second time, as `{first}`, with another `{names}`")
 }
 
-/// One item with all attributes of both.
+/// Joins two items: the result has all attributes of both.
 ///
 /// # Errors
-/// The names of the attributes that differ.
+/// The names of the attributes with different values.
 pub(super) fn join(kept: &Item, other: &Item) -> Result<Item, Vec<String>> {
     let mut joined = kept.clone();
     let mut differing = Vec::new();

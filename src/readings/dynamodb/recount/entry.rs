@@ -1,4 +1,4 @@
-//! One item of the table as a reading, or the reason why it is none.
+//! Reads an item of the table as a reading, or gives the reason why the item is no reading.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use crate::readings::dynamodb::table::keys;
 use crate::readings::dynamodb::table::scan::Attributes;
 use crate::readings::{SensorId, Temperature, Timestamp};
 
-/// The attributes that a reading needs.
+/// The attributes of a reading.
 pub(super) const OF_A_READING: Attributes =
     Attributes::Only(&["sensor_id", "timestamp", "temperature", "w", "n", "p", "pw"]);
 
 /// How many faults are named.
 const NAMED_MAX: usize = 100;
 
-/// A reading as the table has it.
+/// A reading as stored in the table.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sensor: SensorId,
@@ -63,7 +63,7 @@ impl Entry {
     }
 }
 
-/// An item that is no reading, or that has the timestamp of another one.
+/// An item that is no reading, or has the timestamp of another item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fault {
     sensor: String,

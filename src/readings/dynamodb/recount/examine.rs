@@ -25,9 +25,9 @@ const LOOKUPS_MAX: usize = 16;
 pub(super) struct Examined {
     /// The readings, each timestamp once.
     pub(super) whole: Totals,
-    /// Items whose timestamp has another spelling than this program's.
+    /// Items with a timestamp in another spelling than this program's.
     pub(super) respelled_count: u64,
-    /// Items with a timestamp that another item has too.
+    /// Items with the same timestamp as another item.
     pub(super) duplicates: u64,
     pub(super) faults: Faults,
 }
@@ -103,7 +103,7 @@ async fn check_pairs(
     Ok(())
 }
 
-/// The sensor whose items come now.
+/// The sensor of the current items.
 struct Sensor {
     name: SensorId,
     seen_timestamps: SeenTimestamps,
@@ -169,7 +169,7 @@ impl Sensor {
     }
 
     /// Searches all readings of the sensor for the timestamps of the irregular items. An item is a duplicate if another item with
-    /// the same timestamp is regular, or comes before it.
+    /// the same timestamp is regular, or comes first.
     async fn settle_irregular(
         &mut self,
         tables: &Tables,
@@ -181,7 +181,7 @@ impl Sensor {
             let micros = entry.timestamp.micros();
             by_moment.entry(micros).or_default().push(at);
         }
-        // For each irregular item, the first other item: regular ones before irregular ones.
+        // For each irregular item, the first other item: regular items before irregular items.
         let mut others: Vec<Option<(bool, String, Temperature)>> = vec![None; held.len()];
         let range = Range {
             table: tables.names.readings.clone(),

@@ -2,8 +2,8 @@
 //!
 //! A recount reads the table three times. The first pass reads everything, changes nothing, and names all items that cannot be
 //! counted; if there are none, the aggregates are closed. The second pass rewrites timestamps with another spelling. The third pass
-//! counts. The aggregates are opened only if the third pass counted what the first one read. After an interruption the next run
-//! begins with the first pass again.
+//! counts. The aggregates are opened only if the third pass counted the same readings as the first pass read. After an interruption
+//! the next run begins with the first pass again.
 
 mod clear;
 mod closing;
@@ -44,7 +44,7 @@ pub struct RecountReport {
     pub stats: Stats,
     /// How many sensors have readings.
     pub sensors: u64,
-    /// Readings whose timestamp had another spelling, and was rewritten.
+    /// Readings with another spelling of the timestamp, now rewritten.
     pub rewritten: u64,
     /// Readings that existed in two spellings, and were joined.
     pub joined: u64,
@@ -58,8 +58,8 @@ pub struct RecountReport {
     pub difference_count: u64,
 }
 
-/// Counts all readings. With `check` the recount only compares, which is exact while nobody writes. Otherwise the aggregates are
-/// derived again, and until the end nobody can write, or read statistics.
+/// Counts all readings. With `check` the recount only compares; the result is exact while nobody writes. Otherwise the aggregates
+/// are derived again, and until the end nobody can write, or read statistics.
 ///
 /// # Errors
 /// When DynamoDB cannot be reached or refuses, or something wrote to the table during the recount. The aggregates then stay closed
@@ -82,7 +82,7 @@ pub async fn recount(
     }
     let closed = closing::close(&tables).await?;
     if closing::sequences(&tables).await? != begun_at {
-        // Servers wrote during the first pass, so it is repeated. Now they cannot write.
+        // Servers wrote during the first pass, so the first pass is repeated. Now the servers cannot write.
         found = examine(&tables, &Meter::new(progress, Pass::Examine)).await?;
         if found.faults.count > 0 {
             closed.undo(&tables).await?;

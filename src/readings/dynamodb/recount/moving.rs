@@ -1,4 +1,4 @@
-//! Moves readings from one key to another, several in a transaction, until the result of each is known.
+//! Moves readings from one key to another, several in a transaction, until each result is known.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::readings::dynamodb::table::client::{Tables, build_error, request_erro
 use crate::readings::dynamodb::table::items::{Item, text};
 use crate::readings::dynamodb::table::scan::is_transient;
 
-/// How long a transaction is retried that conflicts or gets no answer.
+/// How long a transaction is retried after conflicts, or without an answer.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// How often a reading is read again that changes during the move.
+/// How often a reading is read again if the reading changes during the move.
 const LOOKS_MAX: u32 = 20;
 
 /// The results of some moves.
@@ -52,7 +52,7 @@ pub(super) struct Move {
 
 impl Move {
     pub(super) fn new(sensor: String, from: String, to: String, item: Item) -> Self {
-        // The new item and the old one.
+        // The new item and the old item.
         let bytes = 2 * item
             .iter()
             .map(|(name, it)| name.len() + size(it))
@@ -66,7 +66,7 @@ impl Move {
         }
     }
 
-    /// An estimate of the bytes that DynamoDB counts, rather too high.
+    /// An estimate of the bytes as DynamoDB counts them, rather too high.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -75,7 +75,7 @@ impl Move {
         (self.sensor.clone(), self.to.clone())
     }
 
-    /// Puts the item under its new key if that key is free, and deletes the old item if it is unchanged.
+    /// Puts the item under the new key if the new key is free, and deletes the old item if the old item is unchanged.
     fn steps(&self, tables: &Tables) -> Result<[TransactWriteItem; 2], StoreError> {
         let mut item = self.item.clone();
         item.insert("timestamp".to_owned(), text(&self.to));
@@ -108,7 +108,7 @@ fn temperature(item: &Item) -> AttributeValue {
         .unwrap_or(AttributeValue::Null(true))
 }
 
-/// An estimate of the bytes that DynamoDB counts for a value, rather too high.
+/// An estimate of the bytes of a value as DynamoDB counts them, rather too high.
 fn size(value: &AttributeValue) -> usize {
     const EACH: usize = 4;
     EACH + match value {
@@ -127,7 +127,7 @@ fn size(value: &AttributeValue) -> usize {
     }
 }
 
-/// The result of one attempt.
+/// The result of an attempt.
 enum AttemptResult {
     Committed,
     /// The conditions of the items at these positions failed.
@@ -229,14 +229,14 @@ pub(super) async fn move_all(tables: &Tables, moves: Vec<Move>) -> Result<Moved,
     Ok(moved)
 }
 
-/// Moves one reading as it is now, even if an earlier attempt was committed or another item has the new key.
+/// Moves a single reading in its current state, even if an earlier attempt was committed or another item has the new key.
 async fn move_alone(tables: &Tables, mut step: Move) -> Result<Moved, StoreError> {
     let deadline = Instant::now() + TIMEOUT;
     let mut backoff = Backoff::new();
     for _ in 0..LOOKS_MAX {
         let Some(item) = look_up(tables, &step.sensor, &step.from).await? else {
-            // An earlier attempt without an answer has moved the reading. If another program had deleted it, the count would
-            // differ.
+            // An earlier attempt without an answer has moved the reading. If another program had deleted the reading, the count
+            // would differ.
             return Ok(Moved {
                 rewritten: 1,
                 joined: 0,
@@ -275,7 +275,7 @@ async fn move_alone(tables: &Tables, mut step: Move) -> Result<Moved, StoreError
     ))
 }
 
-/// Makes one item of two.
+/// Joins two items.
 fn joining(
     tables: &Tables,
     step: &Move,
@@ -307,8 +307,8 @@ fn joining(
     Ok(vec![kept, step.removal(tables)?])
 }
 
-/// The error for an item that DynamoDB does not accept under its new key: the item already has the maximum size, and the new key is
-/// longer.
+/// The error for a new key that DynamoDB does not accept: the item already has the maximum size, and the new key is longer than
+/// the old key.
 fn refused(step: &Move, error: StoreError) -> StoreError {
     let Move {
         sensor, from, to, ..

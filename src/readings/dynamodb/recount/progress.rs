@@ -18,7 +18,7 @@ pub enum Pass {
 /// Receives the progress of a recount: the pass, and the number of readings read in the pass.
 pub type Progress<'a> = &'a (dyn Fn(Pass, u64) + Send + Sync);
 
-/// Counts the readings of one pass, in all segments together.
+/// Counts the readings of a pass, in all segments together.
 pub(super) struct Meter<'a> {
     progress: Progress<'a>,
     pass: Pass,

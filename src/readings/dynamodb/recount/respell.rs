@@ -1,8 +1,8 @@
-//! The second pass: readings whose timestamp has another spelling get the key of this program's spelling, with all their
-//! attributes.
+//! The second pass: gives readings with another spelling of the timestamp the key in this program's spelling. All attributes are
+//! kept.
 //!
-//! One transaction moves a reading, so that the reading exists exactly once at any time. This pass counts nothing, because moved
-//! readings come up again later in the scan.
+//! A reading moves in a single transaction, so the reading exists exactly once at any time. This pass counts nothing, because
+//! moved readings come up again later in the scan.
 
 use std::collections::HashSet;
 
@@ -19,10 +19,10 @@ use crate::readings::dynamodb::table::client::Tables;
 use crate::readings::dynamodb::table::keys;
 use crate::readings::dynamodb::table::scan::{Attributes, SEGMENTS, Segment};
 
-/// What one transaction accepts: 100 items and 4 MB. A move has two items, and its bytes count twice.
+/// The limits of a transaction: 100 items and 4 MB. A move has two items, and the bytes of a move count twice.
 const MOVES_MAX: usize = 50;
 const BYTES_MAX: usize = 3_500_000;
-/// What may be in flight at the same time, in all segments together.
+/// The limits of transactions in flight at the same time, in all segments together.
 const TRANSACTIONS_MAX: usize = 16;
 const KIBIBYTES_MAX: usize = 16 * 1024;
 
@@ -78,13 +78,13 @@ async fn respell_segment(
             batch.take(step);
         }
         under_way.push(send(tables, limits, batch));
-        // The next page is read after this one, so that each segment has one page in memory.
+        // The next page is read after this page, so that each segment has only one page in memory.
         while let Some(done) = under_way.next().await {
             moved.merge(&done?);
         }
         meter.add(seen);
     }
-    // The last page may have been empty, so that the page before was not known to be the last with items.
+    // The last page may have been empty. In this case the page before was not known to be the last page with items.
     if let Some(step) = held {
         moved.merge(&move_all(tables, vec![step]).await?);
     }
@@ -106,7 +106,7 @@ async fn send(
     move_all(tables, batch.moves).await
 }
 
-/// The moves of one transaction.
+/// The moves of a transaction.
 #[derive(Default)]
 struct MoveBatch {
     moves: Vec<Move>,

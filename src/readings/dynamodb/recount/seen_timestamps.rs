@@ -1,9 +1,9 @@
-//! The timestamps of one sensor that were seen, because two items may have one timestamp in two spellings.
+//! The timestamps seen for a sensor. Two items may have the same timestamp in two spellings.
 //!
 //! A sensor's items come in order of the strings of their timestamps. A string that begins with a date (`2021-11-26…`) means a
-//! timestamp of that day, or of the day before or after if it has an offset. So once the dates have advanced, earlier timestamps
-//! cannot come again, and three days of readings are enough to remember. Strings that do not begin with a date are irregular, and
-//! need a second read.
+//! timestamp of this day; with an offset, also of the day before or after. So once the dates have advanced, earlier timestamps
+//! cannot come again, and three days of readings are enough to remember. Strings without a date at the beginning are irregular,
+//! and need a second read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ pub(super) enum Occurrence {
     Irregular,
 }
 
-/// The timestamps of one sensor that may come again.
+/// The timestamps of a sensor that may come again.
 #[derive(Debug, Default)]
 pub(super) struct SeenTimestamps {
     /// By days since 1970, then by the timestamp in microseconds.
@@ -58,7 +58,7 @@ impl SeenTimestamps {
     }
 }
 
-/// Whether a string begins with a date, so that it comes with the others of that day.
+/// Whether a string begins with a date, and so comes with the other strings of the same day.
 pub(super) fn is_regular(text: &str) -> bool {
     date_of(text).is_some()
 }

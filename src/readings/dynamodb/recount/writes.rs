@@ -10,7 +10,7 @@ use crate::readings::dynamodb::table::client::{Tables, build_error, request_erro
 use crate::readings::dynamodb::table::items::Item;
 use crate::readings::dynamodb::table::scan::with_retries;
 
-/// How many items one `BatchWriteItem` accepts.
+/// The most items of a `BatchWriteItem`.
 const WRITES_MAX: usize = 25;
 /// How many attempts in a row may write nothing for lack of capacity.
 const ATTEMPTS_MAX: u32 = 120;
@@ -41,7 +41,7 @@ pub(super) async fn write(
     requests.try_collect().await
 }
 
-/// Writes the items of one request, and retries those without capacity.
+/// Writes the items of a request, and retries the items without capacity.
 async fn write_some(tables: &Tables, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
     let mut waiting = writes;
     let mut pause = Duration::from_millis(10);

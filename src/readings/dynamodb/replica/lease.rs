@@ -1,9 +1,9 @@
-//! Leases: each replica owns one, with a partial aggregate of every sum, so that two replicas never write to the same item. The
-//! operator's documentation and the log call a lease a slot.
+//! Leases: each replica owns a lease, with a partial aggregate of every sum, so that two replicas never write to the same item.
+//! The operator's documentation and the log call a lease a slot.
 //!
-//! An owner shows that it is alive by renewing its lease. Another replica may take the lease after it has watched the lease for a
-//! while without a renewal ([`super::liveness`]). The former owner cannot write afterwards: every write shard has the owner's name,
-//! and every transaction has a condition on that name.
+//! An owner renews the lease to show that the owner is alive. Another replica may take the lease after the replica has watched
+//! the lease for a while without a renewal ([`super::liveness`]). The former owner cannot write afterwards: every write shard has
+//! the owner's name, and every transaction has a condition on this name.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,7 +34,8 @@ pub(crate) struct Lease {
     pub(crate) shards: [WriteShard; WRITE_SHARDS],
 }
 
-/// Seconds since 1970. This version makes no decision from it; versions before leases were watched compare it with their clocks.
+/// Seconds since 1970. This version only writes the number; versions before leases were watched compare the number with their
+/// clocks.
 fn now_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -48,8 +49,8 @@ pub(crate) async fn read_all(tables: &Tables) -> Result<Vec<Item>, StoreError> {
         .await
 }
 
-/// Takes the first lease that is free: its owner released it, or has shown no sign of life for long enough, or is one of `former`,
-/// the earlier names of this replica. If none is free, makes a new lease.
+/// Takes the first free lease. A lease is free if the owner released the lease, or has shown no sign of life for long enough, or is
+/// in `former`, the earlier names of this replica. If no lease is free, makes a new lease.
 pub(crate) async fn claim(
     tables: &Tables,
     owner: &str,
@@ -76,7 +77,7 @@ pub(crate) async fn claim(
                 continue;
             }
         } else if owned >= OWNED_MAX && !watch.knows_all(lease_duration, Instant::now()) {
-            // Servers that die again and again would otherwise leave a lease each time.
+            // Otherwise each server of a series of crashing servers would leave a lease.
             return Err(StoreError::new(
                 StoreErrorKind::Overloaded,
                 format!(
@@ -105,7 +106,7 @@ pub(crate) async fn claim(
     ))
 }
 
-/// Takes a lease if it is unchanged since `known` was read; `None` when it has changed.
+/// Takes a lease if the lease is unchanged since `known` was read; `None` if the lease has changed.
 async fn take(
     tables: &Tables,
     name: &str,
@@ -251,14 +252,14 @@ pub(crate) async fn renew(
     set_lease(tables, lease, &Heartbeat::ours(owner), until, renewals).await
 }
 
-/// Releases a lease, so that the next replica may take it at once.
+/// Releases a lease, so that the next replica may take the lease at once.
 pub(crate) async fn release(tables: &Tables, lease: &str, owner: &str) -> Result<(), StoreError> {
     set_lease(tables, lease, &Heartbeat::ours(owner), 0, 0)
         .await
         .map(drop)
 }
 
-/// Releases another replica's lease, if the lease is unchanged since `seen` was read. Returns `false` when it has changed.
+/// Releases another replica's lease, if the lease is unchanged since `seen` was read. Returns `false` if the lease has changed.
 pub(crate) async fn release_dead(
     tables: &Tables,
     lease: &str,

@@ -1,5 +1,5 @@
-//! The task that gets a lease for this replica and keeps it. It opens the tables, takes a lease whenever the writer has none,
-//! renews the lease, frees the leases of dead replicas, and probes during an outage whether DynamoDB works again.
+//! The task that gets a lease for this replica and keeps the lease. The task opens the tables, takes a lease whenever the writer
+//! has no lease, renews the lease, frees the leases of dead replicas, and probes during an outage whether DynamoDB works again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::random;
 
 /// How often the task looks for due work.
 const TICK: Duration = Duration::from_millis(200);
-/// How long one attempt may take.
+/// How long an attempt may take.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(4);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause between attempts to take a lease: the first one, and the longest.
+/// The pause between attempts to take a lease: the first pause, and the longest pause.
 const CLAIM_PAUSE_MIN: Duration = Duration::from_millis(200);
 const CLAIM_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// The pause before the tables are checked again after DynamoDB answered that they are not usable.
+/// The pause before the tables are checked again, after DynamoDB answered that the tables are not usable.
 const OPEN_PAUSE: Duration = Duration::from_secs(3);
 /// The pause between probes during an outage; longer when the last outage ended only recently.
 const PROBE_PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const PROBE_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A request of the writer.
 #[derive(Debug)]
 pub(crate) enum LeaseRequest {
-    /// A new lease, in place of a lost one if there was one.
+    /// A new lease, as the first lease or in place of a lost lease.
     Acquire,
     /// Release the lease and end.
     Close(oneshot::Sender<()>),
@@ -56,14 +56,14 @@ pub(crate) struct LeaseManager {
     status: Arc<StoreStatus>,
     lease_duration: Duration,
     is_open: bool,
-    /// The owner's name in the next lease. All attempts use the same name, because one of them may have been committed without an
-    /// answer.
+    /// The owner's name in the next lease. All attempts use the same name, because an attempt without an answer may have been
+    /// committed.
     owner: Option<String>,
     /// The names in earlier leases.
     former: Vec<String>,
     held: Option<Held>,
     watch: LeaseWatch,
-    /// When to take a lease; `None` while there is one.
+    /// When to take a lease; `None` while the replica has a lease.
     claim_at: Option<Instant>,
     claim_pause: Duration,
     probe_at: Instant,
@@ -107,10 +107,10 @@ impl LeaseManager {
         self.is_open
     }
 
-    /// Checks the tables if that was not done yet, and takes a lease.
+    /// Checks the tables, unless already checked, and takes a lease.
     ///
     /// # Errors
-    /// When DynamoDB is unavailable, or the store cannot use its answer: the message says what to do.
+    /// When DynamoDB is unavailable, or the store cannot use the answer: the message names the remedy.
     pub(crate) async fn obtain(&mut self, tables: &Tables) -> Result<Lease, StoreError> {
         if !self.is_open {
             let location = &self.connection.location;
@@ -173,7 +173,7 @@ impl LeaseManager {
         }
     }
 
-    /// Takes a lease or probes, when that is due.
+    /// Takes a lease or probes, when due.
     async fn run_due_work(&mut self) -> Option<LeaseEvent> {
         let now = Instant::now();
         let mut event = None;
@@ -238,7 +238,7 @@ impl LeaseManager {
         let asked = async {
             let writes = async || probe::writes(&tables).await.map_err(of(Operation::Writes));
             let reads = async || probe::reads(&tables).await.map_err(of(Operation::Reads));
-            // What was refused is tried first.
+            // The refused kind of request is tried first.
             if is_refused {
                 writes().await?;
                 return reads().await;
@@ -258,7 +258,7 @@ impl LeaseManager {
         let mut event = None;
         match renewed {
             Ok(lost) => {
-                // When outages return soon, each end is believed later.
+                // If an outage returns soon after a recovery, the pause between probes grows.
                 let is_permanent = |at: Instant| now - at > PROBE_PAUSE_MAX;
                 self.probe_pause = match self.recovered_at.is_none_or(is_permanent) {
                     true => PROBE_PAUSE_MIN,
@@ -279,7 +279,7 @@ impl LeaseManager {
         refusal.is_some_and(|refusal| refusal.kind() == StoreErrorKind::Denied)
     }
 
-    /// Renews the lease if there is one, and reports when it is lost.
+    /// Renews the lease, if any, and reports a lost lease.
     async fn renew_lease(&mut self, tables: &Tables) -> Result<Option<LeaseEvent>, StoreError> {
         let Some(held) = &mut self.held else {
             return Ok(None);

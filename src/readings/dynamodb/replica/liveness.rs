@@ -1,6 +1,6 @@
-//! Finds out which replicas are alive by watching their leases. An owner renews its lease regularly; an owner whose lease was seen
-//! unchanged for longer than the lease duration is dead. Only this replica's clock measures that time. The clocks of other replicas
-//! do not matter.
+//! Watches the leases of other replicas, to find dead replicas. An owner renews the lease regularly. If a lease stays unchanged for
+//! longer than the lease duration, the owner is dead. Only this replica's clock measures this time. The clocks of other replicas do
+//! not matter.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::super::table::items::{Item, get_number, get_text, number, text};
 /// A lease has to be unchanged for this many lease durations. An owner renews four times in each.
 pub(crate) const LEASES_UNTIL_DEAD: f64 = 1.25;
 
-/// The state of a lease that every renewal changes.
+/// The state of a lease that changes with every renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
     pub(crate) owner: String,
@@ -45,7 +45,7 @@ impl Heartbeat {
         self.lease_until == Some(0)
     }
 
-    /// The condition that a lease is unchanged.
+    /// The condition for an unchanged lease.
     pub(crate) const fn condition(&self) -> &'static str {
         match (self.lease_until, self.renewals) {
             (None, _) => "#o = :owner",
@@ -114,7 +114,7 @@ impl LeaseWatch {
         }
     }
 
-    /// Whether a lease was seen unchanged for so long that its owner is dead.
+    /// Whether the owner of a lease is dead: the lease was seen unchanged for long enough.
     pub(crate) fn is_dead(&self, lease: &str, lease_duration: Duration, now: Instant) -> bool {
         let seen = self.seen.get(lease);
         seen.is_some_and(|seen| seen.is_dead(lease_duration, now))
@@ -168,8 +168,8 @@ mod tests {
         let mut watch = LeaseWatch::default();
         for seconds in 0..200 {
             let now = begin + Duration::from_secs(seconds);
-            // The first owner renews with a clock that stands still, the second renews with a lease time in the past, the third is
-            // dead with a lease time far in the future.
+            // The first owner renews with a stopped clock, the second renews with a lease time in the past, the third is dead with
+            // a lease time far in the future.
             let leases = [
                 lease("r000", "a", 1, seconds / 7),
                 lease("r001", "b", seconds, 0),

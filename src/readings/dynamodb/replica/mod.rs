@@ -1,4 +1,4 @@
-//! This replica among the others: its lease, the liveness of other replicas, and the status of the store.
+//! This replica among the others: the lease of this replica, the liveness of other replicas, and the status of the store.
 
 pub(crate) mod lease;
 pub(crate) mod lease_manager;

@@ -1,4 +1,4 @@
-//! The status of the store, as the server reports it: whether the store is open, whether DynamoDB accepts reads and writes, and
+//! The status of the store for the server's reports: whether the store is open, whether DynamoDB accepts reads and writes, and
 //! since when not.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::super::table::client::{is_dynamodb_error, is_permanent, is_unavailabl
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage_log::OutageLog;
 
-/// How long nothing may fail before an outage has ended. So a table that refuses every second request is one outage in the log.
+/// An outage ends after this time without a failure. So a table that refuses every second request is a single outage in the log.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// The phase of the store.
@@ -42,9 +42,9 @@ pub(crate) struct StoreStatus {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// The answer to writes that stays until somebody changes the setup.
+    /// The answer to writes until somebody changes the setup.
     refusal: Option<(StoreErrorKind, String)>,
-    /// The answer to reads that stays until somebody changes the setup.
+    /// The answer to reads until somebody changes the setup.
     denied_read: Option<String>,
     /// Which kinds of requests have failed, without a success since.
     failing: [bool; 2],
@@ -90,7 +90,7 @@ impl StoreStatus {
         self.outage_log.report_failure(error);
     }
 
-    /// Records that the tables could not be opened. An answer of DynamoDB is kept as a refusal until the next attempt.
+    /// Records a failed opening of the tables. An answer of DynamoDB is kept as a refusal until the next attempt.
     pub(crate) fn record_open_failure(&self, error: &StoreError) {
         {
             let mut state = self.state.lock();
@@ -110,7 +110,7 @@ impl StoreStatus {
         self.outage_log.report_failure(error);
     }
 
-    /// Records a request that succeeded.
+    /// Records a successful request.
     pub(crate) fn record_success(&self, operation: Operation) {
         self.state.lock().failing[operation as usize] = false;
     }
@@ -129,7 +129,7 @@ impl StoreStatus {
         state.failing.contains(&true) || state.refusal.is_some() || state.denied_read.is_some()
     }
 
-    /// Ends the outage when no failure is left and the last one is long enough ago.
+    /// Ends the outage when no failure is left and the last failure is long enough ago.
     pub(crate) fn end_outage_if_over(&self) {
         if self.has_outage() {
             return;

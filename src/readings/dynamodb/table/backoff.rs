@@ -9,7 +9,7 @@ use crate::random::{self, SplitMix64};
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Pauses that grow with each attempt, and are random, so that replicas do not retry together.
+/// Growing, random pauses between attempts. Replicas with random pauses do not retry together.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,

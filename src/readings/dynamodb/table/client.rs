@@ -1,4 +1,4 @@
-//! The client of the two tables: requests with timeouts, and errors that a caller can act on.
+//! The client of the two tables: requests with timeouts, and errors for the caller to act on.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,14 +19,14 @@ use super::names::TableNames;
 use crate::error::{StoreError, StoreErrorKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A transaction of 100 items takes 10 to 100 ms. A slower one is sent again, which is safe.
+/// A transaction of 100 items takes 10 to 100 ms. A slower transaction is sent again, which is safe.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const READ_ATTEMPTS: u32 = 4;
-/// How long a read may take with all its retries, so that the caller gets an answer in time.
+/// How long a read may take with all retries, so that the caller gets an answer in time.
 const READ_TIMEOUT: Duration = Duration::from_secs(8);
-/// The error code of a table that does not exist.
+/// The error code for a missing table.
 const MISSING: &str = "ResourceNotFoundException";
-/// How many keys one `BatchGetItem` accepts.
+/// The most keys of a `BatchGetItem`.
 pub(crate) const BATCH_KEYS_MAX: usize = 100;
 
 /// The clients and the names of the two tables.
@@ -165,7 +165,7 @@ impl Tables {
         }
     }
 
-    /// One item, read consistently.
+    /// A single item, read consistently.
     pub(crate) async fn get(&self, table: &str, key: Item) -> Result<Option<Item>, StoreError> {
         let answer = self
             .reader
@@ -267,7 +267,7 @@ fn is_outage(code: &str) -> bool {
     )
 }
 
-/// The source of every error that DynamoDB or the network caused.
+/// The source of every error from DynamoDB or the network.
 #[derive(Debug)]
 struct DynamoFailure {
     /// Whether DynamoDB did not answer, or throttled the request: the same request may succeed later.
@@ -303,12 +303,12 @@ pub(crate) fn is_permanent(error: &StoreError) -> bool {
     dynamo_failure(error).is_some_and(|failure| failure.is_permanent)
 }
 
-/// Whether DynamoDB was unavailable or throttled the request, so that the same request may succeed later.
+/// Whether DynamoDB was unavailable or throttled the request. If so, the same request may succeed later.
 pub(crate) fn is_unavailable(error: &StoreError) -> bool {
     dynamo_failure(error).is_some_and(|failure| failure.is_unavailable)
 }
 
-/// The error when DynamoDB did not do in time what the message names.
+/// The error for a late answer: DynamoDB did not finish in time. The message names the unfinished work.
 pub(crate) fn unavailable_error(message: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, message).with_source(DynamoFailure {
         is_unavailable: true,

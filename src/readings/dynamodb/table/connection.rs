@@ -1,5 +1,5 @@
-//! The connection to the tables. If DynamoDB no longer accepts the credentials, the connection looks for new ones and makes new
-//! clients, because a client keeps the credentials that it found first.
+//! The connection to the tables. If DynamoDB no longer accepts the credentials, the connection looks for new credentials and makes
+//! new clients, because a client keeps its first credentials.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::url::{Credentials, DynamoUrl};
 use super::client::Tables;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How often the connection looks for new credentials, and how long that may take.
+/// How often the connection looks for new credentials, and how long a search may take.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(3);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,5 +1,5 @@
 //! Answers that deny a request: a right is missing, or the credentials are not accepted. A denial is no outage: retries do not help
-//! until somebody corrects the setup, so the message says what to correct.
+//! until somebody corrects the setup. So the message names the correction.
 
 use std::any::TypeId;
 use std::error::Error;
@@ -30,7 +30,7 @@ const ACCOUNT: [&str; 3] = [
     "OptInRequired",
     "SubscriptionRequiredException",
 ];
-/// Error codes of credentials that are not accepted, and the reason.
+/// Error codes of refused credentials, and the reason.
 const CREDENTIALS: [(&str, &str); 16] = [
     ("AuthFailure", UNKNOWN),
     ("ExpiredToken", EXPIRED),
@@ -59,8 +59,7 @@ const CLOCK: &str = "the clock of this machine is wrong";
 /// An answer that denies a request.
 pub(crate) struct Denial {
     pub(crate) message: String,
-    /// Whether AWS's own message may be logged. A message about a signature repeats the signed text, which may include a session
-    /// token.
+    /// Whether AWS's message may be logged. A message about a signature repeats the signed text, which may include a session token.
     pub(crate) is_for_log: bool,
 }
 
@@ -95,7 +94,7 @@ where
     })
 }
 
-/// The message for an error code that denies a request, or one item of a transaction; `None` for every other code.
+/// The message for an error code that denies a request, or an item of a transaction; `None` for every other code.
 pub(crate) fn denied(code: &str, message: &str, actions: &str) -> Option<String> {
     if RIGHTS.contains(&code) {
         return Some(match missing_right(message) {
@@ -127,7 +126,7 @@ pub(crate) fn denied(code: &str, message: &str, actions: &str) -> Option<String>
     ))
 }
 
-/// The action and the table from AWS's message about a missing right. The rest of that message names accounts and roles, and is
+/// The action and the table from AWS's message about a missing right. The rest of the message names accounts and roles, and is
 /// only for the log.
 fn missing_right(message: &str) -> Option<(&str, &str)> {
     let word = |after: &str| -> Option<&str> {

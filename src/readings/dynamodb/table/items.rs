@@ -34,7 +34,7 @@ pub(crate) fn get_number<T: std::str::FromStr>(item: &Item, name: &str) -> Optio
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// The error for an item that this program did not write.
+/// The error for an item from another program.
 pub(crate) fn damaged(what: &str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
@@ -44,7 +44,7 @@ pub(crate) fn damaged(what: &str) -> StoreError {
     )
 }
 
-/// The transaction that wrote a reading: its write shard, and its sequence number there.
+/// The transaction that wrote a reading: the write shard, and the sequence number in the write shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) shard: String,
@@ -69,16 +69,17 @@ impl Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredReading {
     pub(crate) temperature: Temperature,
-    /// The transaction that wrote it; `None` for readings that another program wrote.
+    /// The transaction that wrote the reading; `None` for readings of another program.
     pub(crate) written: Option<Written>,
     /// How many times the reading of this timestamp was written.
     pub(crate) version: u64,
-    /// The temperature that it replaced, and the transaction that wrote that one: for reads that began before the replacement.
+    /// The replaced temperature, and the transaction that wrote the replaced temperature: for reads that began before the
+    /// replacement.
     pub(crate) before: Option<(Temperature, Option<Written>)>,
 }
 
 impl StoredReading {
-    /// Reads an item. The timestamp is in its key.
+    /// Reads an item. The timestamp is in the key of the item.
     pub(crate) fn from_item(item: &Item) -> Option<Self> {
         let degrees = |name: &str| -> Option<Temperature> {
             match item.get(name)? {
@@ -129,8 +130,8 @@ pub(crate) fn aggregate_key(period: impl Into<String>, aggregate: impl Into<Stri
     ])
 }
 
-/// The statistics of a partial aggregate. Count and sum alone need not be those of any set of readings: a replacement changes the
-/// aggregate of the replica that replaced.
+/// The statistics of a partial aggregate. Count and sum alone may match no set of readings: a replacement changes the aggregate of
+/// the replica that replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PartialStats {
     pub(crate) count: u64,
@@ -167,7 +168,7 @@ impl PartialStats {
     }
 }
 
-/// The part of a sensor's statistics that one lease has added.
+/// The part of a sensor's statistics from a single lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartialAggregate {
     /// Grows with every write.
@@ -175,10 +176,10 @@ pub(crate) struct PartialAggregate {
     pub(crate) partial: PartialStats,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    /// The temperature at `last`, and the version of that reading.
+    /// The temperature at `last`, and the version of the reading.
     pub(crate) latest: Temperature,
     pub(crate) latest_version: u64,
-    /// For each write shard, the sequence of its last transaction that changed this aggregate.
+    /// For each write shard, the sequence of the last transaction that changed this aggregate.
     pub(crate) shards: [u64; WRITE_SHARDS],
 }
 
@@ -229,7 +230,7 @@ impl PartialAggregate {
     }
 }
 
-/// One write shard: a sequence of transactions of a lease, and their sums over all sensors.
+/// A write shard: a sequence of transactions of a lease, and their sums over all sensors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WriteShard {
     /// The owner of the lease. Transactions of any other owner fail.
@@ -238,7 +239,7 @@ pub(crate) struct WriteShard {
     pub(crate) sequence: u64,
     /// The id of the attempt that committed the last transaction.
     pub(crate) attempt_id: String,
-    /// The owner before, with the sequence and the attempt id of that owner's last transaction.
+    /// The previous owner, with the sequence and the attempt id of this owner's last transaction.
     pub(crate) before: Option<(String, u64, String)>,
     pub(crate) count: u64,
     pub(crate) sum: i128,
@@ -247,12 +248,12 @@ pub(crate) struct WriteShard {
     pub(crate) extremes: u64,
     /// How many times such a change retracted an extreme, as only replacements do.
     pub(crate) retracted_extremes: u64,
-    /// The lowest and the highest temperature that the shard ever wrote, in micro-degrees, also if replaced since.
+    /// The lowest and the highest temperature ever written by the shard, in micro-degrees, also if replaced since.
     pub(crate) observed_range: Option<(i64, i64)>,
 }
 
 impl WriteShard {
-    /// Extends the range of temperatures that the shard wrote.
+    /// Extends the range of temperatures written by the shard.
     pub(crate) fn observe(&mut self, micro_degrees: i64) {
         let (lowest, highest) = self
             .observed_range

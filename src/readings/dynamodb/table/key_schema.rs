@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType};
 use super::client::request_error;
 use crate::error::StoreError;
 
-/// The attributes of a table's key: the hash key, and the range key if there is one.
+/// The attributes of a table's key: the hash key, and the range key if the table has a range key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeySchema(Vec<KeyAttribute>);
 
@@ -50,7 +50,7 @@ impl KeySchema {
         Ok(Some(Self(keys.collect())))
     }
 
-    /// Whether the key has these attributes, all of them strings, the first one the hash key.
+    /// Whether the key has these attributes, all strings, with the hash key first.
     pub(crate) fn is(&self, names: &[&str]) -> bool {
         let roles = [KeyType::Hash, KeyType::Range];
         self.0.len() == names.len()

@@ -1,10 +1,10 @@
-//! The keys of the items: timestamps, aggregates, extremes. Keys sort in the order of the values that they stand for.
+//! The keys of the items: timestamps, aggregates, extremes. Keys sort in the order of their values.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::readings::{SensorId, Temperature, Timestamp};
 
-/// Separates a sensor's id from the rest of the key. It sorts below every character of an id, so that keys sort as ids do.
+/// Separates a sensor's id from the rest of the key. The separator sorts below every character of an id, so keys sort as ids do.
 const SEPARATOR: char = '\t';
 
 /// Sorts after every key of a sensor, and before every key of the next sensor.

@@ -1,5 +1,5 @@
-//! Whether DynamoDB would accept everything that the server sends. The probe changes nothing: it sends one transaction with every
-//! kind of item, whose conditions never hold, and one request of each kind that reads.
+//! Checks whether DynamoDB accepts every kind of request from the server. The probe changes nothing. The probe sends a transaction
+//! with every kind of item, on conditions that never hold, and a request of each kind that reads.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -12,13 +12,13 @@ use super::items::{Item, aggregate_key, number, text};
 use super::keys;
 use crate::error::StoreError;
 
-/// The partition that the probe asks for, in both tables. No sensor has such an id.
+/// The partition of the probe, in both tables. No sensor has such an id.
 const PROBE_PARTITION: &str = "\t";
 
-/// Sends a request of each kind that reads.
+/// Sends each kind of request that reads.
 ///
 /// # Errors
-/// The error of the first request that not_built.
+/// The error of the first request that fails.
 pub(crate) async fn reads(tables: &Tables) -> Result<(), StoreError> {
     let missing = aggregate_key(PROBE_PARTITION, PROBE_PARTITION);
     let state = aggregate_key(keys::TOTAL, keys::STATE);
@@ -48,8 +48,8 @@ fn reading_key(time: &str) -> Item {
     ])
 }
 
-/// Sends a transaction with every kind of item, which never commits. AWS checks rights before conditions, so the conditions cancel
-/// the transaction only when everything is allowed.
+/// Sends a transaction with every kind of item; the transaction never commits. AWS checks rights before conditions, so the
+/// conditions cancel the transaction only when everything is allowed.
 ///
 /// # Errors
 /// When DynamoDB does not allow or accept the transaction.

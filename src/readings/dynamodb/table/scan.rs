@@ -1,4 +1,4 @@
-//! Reads a whole table, in segments in parallel. All items of one hash key are in one segment, in order of their range key.
+//! Reads a whole table, in parallel segments. All items of a hash key are in the same segment, in order of the range key.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use super::client::{Tables, request_error};
 use super::items::Item;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many segments a table has; each holds one page in memory.
+/// How many segments a table has; each segment holds a page in memory.
 pub(crate) const SEGMENTS: u32 = 8;
 /// A page has a mebibyte, and all segments request pages at the same time.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request is retried while DynamoDB is throttling or unavailable.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The attributes of each item that a scan returns.
+/// The attributes of each item in the answer of a scan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Attributes {
     All,
-    /// Only these, which is faster when items have large other attributes.
+    /// Only these attributes. Faster when items have large other attributes.
     Only(&'static [&'static str]),
 }
 
-/// One segment of a table, a page at a time.
+/// A segment of a table, read page by page.
 pub(crate) struct Segment<'a> {
     tables: &'a Tables,
     table: &'a str,
@@ -52,7 +52,7 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// The next page, which may be empty; `None` after the last.
+    /// The next page, possibly empty; `None` after the last page.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Item>>, StoreError> {
         if self.done {
             return Ok(None);

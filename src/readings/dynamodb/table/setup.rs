@@ -29,7 +29,7 @@ fn schema(tables: &Tables) -> [(&str, [&'static str; 2]); 2] {
 /// Checks that both tables exist with the right keys.
 ///
 /// # Errors
-/// The message names the table, and says how to create or correct it.
+/// The message names the table, and tells how to create or correct the table.
 pub(crate) async fn check(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     for (name, keys) in schema(tables) {
         let Some(key_schema) = KeySchema::describe(&tables.reader, name).await? else {
@@ -217,7 +217,7 @@ pub(crate) fn state_item(state: State) -> super::items::Item {
     item
 }
 
-/// Writes the state, whatever it was before.
+/// Writes the state, in place of any earlier state.
 pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), StoreError> {
     tables
         .reader
@@ -233,7 +233,7 @@ pub(crate) async fn set_state(tables: &Tables, state: State) -> Result<(), Store
 /// Checks that the aggregates are ready. Creates their state when there are no readings yet.
 ///
 /// # Errors
-/// When there are readings without aggregates, or a recount was interrupted; the message names the command that helps.
+/// When there are readings without aggregates, or a recount was interrupted; the message names the command to repair the tables.
 pub(crate) async fn begin(tables: &Tables, location: &DynamoUrl) -> Result<(), StoreError> {
     let key = aggregate_key(keys::TOTAL, keys::STATE);
     if let Some(item) = tables.get(&tables.names.aggregation, key.clone()).await? {

@@ -1,4 +1,4 @@
-//! Decides what readings change, given the stored readings. Does no I/O.
+//! Derives the changes from readings and the stored readings. Does no I/O.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use crate::readings::{Point, SensorId, Temperature, Timestamp};
 /// The key of a reading.
 pub(crate) type Key = (SensorId, Timestamp);
 
-/// What a write did with a reading.
+/// The effect of a write on a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadingOutcome {
     Recorded,
@@ -33,7 +33,7 @@ impl Change {
 /// The changes of a write, for each sensor.
 pub(crate) type Changes = BTreeMap<SensorId, BTreeMap<Timestamp, Change>>;
 
-/// Applies readings in their order. Returns the outcome of each reading, and the changes to write. A reading that is not in
+/// Applies readings in their order. Returns the outcome of each reading, and the changes to write. A reading without an entry in
 /// `stored` counts as new.
 pub(crate) fn changes<'a>(
     readings: impl IntoIterator<Item = (&'a SensorId, Point)>,
@@ -90,7 +90,7 @@ pub(crate) fn after_changes(
         .map_or(stored, |change| change.after)
 }
 
-/// Whether one of the changes replaces a stored reading.
+/// Whether a change replaces a stored reading.
 pub(crate) fn is_replacing(changes: &BTreeMap<Timestamp, Change>) -> bool {
     changes.values().any(|change| change.before.is_some())
 }
@@ -140,7 +140,7 @@ mod tests {
         use ReadingOutcome::{Recorded, Replaced, Unchanged};
         let expected = [Unchanged, Replaced, Recorded, Unchanged, Replaced, Replaced];
         assert_eq!(outcomes, expected);
-        // A reading with its stored temperature is not written.
+        // A reading with an unchanged temperature is not written.
         let of_sensor = &changes[&sensor];
         assert_eq!(of_sensor.keys().copied().collect::<Vec<_>>(), [time(3)]);
         assert_eq!(of_sensor[&time(3)].after, temperature(31));

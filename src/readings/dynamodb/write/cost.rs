@@ -9,13 +9,13 @@ use crate::readings::SensorId;
 /// How many items `TransactWriteItems` accepts.
 pub(crate) const ITEMS_MAX: usize = 100;
 
-/// A new sensor: its replacement version, its aggregate, and its entries in the order of minima and in the order of maxima.
+/// A new sensor: the replacement version, the aggregate, and the entries in the order of minima and in the order of maxima.
 const NEW_SENSOR: usize = 4;
-/// An extreme that moves: the old entry is deleted and the new one is put.
+/// A moved extreme: the old entry is deleted and the new entry is put.
 const MOVED_EXTREME: usize = 2;
 
-/// How many items a sensor needs besides one for each reading. A sensor that is not known counts as new. Replacements may need
-/// more, and only a lookup tells how many.
+/// How many items a sensor needs, besides an item for each reading. An unknown sensor counts as new. Replacements may need more
+/// items; only a lookup tells the number.
 pub(crate) fn of_sensor(known: Option<&KnownSensor>, new_temperatures: &PartialStats) -> usize {
     let Some(known) = known else {
         return NEW_SENSOR;

@@ -1,4 +1,4 @@
-//! Stores a group of readings: looks up what the plan needs, plans, sends, and plans again when something has changed.
+//! Stores a group of readings: looks up items for the plan, plans, sends, and plans again after a change.
 
 mod lookups;
 
@@ -34,10 +34,10 @@ pub(crate) struct GroupTask {
     pub(crate) readings: Vec<Pending>,
     /// The known sensors of the group; the other sensors are looked up.
     pub(crate) known: HashMap<SensorId, KnownSensor>,
-    /// Sensors of queued readings, which are looked up together with those of the group.
+    /// Sensors of queued readings, looked up together with the sensors of the group.
     pub(crate) prefetched: Vec<SensorId>,
     pub(crate) sensor_limit: Arc<SensorLimit>,
-    /// Whether the readings are probably stored already, so that a lookup first is cheaper than a write that fails.
+    /// Whether the readings are probably stored already. In this case a lookup is cheaper than a failed write.
     pub(crate) reads_before_write: bool,
     pub(crate) sensors_max: u64,
     pub(crate) deadline: Instant,
@@ -48,11 +48,11 @@ pub(crate) struct GroupTask {
 pub(crate) struct GroupResult {
     pub(crate) attempt: Attempt,
     pub(crate) finished: Vec<(Pending, ReadingResult)>,
-    /// Readings that go back to the queue.
+    /// Readings to put back into the queue.
     pub(crate) to_retry: Vec<Pending>,
-    /// The sensors as they are known now; sensors that are not known are left out.
+    /// The sensors as known now; unknown sensors are left out.
     pub(crate) known: Vec<(SensorId, KnownSensor)>,
-    /// The sensors that were looked up for later groups.
+    /// The sensors looked up for later groups.
     pub(crate) prefetched: Vec<(SensorId, KnownSensor)>,
     /// All sensors of the group.
     pub(crate) sensors: Vec<SensorId>,
@@ -66,7 +66,7 @@ pub(crate) struct GroupResult {
     pub(crate) failure: Option<StoreError>,
 }
 
-/// The result of one reading.
+/// The result of a reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReadingResult {
     Stored(ReadingOutcome),
@@ -74,7 +74,7 @@ pub(crate) enum ReadingResult {
     SensorLimitReached,
 }
 
-/// Stores a group of readings, until its deadline.
+/// Stores a group of readings, until the deadline of the group.
 pub(crate) async fn store(task: GroupTask) -> GroupResult {
     let started = Instant::now();
     let sensors: BTreeSet<_> = task.readings.iter().map(|it| it.sensor.clone()).collect();
@@ -88,7 +88,7 @@ pub(crate) async fn store(task: GroupTask) -> GroupResult {
         prefetched: Vec::new(),
         task,
     };
-    // A transaction that is in flight at the deadline may be committed or not. The write shard tells when it is read again.
+    // A transaction in flight at the deadline may be committed or not. The next read of the write shard shows the result.
     let deadline = group.task.deadline;
     let failure = tokio::time::timeout_at(deadline, group.run())
         .await
@@ -105,13 +105,13 @@ pub(crate) async fn store(task: GroupTask) -> GroupResult {
         ..
     } = group;
     if failure.is_none() {
-        // Lookups for readings that were postponed, or that were stored already, are still valid.
+        // Lookups for postponed readings, or for readings already stored, are still valid.
         let written: HashSet<_> = updated.iter().map(|(sensor, _)| sensor.clone()).collect();
         let rest = task.known.into_iter();
         let rest = rest.filter(|(sensor, _)| !written.contains(sensor));
         updated.extend(rest.map(|(sensor, known)| (sensor, known.without_others())));
     }
-    // Readings without a result that were not postponed have failed.
+    // A reading without a result has failed, unless the reading was postponed.
     task.readings.append(&mut to_retry);
     task.attempt.shard = known_shard;
     let unchanged = finished
@@ -157,7 +157,7 @@ impl Group {
                 return Ok(());
             }
             self.look_up_sensors().await?;
-            // Each attempt has an id of its own, which the transaction writes.
+            // Each attempt has a new id; the transaction writes the id.
             self.task.attempt.attempt_id = random::hex_id()?;
             let of_readings = self.task.readings.iter().map(|it| (&it.sensor, it.point));
             let (outcomes, changes) = changes(of_readings, &self.stored);
@@ -189,7 +189,7 @@ impl Group {
                 }
                 Plan::TooLarge(sizes) => {
                     let rest = split_off(&mut self.task.readings, &sizes);
-                    // One reading always fits, unless there are more leases than replicas allowed.
+                    // A single reading always fits, unless there are more leases than replicas allowed.
                     if rest.is_empty() {
                         return Err(build_error("a transaction"));
                     }
@@ -235,14 +235,14 @@ impl Group {
                     attempts += 1;
                     debug!(attempts, outdated = targets.len(), "planned anew");
                     self.learn(targets)?;
-                    // The first time only the known sensors were out of date. Later failures mean that other replicas write to the
+                    // The first time only the known sensors were out of date. Later failures mean: other replicas write to the
                     // same items.
                     if attempts > 1 && !backoff.pause(self.task.deadline).await {
                         return Err(contended());
                     }
                 }
                 SendOutcome::Overtaken(shard) => {
-                    // The earlier attempt was committed, so its readings are stored, and the known sensors are out of date.
+                    // The earlier attempt was committed, so the readings are stored, and the known sensors are out of date.
                     self.task.attempt.shard = shard.clone();
                     self.known_shard = shard;
                     self.task.known.clear();
@@ -266,7 +266,7 @@ impl Group {
         self.finished.extend(readings.into_iter().zip(finished));
     }
 
-    /// Takes the items that DynamoDB returned for conditions that failed.
+    /// Takes the items that DynamoDB returned for failed conditions.
     fn learn(&mut self, targets: Vec<(Target, Option<Item>)>) -> Result<(), StoreError> {
         for (target, item) in targets {
             match (target, item) {

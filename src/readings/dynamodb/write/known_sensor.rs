@@ -1,4 +1,4 @@
-//! The part of a sensor's aggregates that a write is planned from.
+//! The part of a sensor's aggregates from which a write is planned.
 
 use super::super::read::aggregates::SensorAggregates;
 use super::super::table::items::PartialAggregate;
@@ -17,7 +17,7 @@ pub(crate) struct KnownSensor {
 }
 
 impl KnownSensor {
-    /// Drops what is only valid for one plan.
+    /// Drops the parts that are only valid for a single plan.
     pub(crate) fn without_others(self) -> Self {
         Self {
             others: None,

@@ -1,10 +1,10 @@
-//! A short pause after an answer, in which the clients that were answered mostly send their next readings.
+//! A short pause after an answer. In this pause, most of the answered clients send their next readings.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The pause is this fraction of the time that the transaction took, and at most this long.
+/// The pause is this fraction of the transaction's time, and at most this long.
 const FRACTION: u32 = 4;
 const TIME_MAX: Duration = Duration::from_millis(10);
 
@@ -17,7 +17,7 @@ pub(crate) struct Linger {
 }
 
 impl Linger {
-    /// The pause after a transaction that took `elapsed`, while `expected` batches waited.
+    /// The pause after a transaction of length `elapsed`, while `expected` batches waited.
     pub(crate) fn after(elapsed: Duration, expected: usize) -> Self {
         Self {
             until: Instant::now() + (elapsed / FRACTION).min(TIME_MAX),

@@ -1,4 +1,4 @@
-//! Looks up what a plan needs: aggregates, stored readings, extremes.
+//! Looks up everything for a plan: aggregates, stored readings, extremes.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -23,7 +23,7 @@ pub(crate) enum Plan {
     NeedAggregates(Vec<SensorId>),
     /// Look up the extremes of these sensors among their readings.
     NeedExtremes(Vec<SensorId>),
-    /// The readings do not fit into one transaction. The map has the number of items that each sensor needs with its readings.
+    /// The readings do not fit into a transaction. The map has the number of items for each sensor with the sensor's readings.
     TooLarge(HashMap<SensorId, usize>),
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn plan(
         builder.add(sensor, of_sensor, known)?;
         ends.push(builder.len());
     }
-    // The write shard is one more item.
+    // The write shard is another item.
     if builder.len() >= ITEMS_MAX {
         let begins = std::iter::once(0).chain(ends.iter().copied());
         let sizes = ends.iter().zip(begins).map(|(end, begin)| end - begin);
@@ -76,8 +76,8 @@ pub(crate) fn plan(
     Ok(Plan::Send(Box::new(builder.finish()?)))
 }
 
-/// Whether the sensor's extremes after the changes cannot be computed from its aggregates: a reading that may be an extreme is
-/// replaced, and no other change reaches as far.
+/// Whether the sensor's extremes after the changes cannot be computed from the sensor's aggregates: a reading that may be an
+/// extreme is replaced, and no other change reaches as far.
 fn loses_an_extreme(known: &KnownSensor, changes: &BTreeMap<Timestamp, Change>) -> bool {
     let mut whole = PartialStats::EMPTY;
     let others = known
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::readings::{Point, Temperature};
 
-    /// Plans readings, compares the number of items with the estimate, and returns the sensor as it is known afterwards.
+    /// Plans readings, compares the number of items with the estimate, and returns the sensor as known afterwards.
     fn check(known: &KnownSensor, readings: &[(i64, i64)]) -> KnownSensor {
         let sensor = SensorId::new("a").unwrap();
         let tables = TableNames {

@@ -1,4 +1,4 @@
-//! The write queue: readings in the order in which they came, and the choice of those that share a transaction.
+//! The write queue: holds readings in order of arrival, and chooses the readings of the next transaction.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use super::cost::{ITEMS_MAX, Sensors, of_sensor};
 use super::known_sensor::KnownSensor;
 use crate::readings::{Point, SensorId};
 
-/// A batch with at most this many readings goes into one transaction if possible.
+/// A batch with at most this many readings goes into a single transaction if possible.
 const UNIT_READINGS_MAX: usize = 97;
 /// How far ahead in the queue readings of the same sensors are searched.
 const LOOK_AHEAD: usize = 2_048;
@@ -19,13 +19,13 @@ const FULL_ITEMS: usize = 96;
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) submission: u64,
-    /// The index of the reading in its batch.
+    /// The index of the reading in the batch.
     pub(crate) index: u32,
-    /// Whether the batch is refused when one of its readings is refused.
+    /// Whether the whole batch is refused when a reading is refused.
     pub(crate) all_or_nothing: bool,
     pub(crate) sensor: SensorId,
     pub(crate) point: Point,
-    /// An estimate of the items that the reading needs. The first reading of a sensor in a batch includes the items of the sensor.
+    /// An estimate of the items for the reading. The first reading of a sensor in a batch includes the items of the sensor.
     pub(crate) items: usize,
 }
 
@@ -41,11 +41,11 @@ impl Pending {
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueue {
     readings: VecDeque<Pending>,
-    /// An estimate of the items that all readings need.
+    /// An estimate of the items for all readings.
     items: usize,
 }
 
-/// The readings of one transaction.
+/// The readings of a transaction.
 #[derive(Debug, Default)]
 pub(crate) struct NextGroup {
     pub(crate) readings: Vec<Pending>,
@@ -61,7 +61,7 @@ impl WriteQueue {
         self.readings.is_empty()
     }
 
-    /// Whether the queue fills a transaction, or a good part of one.
+    /// Whether the queue fills a transaction, or a good part of a transaction.
     pub(crate) fn fills_one(&self) -> bool {
         self.readings.len() >= FULL_READINGS || self.items >= FULL_ITEMS
     }
@@ -105,8 +105,8 @@ impl WriteQueue {
     }
 
     /// Takes the readings of the next transaction from the front of the queue. A batch that fits into a transaction is taken
-    /// completely or not at all, so that readers see it completely or not at all. Of a larger batch the first sensors are taken,
-    /// each with as many readings as are near.
+    /// completely or not at all, so that readers see the batch completely or not at all. From a larger batch, the first sensors
+    /// are taken, each with as many near readings as fit.
     pub(crate) fn next_group(
         &mut self,
         busy: &HashSet<SensorId>,
@@ -129,7 +129,7 @@ impl WriteQueue {
                 .is_some_and(|last| last.submission != pending.submission)
             {
                 group.add(std::mem::take(&mut run));
-                // Nothing more fits, or the search has reached its limit. A small batch is not split at that limit.
+                // Nothing more fits, or the search has reached the limit. The limit does not split a small batch.
                 if group.items + 1 >= ITEMS_MAX || looked_at >= LOOK_AHEAD {
                     self.readings.push_front(pending);
                     break;
@@ -177,7 +177,7 @@ struct GroupBuilder<'a> {
 }
 
 impl GroupBuilder<'_> {
-    /// Adds the queued readings of one batch, or some of them.
+    /// Adds some or all of the queued readings of a batch.
     fn add(&mut self, run: Vec<Pending>) {
         if run.len() <= UNIT_READINGS_MAX {
             let mut partials: HashMap<&SensorId, PartialStats> = HashMap::new();
@@ -204,7 +204,7 @@ impl GroupBuilder<'_> {
             }
             return;
         }
-        // All near readings of a sensor share one aggregate, so they go together.
+        // All near readings of a sensor share an aggregate, so the readings go together.
         let mut first_positions: HashMap<SensorId, usize> = HashMap::new();
         for pending in &run {
             let next = first_positions.len();
@@ -237,8 +237,8 @@ impl GroupBuilder<'_> {
     }
 }
 
-/// Removes readings that do not fit from the end: the first batch that is too much and all later ones, or the rest of a batch that
-/// is too large alone. `sizes` has the number of items that each sensor needs.
+/// Removes surplus readings from the end: the first batch that is too much and all later batches, or the rest of a batch that is
+/// too large alone. `sizes` has the number of items for each sensor.
 pub(crate) fn split_off(
     readings: &mut Vec<Pending>,
     sizes: &HashMap<SensorId, usize>,
@@ -260,7 +260,7 @@ pub(crate) fn split_off(
         }
     }
     let at = match (batch, end) {
-        // One sensor alone is too large.
+        // A single sensor is too large.
         (0, 0) => {
             let first = readings.first().map(|it| it.submission);
             let of_batch = readings.iter().filter(|it| Some(it.submission) == first);
@@ -323,7 +323,7 @@ mod tests {
         let mut queue = queue(&[(200, "a"), (5, "a")]);
         assert_eq!(next(&mut queue, &[]), [(0, 95)]);
         assert_eq!(queue.len(), 110);
-        // The rest fits into few transactions, and the later batch stays behind it.
+        // The rest fits into few transactions, and the later batch stays behind the rest.
         let mut rest = Vec::new();
         while !queue.is_empty() {
             rest.extend(next(&mut queue, &[]));

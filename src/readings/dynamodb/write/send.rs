@@ -1,8 +1,8 @@
-//! Sends a transaction until its result is known.
+//! Sends a transaction until the result is known.
 //!
-//! A transaction commits at most once, however often it is sent: its condition is that its write shard has the sequence before.
-//! When no answer comes, the transaction is sent again. If the first request was committed, the second one fails on the write
-//! shard, and the shard's attempt id tells which attempt was committed.
+//! A transaction commits at most once, even if it is sent several times: the condition requires the previous sequence in the
+//! write shard. When no answer comes, the transaction is sent again. If the first request was committed, the second request
+//! fails on the write shard. The attempt id in the write shard then tells which attempt was committed.
 
 use std::time::Duration;
 
@@ -27,23 +27,23 @@ const OUTAGE_AFTER: Duration = Duration::from_secs(1);
 /// The result of a transaction.
 #[derive(Debug)]
 pub(crate) enum SendOutcome {
-    /// It is committed, and every reader sees it.
+    /// The transaction is committed, and every reader sees the transaction.
     Committed,
-    /// It can never commit, because items that it was planned from have changed. Holds the changed items, where DynamoDB returned
-    /// them.
+    /// The transaction can never commit, because items changed after the plan was made. Holds the changed items, where DynamoDB
+    /// returned the items.
     Outdated(Vec<(Target, Option<Item>)>),
-    /// An earlier attempt of this replica was committed in its place. Holds the write shard.
+    /// An earlier attempt of this replica was committed instead. Holds the write shard.
     Overtaken(WriteShard),
     /// The lease belongs to another replica now.
     Fenced,
     /// The deadline passed. The transaction may be committed or not, or may still commit.
     Unknown(StoreError),
-    /// DynamoDB refused it, and a retry does not help.
+    /// DynamoDB refused the transaction, and a retry does not help.
     Refused(StoreError),
 }
 
-/// Sends a transaction until its result is known or the deadline passes. The first request takes the items of the transaction;
-/// `again` makes the items of a retry.
+/// Sends a transaction until the result is known or the deadline passes. The first request takes the items of the transaction;
+/// `retry_items` makes the items of a retry.
 pub(crate) async fn send(
     tables: &Tables,
     status: &StoreStatus,
@@ -110,7 +110,7 @@ pub(crate) async fn send(
         }
         items = match retry_items() {
             Ok(items) => items,
-            // The result of the first request is not known. The write shard tells when it is read again.
+            // The result of the first request is not known. The next read of the write shard shows the result.
             Err(error) => return SendOutcome::Unknown(error),
         };
     }
@@ -168,7 +168,7 @@ fn of_shard(attempt: &Attempt, found: Option<WriteShard>) -> SendOutcome {
         };
     }
     match &shard.before {
-        // The transaction was the last one of this replica in its lease.
+        // The transaction was the last transaction of this replica in the lease.
         Some((owner, sequence, attempt_id))
             if *owner == attempt.shard.owner
                 && *sequence == ours

@@ -14,7 +14,7 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 /// More sensors than all replicas add while a count is valid: the order of extremes accepts some hundred new sensors a second.
 const AMPLE_ROOM: u64 = 50_000;
 
-/// The number of sensors of all replicas. It is read for each check near the limit, and otherwise once a second at most.
+/// The number of sensors of all replicas. Near the limit, each check reads the number; otherwise, once a second at most.
 #[derive(Debug, Default)]
 pub(crate) struct SensorLimit {
     last: Mutex<Option<(Instant, u64)>>,

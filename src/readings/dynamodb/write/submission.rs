@@ -1,4 +1,4 @@
-//! Batches that wait for their readings to be stored.
+//! Batches with readings that are not stored yet.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ struct Open {
     /// Whether each reading has a result.
     finished: Vec<bool>,
     left: usize,
-    /// The last error that kept readings from being stored.
+    /// The last error that prevented the storage of readings.
     last_error: Option<(StoreErrorKind, String)>,
 }
 
@@ -102,7 +102,7 @@ impl Submissions {
         }
     }
 
-    /// Keeps the error that some batches fail with when their deadline passes.
+    /// Keeps an error for some batches: the batches fail with this error when their deadline passes.
     pub(crate) fn note_error(&mut self, numbers: impl Iterator<Item = u64>, error: &StoreError) {
         for number in numbers {
             if let Some(open) = self.open.get_mut(&number) {
@@ -111,14 +111,14 @@ impl Submissions {
         }
     }
 
-    /// Keeps the error that all batches fail with when their deadline passes.
+    /// Keeps an error for all batches: the batches fail with this error when their deadline passes.
     pub(crate) fn note_error_of_all(&mut self, error: &StoreError) {
         for open in self.open.values_mut() {
             open.last_error = Some((error.kind(), error.message().to_owned()));
         }
     }
 
-    /// Answers a batch with its last error, and names the readings that are not known to be stored.
+    /// Answers a batch with the batch's last error, and names the readings that are not known to be stored.
     pub(crate) fn give_up(&mut self, number: u64) {
         let Some(open) = self.open.remove(&number) else {
             return;
@@ -156,7 +156,7 @@ impl Submissions {
         all.into_iter().for_each(|number| self.give_up(number));
     }
 
-    /// Gives up the batches whose deadline has passed.
+    /// Gives up the batches past their deadline.
     pub(crate) fn expire(&mut self, now: Instant) {
         let late: Vec<u64> = self
             .open
@@ -167,7 +167,7 @@ impl Submissions {
         late.into_iter().for_each(|number| self.give_up(number));
     }
 
-    /// Whether batches were given up whose readings may still be in the queue.
+    /// Whether batches were given up and readings of these batches may still be in the queue.
     pub(crate) fn has_given_up(&self) -> bool {
         self.given_up
     }

@@ -1,5 +1,5 @@
-//! Builds a transaction: readings and everything derived from them. Each item has the condition that the stored item is still the
-//! one that the plan was made from.
+//! Builds a transaction: readings and everything derived from the readings. Each item has a condition: the stored item is
+//! unchanged since the plan was made.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::readings::{SensorId, Timestamp};
 pub(crate) struct Attempt {
     pub(crate) lease: String,
     pub(crate) shard_index: usize,
-    /// The write shard after its last transaction.
+    /// The write shard after the last transaction.
     pub(crate) shard: WriteShard,
     /// The unique id of this attempt.
     pub(crate) attempt_id: String,
@@ -39,7 +39,7 @@ impl Attempt {
     }
 }
 
-/// What an item of a transaction writes.
+/// The content of an item in a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     WriteShard,
@@ -47,11 +47,11 @@ pub(crate) enum Target {
     Reading(Key),
 }
 
-/// A transaction that is ready to be sent.
+/// A transaction, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) items: Vec<TransactWriteItem>,
-    /// What each item writes.
+    /// The target of each item.
     pub(crate) targets: Vec<Target>,
     /// The write shard and the sensors after the commit.
     pub(crate) shard: WriteShard,
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
         self.items.len()
     }
 
-    /// Adds a sensor's changes: its aggregates and its readings.
+    /// Adds a sensor's changes: the aggregates and the readings.
     pub(crate) fn add(
         &mut self,
         sensor: &SensorId,
@@ -317,7 +317,7 @@ impl<'a> Builder<'a> {
             Some(Some(written)) => put
                 .condition_expression("w = :w")
                 .expression_attribute_values(":w", text(written.to_text())),
-            // A reading of another program names no transaction. Once replaced, a reading always names one.
+            // A reading of another program names no transaction. A replaced reading always names a transaction.
             Some(None) => {
                 put.condition_expression("attribute_exists(sensor_id) AND attribute_not_exists(w)")
             }
@@ -329,7 +329,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds the write shard: its sums, and the condition on its owner and sequence.
+    /// Adds the write shard: the sums, and the condition on the owner and the sequence.
     fn shard(&mut self) -> Result<(), StoreError> {
         let before = &self.attempt.shard;
         self.shard.sequence += 1;
@@ -387,7 +387,7 @@ fn built<T>(result: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T,
     result.map_err(|error| build_error("a transaction").with_source(error))
 }
 
-/// Narrows extremes to those of all readings. Returns whether anything changed.
+/// Narrows extremes to the extremes of all readings. Returns whether anything changed.
 fn narrow(partial: &mut PartialStats, (minimum, maximum): (i64, i64)) -> bool {
     let before = *partial;
     partial.minimum = partial.minimum.max(minimum).min(maximum);

@@ -1,9 +1,9 @@
-//! The task that decides what is written next: it queues readings, and keeps a few transactions in flight.
+//! The task that chooses the next readings to write: the task queues readings, and keeps a few transactions in flight.
 //!
-//! When no transaction is in flight, the next one takes everything in the queue. Beside others, a transaction only starts when it
-//! is well filled. So a single client waits for nobody, and many clients share few requests. Clients that were answered together
-//! mostly send again together, so the next transaction lingers for a moment, unless as many batches wait as before or the
-//! transaction is full. No two transactions in flight touch the same sensor, so that this replica does not conflict with itself and
+//! When no transaction is in flight, the next transaction takes everything in the queue. Beside others, a transaction only starts
+//! when the transaction is well filled. So a single client waits for nobody, and many clients share few requests. Clients answered
+//! together mostly send again together. So the next transaction waits for a moment, unless as many batches wait as before or the
+//! transaction is full. No two transactions in flight touch the same sensor. So this replica does not conflict with itself, and
 //! the readings of a sensor keep their order.
 
 mod in_flight;
@@ -40,14 +40,14 @@ pub(crate) enum WriterCommand {
     Close(oneshot::Sender<()>),
 }
 
-/// What the writer shares with the store and the lease manager.
+/// The part that the writer shares with the store and the lease manager.
 pub(crate) struct WriterContext {
     pub(crate) connection: Arc<Connection>,
     pub(crate) options: DynamoOptions,
     pub(crate) status: Arc<StoreStatus>,
     /// How many readings are in the queue or in flight.
     pub(crate) waiting: Arc<AtomicUsize>,
-    /// To the lease manager, and from it.
+    /// The channels to and from the lease manager.
     pub(crate) lease_requests: mpsc::Sender<LeaseRequest>,
     pub(crate) lease_events: mpsc::Receiver<LeaseEvent>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Writer {
     /// The write shards without a transaction in flight.
     idle: Vec<usize>,
     known: HashMap<SensorId, KnownSensor>,
-    /// Sensors in a transaction that is in flight.
+    /// Sensors in a transaction in flight.
     busy: HashSet<SensorId>,
     queue: WriteQueue,
     sensor_limit: Arc<SensorLimit>,
@@ -139,7 +139,7 @@ impl Writer {
                 () = self.pauses.over(), if self.pauses.is_pausing() => {}
                 _ = expiry.tick() => self.expire(),
             }
-            // Commands that are there already go into the same transaction.
+            // Commands that are already there go into the same transaction.
             while let Ok(command) = commands.try_recv() {
                 match command {
                     WriterCommand::Record(submission) => self.enqueue(submission),
@@ -153,10 +153,10 @@ impl Writer {
         }
     }
 
-    /// Requests a lease when there is none, and nothing is in flight on the last one.
+    /// Requests a lease if the writer has none, and nothing is in flight on the last lease.
     fn request_lease(&mut self) {
         if self.lease.is_none() && self.in_flight.is_empty() && !self.has_asked {
-            // The channel has room, because there is one request at a time.
+            // The channel has room, because only one request is made at a time.
             self.has_asked = self.lease_requests.try_send(LeaseRequest::Acquire).is_ok();
         }
     }
@@ -208,8 +208,8 @@ impl Writer {
         self.waiting.fetch_sub(readings, Ordering::Relaxed);
     }
 
-    /// Answers the batches whose deadline has passed, or all when DynamoDB refuses writes. Their readings leave the queue; readings
-    /// in flight may still be stored.
+    /// Answers the batches past their deadline, or all batches when DynamoDB refuses writes. Their readings leave the queue;
+    /// readings in flight may still be stored.
     fn expire(&mut self) {
         if let Some(refusal) = self.status.refusal() {
             self.submissions.note_error_of_all(&refusal);
@@ -280,7 +280,7 @@ async fn lingered(linger: Option<&Linger>) {
     }
 }
 
-/// The write shards that may be used. The first one is last, because shards are taken from the end.
+/// The usable write shards. The first shard is last, because shards are taken from the end.
 fn all_shards(options: &DynamoOptions) -> Vec<usize> {
     (0..options.transactions_max.clamp(1, WRITE_SHARDS))
         .rev()

@@ -1,8 +1,8 @@
-//! The tables `chunks` and `chunk_data`: a chunk is a few thousand readings of one sensor, compressed, with their statistics as
+//! The tables `chunks` and `chunk_data`: a chunk is a few thousand readings of a sensor, compressed, with their statistics as
 //! columns.
 //!
-//! A sensor's chunks do not overlap in time. The statistics of a window are the sum of the columns of the chunks inside it, and
-//! of the decoded readings of the chunks at its edges.
+//! A sensor's chunks do not overlap in time. The statistics of a window are the sum of two parts: the columns of the chunks inside
+//! the window, and the decoded readings of the chunks at the edges of the window.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
@@ -13,7 +13,7 @@ use super::run::{self, Part};
 use crate::error::StoreError;
 use crate::readings::{Point, Stats, Temperature, Timestamp, Window};
 
-/// The columns of one chunk, checked against their checksum.
+/// The columns of a chunk, checked against their checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) sensor: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Chunk {
     pub(crate) stats: Stats,
     /// The temperature at `last`.
     pub(crate) latest: Temperature,
-    /// The row of `chunk_data` that holds the points. A chunk written later has a higher row number.
+    /// The row of `chunk_data` with the points. A chunk written later has a higher row number.
     pub(crate) data: i64,
     /// When this chunk was written, every reading of the sensor in log rows up to this sequence was in chunks, or again in a
     /// later row. 0 if only a part of the tail was sealed. The largest value among the chunks of a sensor counts.
@@ -62,7 +62,7 @@ impl Chunk {
         }
     }
 
-    /// The seed that binds the checksum of the data to its chunk.
+    /// The seed that binds the checksum of the data to the chunk.
     fn data_seed(&self) -> u64 {
         codec::hash_integers(&[u64::from(self.sensor), unsigned(self.first.micros())])
     }
@@ -133,7 +133,7 @@ pub(crate) fn visit(
     to: Option<Timestamp>,
     mut visit: impl FnMut(Chunk) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    // The chunks do not overlap, so only the last one that starts before `from` can reach into the window.
+    // The chunks do not overlap, so only the last chunk with a start before `from` can reach into the window.
     let start = match from {
         None => i64::MIN,
         Some(from) => match at_or_before(connection, sensor, from)? {
@@ -170,7 +170,7 @@ pub(crate) fn visit_all(
     Ok(())
 }
 
-/// The last chunk of a sensor that starts at or before a timestamp.
+/// The last chunk of a sensor with a start at or before a timestamp.
 pub(crate) fn at_or_before(
     connection: &Connection,
     sensor: u32,
@@ -184,7 +184,7 @@ pub(crate) fn at_or_before(
     )
 }
 
-/// The first chunk of a sensor that starts after a timestamp.
+/// The first chunk of a sensor with a start after a timestamp.
 pub(crate) fn after(
     connection: &Connection,
     sensor: u32,
@@ -329,7 +329,7 @@ pub(crate) fn insert(
     Ok(chunk)
 }
 
-/// Deletes a chunk whose points are written again in another chunk.
+/// Deletes a chunk. The points of the chunk are written again in another chunk.
 pub(crate) fn delete(connection: &Connection, chunk: &Chunk) -> Result<(), StoreError> {
     let write = || -> rusqlite::Result<usize> {
         connection

@@ -20,7 +20,7 @@ pub(crate) enum CodecError {
 /// The length of the checksum at the end of a block.
 const CHECKSUM_BYTES: usize = 8;
 
-/// Appends the checksum of `bytes`. The seed binds the checksum to a position, so that the same bytes elsewhere do not match.
+/// Appends the checksum of `bytes`. The seed binds the checksum to a position: the same bytes elsewhere do not match.
 pub(crate) fn append_checksum(bytes: &mut Vec<u8>, seed: u64) {
     let checksum = xxh3_64_with_seed(bytes, seed);
     bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -38,7 +38,7 @@ pub(crate) fn checked(bytes: &[u8], seed: u64) -> Result<&[u8], CodecError> {
     }
 }
 
-/// The checksum of integers. Their number is a part of it.
+/// The checksum of integers. The number of integers is a part of the checksum.
 pub(crate) fn hash_integers(integers: &[u64]) -> u64 {
     let mut bytes = Vec::with_capacity(integers.len() * 8);
     for integer in integers {
@@ -61,12 +61,12 @@ pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends an integer in zigzag form, so that small negative numbers are short too.
+/// Appends an integer in zigzag form, so small negative numbers are short too.
 pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
-/// Reads integers that [`put_unsigned`] and [`put_signed`] wrote.
+/// Reads integers written by [`put_unsigned`] and [`put_signed`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
@@ -81,7 +81,7 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// The bytes that are not read yet.
+    /// The bytes after the position of the cursor.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -118,8 +118,8 @@ impl<'a> Cursor<'a> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// Reads a count of items of at least one byte each. A count above the number of remaining bytes is an error, so that a wrong
-    /// count cannot allocate memory.
+    /// Reads a count of items of at least one byte each. A count above the number of remaining bytes is an error, so a wrong count
+    /// cannot allocate memory.
     pub(crate) fn count(&mut self) -> Result<usize, CodecError> {
         let count = self.unsigned()?;
         usize::try_from(count)

@@ -1,4 +1,4 @@
-//! The file `readings.db`: its name, the errors that name it, and the conversion of its integers.
+//! The file `readings.db`: the file name, the errors with this name, and the conversion of integers.
 
 use super::codec::CodecError;
 use crate::error::{StoreError, StoreErrorKind};
@@ -16,7 +16,7 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-/// The error for data on disk that differs from the data written.
+/// The error for damaged data: the data on disk differs from the written data.
 pub(crate) fn damaged(what: impl AsRef<str>) -> StoreError {
     sqlite::damaged(FILE_NAME, what)
 }

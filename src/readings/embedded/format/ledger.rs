@@ -1,4 +1,4 @@
-//! The table `ledger`: one row with counts and checksums of the whole file.
+//! The table `ledger`: a single row with counts and checksums of the whole file.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -146,16 +146,16 @@ pub(crate) struct Counted {
     pub(crate) days: DayRows,
 }
 
-/// The progress of folding: readings in log rows up to `log_end` are being counted, and those earlier than `before` (the start of a
-/// second) are counted.
+/// The progress of folding: folding counts the readings in log rows up to `log_end`; readings earlier than `before` (the start of a
+/// second) are already counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Folding {
     pub(crate) log_end: u64,
     pub(crate) before: i64,
 }
 
-/// The number of day rows in `periods`, and the wrapping sum of their checksums. Each other row is checked against the longer
-/// period that it divides.
+/// The number of day rows in `periods`, and the wrapping sum of their checksums. Every row for a shorter period is checked against
+/// the longer period around the shorter period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayRows {
     pub(crate) rows: u64,

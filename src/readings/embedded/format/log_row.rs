@@ -1,4 +1,4 @@
-//! The bytes of one log row: the readings that one commit changed, each with its final temperature.
+//! The bytes of a log row: the readings changed by a commit, each with the final temperature.
 
 use super::codec::{self, CodecError, Cursor, Scale, put_signed, put_unsigned};
 use crate::readings::{Point, Temperature, Timestamp};
@@ -13,10 +13,10 @@ const FLAG_CARRIED: u8 = 1;
 /// The kind of readings in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Readings that clients have sent.
+    /// Readings from clients.
     #[default]
     New,
-    /// Readings of older rows, which can be removed then. None of them is new.
+    /// Readings of older rows; the older rows can be removed afterwards. None of the readings is new.
     Carried,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Run<'a> {
     pub(crate) replaced: &'a [(Timestamp, Temperature)],
 }
 
-/// The runs that go into one row.
+/// The runs of a row.
 pub(crate) trait Runs {
     fn for_each(&self, visit: &mut dyn FnMut(Run<'_>));
 }
@@ -47,7 +47,7 @@ impl Runs for [(u32, Vec<Point>)] {
     }
 }
 
-/// Encodes a row. The checksum is bound to `sequence`, so that a row in the wrong place is detected.
+/// Encodes a row. The checksum depends on `sequence`, so a row in the wrong place is detected.
 pub(crate) fn encode_row(sequence: u64, content: Content, runs: &(impl Runs + ?Sized)) -> Vec<u8> {
     let mut run_count = 0u64;
     let mut point_count = 0;
@@ -116,7 +116,7 @@ pub(crate) struct Row {
     pub(crate) records_replaced: bool,
     /// Readings with their sensor numbers.
     pub(crate) readings: Vec<(u32, Point)>,
-    /// For each reading that replaced a stored one, in ascending order: its index in `readings`, and the temperature stored
+    /// For each reading that replaced a stored reading, in ascending order: the index in `readings`, and the temperature stored
     /// before.
     pub(crate) replaced: Vec<(usize, Temperature)>,
 }
@@ -189,7 +189,7 @@ fn add(value: i64, difference: i64) -> Result<i64, CodecError> {
     value.checked_add(difference).ok_or(CodecError::OutOfRange)
 }
 
-/// Finds the [`Scale`] of numbers that arrive one by one.
+/// Finds the [`Scale`] of a sequence of numbers.
 #[derive(Default)]
 struct ScaleFinder(Option<Scale>);
 
@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// A sensor's points, and the temperatures that some of them replace.
+    /// A sensor's points, and the temperatures that some of the points replace.
     type OwnedRun = (u32, Vec<Point>, Vec<(Timestamp, Temperature)>);
 
     struct Replacing(Vec<OwnedRun>);
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_row_of_the_first_format_is_still_read() {
-        // One run of sensor 3: two readings, at 1 s and 3 s, of 20 and 19 degrees.
+        // A run of sensor 3: two readings, at 1 s and 3 s, of 20 and 19 degrees.
         let mut bytes = vec![FORMAT_1, 6, 6, 1, 6, 2, 2, 40, 4, 1];
         codec::append_checksum(&mut bytes, 5);
         let row = read(5, &bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The table `log`: each commit adds rows, and later commits remove the rows that are sealed.
+//! The table `log`: each commit adds rows, and later commits remove the sealed rows.
 
 use rusqlite::{Connection, params};
 
@@ -14,8 +14,7 @@ pub(crate) fn append(connection: &Connection, sequence: u64, row: &[u8]) -> Resu
         .map_err(|error| failed("write to the log", error))
 }
 
-/// Removes about `rows_max` of the oldest rows, and none after sequence `sealed`. Returns the sequence up to which all rows are
-/// removed.
+/// Removes about `rows_max` of the oldest rows, and no row after sequence `sealed`. Returns the last sequence of the removed rows.
 pub(crate) fn remove_oldest(
     connection: &Connection,
     sealed: u64,

@@ -1,5 +1,5 @@
-//! The bytes and the rows of `readings.db`: codecs, tables, and the ledger. The lowest layer: it knows SQLite and the types of
-//! readings, and no state in memory.
+//! The bytes and the rows of `readings.db`: codecs, tables, and the ledger. The lowest layer: this layer knows SQLite and the types
+//! of readings, and no state in memory.
 
 pub(crate) mod chunks;
 pub(crate) mod codec;

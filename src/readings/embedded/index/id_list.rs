@@ -1,4 +1,4 @@
-//! A list of ids, stored in one text.
+//! A list of ids, stored in a single text.
 
 /// Ids by number. The first number is 0.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl IdList {
         self.ends.shrink_to_fit();
     }
 
-    /// Adds an id. Returns its number.
+    /// Adds an id. Returns the number of the id.
     pub(crate) fn push(&mut self, id: &str) -> u32 {
         self.text.push_str(id);
         self.ends.push(self.text.len());

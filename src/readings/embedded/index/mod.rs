@@ -1,4 +1,4 @@
-//! The index: all sensors in memory, with their ids, statistics and tails. Recovery rebuilds it from disk at every start.
+//! The index: all sensors in memory, with ids, statistics and tails. Recovery rebuilds the index from disk at every start.
 
 pub(crate) mod id_list;
 pub(crate) mod names;
@@ -18,9 +18,9 @@ pub(crate) struct Index {
     pub(crate) totals: Stats,
     /// The number of points in all tails.
     pub(crate) tail_points: usize,
-    /// The generation of the ledger whose chunks match the tails.
+    /// The generation of the ledger that matches the tails: the chunks of this generation and the tails fit together.
     pub(crate) generation: u64,
-    /// The logged changes that are not in `periods` of that generation.
+    /// The logged changes that are not in `periods` of this generation.
     pub(crate) uncounted: Uncounted,
 }
 
@@ -80,7 +80,7 @@ impl Index {
         &self.sensors
     }
 
-    /// Adds a sensor. It takes the next number.
+    /// Adds a sensor. The sensor takes the next number.
     pub(crate) fn add(&mut self, id: &SensorId, sensor: Sensor) {
         self.names.add(id);
         self.sensors.push(sensor);

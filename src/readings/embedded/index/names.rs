@@ -1,4 +1,4 @@
-//! The ids of all sensors: found by number, by id, and in order. Each takes a few bytes beside its text.
+//! The ids of all sensors: found by number, by id, and in order. Each id takes a few bytes beside the text.
 
 use std::hash::BuildHasher;
 
@@ -74,7 +74,7 @@ impl Names {
         self.lookup.number(id, &self.list)
     }
 
-    /// Adds a new id. Returns its number.
+    /// Adds a new id. Returns the number of the id.
     pub(crate) fn add(&mut self, id: &SensorId) -> u32 {
         let number = self.list.push(id.as_str());
         self.lookup.add(number, &self.list);

@@ -71,7 +71,7 @@ impl IdOrder {
     }
 }
 
-/// The length in bytes of the prefix that all ids share. Ends at a character boundary in all ids or in none.
+/// The length in bytes of the common prefix of all ids. Ends at a character boundary in all ids or in none.
 fn shared_prefix(list: &IdList) -> usize {
     let first = list.get(0).as_bytes();
     (1..list.len() as u32).fold(first.len(), |shared, number| {

@@ -1,4 +1,4 @@
-//! A block: adjacent periods in one row. The hours of a day, the minutes of an hour, the seconds of a minute, or 64 days.
+//! A block: adjacent periods in a table row. The hours of a day, the minutes of an hour, the seconds of a minute, or 64 days.
 
 use super::level::{Level, Span};
 use super::total::{Aggregate, Extreme, Total};
@@ -18,7 +18,7 @@ const FINER: u8 = 1;
 const LOWEST_UNKNOWN: u8 = 2;
 const HIGHEST_UNKNOWN: u8 = 4;
 
-/// Adjacent periods of one level.
+/// Adjacent periods of a level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) level: Level,
@@ -29,7 +29,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// An empty block: the block of the level that contains a timestamp.
+    /// An empty block: the block of the level around a timestamp.
     pub(crate) fn empty(level: Level, micros: i64) -> Self {
         Self {
             level,
@@ -38,8 +38,8 @@ impl Block {
         }
     }
 
-    /// The key of the row. Levels follow one another, each in order of time, so that the level with the most rows grows at its
-    /// end.
+    /// The key of the row. Levels follow one another, each in order of time. So the level with the most rows grows at the end of
+    /// the table.
     pub(crate) fn key(level: Level, start: i64) -> i64 {
         let minutes = Level::Minute.micros();
         // Every block starts at a full minute. The first block of 64 days may start before the first year.
@@ -56,7 +56,7 @@ impl Block {
         }
     }
 
-    /// The number of the period that contains a timestamp of this block.
+    /// The number of the period, within this block, around a timestamp.
     pub(crate) fn number(&self, micros: i64) -> u8 {
         // At most 63.
         ((micros - self.start) / self.level.micros()) as u8
@@ -70,7 +70,7 @@ impl Block {
         self.totals.get(at).map(|(_, total)| total)
     }
 
-    /// The period with a number; added if it is missing.
+    /// The period with a number; added if missing.
     pub(crate) fn entry(&mut self, number: u8) -> &mut Total {
         let at = self.totals.partition_point(|(n, _)| *n < number);
         if self.totals.get(at).is_none_or(|(n, _)| *n != number) {
@@ -105,7 +105,7 @@ impl Block {
                 highest,
                 ..
             } = total.sum;
-            // A scale divides a million, so it divides the sum if it divides this remainder.
+            // A scale divides a million. So a scale divides the sum exactly if the scale divides this remainder.
             [lowest.value, highest.value, (sum % 1_000_000) as i64]
         }));
         let mut out = Vec::with_capacity(16 + 12 * self.totals.len());
@@ -197,7 +197,7 @@ fn flag(flag: u8, set: bool) -> u8 {
     if set { flag } else { 0 }
 }
 
-/// A period as it is written: each number as the difference to the period before.
+/// A period in its written form: each number as the difference to the period before.
 #[derive(Clone, Copy, Default)]
 struct Row {
     number: i64,

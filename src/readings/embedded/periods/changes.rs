@@ -8,7 +8,7 @@ use super::level::{Level, Span};
 use super::total::{Aggregate, Extreme, RemovedExtremes};
 use crate::readings::{Point, Temperature};
 
-/// The changes of one second.
+/// The changes of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The earliest and the latest timestamp of a changed reading. At least one reading has changed.
@@ -40,7 +40,7 @@ impl Change {
         second_of(self.first)
     }
 
-    /// The changes as an aggregate that can be merged into a period.
+    /// The changes as an aggregate, ready to be merged into a period.
     pub(crate) fn sum(&self) -> Aggregate {
         Aggregate {
             count: self.count,
@@ -50,7 +50,7 @@ impl Change {
         }
     }
 
-    /// The shortest span that contains its readings.
+    /// The shortest span around the changed readings.
     pub(crate) fn reading_span(&self) -> Span {
         Span {
             from: self.first,
@@ -71,7 +71,7 @@ fn second_of(micros: i64) -> i64 {
     micros.div_euclid(Level::Second.micros())
 }
 
-/// The number of seconds that are found without the map. A batch of a fleet covers a few seconds repeatedly.
+/// The number of seconds found without the map. A batch of a fleet covers a few seconds repeatedly.
 const RECENT: usize = 64;
 
 /// Marks an empty entry.
@@ -81,9 +81,9 @@ const NO_SECOND: i64 = i64::MIN;
 #[derive(Debug)]
 pub(crate) struct Changes {
     list: Vec<Change>,
-    /// By second: its index in the list.
+    /// By second: the index in the list.
     places: HashMap<i64, u32>,
-    /// Recently used seconds and their indexes, each at its number modulo the length.
+    /// Recently used seconds and their indexes, each at the position "second modulo length".
     recent: [(i64, u32); RECENT],
     /// By second: the extremes of the replaced values.
     removed: BTreeMap<i64, RemovedExtremes>,
@@ -197,7 +197,7 @@ impl Sorted {
 /// All logged changes that are not in `periods`.
 #[derive(Debug, Default)]
 pub(crate) struct Uncounted {
-    /// The frozen changes, which are being folded, in order of time.
+    /// The frozen changes, in order of time; folding is in progress.
     pub(crate) folding: Sorted,
     /// The changes since the last freeze.
     pub(crate) fresh: Changes,
@@ -222,7 +222,7 @@ impl Uncounted {
         self.folding = self.fresh.take();
     }
 
-    /// Removes the frozen changes before a timestamp (the start of a second), which are in `periods`.
+    /// Removes the frozen changes before a timestamp (the start of a second). These changes are now in `periods`.
     pub(crate) fn folded_before(&mut self, micros: i64) {
         self.folding.drop_before(micros);
     }

@@ -79,9 +79,9 @@ pub(crate) fn check(
 struct Checker<'a> {
     connection: &'a Connection,
     uncounted: &'a Uncounted,
-    /// The number of rows that were reached from longer periods.
+    /// The number of rows reached from longer periods.
     rows: u64,
-    /// The number of days that are not compared yet.
+    /// The number of days still to compare.
     periods_left: u64,
     problem: &'a mut dyn FnMut(String),
 }
@@ -100,7 +100,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Compares the periods of a block that have readings. Returns how many of them the block holds.
+    /// Compares the periods of a block that have readings. Returns the number of these periods in the block.
     fn compare(&mut self, block: &Block, changes: &[Change]) -> Result<u64, StoreError> {
         let level = block.level;
         let start = |change: &Change| level.period_start(change.first);

@@ -1,4 +1,4 @@
-//! Counting: how far the log is counted into `periods`, and the steps that count more of it.
+//! Counting: the part of the log already counted into `periods`, and the steps that count the next part.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const FLEET_FACTOR: usize = 8;
 /// When uncounted changes exceed the limit by this factor, folding takes longer, and late readings wait.
 const CROWDED_FACTOR: usize = 4;
 
-/// The factor by which folding takes longer then.
+/// The factor by which folding takes longer in this case.
 const CROWDED_TIME_FACTOR: u32 = 8;
 
 /// When uncounted changes exceed the limit by this factor, all of them are folded at once, however long this takes.
@@ -191,8 +191,8 @@ impl Counting {
         })
     }
 
-    /// Whether uncounted changes have exceeded the limit so far that late readings must wait. Late readings from all over the
-    /// past do this: each changes a second of its own.
+    /// Whether uncounted changes have exceeded the limit so far that late readings must wait. The cause: late readings from all
+    /// over the past, because each of these readings changes a different second.
     pub(crate) fn is_crowded(&self, uncounted: &Uncounted, options: &EmbeddedOptions) -> bool {
         uncounted.len() >= CROWDED_FACTOR * options.uncounted_seconds_max
     }
@@ -202,7 +202,7 @@ impl Counting {
         self.log_end.is_none()
     }
 
-    /// Records that the changes in memory are frozen. All of them are in log rows up to this sequence.
+    /// Records the freezing of the changes in memory. All of these changes are in log rows up to this sequence.
     pub(crate) fn begun(&mut self, last_sequence: u64) {
         self.log_end = Some(last_sequence);
     }
@@ -252,7 +252,7 @@ impl Counting {
         }
     }
 
-    /// Records that the transaction is committed.
+    /// Records the commit of the transaction.
     pub(crate) fn committed(&mut self, ledger: &Ledger) {
         let folding = ledger.counted.and_then(|counted| counted.folding);
         if folding.is_none() {

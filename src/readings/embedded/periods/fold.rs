@@ -25,8 +25,8 @@ pub(crate) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Folds changes in order of time until `is_over` returns `true`, a part of them at least. Returns the timestamp (the start
-    /// of an hour) up to which changes are folded; `None` if none are left.
+    /// Folds changes in order of time until `is_over` returns `true`, a part of the changes at least. Returns the timestamp (the
+    /// start of an hour) up to which changes are folded; `None` if none are left.
     pub(crate) fn fold(
         &mut self,
         sorted: &Sorted,
@@ -100,7 +100,7 @@ impl Folder<'_> {
         Ok(())
     }
 
-    /// The shorter periods within a period, if it is or becomes divided.
+    /// The shorter periods within a period, if the period is or becomes divided.
     fn finer(
         &self,
         level: Level,

@@ -1,4 +1,4 @@
-//! The calendar that periods follow: days, hours, minutes and seconds of UTC.
+//! The calendar of the periods: days, hours, minutes and seconds of UTC.
 
 use crate::readings::{Timestamp, Window};
 
@@ -33,7 +33,7 @@ impl Level {
         }
     }
 
-    /// The number of periods in a block: those of the next longer period, or 64 days.
+    /// The number of periods in a block: the periods in the next longer period, or 64 days.
     pub(crate) const fn block_periods(self) -> i64 {
         match self {
             Self::Day => 64,
@@ -47,12 +47,12 @@ impl Level {
         self.micros() * self.block_periods()
     }
 
-    /// The start of the block that contains a timestamp.
+    /// The start of the block around a timestamp.
     pub(crate) const fn block_start(self, micros: i64) -> i64 {
         micros.div_euclid(self.block_micros()) * self.block_micros()
     }
 
-    /// The start of the period that contains a timestamp.
+    /// The start of the period around a timestamp.
     pub(crate) const fn period_start(self, micros: i64) -> i64 {
         micros.div_euclid(self.micros()) * self.micros()
     }
@@ -126,7 +126,7 @@ impl Span {
     }
 }
 
-/// Sorts spans, and joins those that touch.
+/// Sorts spans, and joins touching spans.
 pub(crate) fn joined(mut spans: Vec<Span>) -> Vec<Span> {
     spans.retain(|span| !span.is_empty());
     spans.sort_unstable();

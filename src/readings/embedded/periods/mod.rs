@@ -1,5 +1,5 @@
-//! Totals of all sensors by calendar periods. A window over all sensors reads whole periods, and single readings only at its two
-//! ends.
+//! Totals of all sensors by calendar periods. A window over all sensors reads whole periods, and single readings only at the two
+//! ends of the window.
 //!
 //! The table `periods` holds, for each day with readings, the count, sum and extremes over all sensors. Where readings are dense,
 //! a day is divided into hours, an hour into minutes, a minute into seconds. A divided period is divided completely, so an answer

@@ -8,19 +8,19 @@ use super::rows;
 use super::total::{Aggregate, Total};
 use crate::error::StoreError;
 
-/// A part of a window: its whole seconds, or a partial second at one of its ends.
+/// A part of a window: the whole seconds of the window, or a partial second at an end of the window.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) span: Span,
-    /// The sum of the periods whose readings all lie inside.
+    /// The sum of the periods with all readings inside the part.
     pub(crate) total: Aggregate,
     /// The periods in this sum with an unknown extreme.
     pub(crate) uncertain: Vec<UncertainPeriod>,
-    /// The spans whose readings are counted one by one, in order.
+    /// The spans in which each reading is counted, in order.
     pub(crate) scans: Vec<Span>,
 }
 
-/// A period with an unknown extreme, because a reading with its lowest or highest temperature was replaced.
+/// A period with an unknown extreme, because a reading with the period's lowest or highest temperature was replaced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UncertainPeriod {
     level: Level,
@@ -29,7 +29,7 @@ pub(crate) struct UncertainPeriod {
 }
 
 impl Part {
-    /// A part whose readings are all counted one by one.
+    /// A part in which each reading is counted.
     pub(crate) fn scan(span: Span) -> Self {
         Self {
             span,
@@ -45,7 +45,7 @@ impl Part {
     }
 }
 
-/// Plans the answer for a span. The readings in `forced` (whole periods) are counted one by one.
+/// Plans the answer for a span. Inside `forced` (whole periods), each reading is counted.
 pub(crate) fn plan(
     connection: &Connection,
     span: Span,
@@ -123,7 +123,7 @@ fn finer(
     }
 }
 
-/// The shortest stored period that contains a timestamp.
+/// The shortest stored period around a timestamp.
 pub(crate) fn shortest_around(connection: &Connection, moment: i64) -> Result<Span, StoreError> {
     let mut level = Level::Day;
     let mut block =
@@ -150,7 +150,7 @@ pub(crate) fn shortest_around(connection: &Connection, moment: i64) -> Result<Sp
 }
 
 impl UncertainPeriod {
-    /// Adds the shortest periods whose unknown extreme may be at most `lowest`, or, negated, at most `highest`.
+    /// Adds the shortest periods with an unknown extreme that may be at most `lowest`, or, negated, at most `highest`.
     pub(crate) fn narrow(
         &self,
         connection: &Connection,

@@ -1,4 +1,4 @@
-//! Recounts all readings: builds the totals of a database that has none, and provides the counts to check totals against.
+//! Recounts all readings: builds the totals of a database without totals, and provides the counts to check totals against.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use crate::readings::embedded::sensor::Sensor;
 use crate::readings::embedded::sensor::window::{self, Segment};
 use crate::readings::{Timestamp, Window};
 
-/// About how many seconds with readings are held in memory: 64 bytes each, and as much in the map that finds them.
+/// About how many seconds with readings are held in memory: 64 bytes each, and as much in the map for the search.
 const SECONDS_MAX: u64 = 200_000;
 
 /// How often the progress is logged.
@@ -54,7 +54,7 @@ pub(crate) fn rebuild(
 }
 
 /// Calls `visit` with all readings by second, in order of time, some days per call: the number of the part, the number of parts,
-/// and the part. All readings of a day are in one part.
+/// and the part. All readings of a day are in the same part.
 pub(crate) fn by_seconds(
     connection: &Connection,
     sensors: &[Sensor],

@@ -1,4 +1,4 @@
-//! The table `periods`: one block per row.
+//! The table `periods`: a block per row.
 
 use std::sync::Once;
 
@@ -12,7 +12,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::Timestamp;
 use crate::readings::embedded::format::file::{damaged, failed};
 
-/// Reads the block of a level that starts at `start`, and the checksum of its row.
+/// Reads the block of a level at `start`, and the checksum of the row.
 pub(crate) fn load(
     connection: &Connection,
     level: Level,
@@ -34,7 +34,7 @@ pub(crate) fn load(
         .transpose()
 }
 
-/// Reads the shorter periods within the divided period that starts at `start`. Checks that they add up to `total`.
+/// Reads the shorter periods within the divided period at `start`. Checks that the sum of the shorter periods is `total`.
 pub(crate) fn load_finer(
     connection: &Connection,
     finer: Level,
@@ -75,7 +75,7 @@ pub(crate) fn load_finer_if_sound(
     }
 }
 
-/// Calls `visit` with each block of a level that touches a span, in order of time, and with the checksum of its row.
+/// Calls `visit` for each block of a level that touches a span, in order of time. Passes the block and the checksum of the row.
 pub(crate) fn visit(
     connection: &Connection,
     level: Level,
@@ -111,7 +111,7 @@ pub(crate) fn visit(
     Ok(())
 }
 
-/// Writes or replaces a block. Returns the checksum of its row.
+/// Writes or replaces a block. Returns the checksum of the row.
 pub(crate) fn write(connection: &Connection, block: &Block) -> Result<u64, StoreError> {
     let data = block.encode();
     connection

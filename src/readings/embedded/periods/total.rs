@@ -107,7 +107,7 @@ impl RemovedExtremes {
     }
 }
 
-/// The total of one period.
+/// The total of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) sum: Aggregate,
@@ -116,7 +116,7 @@ pub(crate) struct Total {
     /// The position of the last reading, in 255ths of the period, rounded up. Readings at the start of a second have position 0,
     /// so no window cuts through a period of such readings.
     pub(crate) last: u8,
-    /// Whether the period is divided: a block holds its shorter periods.
+    /// Whether the period is divided: a block holds the shorter periods.
     pub(crate) finer: bool,
 }
 
@@ -131,7 +131,7 @@ impl Total {
         finer: false,
     };
 
-    /// Records the positions of readings in the period that starts at `start`.
+    /// Records the positions of readings in the period with the start `start`.
     pub(crate) fn include(&mut self, level: Level, start: i64, first: i64, last: i64) {
         let length = level.micros();
         let part = |micros: i64| (micros - start) * PARTS;
@@ -142,7 +142,7 @@ impl Total {
             .max((part(last) + length - 1).div_euclid(length) as u8);
     }
 
-    /// The span that contains the readings of the period that starts at `start`.
+    /// The span around the readings of the period with the start `start`.
     pub(crate) fn reading_span(&self, level: Level, start: i64) -> Span {
         let at = |part: u8| start + i64::from(part) * level.micros() / PARTS;
         Span {
@@ -169,7 +169,7 @@ mod tests {
                 bound.merge(Extreme::exact(value));
             }
             for (at, new) in steps {
-                // A replacement adds the new value and removes the old one.
+                // A replacement adds the new value and removes the old value.
                 let at = at.index(values.len());
                 let old = std::mem::replace(&mut values[at], new);
                 bound.merge(Extreme::exact(new));

@@ -15,8 +15,8 @@ use crate::readings::embedded::shared::Shared;
 use crate::readings::{Stats, Timestamp, Window};
 use crate::storage::sqlite::Reader;
 
-/// How often a window is read again because an extreme is unknown, before all its readings are counted one by one. Each attempt
-/// leaves fewer unknown extremes.
+/// How often a window is read again because an extreme is unknown. After the last attempt, each reading in the window is counted.
+/// Each attempt leaves fewer unknown extremes.
 const ATTEMPTS_MAX: usize = 8;
 
 /// The state of a window in a snapshot.
@@ -26,7 +26,7 @@ struct WindowState {
     changes: Vec<Change>,
     /// By second: the extremes of replaced values, outside the scans.
     removed: Vec<(i64, RemovedExtremes)>,
-    /// The statistics of sensors whose readings all lie in one scan.
+    /// The statistics of sensors with all readings in a single scan.
     whole: Stats,
     scans: Vec<Window>,
     /// Other sensors that may have readings in a scan.
@@ -113,7 +113,7 @@ fn collect(index: &Index, mut parts: Vec<Part>) -> WindowState {
     data
 }
 
-/// Finds the sensors whose readings must be scanned.
+/// Finds the sensors with readings in the scans. A sensor with all readings in a single scan adds only the sensor's statistics.
 fn collect_sensors(index: &Index, scans: &[Span], data: &mut WindowState) {
     // Scans are in order of time.
     let from = scans

@@ -1,4 +1,4 @@
-//! An export: the readings of a selection, one block at a time, all from one snapshot.
+//! An export: the readings of a selection, block by block, all from the same snapshot.
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use crate::storage::sqlite::Reader;
 /// About the largest number of readings in a block.
 const BLOCK_POINTS: usize = 8_192;
 
-/// A running export: its snapshot, and its position.
+/// A running export: the snapshot, and the position in the snapshot.
 #[derive(Debug)]
 pub(crate) struct ExportCursor {
     snapshot: Snapshot<Vec<(SensorId, SensorView)>>,
@@ -39,12 +39,12 @@ impl ExportCursor {
         })
     }
 
-    /// The token that cancels the export.
+    /// The token to cancel the export.
     pub(crate) fn stop(&self) -> &CancellationToken {
         self.snapshot.reader().stop()
     }
 
-    /// The next block; `None` at the end. A block holds readings of one sensor: a chunk and the tail points around it.
+    /// The next block; `None` at the end. A block holds readings of a single sensor: a chunk and the tail points around the chunk.
     pub(crate) fn next(&mut self) -> Result<Option<ExportBlock>, StoreError> {
         while let Some((id, view)) = self.snapshot.data.get(self.view) {
             let window = Window {

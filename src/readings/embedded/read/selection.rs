@@ -1,4 +1,4 @@
-//! The sensors that a selection reads, and its statistics.
+//! The sensors of a selection, and the statistics of the selection.
 
 use super::all_sensors;
 use super::snapshot::Snapshot;
@@ -10,8 +10,8 @@ use crate::readings::embedded::shared::Shared;
 use crate::readings::{Selection, SensorId, Stats};
 use crate::storage::sqlite::Reader;
 
-/// The sensors that have readings in a window, in order of ids. A sensor whose readings all lie inside the window is offered to
-/// `take_whole` first, and left out if `take_whole` returns `true`.
+/// The sensors that have readings in a window, in order of ids. If all readings of a sensor lie inside the window, the sensor is
+/// first offered to `take_whole`, and left out if `take_whole` returns `true`.
 pub(crate) fn views(
     index: &Index,
     selection: &Selection,

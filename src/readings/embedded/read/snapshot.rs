@@ -11,11 +11,11 @@ use crate::readings::embedded::index::Index;
 use crate::readings::embedded::shared::Shared;
 use crate::storage::sqlite::Reader;
 
-/// A snapshot: a read transaction, and the data that was copied from the index.
+/// A snapshot: a read transaction, and the data copied from the index.
 #[derive(Debug)]
 pub(crate) struct Snapshot<T> {
     reader: Reader,
-    /// The data that `look` returned.
+    /// The result of `look`.
     pub(crate) data: T,
 }
 
@@ -25,7 +25,7 @@ impl<T> Snapshot<T> {
         self.reader.connection()
     }
 
-    /// Ends the read transaction. The connection can be used for another snapshot then.
+    /// Ends the read transaction. Afterwards the connection can be used for another snapshot.
     pub(crate) fn end(self) -> Result<Reader, StoreError> {
         self.reader
             .connection()?
@@ -34,7 +34,7 @@ impl<T> Snapshot<T> {
         Ok(self.reader)
     }
 
-    /// The connection, which goes back to the pool.
+    /// The connection; returned to the pool later.
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
     }
@@ -51,7 +51,7 @@ impl<T> Snapshot<T> {
         Self::take_prepared(reader, shared, |_, _| Ok(()), |index, ()| look(index))
     }
 
-    /// As [`Snapshot::take`], but `prepare` reads the file first. It may be called more than once.
+    /// As [`Snapshot::take`], but `prepare` reads the file first. `prepare` may be called more than once.
     pub(crate) fn take_prepared<P>(
         reader: Reader,
         shared: &Shared,

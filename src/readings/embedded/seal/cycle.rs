@@ -3,7 +3,7 @@
 use crate::readings::embedded::index::Index;
 use crate::readings::embedded::options::EmbeddedOptions;
 
-/// A sealing cycle: one pass through all sensors.
+/// A sealing cycle: a pass through all sensors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cycle {
     /// The last log row at the start of the cycle.
@@ -12,7 +12,7 @@ pub(crate) struct Cycle {
     pub(crate) next: u32,
     /// Tails with fewer points are carried.
     pub(crate) points_min: usize,
-    /// Whether the cycle runs to its end without a pause.
+    /// Whether the cycle runs to the end without a pause.
     pub(crate) urgent: bool,
 }
 

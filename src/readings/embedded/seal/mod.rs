@@ -1,4 +1,4 @@
-//! Sealing: moves readings from the tails and the log into chunks, one slice with each commit.
+//! Sealing: moves readings from the tails and the log into chunks, a slice with each commit.
 
 mod cycle;
 mod neighbours;

@@ -1,14 +1,14 @@
-//! Decides which readings of a sensor share a chunk: readings that follow one another at about the usual interval.
+//! Decides which readings of a sensor share a chunk: consecutive readings at about the usual interval.
 //!
-//! History may arrive in any order. If one chunk held readings from both sides of a gap, all later readings in the gap would lie
-//! inside this chunk, and each would rewrite it.
+//! History may arrive in any order. If a chunk held readings from both sides of a gap, all later readings in the gap would lie
+//! inside this chunk, and each of these readings would rewrite the chunk.
 
 use crate::readings::Point;
 use crate::readings::embedded::format::chunks::Chunk;
 use crate::readings::embedded::format::points::position;
 use crate::readings::embedded::options::EmbeddedOptions;
 
-/// A run that closes a gap may rewrite this many times as many readings as it has.
+/// A run that closes a gap may rewrite more readings than the run has: at most this many times as many.
 const GAP_CLOSING_FACTOR: usize = 16;
 
 /// The first and the last timestamp of readings of a sensor, and their number.
@@ -29,8 +29,8 @@ impl Span {
         })
     }
 
-    /// Whether the gap to a later span is so short that both belong together. The interval of the larger span estimates how many
-    /// readings the gap lacks.
+    /// Whether the gap to a later span is so short that both belong together. The interval of the larger span estimates the number
+    /// of missing readings in the gap.
     fn is_adjacent_to(self, later: Self, options: &EmbeddedOptions) -> bool {
         let larger = if self.count < later.count {
             later
@@ -62,9 +62,9 @@ pub(crate) enum Neighbour {
 
 /// Chooses the adjacent chunk to merge a run with, if any.
 ///
-/// A run is merged with a close chunk that has no more readings than the run. So a reading is rewritten only when its chunk
-/// doubles. If the run closes a gap, no later run can follow there, so the run is merged with the smaller neighbour even if that
-/// has many more readings.
+/// A run is merged with a close chunk of at most the same number of readings. So a reading is rewritten only when its chunk
+/// doubles. If the run closes a gap, no later run can follow there. Then the run is merged with the smaller neighbour, even if
+/// this neighbour has many more readings.
 pub(crate) fn merge_partner(
     before: Option<Span>,
     run: Span,
@@ -100,13 +100,13 @@ pub(crate) fn merge_partner(
 /// Where points lie among the points of a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// Interleaved, or in a gap that is no wider than the points need.
+    /// Interleaved, or in a gap no wider than the points need.
     Interleaved,
-    /// At least half of the points in one gap: the range of these points, and the index of the chunk point after the gap.
+    /// At least half of the points in a single gap: the range of these points, and the index of the chunk point after the gap.
     InGap(std::ops::Range<usize>, usize),
 }
 
-/// Finds where points lie that are between the first and the last point of a chunk.
+/// Finds the place of points between the first and the last point of a chunk.
 pub(crate) fn placement_of(
     points: &[Point],
     chunk: &[Point],
@@ -125,7 +125,7 @@ pub(crate) fn placement_of(
             .get(at)
             .is_some_and(|next| next.timestamp == point.timestamp)
         {
-            hole = (0..0, 0); // It replaces one.
+            hole = (0..0, 0); // The point replaces a chunk point.
             continue;
         }
         if hole.1 != at || hole.0.end != index {
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// One reading a second, `count` of them.
+    /// A reading per second, `count` readings.
     fn points(first: i64, count: i64) -> Vec<Point> {
         (first..first + count)
             .map(|second| Point {

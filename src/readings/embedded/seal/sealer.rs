@@ -1,8 +1,8 @@
 //! The state of sealing: moves the tails into chunks, a little with each commit.
 //!
-//! Sealing passes through the sensors again and again. A *cycle* is one pass. Readings that were in the log at its start are in
-//! chunks at its end, or in later log rows, so the old log rows can be removed. A cycle pauses while the tails are small, so that
-//! a tail is as long as memory allows when the cycle reaches its sensor.
+//! Sealing passes through the sensors again and again. A *cycle* is one pass. At the end of a cycle, the readings logged before
+//! the cycle are in chunks or in later log rows, so the old log rows can be removed. A cycle pauses while the tails are small. So
+//! a tail is as long as memory allows when the cycle reaches the sensor.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::readings::embedded::index::Index;
 use crate::readings::embedded::options::EmbeddedOptions;
 use crate::readings::embedded::sensor::range_cache::RangeCache;
 
-/// How long a slice may take: about as long as a flush to disk, so that clients do not notice it.
+/// How long a slice may take: about as long as a flush to disk, so that clients do not notice the slice.
 const SLICE_TIME: Duration = Duration::from_millis(2);
 
 /// How long a slice may take when the tails are full.
@@ -33,7 +33,7 @@ const STUCK_CHUNKS: usize = 8;
 pub(crate) struct Sealer {
     pub(crate) ledger: Ledger,
     cycle: Option<Cycle>,
-    /// The last log row that a finished cycle has sealed. The log keeps rows that are not counted into `periods`.
+    /// The last log row sealed by a finished cycle. The log keeps rows that are not counted into `periods`.
     pub(crate) sealed: u64,
     next_data: i64,
     /// Sensors with tails longer than a chunk. They are sealed first.
@@ -65,7 +65,7 @@ impl Sealer {
         }
     }
 
-    /// Counts readings that a commit has logged.
+    /// Counts the readings logged by a commit.
     pub(crate) fn logged(&mut self, readings: usize) {
         if readings == 0 {
             return;
@@ -78,7 +78,7 @@ impl Sealer {
         *logged += readings;
     }
 
-    /// Records the length of a tail that has grown.
+    /// Records the length of a grown tail.
     pub(crate) fn tail_grown(
         &mut self,
         sensor: u32,
@@ -90,7 +90,7 @@ impl Sealer {
         }
     }
 
-    /// Starts a full cycle that does not pause. It covers everything in the log.
+    /// Starts a full cycle without pauses. The cycle covers everything in the log.
     pub(crate) fn start_full_cycle(&mut self, last_sequence: u64, options: &EmbeddedOptions) {
         let (newer_since, newer_readings) = std::mem::take(&mut self.newer);
         self.unsealed_since = self.unsealed_since.or(newer_since);
@@ -111,7 +111,7 @@ impl Sealer {
         self.slice_time = SLICE_TIME_CLOSING;
     }
 
-    /// Whether a slice is due. Starts a cycle when its time has come.
+    /// Whether a slice is due. Starts a cycle when the cycle is due.
     pub(crate) fn is_due(
         &mut self,
         last_sequence: u64,
@@ -176,7 +176,7 @@ impl Sealer {
         Ok(work.slice)
     }
 
-    /// Takes over the state of a slice whose transaction is committed.
+    /// Takes over the state of a slice after the commit.
     pub(crate) fn committed(&mut self, slice: &Slice) {
         self.ledger = slice.ledger;
         self.next_data = slice.next_data;
@@ -195,7 +195,7 @@ impl Sealer {
         index.tail_points - stuck.map(|sensor| sensor.tail.len()).sum::<usize>()
     }
 
-    /// Whether the tails hold twice as many points as start a cycle. Sealing cannot keep up then.
+    /// Whether the tails hold twice as many points as a cycle needs to start. If so, sealing cannot keep up.
     pub(crate) fn is_overcrowded(&self, index: &Index, options: &EmbeddedOptions) -> bool {
         self.sealable_points(index) >= 2 * options.tail_points_max
     }
@@ -209,7 +209,7 @@ impl Sealer {
             .max(SLICE_TIME + more.mul_f64(behind as f64 / full as f64))
     }
 
-    /// Whether a sensor cannot be sealed, and its tail has reached the limit.
+    /// Whether a sensor cannot be sealed, and the sensor's tail has reached the limit.
     pub(crate) fn is_stuck(&self, number: u32, index: &Index, options: &EmbeddedOptions) -> bool {
         self.damaged.contains(&number)
             && index

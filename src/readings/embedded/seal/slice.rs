@@ -1,4 +1,4 @@
-//! A slice of sealing: the readings that move into chunks within one transaction, and their place among the chunks of a sensor.
+//! A slice of sealing: the readings that move into chunks within a transaction, and their place among the chunks of a sensor.
 
 use std::time::Instant;
 
@@ -19,12 +19,12 @@ use crate::readings::{Point, Timestamp};
 /// How many sensors are passed between two checks of the clock.
 const SENSORS_PER_CLOCK_CHECK: usize = 64;
 
-/// The result of a slice. It takes effect in memory after the commit.
+/// The result of a slice. The result takes effect in memory after the commit.
 #[derive(Debug, Default)]
 pub(crate) struct Slice {
-    /// By sensor: the number of points at the front of its tail that are sealed, and the last timestamp in chunks.
+    /// By sensor: the number of sealed points at the front of the tail, and the last timestamp in chunks.
     pub(crate) dropped: HashMap<u32, (usize, Timestamp)>,
-    /// Tails too short for a chunk. They are logged again, so that the old rows can be removed.
+    /// Tails too short for a chunk. Their readings are logged again, so that the old rows can be removed.
     pub(crate) carried: Vec<(u32, Vec<Point>)>,
     /// The ledger after the slice.
     pub(crate) ledger: Ledger,
@@ -95,9 +95,9 @@ impl SliceBuilder<'_> {
                     self.slice.carried.push((cycle.next, tail.to_vec()));
                 }
             } else if self.is_over() || self.slice.dropped.contains_key(&cycle.next) {
-                return Ok(()); // Its turn is in the next slice.
+                return Ok(()); // The next slice takes this sensor.
             } else if self.seal(cycle.next, tail, tail.len(), sensor.sealed_last())? < tail.len() {
-                return Ok(()); // Its turn is not over.
+                return Ok(()); // The next slice continues with this sensor.
             }
             cycle.next += 1;
         }
@@ -138,8 +138,8 @@ impl SliceBuilder<'_> {
         Ok(sealed)
     }
 
-    /// Seals points from the front of a tail, at most `count`, into one place among the sensor's chunks. Returns how many, at
-    /// least one.
+    /// Seals points from the front of a tail, at most `count`, into a single place among the sensor's chunks. Returns the number
+    /// of sealed points, at least 1.
     fn seal_next(
         &mut self,
         sensor: u32,
@@ -176,7 +176,7 @@ impl SliceBuilder<'_> {
         Ok(between)
     }
 
-    /// Seals a run between two chunks. Merges it with neighbours as [`neighbours::merge_partner`] decides.
+    /// Seals a run between two chunks. Merges the run with neighbours as [`neighbours::merge_partner`] decides.
     fn seal_between(
         &mut self,
         sensor: u32,
@@ -208,8 +208,7 @@ impl SliceBuilder<'_> {
         self.write(sensor, &run, sealed_through)
     }
 
-    /// Seals points that lie between the first and the last point of a chunk. Splits the chunk if the points belong to a gap in
-    /// it.
+    /// Seals points between the first and the last point of a chunk. Splits the chunk if the points belong to a gap in the chunk.
     fn seal_inside(
         &mut self,
         chunk: &Chunk,
@@ -232,15 +231,15 @@ impl SliceBuilder<'_> {
         self.seal_between(sensor, before, run.to_vec(), after, sealed_through)
     }
 
-    /// Reads and deletes a chunk, whose points are written again in another chunk.
+    /// Reads and deletes a chunk. The points are written again in another chunk.
     fn take(&mut self, chunk: &Chunk) -> Result<Vec<Point>, StoreError> {
         let points = chunks::points(self.connection, chunk)?;
         self.delete(chunk)?;
         Ok(points)
     }
 
-    /// Prepends the sensor's last chunks while they have no more points than the run. So a reading is rewritten only when its
-    /// chunk doubles, until the chunk is full.
+    /// Prepends the sensor's last chunks, as long as the next chunk has no more points than the run so far. So a reading is
+    /// rewritten only when its chunk doubles, until the chunk is full.
     fn with_small_chunks_before(
         &mut self,
         sensor: u32,

@@ -1,5 +1,5 @@
-//! One sensor: its state in memory (statistics and tail), and its stored readings. The readings in chunks and tail are read as
-//! one sequence.
+//! A single sensor: the state in memory (statistics and tail), and the stored readings. The readings in chunks and tail are read
+//! as a single sequence.
 
 pub(crate) mod range_cache;
 pub(crate) mod tail;
@@ -12,10 +12,10 @@ use crate::readings::{Point, Stats, Temperature, Timestamp};
 /// Marks a sensor without chunks. No timestamp is as early.
 const NOT_SEALED: i64 = i64::MIN;
 
-/// The state of one sensor in memory. Small, because there may be a million of them.
+/// The state of a sensor in memory. Small, because there may be a million sensors.
 #[derive(Debug)]
 pub(crate) struct Sensor {
-    /// The statistics of all its readings.
+    /// The statistics of all readings of the sensor.
     pub(crate) stats: Stats,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
@@ -23,12 +23,12 @@ pub(crate) struct Sensor {
     pub(crate) latest: Temperature,
     /// The readings that are not sealed. A point in the tail replaces a point in a chunk.
     pub(crate) tail: Tail,
-    /// The last timestamp of its last chunk, in microseconds.
+    /// The last timestamp of the last chunk, in microseconds.
     sealed_last: i64,
 }
 
 impl Sensor {
-    /// A sensor with one reading, which `stats` does not contain yet.
+    /// A sensor with a single reading, which `stats` does not contain yet.
     pub(crate) fn new(point: Point) -> Self {
         Self {
             stats: Stats::EMPTY,
@@ -40,7 +40,7 @@ impl Sensor {
         }
     }
 
-    /// The last timestamp of its last chunk. Lookups of later timestamps need no disk access.
+    /// The last timestamp of the last chunk. Lookups of later timestamps need no disk access.
     pub(crate) fn sealed_last(&self) -> Option<Timestamp> {
         Timestamp::from_micros(self.sealed_last)
     }
@@ -67,7 +67,7 @@ impl Sensor {
         }
     }
 
-    /// Drops the first `count` points of the tail, which are sealed.
+    /// Drops the first `count` points of the tail, after sealing.
     pub(crate) fn drop_sealed(&mut self, count: usize, sealed_last: Timestamp) {
         self.note_chunk_end(sealed_last);
         self.tail.drop_first(count);

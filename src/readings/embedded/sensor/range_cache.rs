@@ -1,7 +1,7 @@
-//! A cache of time ranges of sensors, with the points that their chunks hold there.
+//! A cache of time ranges of sensors, with the points of the sensors' chunks in each range.
 //!
-//! A range is a page of a chunk, or a gap between two chunks. Late readings arrive in runs, so one lookup on disk serves many of
-//! them, also in later commits, until the sensor is sealed.
+//! A range is a page of a chunk, or a gap between two chunks. Late readings arrive in runs, so a single lookup on disk serves many
+//! readings, also in later commits, until the sensor is sealed.
 
 use hashlink::LruCache;
 use rusqlite::Connection;
@@ -14,7 +14,7 @@ use crate::readings::{Point, Temperature, Timestamp, Window};
 /// About how many bytes all ranges may take: a page of each of 4,000 sensors.
 const CACHE_BYTES_MAX: usize = 32 << 20;
 
-/// How many ranges of one sensor are kept. Several clients may write to different times of one sensor.
+/// How many ranges of a sensor are kept. Several clients may write to different times of the same sensor.
 const RANGES_PER_SENSOR_MAX: usize = 4;
 
 /// The bytes of an entry without ranges.
@@ -44,7 +44,7 @@ impl CachedRange {
     }
 }
 
-/// Ranges by sensor. The sensor that was used least recently is evicted first.
+/// Ranges by sensor. The least recently used sensor is evicted first.
 #[derive(Debug)]
 pub(crate) struct RangeCache {
     /// Each sensor's ranges, the most recently used first.
@@ -62,8 +62,7 @@ impl Default for RangeCache {
 }
 
 impl RangeCache {
-    /// The temperature that a sensor's chunks hold at a timestamp, or `Some(None)` without a reading. `None` if the cache does
-    /// not know.
+    /// The temperature in a sensor's chunks at a timestamp, or `Some(None)` without a reading. `None` if the cache does not know.
     pub(crate) fn get(&mut self, sensor: u32, timestamp: Timestamp) -> Option<Option<Temperature>> {
         let ranges = self.sensors.get_mut(&sensor)?;
         let at = ranges.iter().position(|range| range.holds(timestamp))?;
@@ -71,7 +70,7 @@ impl RangeCache {
         Some(ranges[0].temperature(timestamp))
     }
 
-    /// The temperature that a sensor's chunks hold at a timestamp. Reads from disk if the cache does not know.
+    /// The temperature in a sensor's chunks at a timestamp. Reads from disk if the cache does not know.
     pub(crate) fn look_up(
         &mut self,
         connection: &Connection,
@@ -111,21 +110,21 @@ impl RangeCache {
         self.bytes -= ENTRY_BYTES + ranges.iter().map(CachedRange::bytes).sum::<usize>();
     }
 
-    /// Removes a sensor whose chunks are about to change.
+    /// Removes a sensor before the sensor's chunks change.
     pub(crate) fn forget(&mut self, sensor: u32) {
         if let Some(ranges) = self.sensors.remove(&sensor) {
             self.let_go(&ranges);
         }
     }
 
-    /// Removes everything, after a transaction that was rolled back.
+    /// Removes everything, after the rollback of a transaction.
     pub(crate) fn clear(&mut self) {
         self.sensors.clear();
         self.bytes = 0;
     }
 }
 
-/// Reads the page that contains a timestamp, or finds the gap between chunks that contains it.
+/// Reads the page around a timestamp, or finds the gap between chunks around the timestamp.
 fn read_range(
     connection: &Connection,
     sensor: u32,

@@ -1,4 +1,4 @@
-//! A sensor's tail: its readings that are not sealed.
+//! A sensor's tail: the readings that are not sealed.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::readings::Point;
 use crate::readings::embedded::format::points;
 
-/// Points in strictly ascending order of time. Readers share them; the writer copies them on a change while a reader still holds
-/// them. In a large fleet most tails have at most one point, which takes no memory of its own.
+/// Points in strictly ascending order of time. Readers share the points; the writer copies the points on a change while a reader
+/// still holds them. In a large fleet most tails have at most one point; such a tail takes no extra memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Tail {
     #[default]

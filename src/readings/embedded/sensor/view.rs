@@ -1,4 +1,4 @@
-//! A snapshot's view of one sensor: its number and its tail.
+//! A snapshot's view of a sensor: the sensor's number and tail.
 
 use std::ops::ControlFlow;
 
@@ -11,12 +11,12 @@ use crate::error::StoreError;
 use crate::readings::embedded::format::points::within;
 use crate::readings::{Point, Stats, Timestamp, Window};
 
-/// The state of one sensor in a snapshot. The read transaction of the same snapshot sees the matching chunks.
+/// The state of a sensor in a snapshot. The read transaction of the same snapshot sees the matching chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct SensorView {
     number: u32,
     tail: Tail,
-    /// Whether a chunk may contain readings of the windows that are read.
+    /// Whether a chunk may contain readings of the requested windows.
     has_chunks: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Reads one sensor: its chunks and its tail as one ordered sequence. Where both have a point at a timestamp, the point of the
-//! tail counts.
+//! Reads the chunks and the tail of a sensor as a single ordered sequence. Where both have a point at a timestamp, the point of
+//! the tail counts.
 
 use std::ops::ControlFlow;
 
@@ -12,14 +12,14 @@ use crate::readings::{Point, Stats, Timestamp, Window};
 
 /// Consecutive readings of a sensor.
 pub(crate) enum Segment<'a> {
-    /// A whole chunk, as its statistics.
+    /// The statistics of a whole chunk.
     Rollup { first: Timestamp, stats: &'a Stats },
     /// Points in order of time.
     Points(&'a [Point]),
 }
 
-/// Visits a sensor's readings in a window, in order of time. A chunk is passed as its statistics if `as_rollup` accepts its first
-/// and last timestamp, the chunk lies inside the window, and no point of the tail lies within it.
+/// Visits a sensor's readings in a window, in order of time. A chunk is passed as statistics if `as_rollup` accepts the chunk's
+/// first and last timestamp, the chunk lies inside the window, and no point of the tail lies within the chunk.
 pub(crate) fn visit(
     connection: &Connection,
     sensor: u32,
@@ -89,8 +89,8 @@ pub(crate) fn stats(
     Ok(total)
 }
 
-/// The extremes of all readings of a sensor. The other values of the result mean nothing. Of the chunks that contain points of
-/// the tail, only those are decoded that may hold an extreme.
+/// The extremes of all readings of a sensor. The other values of the result mean nothing. A chunk that contains points of the
+/// tail is decoded only if the chunk may hold an extreme.
 pub(crate) fn extremes(
     connection: &Connection,
     sensor: u32,

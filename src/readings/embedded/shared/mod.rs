@@ -18,7 +18,7 @@ use crate::readings::Stats;
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) index: RwLock<Index>,
-    /// A copy of the totals in the index. Reading it never waits for a commit that updates the index.
+    /// A copy of the totals in the index. A read of this copy never waits for a commit that updates the index.
     pub(crate) totals: Mutex<Stats>,
     pub(crate) opening: Opening,
     /// Becomes true when a write to disk fails, or the store cannot be opened.
@@ -37,7 +37,7 @@ impl Shared {
         }
     }
 
-    /// Records that the store could not be opened. Ignores the error if the store was closed during the start.
+    /// Records a failed opening of the store. Ignores the error if the store was closed during the start.
     pub(crate) fn not_opened(&self, error: &StoreError) {
         let is_closing = self.queue.closed() == Some(CloseReason::Shutdown);
         if is_closing {

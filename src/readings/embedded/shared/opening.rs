@@ -51,7 +51,7 @@ impl Opening {
         self.ended.send_replace(true);
     }
 
-    /// The reason why the store could not be opened, if it could not.
+    /// The reason why the opening of the store failed, if it failed.
     pub(crate) fn failure(&self) -> Option<StoreError> {
         let failure = self.failure.get()?;
         Some(StoreError::new(failure.kind(), failure.message()))

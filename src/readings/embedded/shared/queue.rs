@@ -24,7 +24,7 @@ impl Submission {
     }
 }
 
-/// The contents of the queue that the committer has taken.
+/// The contents of the queue, taken by the committer.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) submissions: Vec<Submission>,
@@ -47,7 +47,7 @@ struct State {
 pub(crate) enum CloseReason {
     /// The store was asked to close.
     Shutdown,
-    /// A write to disk failed. How much of it reached the disk is unknown.
+    /// A write to disk failed. Unknown: how much of the write reached the disk.
     Failed,
     /// The file could not be opened.
     NotOpened,
@@ -82,10 +82,11 @@ impl Queue {
         }
     }
 
-    /// Adds a batch to the queue. A batch larger than the bound is accepted if the queue is empty; the sender bounds its size.
+    /// Adds a batch to the queue. A batch larger than the bound is accepted if the queue is empty; the sender bounds the size of a
+    /// batch.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Overloaded`] if the queue is full. [`StoreErrorKind::Unavailable`] if it is closed.
+    /// [`StoreErrorKind::Overloaded`] if the queue is full. [`StoreErrorKind::Unavailable`] if the queue is closed.
     pub(crate) fn submit(&self, submission: Submission) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if let Some(closed) = state.closed {
@@ -118,7 +119,7 @@ impl Queue {
         Ok(sealed)
     }
 
-    /// Closes the queue. The committer still takes the batches in it.
+    /// Closes the queue. The committer still takes the batches in the queue.
     pub(crate) fn close(&self, why: CloseReason) {
         let mut state = self.state.lock();
         if state.closed != Some(CloseReason::Failed) {

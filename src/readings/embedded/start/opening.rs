@@ -16,7 +16,7 @@ use crate::readings::embedded::write::writer::{Start, Writer};
 use crate::storage::data_directory::DataDirectory;
 use crate::storage::sqlite::write_ahead_log::Checkpointer;
 
-/// Opens the file, creating it if it is missing, and recovers the index. A read-only store has no writer, and creates and changes
+/// Opens the file (creates the file if missing), and recovers the index. A read-only store has no writer, and creates and changes
 /// no file.
 pub(crate) fn open(
     directory: Arc<DataDirectory>,

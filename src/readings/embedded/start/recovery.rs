@@ -1,8 +1,8 @@
 //! Recovery: builds the index from disk, at every start and for `verify`.
 //!
-//! Recovery reads everything except the data of chunks, and compares it with checksums and with the ledger. So a missing row is
-//! detected, whatever page it was on. Only the loss of the last log rows has no checksum; the structure of the log table is
-//! checked for this.
+//! Recovery reads everything except the data of chunks, and compares the contents with checksums and with the ledger. So a missing
+//! row is detected, whatever page the row was on. Only the loss of the last log rows has no checksum; for this case, the structure
+//! of the log table is checked.
 
 use rusqlite::Connection;
 
@@ -55,12 +55,12 @@ impl Recovered {
     }
 }
 
-/// Reads everything except the data of chunks, and checks it against checksums and the ledger.
+/// Reads everything except the data of chunks, and checks the contents against checksums and the ledger.
 pub(crate) fn recover(
     connection: &Connection,
     progress: &Progress,
 ) -> Result<Recovered, StoreError> {
-    // One snapshot for all statements; SQLite looks at the write-ahead log once, not for each statement.
+    // A single snapshot for all statements: SQLite looks at the write-ahead log once, not for each statement.
     let transaction = connection
         .unchecked_transaction()
         .map_err(|error| failed("begin to read", error))?;
@@ -109,7 +109,7 @@ pub(crate) fn recover(
     })
 }
 
-/// Checks the structure of the log table: detects a page that has lost the last rows. The log is bounded, so this is fast.
+/// Checks the structure of the log table: detects a page without the last rows. The log is bounded, so this check is fast.
 fn check_log_structure(connection: &Connection) -> Result<(), StoreError> {
     let report: String = connection
         .query_row("PRAGMA main.quick_check(log)", [], |row| row.get(0))

@@ -18,7 +18,7 @@ use crate::readings::{Point, Temperature, Window};
 /// A sensor during recovery.
 #[derive(Debug, Default)]
 pub(crate) struct RecoveredSensor {
-    /// The sensor according to its chunks; `None` without chunks.
+    /// The sensor according to the chunks; `None` without chunks.
     pub(crate) sensor: Option<Sensor>,
     /// Every reading in log rows up to this sequence is in chunks, or again in a later row.
     pub(crate) through: u64,
@@ -40,7 +40,7 @@ impl RecoveredSensor {
 pub(crate) struct ReplayedLog {
     pub(crate) last_sequence: u64,
     pub(crate) rows: u64,
-    /// The number of readings, including those in chunks and those logged again.
+    /// The number of readings. Includes readings in chunks and readings logged again.
     pub(crate) readings: u64,
     /// How far the log is counted into `periods`, and the uncounted changes.
     pub(crate) counted: Option<Counted>,
@@ -52,11 +52,11 @@ pub(crate) struct ReplayedLog {
     unrecorded_through: u64,
 }
 
-/// A logged reading that is not in chunks as far as is known without reading them.
+/// A logged reading. As far as known without a look into the chunks, the chunks do not contain the reading.
 #[derive(Clone, Copy, Debug)]
 struct LoggedReading {
     sensor: u32,
-    /// 1 + the index of the replaced temperature; 0 without one.
+    /// 1 + the index of the replaced temperature; 0 without a replaced temperature.
     replaced: u32,
     point: Point,
 }
@@ -77,7 +77,7 @@ pub(crate) fn read(
         .map_err(read_error)?;
     let mut log = ReplayedLog {
         last_sequence: ledger.log_sealed,
-        // Rows that carry readings of removed rows do not record replaced temperatures.
+        // Rows with the carried readings of removed rows do not record replaced temperatures.
         unrecorded_through: ledger.log_sealed,
         ..ReplayedLog::default()
     };
@@ -158,7 +158,7 @@ pub(crate) fn apply(
     sensors: &mut [RecoveredSensor],
     progress: &Progress,
 ) -> Result<(), StoreError> {
-    // A stable sort: readings of one timestamp stay in the order of the log.
+    // A stable sort: readings with the same timestamp stay in the order of the log.
     log.logged
         .sort_by_key(|logged| (logged.sensor, logged.point.timestamp));
     let by_sensor = log.logged.chunk_by(|one, next| one.sensor == next.sensor);
@@ -187,7 +187,7 @@ pub(crate) fn apply(
             tail = not_sealed(connection, number, tail)?;
             sensor.stats = window::stats(connection, number, &tail, Window::ALL)?;
         } else {
-            // For each timestamp, the first logged reading has replaced the reading in a chunk, if there is one.
+            // For each timestamp, the first logged reading has replaced the reading in a chunk, if the chunk has such a reading.
             let by_timestamp =
                 logged.chunk_by(|one, next| one.point.timestamp == next.point.timestamp);
             for (same_time, point) in by_timestamp.zip(&tail) {
@@ -211,7 +211,7 @@ pub(crate) fn apply(
     Ok(())
 }
 
-/// For each timestamp, the point that was logged last.
+/// For each timestamp, the last logged point.
 fn last_of_each_timestamp(logged: &[LoggedReading]) -> Vec<Point> {
     let by_timestamp = logged.chunk_by(|one, next| one.point.timestamp == next.point.timestamp);
     by_timestamp

@@ -1,5 +1,5 @@
-//! The committer: the only thread that writes. It takes the waiting batches, checks them, commits them as one log row with one
-//! flush, makes the commit visible, and answers every batch.
+//! The committer: the only thread that writes. The committer takes the waiting batches, checks them, commits them as a single log
+//! row with a single flush, makes the commit visible, and answers every batch.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +20,8 @@ use crate::readings::embedded::shared::queue::{CloseReason, Submission, Taken};
 /// How often an idle committer checks whether maintenance is due.
 const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long sealing and freeing disk space may take when the store closes. Readings that are not sealed stay in the log, which
-/// the next start reads.
+/// How long sealing and freeing disk space may take when the store closes. Unsealed readings stay in the log; the next start
+/// reads the log.
 const CLOSING_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Committer {
@@ -116,7 +116,7 @@ impl Committer {
         self.shared.failed.send_replace(true);
     }
 
-    /// Makes one commit, and answers its batches.
+    /// Makes a commit, and answers the batches.
     ///
     /// # Errors
     /// If nothing more may be acknowledged.
@@ -158,7 +158,7 @@ impl Committer {
         }
     }
 
-    /// Answers the batches of a commit of which nothing is on disk.
+    /// Answers the batches of a commit with nothing on disk.
     fn refuse(
         &mut self,
         submissions: Vec<Submission>,
@@ -170,7 +170,7 @@ impl Committer {
             StoreErrorKind::Damaged | StoreErrorKind::Unsupported
         );
         if is_of_one && submissions.len() > 1 {
-            // One batch needs data that cannot be read. Each batch is tried alone, so that only this one fails.
+            // A batch needs unreadable data. Each batch is tried alone, so that only this batch fails.
             for submission in submissions {
                 self.commit(vec![submission])?;
             }
@@ -188,11 +188,11 @@ impl Committer {
         Ok(())
     }
 
-    /// Looks up the stored readings that the batches need. Returns the batches whose lookups are complete; defers the others.
+    /// Looks up the stored readings for the batches. Returns the batches with complete lookups; defers the others.
     fn look_up(&mut self, arrived: Vec<Submission>) -> Result<Vec<PreparedBatch>, StoreError> {
         let index = self.shared.index.read();
         let begin = Instant::now();
-        // Sealing must catch up before readings arrive that are expensive to seal.
+        // While sealing is behind, batches with lookups wait: their readings are expensive to seal.
         let crowded = self.writer.is_overcrowded(&index);
         let mut ready = Vec::with_capacity(arrived.len());
         for submission in arrived {
@@ -237,7 +237,7 @@ impl Committer {
         Ok(ready)
     }
 
-    /// Adds batches to the pending changes. If one batch fails, starts again without it.
+    /// Adds batches to the pending changes. If a batch fails, starts again without this batch.
     fn admit(&mut self, prepared: &[PreparedBatch]) -> Vec<Result<Outcome, StoreError>> {
         let index = self.shared.index.read();
         let mut refused: Vec<Option<StoreError>> = prepared.iter().map(|_| None).collect();
@@ -266,7 +266,7 @@ impl Committer {
             .collect()
     }
 
-    /// Makes the commit visible to readers, all of it at once.
+    /// Makes the whole commit visible to readers at once.
     fn publish(&mut self, slice: Option<&Slice>) {
         let mut index = self.shared.index.write();
         let deferred = &mut self.deferred;

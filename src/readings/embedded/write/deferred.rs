@@ -1,4 +1,4 @@
-//! Deferred batches: they need more lookups than one commit has time for. Other batches are committed meanwhile.
+//! Deferred batches: a commit has no time for all their lookups. Other batches are committed meanwhile.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,14 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::Point;
 use crate::readings::embedded::shared::queue::Submission;
 
-/// A batch and its lookups.
+/// A batch with the lookups of the batch.
 #[derive(Debug)]
 pub(crate) struct PreparedBatch {
     pub(crate) submission: Submission,
     pub(crate) lookups: BatchLookups,
 }
 
-/// Batches whose lookups are not complete, in order of arrival. Bounded.
+/// Batches with incomplete lookups, in order of arrival. Bounded.
 #[derive(Debug)]
 pub(crate) struct DeferredBatches {
     waiting: VecDeque<PreparedBatch>,
@@ -35,8 +35,8 @@ impl DeferredBatches {
         self.waiting.is_empty()
     }
 
-    /// Defers a batch, or refuses it as overload if too many readings are deferred. A batch larger than the bound is accepted if
-    /// no other is deferred.
+    /// Defers a batch, or refuses the batch as overload if too many readings are deferred. A batch larger than the bound is
+    /// accepted if no other batch is deferred.
     pub(crate) fn add(&mut self, prepared: PreparedBatch) {
         let readings = self.readings + prepared.submission.batch.len();
         if readings > self.readings_max && !self.waiting.is_empty() {
@@ -51,12 +51,12 @@ impl DeferredBatches {
         self.waiting.push_back(prepared);
     }
 
-    /// The batch that has waited longest.
+    /// The batch with the longest waiting time.
     pub(crate) fn first(&mut self) -> Option<&mut PreparedBatch> {
         self.waiting.front_mut()
     }
 
-    /// Takes the batch that has waited longest.
+    /// Takes the batch with the longest waiting time.
     pub(crate) fn take_first(&mut self) -> Option<PreparedBatch> {
         let first = self.waiting.pop_front()?;
         self.readings -= first.submission.batch.len();

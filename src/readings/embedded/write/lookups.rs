@@ -1,8 +1,8 @@
-//! The lookups that a batch needs before it can be committed.
+//! The lookups of a batch before its commit.
 //!
-//! A late reading is new, unchanged, or a replacement; the stored reading at its timestamp decides. A batch may need thousands of
-//! lookups, which take longer than one commit may. So lookups are made ahead, as many per commit as time allows, and their
-//! results are kept until the batch has all of them.
+//! A late reading is new, unchanged, or a replacement; the stored reading with the same timestamp decides. A batch may need
+//! thousands of lookups. These take longer than a commit may take. So lookups are made ahead, as many per commit as time allows,
+//! and the results are kept until the batch has all of them.
 
 use std::time::Instant;
 
@@ -18,13 +18,13 @@ use crate::readings::{Batch, Point, Temperature, Timestamp};
 /// How many lookups without disk access are made between two checks of the clock.
 const LOOKUPS_PER_CLOCK_CHECK: usize = 1024;
 
-/// A timestamp of a sensor, and the temperature that its chunks hold there.
+/// A timestamp of a sensor, and the temperature in the sensor's chunks at this timestamp.
 #[derive(Clone, Copy, Debug)]
 struct Lookup {
     sensor: u32,
     timestamp: Timestamp,
     stored: Option<Temperature>,
-    /// Whether the lookup was made. `stored` means nothing before.
+    /// Whether the lookup was made. Before the lookup, `stored` has no meaning.
     made: bool,
 }
 
@@ -34,7 +34,7 @@ impl Lookup {
     }
 }
 
-/// The lookups of one batch.
+/// The lookups of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct BatchLookups {
     /// In order of sensor and time, without duplicates.
@@ -44,8 +44,8 @@ pub(crate) struct BatchLookups {
 }
 
 impl BatchLookups {
-    /// Lists the lookups of a batch: its readings whose timestamps lie in the range of their sensor's chunks. `skip` returns
-    /// `true` for sensors whose readings are refused anyway.
+    /// Lists the lookups of a batch: the readings with a timestamp in the range of the sensor's chunks. `skip` returns `true` for
+    /// a sensor if all readings of the sensor are refused anyway.
     pub(crate) fn new(batch: &Batch, index: &Index, skip: impl Fn(u32) -> bool) -> Self {
         Self::list(batch, index, skip, |sealed_last| sealed_last)
     }
@@ -149,7 +149,7 @@ impl BatchLookups {
         Ok(true)
     }
 
-    /// Records that points of a sensor have moved into chunks, where a lookup finds them from now on.
+    /// Records the move of points of a sensor into chunks. From now on, a lookup finds the points in the chunks.
     pub(crate) fn sealed(&mut self, sensor: u32, points: &[Point]) {
         let range = self.range_of(sensor);
         for lookup in &mut self.lookups[range] {
@@ -161,7 +161,7 @@ impl BatchLookups {
         }
     }
 
-    /// The lookups of one sensor.
+    /// The lookups of a sensor.
     pub(crate) fn of(&self, sensor: u32) -> SensorLookups<'_> {
         SensorLookups(&self.lookups[self.range_of(sensor)])
     }
@@ -173,7 +173,7 @@ impl BatchLookups {
     }
 }
 
-/// The lookups of one sensor, read in ascending order of time.
+/// The lookups of a sensor, read in ascending order of time.
 #[derive(Debug)]
 pub(crate) struct SensorLookups<'a>(&'a [Lookup]);
 

@@ -1,4 +1,4 @@
-//! Writes: looks up the stored readings that late readings may repeat or replace, decides what changes, commits, and makes the
+//! Writes: looks up the stored readings for late readings (repeated or replacing), decides the changes, commits, and makes the
 //! commit visible.
 
 pub(crate) mod committer;

@@ -16,7 +16,7 @@ use crate::readings::{
 /// Marks a sensor without changes in this commit.
 const NO_ENTRY: u32 = u32::MAX;
 
-/// One sensor's changes.
+/// The changes of a sensor.
 #[derive(Debug)]
 pub(crate) struct SensorChanges {
     pub(crate) sensor: u32,
@@ -24,25 +24,25 @@ pub(crate) struct SensorChanges {
     last: Option<Timestamp>,
     /// New and replacing points, in ascending order of time.
     pub(crate) points: Vec<Point>,
-    /// For each point that replaces a stored reading: its timestamp and the stored temperature. In order of time after
+    /// For each point that replaces a stored reading: the timestamp and the stored temperature. In order of time after
     /// [`Pending::compute_stats`].
     pub(crate) replaced: Vec<(Timestamp, Temperature)>,
     /// The sensor's statistics after the commit, if readings are replaced. Otherwise the new readings are just added.
     pub(crate) stats: Option<Stats>,
 }
 
-/// The changes of one commit. Readers do not see them yet.
+/// The changes of a commit. Readers do not see the changes yet.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    /// The entries in use, then unused entries whose memory is reused.
+    /// The entries in use, then unused entries. The memory of the unused entries is reused.
     sensors: Vec<SensorChanges>,
     used: usize,
-    /// By sensor number: the index of its entry.
+    /// By sensor number: the index of the sensor's entry.
     entries: Vec<u32>,
-    /// Sensors that this commit adds. Their numbers follow those of the index.
+    /// New sensors of this commit. Their numbers follow the numbers of the index.
     pub(crate) new_sensors: Vec<SensorId>,
     new_numbers: hashbrown::HashMap<SensorId, u32>,
-    /// Readings of the current batch that are not newer than their sensor's latest reading.
+    /// Readings of the current batch that are not newer than the sensor's latest reading.
     late: Vec<(u32, Point)>,
 }
 
@@ -116,7 +116,7 @@ impl Pending {
         &self.sensors[..self.used]
     }
 
-    /// A sensor's changes, if it has any.
+    /// A sensor's changes, if any.
     pub(crate) fn changes_of(&self, sensor: u32) -> Option<&SensorChanges> {
         let at = *self.entries.get(sensor as usize)?;
         self.sensors().get(at as usize)
@@ -144,7 +144,7 @@ impl Pending {
     /// Adds a batch.
     ///
     /// # Errors
-    /// The changes are incomplete then: call [`Pending::clear`], and add the other batches again.
+    /// After an error the changes are incomplete: call [`Pending::clear`], and add the other batches again.
     pub(crate) fn admit(
         &mut self,
         batch: &Batch,
@@ -189,7 +189,7 @@ impl Pending {
         Ok(outcome)
     }
 
-    /// Adds the late readings of a batch, by sensor and time. Readings of one timestamp keep their order in the batch.
+    /// Adds the late readings of a batch, by sensor and time. Readings with the same timestamp keep their order in the batch.
     fn admit_late(
         &mut self,
         index: &Index,
@@ -269,8 +269,8 @@ impl Pending {
         &mut self.sensors[at]
     }
 
-    /// Computes the statistics of sensors whose readings are replaced. Runs before the commit, so that a damaged chunk fails the
-    /// batch and nothing else.
+    /// Computes the statistics of sensors with replaced readings. Runs before the commit, so that a damaged chunk fails the batch
+    /// and nothing else.
     pub(crate) fn compute_stats(
         &mut self,
         index: &Index,
@@ -327,7 +327,7 @@ impl Pending {
 #[derive(Clone, Copy, Debug)]
 enum NoNumber {
     TooManySensors,
-    /// A damaged chunk prevents sealing, and the tail has reached its bound.
+    /// A damaged chunk prevents sealing, and the tail has reached the limit.
     Stuck,
 }
 

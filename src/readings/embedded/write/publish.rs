@@ -7,7 +7,7 @@ use crate::readings::embedded::seal::slice::Slice;
 use crate::readings::embedded::sensor::Sensor;
 
 impl Writer {
-    /// Applies a committed transaction to the index. Calls `moved` with the points of each sensor that have moved from its tail
+    /// Applies a committed transaction to the index. Calls `moved` with the points of each sensor that have moved from the tail
     /// into chunks, before the tail drops them.
     pub(crate) fn publish(
         &mut self,

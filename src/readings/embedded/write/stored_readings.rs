@@ -18,7 +18,7 @@ pub(crate) struct StoredReadings<'a> {
 }
 
 impl<'a> StoredReadings<'a> {
-    /// One sensor's readings, for lookups in ascending order of time.
+    /// The readings of a sensor, for lookups in ascending order of time.
     pub(crate) fn of<'b>(&'b mut self, number: u32, index: &'b Index) -> SensorReadings<'a, 'b> {
         SensorReadings {
             found: self.lookups.of(number),
@@ -30,7 +30,7 @@ impl<'a> StoredReadings<'a> {
     }
 }
 
-/// The stored readings of one sensor.
+/// The stored readings of a sensor.
 pub(crate) struct SensorReadings<'a, 'b> {
     disk: &'b mut StoredReadings<'a>,
     found: SensorLookups<'a>,

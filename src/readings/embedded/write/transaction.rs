@@ -1,4 +1,4 @@
-//! The transaction of one commit: a log row, a slice of sealing, and the removal of old log rows.
+//! The transaction of a commit: a log row, a slice of sealing, and the removal of old log rows.
 
 use tracing::error;
 
@@ -11,7 +11,7 @@ use crate::readings::embedded::index::Index;
 use crate::readings::embedded::seal::slice::Slice;
 
 impl Writer {
-    /// Writes the pending changes and a slice of sealing in one transaction. Returns `None` if nothing was sealed.
+    /// Writes the pending changes and a slice of sealing in a single transaction. Returns `None` if nothing was sealed.
     pub(crate) fn write(&mut self, index: &Index) -> Result<Option<Slice>, WriteError> {
         let due = self.maintenance_paused_until.is_none()
             && self.directory.ready().is_ok()
@@ -143,10 +143,10 @@ struct Written {
     log_removed: u64,
 }
 
-/// A transaction that did not commit.
+/// A transaction without a commit.
 pub(crate) struct WriteError {
     pub(crate) error: StoreError,
-    /// Whether it is certain that nothing of the transaction is on disk.
+    /// Whether certainly nothing of the transaction is on disk.
     pub(crate) outcome_known: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The writer: the connection that writes, the pending changes, and the state of sealing and counting.
+//! The writer: the connection for writes, the pending changes, and the state of sealing and counting.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ pub(crate) struct Writer {
     pub(super) connection: Connection,
     pub(super) folding: Checkpointer,
     pub(super) cache: RangeCache,
-    /// The changes of the commit that is being prepared.
+    /// The changes of the commit in preparation.
     pub(super) pending: Pending,
     pub(super) sealer: Sealer,
     pub(super) counting: Counting,
@@ -91,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// Lists the lookups that a batch needs.
+    /// Lists the lookups for a batch.
     pub(crate) fn lookups(&self, batch: &Batch, index: &Index) -> BatchLookups {
         BatchLookups::new(batch, index, |number| self.is_stuck(number, index))
     }
@@ -102,7 +102,7 @@ impl Writer {
     }
 
     /// Makes lookups until the deadline, at least one. Returns whether all are made. All lookups before [`Writer::end_lookups`]
-    /// share one read transaction, because beginning one takes as long as half a lookup.
+    /// share a read transaction, because the start of a transaction takes as long as half a lookup.
     pub(crate) fn advance(
         &mut self,
         lookups: &mut BatchLookups,
@@ -123,8 +123,7 @@ impl Writer {
         self.execute("COMMIT")
     }
 
-    /// Whether sealing or counting has fallen so far behind that late readings must wait. Always `false` while maintenance
-    /// pauses.
+    /// Whether sealing or counting is so far behind that late readings must wait. Always `false` while maintenance pauses.
     pub(crate) fn is_overcrowded(&self, index: &Index) -> bool {
         self.maintenance_paused_until.is_none()
             && (self.sealer.is_overcrowded(index, &self.options)
@@ -148,7 +147,7 @@ impl Writer {
     /// Adds a batch to the pending changes, compared with the stored readings.
     ///
     /// # Errors
-    /// The changes are incomplete then: call [`Writer::clear_pending`], and admit the other batches again.
+    /// After an error the changes are incomplete: call [`Writer::clear_pending`], and admit the other batches again.
     pub(crate) fn admit(
         &mut self,
         prepared: &PreparedBatch,
@@ -166,7 +165,7 @@ impl Writer {
             .admit(batch, mode, options.sensors_max, index, is_stuck, &mut disk)
     }
 
-    /// Starts a full sealing cycle that does not pause.
+    /// Starts a full sealing cycle without pauses.
     pub(crate) fn start_full_cycle(&mut self) {
         self.sealer
             .start_full_cycle(self.last_sequence, &self.options);
@@ -181,7 +180,7 @@ impl Writer {
 
     /// Whether maintenance is due: sealing, counting, or removing log rows.
     pub(crate) fn has_maintenance(&mut self, index: &Index) -> bool {
-        // Sealing uses disk space before it frees any. No file may grow while the data directory is not where it was.
+        // Sealing first uses disk space and then frees disk space. No file may grow while the data directory is missing or moved.
         if self.directory.ready().is_err() {
             return false;
         }
@@ -233,17 +232,17 @@ impl Writer {
     /// Checks that the database is still the file in the data directory.
     ///
     /// # Errors
-    /// If the commit is in a file that is not there any more.
+    /// If the commit is in a file that is no longer there.
     pub(crate) fn confirm(&self) -> Result<(), StoreError> {
         self.directory.confirm(FILE_NAME)
     }
 
-    /// Pauses maintenance after a refused commit: sealing uses disk space before it frees any.
+    /// Pauses maintenance after a refused commit: sealing first uses disk space and then frees disk space.
     pub(crate) fn back_off(&mut self) {
         self.maintenance_paused_until = Some(Instant::now() + MAINTENANCE_BACK_OFF);
     }
 
-    /// Checkpoints the write-ahead log if it has grown. No client waits for this.
+    /// Checkpoints the write-ahead log if the log has grown. No client waits for this.
     pub(crate) fn checkpoint_when_due(&self) -> Result<(), StoreError> {
         let folded = self
             .folding
@@ -261,7 +260,7 @@ impl Writer {
     pub(crate) fn checkpoint(&self, deadline: Instant) -> rusqlite::Result<()> {
         let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
         let mut pages = vacuum.query([])?;
-        while Instant::now() < deadline && pages.next()?.is_some() {} // Each step frees one.
+        while Instant::now() < deadline && pages.next()?.is_some() {} // Each step frees a page.
         drop(pages);
         self.connection.busy_timeout(CLOSING_CHECKPOINT_TIMEOUT)?;
         write_ahead_log::truncate(&self.connection).map(drop)

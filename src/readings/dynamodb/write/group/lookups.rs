@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::readings::SensorId;
 
 impl Group {
-    /// Looks up the sensors that are not known, and refuses new sensors beyond the limit.
+    /// Looks up the unknown sensors, and refuses new sensors beyond the limit.
     pub(super) async fn look_up_sensors(&mut self) -> Result<(), StoreError> {
         let sensors: BTreeSet<_> = self.task.readings.iter().map(|it| &it.sensor).collect();
         let sensors: Vec<SensorId> = sensors.into_iter().cloned().collect();
@@ -70,7 +70,7 @@ impl Group {
         sensors
     }
 
-    /// Refuses the readings of new sensors beyond the limit, and the batches that are all or nothing with such a reading.
+    /// Refuses the readings of new sensors beyond the limit. Also refuses each all-or-nothing batch with such a reading.
     fn refuse(&mut self, refused: &[SensorId]) {
         let readings = std::mem::take(&mut self.task.readings);
         let whole: BTreeSet<u64> = readings

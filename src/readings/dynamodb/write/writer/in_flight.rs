@@ -1,4 +1,4 @@
-//! Transactions in flight: which readings go next, and what the results change.
+//! Transactions in flight: chooses the next readings, and applies the results.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::readings::dynamodb::replica::status::Operation;
 use crate::readings::dynamodb::table::client::BATCH_KEYS_MAX;
 
-/// A transaction starts beside others from this many readings or items on, which is half a transaction.
+/// With this many readings or items (half a transaction), a transaction starts beside others.
 const BESIDE_READINGS_MIN: usize = 24;
 const BESIDE_ITEMS_MIN: usize = 48;
-/// How many sensors one request looks up.
+/// How many sensors a request looks up.
 const LOOKED_UP_MAX: usize = BATCH_KEYS_MAX / 2;
 /// How many sensors are kept as known; about 400 bytes each.
 const KNOWN_SENSORS_MAX: usize = 50_000;
-/// How long before its deadline a batch is given up, so that the reason is known by then.
+/// How long before the deadline a batch is given up, so that the reason is known by then.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 impl Writer {
     pub(super) fn start_transactions(&mut self) {
         while self.lease.is_some() && !self.queue.is_empty() && !self.pauses.is_pausing() {
             let alone = self.in_flight.is_empty();
-            // While transactions fail, one at a time is enough.
+            // While transactions fail, a single transaction at a time is enough.
             if !alone && self.pauses.is_failing() {
                 return;
             }
@@ -43,7 +43,7 @@ impl Writer {
             let NextGroup { readings, items } = self.queue.next_group(&self.busy, &self.known);
             let is_small = readings.len() < BESIDE_READINGS_MIN && items < BESIDE_ITEMS_MIN;
             if readings.is_empty() || (!alone && is_small) {
-                // Most readings wait for a sensor that is in flight.
+                // Most readings wait for a sensor in flight.
                 self.queue.put_back(readings);
                 return;
             }
@@ -78,7 +78,7 @@ impl Writer {
                 }
             }
         }
-        // A request for some sensors may also ask for the sensors that come next.
+        // A request for some sensors may also ask for the next sensors in the queue.
         let prefetched = match unknown_count {
             0 => Vec::new(),
             count => {
@@ -121,12 +121,12 @@ impl Writer {
                 *shard = done.attempt.shard;
             }
             if self.known.len() + done.known.len() + done.prefetched.len() > KNOWN_SENSORS_MAX {
-                // Sensors that are needed again are looked up again, fifty with a request.
+                // Sensors needed again are looked up again, fifty with a request.
                 self.known.clear();
             }
             self.known.extend(done.known);
             for (sensor, known) in done.prefetched {
-                // The sensor was written after the lookup, and is known better by then.
+                // A busy sensor is in another transaction. The result of this transaction is newer than the lookup.
                 if !self.busy.contains(&sensor) {
                     self.known.entry(sensor).or_insert(known);
                 }

@@ -1,7 +1,7 @@
-//! The bytes of a run of points, as a chunk holds them. Pure functions.
+//! The bytes of a run of points, as stored in a chunk. Pure functions.
 //!
-//! A long run consists of pages. They share the tables of the compression, and each can be decoded alone: a lookup of one
-//! timestamp decodes a few hundred points, not thousands.
+//! A long run consists of pages. The pages share the tables of the compression, and each page can be decoded alone: a lookup of a
+//! single timestamp decodes a few hundred points, not thousands.
 
 mod pages;
 mod scaled;
@@ -17,21 +17,21 @@ use crate::readings::{Point, Timestamp, Window};
 const FORMAT_DELTAS: u8 = 1;
 /// Two pco streams: timestamps and temperatures. Only read; new chunks are written as pages.
 const FORMAT_STREAMS: u8 = 2;
-/// A directory of pages, and for each page the differences of its timestamps and temperatures, compressed by pco.
+/// A directory of pages, and for each page the differences of timestamps and temperatures, compressed by pco.
 const FORMAT_PAGES: u8 = 3;
 
-/// The number of points from which pco is shorter.
+/// From this number of points on, pco is shorter.
 const PCO_POINTS_MIN: usize = 64;
 
 /// Consecutive points of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// The number of points in the whole run, and the timestamp of its first point.
+    /// The number of points in the whole run, and the timestamp of the first point.
     pub(crate) count: u64,
     pub(crate) first: Timestamp,
     /// In strictly ascending order of time.
     pub(crate) points: Vec<Point>,
-    /// The timestamp of the next point of the run, if there is one.
+    /// The timestamp of the next point of the run, if any.
     pub(crate) next: Option<Timestamp>,
 }
 
@@ -67,8 +67,8 @@ pub(crate) fn decode_run(bytes: &[u8]) -> Result<Vec<Point>, CodecError> {
     decode_within(bytes, Window::ALL).map(|part| part.points)
 }
 
-/// Decodes the pages of a run that reach into a window, at least one page; all points of a run without pages. Bytes of any other
-/// kind give an error, never a panic, and never points out of order.
+/// Decodes the pages of a run that reach into a window, at least one page; all points of a run without pages. Any other bytes
+/// give an error, never a panic, and never points out of order.
 pub(crate) fn decode_within(bytes: &[u8], window: Window) -> Result<Part, CodecError> {
     let mut cursor = Cursor::new(bytes);
     let format = cursor.byte()?;

@@ -17,7 +17,7 @@ pub(super) const PCO_LEVEL: usize = 4;
 
 /// Writes points as pages, behind a directory of them.
 pub(super) fn write(out: &mut Vec<u8>, points: &[Point], scales: Scales) -> Result<(), CodecError> {
-    // The number of differences in each page. A page of one point has none, and pco has no empty pages.
+    // The number of differences in each page. A page with a single point has none, and pco has no empty pages.
     let mut differences = Vec::with_capacity(points.len() / PAGE_POINTS + 1);
     let mut times = Vec::with_capacity(points.len());
     let mut temperatures = Vec::with_capacity(points.len());
@@ -75,12 +75,12 @@ struct Page {
     starts: Timestamp,
     /// The number of points.
     points: usize,
-    /// The range of its bytes, relative to the start of the first page.
+    /// The range of the page's bytes, relative to the start of the first page.
     begin: usize,
     end: usize,
 }
 
-/// A run whose pages are not decoded yet.
+/// A run with pages that are not decoded yet.
 pub(super) struct Pages<'a> {
     count: u64,
     scales: Scales,
@@ -138,7 +138,7 @@ impl<'a> Pages<'a> {
     }
 
     pub(super) fn within(mut self, window: Window) -> Result<Part, CodecError> {
-        // The last page that starts at or before the start of the window may reach into it.
+        // The last page with a start at or before the start of the window may reach into the window.
         let begin = window.from.map_or(0, |from| {
             let after = self.pages.partition_point(|page| page.starts <= from);
             after.saturating_sub(1)
@@ -189,7 +189,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Decodes one column of a page. Returns the bytes after it.
+/// Decodes a column of a page. Returns the bytes after the column.
 fn read_page<'a>(
     column: &mut ChunkDecompressor<i64>,
     bytes: &'a [u8],

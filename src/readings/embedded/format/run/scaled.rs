@@ -1,4 +1,4 @@
-//! The scaled numbers of a run: timestamps and temperatures without the trailing zeros that all of them share.
+//! The scaled numbers of a run: timestamps and temperatures without their common trailing zeros.
 
 use crate::readings::embedded::format::codec::{CodecError, Scale};
 use crate::readings::{Point, Temperature, Timestamp};
@@ -46,7 +46,7 @@ impl Scales {
     }
 }
 
-/// Collects decoded points, and checks that they are in ascending order.
+/// Collects decoded points, and checks their ascending order.
 #[derive(Debug)]
 pub(super) struct AscendingPoints {
     scales: Scales,
