@@ -1,4 +1,4 @@
-//! History that arrives while the fleet is live: the cost of a reading in several orders, and the latency for single devices.
+//! History arrives while the fleet is live: the cost of a reading in several orders, and the latency for single devices.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::scenarios::{BATCH_ROWS, Run};
 use crate::server::Server;
 
 const SENSORS: usize = 1_000;
-/// Each order is measured in so many parts of `--fill` readings, so that a growing cost shows.
+/// Each order is measured in this number of parts of `--fill` readings, so a growing cost shows.
 const PARTS: usize = 3;
 /// With the newest day first, each part has so many days.
 const DAYS_A_PART: usize = 4;
 /// The current time of the fleet, in seconds after the start of history.
 const NOW: i64 = 100_000_000;
-/// The number of clients that send batches of scattered old readings.
+/// The number of clients with batches of scattered old readings.
 const SCATTERING_CLIENTS: usize = 4;
 /// Beside them, so many devices send single readings, 200 a second in all.
 const DEVICES: usize = 16;
@@ -159,7 +159,7 @@ impl Run {
         Ok(())
     }
 
-    /// Sends one reading per sensor, newer than all of history.
+    /// Sends a reading per sensor, newer than all of history.
     async fn newer_readings(&self, server: &Server) -> Result<Stats> {
         let mut fleet = Fleet::new(0, SENSORS)?;
         fleet.start_at(NOW)?;
@@ -192,7 +192,7 @@ impl Run {
         self.report.value("late", &what, cpu_micros, "µs");
     }
 
-    /// The seconds of a part: each of its days has whole batches.
+    /// The seconds of a part: each day of the part has whole batches.
     fn part_seconds(&self) -> usize {
         let batch_seconds = self.batch_rows() / SENSORS;
         let seconds = usize::try_from(self.options.fill).unwrap_or(usize::MAX) / SENSORS;

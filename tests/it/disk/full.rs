@@ -43,7 +43,7 @@ fn assert_full(answer: &Answer, disk: &SmallDisk) {
     }
 }
 
-/// Asserts that the server refuses every request that adds data.
+/// Asserts that the server refuses every request to add data.
 async fn assert_refuses_additions(client: &Client, disk: &SmallDisk) {
     assert_full(&client.put(lines("new", 1)).await, disk);
     assert_full(&client.send_file("new", "bytes").await, disk);

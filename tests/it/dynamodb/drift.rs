@@ -1,4 +1,4 @@
-//! Another program writes into the tables: which reads show the change, and which warnings report it.
+//! Another program writes into the tables. Checks the reads with the change, and the warnings about the change.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ async fn writes_of_another_program_are_reported_and_a_recount_repairs_them() {
         for sensor in ["added", "deleted", "replaced", "sound"] {
             store(&open, sensor, (0..10).map(|second| (second, second))).await;
         }
-        // A sensor that is too large to be read completely.
+        // A sensor with too many readings for a complete read.
         store(
             &open,
             "large",
@@ -250,7 +250,7 @@ async fn writes_of_another_program_show_as_documented() {
     assert_eq!(client.stats("?sensorId=a").await, statistics);
     assert_eq!(client.stats("").await, total);
     assert_eq!(client.get("/api/sensors/a").await.text(), summary);
-    // A reading of the other program that is sent again with the same temperature changes nothing.
+    // A repeated reading of the other program with the same temperature changes nothing.
     let again = client
         .store(reading("a", "2026-11-20T13:00:03Z", "30"))
         .await;

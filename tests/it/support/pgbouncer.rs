@@ -15,7 +15,7 @@ use super::postgres::owner;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running PgBouncer. It is killed when this value is dropped.
+/// A running PgBouncer. Dropping this value kills PgBouncer.
 pub struct PgBouncer {
     child: Child,
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! HTTP byte by byte, for requests that a correct client does not send.
+//! HTTP byte by byte, for requests unlike the requests of a correct client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Raw {
     stream: TcpStream,
 }
 
-/// All bytes of a connection until the server closed it.
+/// All bytes of a connection until the server closed the connection.
 #[derive(Debug)]
 pub struct RawAnswer {
     /// 0 when nothing came.

@@ -1,4 +1,4 @@
-//! A server with the S3 API, for one test, in memory and temporary files.
+//! A server with the S3 API, for a single test, in memory and temporary files.
 //!
 //! There are two kinds. moto and ministack both have conditional writes (`If-Match`, `If-None-Match`), listings that begin after
 //! a key, and uploads in parts; docs/contributing/test-servers.md lists the differences. Neither checks signatures by default.
@@ -31,7 +31,7 @@ pub enum S3Kind {
     Ministack,
 }
 
-/// A running server with an empty bucket. It is killed when this value is dropped.
+/// A running server with an empty bucket. Dropping this value kills the server.
 pub struct S3Server(Emulator);
 
 impl S3Server {
@@ -101,7 +101,7 @@ impl S3Server {
         }
     }
 
-    /// The keys of multipart uploads that are open.
+    /// The keys of open multipart uploads.
     pub fn unfinished(&self) -> Vec<String> {
         between(&self.uploads(), "<Key>", "</Key>")
     }
@@ -121,7 +121,7 @@ impl S3Server {
         self.request("GET", &format!("/{BUCKET}?uploads"))
     }
 
-    /// Stores an object that the store does not know.
+    /// Stores an object unknown to the store.
     pub fn put(&self, key: &str) {
         self.request("PUT", &format!("/{BUCKET}/{PREFIX}/{key}"));
     }
@@ -143,7 +143,7 @@ impl S3Server {
         }
         let mut head =
             content_type.map_or(String::new(), |kind| format!("Content-Type: {kind}\r\n"));
-        // The signature is not checked, but moto needs one to replace an object.
+        // The server does not check the signature, but moto needs a signature to replace an object.
         head += "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n";
         self.exchange("PUT", &path, &head, body);
     }

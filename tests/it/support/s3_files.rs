@@ -1,4 +1,4 @@
-//! Files on S3, empty, for one test.
+//! Files on S3. The storage is empty and for a single test.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl FileBackend for S3Backend {
         self.server.put("index/not%20ours");
     }
 
-    /// What is young may be another replica's.
+    /// A sweep keeps young objects, because a young object may belong to another replica.
     fn leftovers_swept(&self) -> u64 {
         0
     }

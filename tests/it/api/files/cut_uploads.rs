@@ -1,4 +1,4 @@
-//! Uploads that are cut off anywhere in the body: no part of a file is ever served, and nothing is left behind.
+//! Uploads cut off anywhere in the body: the server never serves a part of a file, and leaves nothing behind.
 
 #[cfg(feature = "cloud")]
 use std::time::{Duration, Instant};

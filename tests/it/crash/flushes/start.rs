@@ -1,4 +1,4 @@
-//! A flush fails during a start, or before one.
+//! A flush fails during a start, or before a start.
 
 use super::{EIO, Readings, Record, Scene, Todos, reader_of};
 use crate::support::{Server, Unflushed};

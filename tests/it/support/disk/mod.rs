@@ -27,7 +27,7 @@ pub enum Unflushed {
     Either,
 }
 
-/// A disk, and the directory on it.
+/// A disk, and the directory on the disk.
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: Arc<TempDir>,
@@ -273,7 +273,7 @@ fn library() -> PathBuf {
         "disk.c does not compile:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // Tests that run beside this one may do the same; the name appears whole.
+    // Concurrent tests may do the same. The rename makes the name appear with the whole library.
     fs::rename(compiled, &library).unwrap();
     library
 }
