@@ -84,19 +84,19 @@ impl Fleet {
         self
     }
 
-    /// Continues so many seconds after the start; the temperatures continue where they were.
+    /// Continues `seconds` after the start. The temperatures continue at the last values.
     pub(crate) fn start_at(&mut self, seconds: i64) -> Result<()> {
         self.second = FIRST_SECOND + seconds;
         self.write_timestamp()
     }
 
-    /// Reports only every so many seconds.
+    /// Each sensor reports once in this number of seconds.
     pub(crate) fn every(mut self, seconds: i64) -> Self {
         self.step_seconds = seconds;
         self
     }
 
-    /// Sends every reading of `seconds` seconds once, in scattered order; this is part `part` of `parts`.
+    /// Sends every reading of `seconds` seconds once, in scattered order. This fleet sends part `part` of `parts`.
     pub(crate) fn scattered(mut self, seconds: usize, part: usize, parts: usize) -> Self {
         self.scatter = Some(Scatter {
             next: part,
@@ -217,7 +217,7 @@ pub(crate) struct ReadingsRequest {
     fields: Fields,
     /// The totals of the readings in `bytes` before the acknowledgement.
     pending: Stats,
-    /// Whether the store holds all of them already.
+    /// Whether the store already holds all readings in `bytes`.
     again: bool,
 }
 

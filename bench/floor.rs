@@ -52,7 +52,7 @@ async fn accept() -> Result<()> {
     }
 }
 
-/// As long as a real answer.
+/// An answer with the length of a real answer.
 const STATS: &str = "{\"Maximum\":39.99,\"Minimum\":10,\"Average\":24.996317142857144}";
 
 async fn temperature(body: Bytes) -> impl IntoResponse {

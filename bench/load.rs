@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     pub(crate) pace: Option<Duration>,
     /// The number of requests in a round. After this number the worker ends the round early.
     pub(crate) requests_max: Option<u64>,
-    /// Whether the latencies are reported. The others are background load.
+    /// Whether the latencies of this worker are reported. Other workers are background load.
     pub(crate) measured: bool,
     /// The totals of the acknowledged readings.
     pub(crate) acknowledged: Stats,

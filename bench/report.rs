@@ -140,7 +140,7 @@ impl Report {
         println!("\n== {name}: {what}");
     }
 
-    /// Reports the rounds of a scenario, beside the floor's when there are some.
+    /// Reports the rounds of a scenario, and beside them the rounds of the floor, if any.
     pub(crate) fn rounds(
         &mut self,
         name: &str,

@@ -26,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Taken before the process was created.
     began: Instant,
-    /// The time from then to the first answer.
+    /// The time from `began` to the first answer.
     pub(crate) started_in: Duration,
 }
 

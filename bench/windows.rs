@@ -30,7 +30,7 @@ impl Run {
     pub(crate) async fn windows(&mut self) -> Result<()> {
         let readings = self.options.window_readings;
         self.windows_of(1_000, readings).await?;
-        // In a small run both are the same.
+        // In a small run both fleets have the same size.
         let fleets = [100_000, 1_000_000].map(|most| (readings / FEW_READINGS).clamp(1, most));
         for sensors in BTreeSet::from(fleets) {
             self.windows_of(sensors, sensors * FEW_READINGS).await?;

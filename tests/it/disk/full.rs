@@ -186,7 +186,7 @@ async fn a_quota_that_is_used_up_is_a_full_disk_and_ends_no_server() {
     let todo = add_todo(&client, "old").await.with_status(201);
     let todo = todo.header("location").unwrap().to_owned();
     disk.fill(0);
-    // The lack of room is not visible until a write is tried.
+    // Only a write shows the lack of room.
     let mut last = None;
     for number in 0..50 {
         let answer = client.store_or_not(lines(&format!("b{number}"), 500)).await;

@@ -1,5 +1,5 @@
 //! DynamoDB denies requests: rights are missing, or credentials are not accepted. The server answers at once with the reason, and
-//! recovers by itself once somebody has corrected the setup.
+//! recovers without help after a correction of the setup.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -229,7 +229,7 @@ async fn writes_of_another_program_show_as_documented() {
         .send()
         .await
         .unwrap();
-    // Readings, and everything computed from readings, show the change,
+    // Readings, and everything computed from readings, show the change.
     let page = client.get("/api/sensors/a/readings").await.text();
     for shown in [":30", ":40", ":2"] {
         assert!(page.contains(shown), "{page}");
@@ -239,14 +239,14 @@ async fn writes_of_another_program_show_as_documented() {
     assert!(export.contains("\"temperature\":40"), "{export}");
     let window = client.stats("?sensorId=a&from=2026-11-20T13:00:01Z").await;
     assert_eq!(window, r#"{"Maximum":40,"Minimum":2,"Average":24}"#);
-    // except sensors without statistics.
+    // Sensors without statistics are an exception.
     assert!(!export.contains("\"z\""), "{export}");
     client.get("/api/sensors/z").await.with_status(404);
     let unknown = client.stats("?sensorId=z&from=2026-11-20T13:00:00Z").await;
     assert_eq!(unknown, r#"{"Maximum":50,"Minimum":50,"Average":50}"#);
     let series = client.get("/api/sensors/a/series?points=2").await.text();
     assert!(series.contains("40") && !series.contains("30"), "{series}");
-    // Stored statistics do not.
+    // Stored statistics do not show the change.
     assert_eq!(client.stats("?sensorId=a").await, statistics);
     assert_eq!(client.stats("").await, total);
     assert_eq!(client.get("/api/sensors/a").await.text(), summary);

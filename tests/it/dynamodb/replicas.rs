@@ -141,8 +141,8 @@ async fn send(
             }
         }
         store(&lines, addresses, &mut random).await;
-        // An earlier batch of this client comes again, late: only of shared sensors, because a repeated batch of an own sensor
-        // would undo later writes.
+        // Sometimes the client repeats the batch before, but only the readings of shared sensors: a repeated reading of an own
+        // sensor would undo a later write.
         if random.one_in(4) && !before.is_empty() {
             let shared: String = before
                 .lines()

@@ -21,7 +21,7 @@ enum Step {
     Seal,
     /// The store is closed and opened again.
     Restart,
-    /// A copy of the files as they are on disk is opened instead, as after a kill.
+    /// A copy of the present files on disk is opened instead, as after a kill.
     Crash,
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Win
 /// Copies the directory, as after a crash between two commits.
 pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    // Nobody else writes while this transaction is open.
+    // No other connection writes while this transaction is open.
     let writer = rusqlite::Connection::open(from.join("readings.db")).unwrap();
     writer
         .busy_timeout(std::time::Duration::from_secs(10))

@@ -26,7 +26,7 @@ enum Step {
     Seal,
     Restart,
     Crash,
-    /// Changes how many periods are kept from now on.
+    /// Changes the number of kept periods from now on.
     Reopen(usize),
     Look(Window),
 }

@@ -46,7 +46,7 @@ impl Counts {
 
 /// The text before the time of an object in a listing of S3.
 const TIME_OF_OBJECT: &[u8] = b"<LastModified>";
-/// A year in the past, with as many digits.
+/// A year in the past. The number of digits stays the same.
 const PAST_YEAR: &[u8] = b"2020";
 
 /// A proxy on a separate port. The threads of the proxy end with the connections.

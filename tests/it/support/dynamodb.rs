@@ -17,7 +17,7 @@ use super::emulator::{Emulator, installed};
 pub enum DynamoKind {
     /// An emulator on SQLite.
     Dynoxide,
-    /// Amazon's own.
+    /// The emulator of Amazon.
     Local,
 }
 
@@ -25,7 +25,7 @@ pub enum DynamoKind {
 pub struct DynamoServer {
     address: SocketAddr,
     prefix: String,
-    /// `None` when the server ran before.
+    /// `None` when the server was running before the test.
     _own: Option<Emulator>,
 }
 

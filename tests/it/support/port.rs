@@ -13,7 +13,7 @@ pub struct FreePort {
 
 impl FreePort {
     pub fn take() -> Self {
-        // Another user's could not be written to.
+        // Each user has a separate folder, because a user cannot write to the files of another user.
         let user = std::fs::metadata("/proc/self").unwrap().uid();
         let folder = std::env::temp_dir().join(format!("fieldstation-test-ports-{user}"));
         std::fs::create_dir_all(&folder).unwrap();

@@ -46,7 +46,7 @@ exec flock --exclusive --timeout 60 "$users" /bin/sh -c '
 struct Cluster {
     port: u16,
     directory: PathBuf,
-    /// Locked, shared.
+    /// A file with a shared lock.
     _use: File,
 }
 
@@ -132,7 +132,7 @@ impl Database {
         sql("postgres", statements)
     }
 
-    /// How many connections to this database there are.
+    /// The number of connections to this database.
     pub fn connections(&self) -> usize {
         let count = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'",
@@ -200,7 +200,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     let as_owner = |command: &mut Command| {
         command.current_dir(&directory).env("LC_ALL", "C.UTF-8");
-        // PostgreSQL refuses to be root.
+        // PostgreSQL refuses to run as root.
         if let Some((user, group)) = owner {
             command.uid(user).gid(group);
         }
@@ -223,7 +223,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         .append(true)
         .open(directory.join("data/postgresql.conf"))
         .unwrap();
-    // A crash of the machine is none of these tests.
+    // No test crashes the machine, so the cluster needs no flushes.
     configuration
         .write_all(b"fsync = off\nmax_connections = 300\nshared_buffers = 64MB\nssl = on\n")
         .unwrap();
@@ -294,7 +294,7 @@ fn certify(directory: &Path, as_owner: &dyn Fn(&mut Command)) {
     fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Who PostgreSQL and PgBouncer run as when the tests run as root; nobody else otherwise.
+/// The user and the group of PostgreSQL and PgBouncer when the tests run as root. `None` keeps the user of the tests.
 pub(super) fn owner() -> Option<(u32, u32)> {
     let own = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
     if own.unwrap() != 0 {
@@ -310,7 +310,7 @@ pub(super) fn owner() -> Option<(u32, u32)> {
     Some((fields.next().unwrap(), fields.next().unwrap()))
 }
 
-/// A program of PostgreSQL, the newest there is.
+/// The path of a program of PostgreSQL, in the newest installed version.
 fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<(u32, PathBuf)> = versions

@@ -171,7 +171,7 @@ fn is_up(child: &mut Child, address: SocketAddr) -> bool {
     false
 }
 
-/// Whether the server answers after a complete read of the data.
+/// Whether the server answers and has read all data.
 fn is_answering(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;

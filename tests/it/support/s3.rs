@@ -20,7 +20,7 @@ const MINISTACK: [(&str, &str); 5] = [
     ("DOCKER_HOST", "unix:///nowhere"),
 ];
 
-/// Where files go.
+/// The place of the files.
 const BUCKET: &str = "fieldstation";
 const PREFIX: &str = "some/place";
 
@@ -67,7 +67,7 @@ impl S3Server {
         Self::url_at(self.address())
     }
 
-    /// The same through another address, such as a proxy's.
+    /// The URL through another address, such as the address of a proxy.
     pub fn url_at(address: SocketAddr) -> String {
         Self::url_of(address, &format!("{BUCKET}/{PREFIX}"))
     }
@@ -106,7 +106,7 @@ impl S3Server {
         between(&self.uploads(), "<Key>", "</Key>")
     }
 
-    /// Gives up every upload in parts, as a lifecycle rule of the bucket does in time. Says how many there were.
+    /// Aborts every open multipart upload, like a lifecycle rule of the bucket after some time. Returns the number of these uploads.
     pub fn end_unfinished(&self) -> usize {
         let uploads = self.uploads();
         let ids = between(&uploads, "<UploadId>", "</UploadId>");
@@ -131,7 +131,7 @@ impl S3Server {
         self.request("PUT", &format!("/{name}"));
     }
 
-    /// Puts an object into a bucket, under any key, as somebody else does.
+    /// Puts an object into a bucket under any key, like another program.
     pub fn put_object(&self, bucket: &str, key: &str, content_type: Option<&str>, body: &[u8]) {
         let mut path = format!("/{bucket}/");
         for byte in key.bytes() {

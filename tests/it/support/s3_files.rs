@@ -34,7 +34,7 @@ impl S3Backend {
     }
 }
 
-/// The same on the other server.
+/// The same backend on ministack.
 pub struct MinistackBackend;
 
 impl MinistackBackend {

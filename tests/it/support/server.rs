@@ -46,7 +46,7 @@ pub struct Server {
 }
 
 impl Setup {
-    /// A server with all stores in the data directory, whatever the other tests run on.
+    /// A server with all stores in the data directory, even when the tests of the API run on DynamoDB.
     fn embedded(directory: &Arc<TempDir>, arguments: &[&str]) -> Self {
         Self {
             directory: Arc::clone(directory),
@@ -307,7 +307,7 @@ impl Server {
 /// runs the tests of the API on DynamoDB.
 #[cfg(feature = "cloud")]
 fn for_all_tests(arguments: &[&str]) -> Option<Arc<super::DynamoServer>> {
-    // Not a setting of the program.
+    // This variable is a setting of the tests, not of the program.
     #[allow(clippy::disallowed_methods)]
     let wanted = std::env::var("FIELDSTATION_TEST_READINGS").ok()?;
     assert_eq!(wanted, "dynamodb", "FIELDSTATION_TEST_READINGS");

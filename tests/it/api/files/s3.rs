@@ -118,7 +118,7 @@ async fn of_twelve_rivals_one_wins_and_without_conditional_writes_none_is_let_in
             assert_eq!(statuses, [503; 12], "{kind:?} without {forgotten:?}");
             let refused = client.send_file("d", "new").await;
             refused.problem_saying(503, "unavailable", &[named]);
-            // Reading is as safe as ever.
+            // Reads are still safe.
             assert_eq!(client.file("d").await, before);
             assert_eq!(lines(&server), [1, 0, 0], "{}", server.log());
             let no_trials = || setup.s3.keys().iter().all(|key| !key.contains("/probe/"));

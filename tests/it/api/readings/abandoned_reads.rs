@@ -15,7 +15,7 @@ const READINGS: usize = 150;
 const READS: usize = 100;
 /// The time before the clients disconnect.
 const BEFORE_LEAVING: Duration = Duration::from_millis(50);
-/// A window from inside a second to inside a second, so the server has to read every sensor.
+/// A window with both ends inside a second, so the server has to read every sensor.
 const SLOW: &str = "/api/stats?from=2026-11-20T00:00:20.5Z&to=2026-11-20T00:02:10.5Z";
 const WAITED_IN_VAIN: Duration = Duration::from_secs(120);
 

@@ -188,7 +188,7 @@ async fn the_order_of_arrival_changes_no_byte() {
         for at in (1..shuffled.len()).rev() {
             shuffled.swap(at, random.below(at as u64 + 1) as usize);
         }
-        // Alone, a few at a time, all at once.
+        // Sends single readings, a few readings at a time, or all readings at once.
         for part in shuffled.chunks([1, 7, 60][round % 3]) {
             let part: Vec<_> = part
                 .iter()

@@ -68,7 +68,7 @@ async fn a_form_holds_the_same_fields() {
         "sensorId=202&temperature=18.5&timestamp=2026-11-20T13%3A00%3A00Z",
         "sensorID=202&temperature=18.5&time=2026-11-20+13:00&battery=3",
         "temperature=18.50&sensorId=%32%30%32&timestamp=2026-11-20T14:00:00%2B01:00",
-        // A space by the rules of forms. The plus sign is certain.
+        // By the rules of forms a plus sign means a space. Before an offset the server still reads a plus sign.
         "sensor_id=202&temperature=18.5&timestamp=2026-11-20T14:00:00+01:00",
         "sensor_id=202&temperature=+18.5&time=2026-11-20+14:00+01:00",
         "sensor_id=202&temperature=18.5&time=20261120T1400+01",

@@ -294,7 +294,7 @@ async fn nesting_a_hundred_thousand_deep() {
         assert!(matches!(answer.status, 400 | 422), "{}", answer.text());
         seeded.assert_unchanged().await;
     }
-    // The server is still well.
+    // The server still works.
     assert!(
         !seeded.server.log().contains("panicked"),
         "{}",

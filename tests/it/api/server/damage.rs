@@ -97,7 +97,7 @@ async fn an_export_that_meets_damage_never_looks_whole() {
             answer.problem(500, "damaged");
         }
     }
-    // The connection was closed; the server goes on.
+    // The server has closed the connection, and still runs.
     client.get("/livez").await.with_status(200);
     drop(server);
 }

@@ -19,11 +19,11 @@ const PAGE_BYTES: usize = 4096;
 /// The fate of unflushed pages and names at a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unflushed {
-    /// None of them had been written.
+    /// The disk wrote none of the unflushed pages and names.
     Lost,
-    /// All of them had been written.
+    /// The disk wrote all unflushed pages and names.
     Written,
-    /// Some of them had.
+    /// The disk wrote some unflushed pages and names.
     Either,
 }
 
@@ -249,7 +249,7 @@ fn left(durable: Vec<u8>, seen: &[u8], unflushed: Unflushed, random: &mut Random
     }
 }
 
-/// The library, compiled if this source has not been before.
+/// The path of the library. Compiles the library if no library of this source exists.
 fn library() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let hash = xxhash_rust::xxh3::xxh3_64(SOURCE.as_bytes());
