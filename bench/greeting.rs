@@ -93,7 +93,7 @@ impl Run {
     }
 }
 
-/// A Redis with a write to disk for every change before the answer. Dropping this value kills the process.
+/// A Redis that writes every change to disk before the answer. Dropping this value kills the process.
 struct Redis {
     child: Child,
     address: SocketAddr,

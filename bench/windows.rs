@@ -20,7 +20,7 @@ const LOOKS: usize = 3;
 /// The number of readings per sensor of a large fleet.
 const FEW_READINGS: u64 = 10;
 
-/// The largest fleet for a request of every sensor: with more sensors, the answer exceeds the time limit.
+/// The largest fleet for windows within seconds. Such a window asks every sensor: with more sensors, the answer is too late.
 const SENSORS_ASKED_MAX: u64 = 100_000;
 
 const SECOND: i64 = 1_000_000;

@@ -25,7 +25,7 @@ const REQUESTS_BETWEEN: u64 = 400;
 const BULK_READINGS: u64 = 3_000;
 const BULK_READINGS_MAX: usize = 30_000;
 
-/// The versions of each item: all sent versions and the last acknowledged version. A later version replaces an earlier version.
+/// The last sent version and the last acknowledged version of each item. A later version replaces an earlier version.
 #[derive(Clone, Debug, Default)]
 struct Versions {
     acknowledged: HashMap<String, u64>,

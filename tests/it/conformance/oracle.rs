@@ -35,7 +35,7 @@ impl Recount {
         }
     }
 
-    /// Asserts that statistics equal these statistics, and that the average is the nearest double.
+    /// Asserts these exact statistics, and the nearest double as the average.
     pub fn assert_equals(&self, stats: &Stats) {
         let of_stats = Self {
             count: stats.count() as usize,

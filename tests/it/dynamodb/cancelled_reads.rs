@@ -1,4 +1,4 @@
-//! A read of a departed client sends no further request to DynamoDB.
+//! After the client disconnects, a read sends no further request to DynamoDB.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! HTTP byte by byte, for requests unlike the requests of a correct client.
+//! HTTP byte by byte, for requests that a correct client does not send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
