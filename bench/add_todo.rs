@@ -1,4 +1,4 @@
-//! The request that adds a todo.
+//! The request to add a todo.
 
 const WORDS: [&str; 8] = [
     "water the plants",
@@ -13,14 +13,14 @@ const WORDS: [&str; 8] = [
 const STATUSES: [&str; 3] = ["completed", "completed", "pending"];
 pub(crate) const DIGITS: usize = 8;
 
-/// Adds todos, each with a title of its own.
+/// Adds todos, each with a different title.
 #[derive(Clone)]
 pub(crate) struct AddTodo {
     request: Vec<u8>,
     /// The offset of the number in the title.
     number_at: usize,
     number: u64,
-    /// The distance between two numbers of one connection: connections take numbers in turn.
+    /// The distance between two numbers of a connection: connections take numbers in turn.
     step: u64,
 }
 

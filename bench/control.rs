@@ -1,4 +1,4 @@
-//! The few requests beside the load: is the server ready, and are its counts right?
+//! The few requests beside the load: checks that the server is ready, and that the counts are right.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Sends requests to a server, each over a connection of its own.
+/// Sends requests to a server, each over a separate connection.
 pub(crate) struct Control {
     address: SocketAddr,
 }
@@ -48,8 +48,8 @@ impl Control {
         }
     }
 
-    /// Fails unless the statistics of the server equal those of the acknowledged readings, and the counts of its
-    /// sensors add up to the same number.
+    /// Fails unless the server reports the statistics of the acknowledged readings, and the counts of the sensors add up to the
+    /// same number.
     pub(crate) fn verify(&mut self, acknowledged: &Stats) -> Result<()> {
         self.verify_stats("/api/stats", acknowledged)?;
         let count = self.count()?;

@@ -1,4 +1,4 @@
-//! The disk below the server: how fast it makes writes durable, and how many bytes a folder takes.
+//! The disk below the server: the speed of durable writes, and the size of a folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::report::Latencies;
 
 const BLOCK_BYTES: usize = 4096;
-/// Large enough that a round rarely writes a block twice.
+/// Large, so a round rarely writes a block twice.
 const PREALLOCATED_BYTES: u64 = 32 << 20;
 
 /// How the file is written.
@@ -18,11 +18,11 @@ const PREALLOCATED_BYTES: u64 = 32 << 20;
 pub(crate) enum Syncs {
     /// The blocks exist already: only data goes to the disk.
     Preallocated,
-    /// Each write extends the file: its size goes to the disk too.
+    /// Each write extends the file, so each write also sends the new size to the disk.
     Appending,
 }
 
-/// Writes 4 KiB and calls fdatasync, as often as one thread can: the floor of one durable write at a time.
+/// Writes 4 KiB and calls fdatasync in a loop on one thread: the floor for durable writes without concurrency.
 pub(crate) fn measure_syncs(
     directory: &Path,
     syncs: Syncs,
@@ -71,7 +71,7 @@ fn sync_repeatedly(
     Ok(latencies)
 }
 
-/// The bytes of everything below a folder: for each file its length or its blocks, whichever is more.
+/// The bytes of all files below a folder. Each file counts with the larger of length and blocks.
 pub(crate) fn used_bytes(directory: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(directory)? {

@@ -51,7 +51,7 @@ use crate::server::Server;
 
 const SENSORS: usize = 1_000;
 
-/// A server on tables of its own, and the proxy that counts its requests.
+/// A server on separate tables, and the proxy, which counts the requests of the server.
 struct Remote {
     server: Server,
     wire: CountingProxy,
@@ -103,7 +103,7 @@ impl Run {
         let embedded = Server::product(&self.data(&format!("embedded-{name}")))?;
         let mut workers = recorders(SENSORS, connections, rows)?;
         let mut embedded_workers = workers.clone();
-        // Until the server knows every sensor, as in a fleet that has run for a while.
+        // Runs a round before the measurements. Afterwards the server knows every sensor, as in a fleet after some time.
         load::run(remote.address, &mut workers, self.round()).await?;
         let (mut rounds, mut embedded_rounds) = (Rounds::default(), Rounds::default());
         let (mut counts, mut readings) = (Counts::default(), 0);

@@ -1,4 +1,4 @@
-//! Device files, up and down, beside a floor that discards uploads and sends downloads from memory.
+//! Uploads and downloads of device files. The floor discards uploads and sends downloads from memory.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -34,7 +34,7 @@ enum Direction {
     Text,
 }
 
-/// The result of one round.
+/// The result of a round.
 struct Transfer {
     mebibytes_per_second: f64,
     server_cpu_millis_per_mebibyte: f64,
@@ -97,7 +97,7 @@ impl Run {
         Ok(())
     }
 
-    /// Reports the rate of an operation that runs alone.
+    /// Reports the rate of an operation without a server.
     fn alone(&mut self, what: &str, measure: impl Fn() -> Result<f64>) -> Result<()> {
         let rates: Vec<f64> = (0..self.options.rounds)
             .map(|_| measure())
@@ -107,7 +107,7 @@ impl Run {
     }
 }
 
-/// A server, and the results of its rounds.
+/// A server, and the results of the rounds.
 struct Load<'a> {
     label: &'static str,
     server: &'a Server,
@@ -135,7 +135,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// The rate that the disk allows: a file of the same size, written in pieces of the same size.
+/// The rate of the disk alone: writes a file of the same size in pieces of the same size.
 fn write_and_flush(directory: &Path) -> Result<f64> {
     let path = directory.join("written");
     let buffer = vec![0x5a; BUFFER_BYTES];
@@ -150,7 +150,7 @@ fn write_and_flush(directory: &Path) -> Result<f64> {
     Ok((FILE_BYTES / MEBIBYTE) as f64 / elapsed.as_secs_f64())
 }
 
-/// The rate that the digest allows.
+/// The rate of the digest alone.
 fn hash() -> f64 {
     let buffer = vec![0x5a; BUFFER_BYTES];
     let begin = Instant::now();
@@ -162,7 +162,7 @@ fn hash() -> f64 {
     (FILE_BYTES / MEBIBYTE) as f64 / begin.elapsed().as_secs_f64()
 }
 
-/// Runs all connections at once, each with a device of its own, until the time is over.
+/// Runs all connections at once, each with a separate device, until the time is over.
 async fn round(
     server: &Server,
     path: &'static str,
@@ -228,7 +228,7 @@ async fn download(stream: &mut TcpStream, path: &str, buffer: &mut [u8]) -> Resu
     read_answer(stream, buffer).await
 }
 
-/// Reads an answer to its end and returns the length of its body.
+/// Reads an answer to the end and returns the length of the body.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<u64> {
     let mut length = 0;
     let head_end = loop {

@@ -5,7 +5,7 @@ use fieldstation::readings::{Stats, Temperature, Timestamp};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const FIRST_SECOND: i64 = 1_767_225_600;
-/// 10.00 to 39.99 degrees in hundredths, so that every temperature has five characters.
+/// 10.00 to 39.99 degrees in hundredths, so every temperature has five characters.
 const HUNDREDTHS: std::ops::RangeInclusive<i32> = 1_000..=3_999;
 /// The largest step per second, in hundredths: 21 values, 4.4 bits of information per reading.
 const STEP_MAX: i32 = 10;
@@ -15,22 +15,22 @@ const TIMESTAMP: &str = "2026-01-01T00:00:00Z";
 const TIMESTAMP_WITH_MILLISECONDS: &str = "2026-01-01T00:00:00.000Z";
 const TEMPERATURE: &str = "20.00";
 
-/// Sensors that report in turn, every second or every few seconds.
+/// Sensors. The sensors report in turn, every second or every few seconds.
 #[derive(Clone)]
 pub(crate) struct Fleet {
     sensors: Vec<Sensor>,
     next: usize,
     second: i64,
-    /// The time between two readings of one sensor.
+    /// The time between two readings of a sensor.
     step_seconds: i64,
     scatter: Option<Scatter>,
-    /// Whether each sensor reports at a millisecond of its own. Otherwise all report at the start of a second.
+    /// Whether each sensor reports at a different millisecond. Otherwise all sensors report at the start of a second.
     out_of_step: bool,
     timestamp: Vec<u8>,
     random: u64,
 }
 
-/// An order in which two consecutive readings are rarely close in time: each step is large and wraps around.
+/// An order with a large time between most consecutive readings: each step is large and wraps around.
 #[derive(Clone)]
 struct Scatter {
     next: usize,
@@ -38,7 +38,7 @@ struct Scatter {
     count: usize,
 }
 
-/// A prime, so that no likely count is divisible by it.
+/// A prime, so no likely count is a multiple of this number.
 const SCATTER_STEP: usize = 1_000_003;
 
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// The same sensors, each at a millisecond of its own.
+    /// The same sensors, each at a different millisecond.
     pub(crate) fn out_of_step(mut self) -> Self {
         self.out_of_step = true;
         let seconds = TIMESTAMP.len() - 1;
@@ -84,19 +84,19 @@ impl Fleet {
         self
     }
 
-    /// Continues so many seconds after the start; the temperatures continue where they were.
+    /// Continues `seconds` after the start. The temperatures continue at the last values.
     pub(crate) fn start_at(&mut self, seconds: i64) -> Result<()> {
         self.second = FIRST_SECOND + seconds;
         self.write_timestamp()
     }
 
-    /// Reports only every so many seconds.
+    /// Each sensor reports once in this number of seconds.
     pub(crate) fn every(mut self, seconds: i64) -> Self {
         self.step_seconds = seconds;
         self
     }
 
-    /// Sends every reading of `seconds` seconds once, in scattered order; this is part `part` of `parts`.
+    /// Sends every reading of `seconds` seconds once, in scattered order. This fleet sends part `part` of `parts`.
     pub(crate) fn scattered(mut self, seconds: usize, part: usize, parts: usize) -> Self {
         self.scatter = Some(Scatter {
             next: part,
@@ -119,7 +119,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// The next reading: its timestamp in microseconds, and its temperature.
+    /// The timestamp of the next reading in microseconds, and the temperature.
     pub(crate) fn next_reading(&mut self) -> Result<(i64, i32)> {
         let milliseconds = self.milliseconds();
         let at = self.second * 1_000_000 + milliseconds * 1_000;
@@ -166,7 +166,7 @@ impl Fleet {
         (self.random % (2 * STEP_MAX as u64 + 1)) as i32 - STEP_MAX
     }
 
-    /// Writes the next reading into the three fields of `row`, and returns its temperature.
+    /// Writes the next reading into the three fields of `row`, and returns the temperature.
     fn write_next(&mut self, row: &mut [u8], at: &Fields) -> Result<i32> {
         if let Some(scatter) = &mut self.scatter {
             let reading = (scatter.next % scatter.count) * SCATTER_STEP % scatter.count;
@@ -207,7 +207,7 @@ struct Fields {
     temperature: usize,
 }
 
-/// A request with readings: its bytes are sent again and again, each time with new readings in them.
+/// A request with readings. The benchmark sends the same bytes again and again, each time with new readings.
 #[derive(Clone)]
 pub(crate) struct ReadingsRequest {
     fleet: Fleet,
@@ -215,14 +215,14 @@ pub(crate) struct ReadingsRequest {
     body_at: usize,
     row_bytes: usize,
     fields: Fields,
-    /// The totals of the readings in `bytes`, which are not acknowledged yet.
+    /// The totals of the readings in `bytes` before the acknowledgement.
     pending: Stats,
-    /// Whether the store holds all of them already.
+    /// Whether the store already holds all readings in `bytes`.
     again: bool,
 }
 
 impl ReadingsRequest {
-    /// `PUT /api/temperature`, one reading per request.
+    /// `PUT /api/temperature` with a single reading per request.
     pub(crate) fn put(fleet: Fleet) -> Result<Self> {
         Self::new(fleet, "PUT /api/temperature", "application/json", 1)
     }
@@ -276,7 +276,7 @@ impl ReadingsRequest {
         self.again = true;
     }
 
-    /// The outcome that the answer has to report.
+    /// The expected outcome in the answer.
     pub(crate) fn expected(&self) -> &'static str {
         if self.again { "unchanged" } else { "recorded" }
     }

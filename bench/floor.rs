@@ -1,5 +1,5 @@
-//! The floor: the product's HTTP stack with handlers that read the body, parse and store nothing, and answer the same
-//! bytes. It has no middleware and no time-outs: everything beyond its cost is the cost of the product.
+//! The floor: the HTTP stack of the product. The handlers read the body, parse and store nothing, and send the same bytes as the
+//! product. The floor has no middleware and no time-outs. All cost above the floor is the cost of the product.
 
 use std::io::Write;
 
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 
 use crate::floor_files;
 
-/// The argument that turns the benchmark into this server.
+/// The argument turns the benchmark into this server.
 pub(crate) const ARGUMENT: &str = "--floor-server";
 
-/// Serves until it is killed. First it logs a line like the product's.
+/// Serves until the benchmark kills the process. First logs a line like the log line of the product.
 pub(crate) fn serve() -> Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -44,7 +44,7 @@ async fn accept() -> Result<()> {
         stream.set_nodelay(true)?;
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
-            // An error means that the client has disconnected.
+            // An error means a disconnected client.
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -52,7 +52,7 @@ async fn accept() -> Result<()> {
     }
 }
 
-/// As long as a real answer.
+/// An answer with the length of a real answer.
 const STATS: &str = "{\"Maximum\":39.99,\"Minimum\":10,\"Average\":24.996317142857144}";
 
 async fn temperature(body: Bytes) -> impl IntoResponse {

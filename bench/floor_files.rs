@@ -15,10 +15,10 @@ use axum::routing::{get, put};
 use futures_util::{StreamExt, stream};
 use tokio::task::{JoinError, spawn_blocking};
 
-/// The size of the file that the benchmark sends.
+/// The size of the file in the benchmark.
 pub(crate) const FILE_BYTES: u64 = 64 << 20;
 
-/// The size of the pieces that the product hands to the disk.
+/// The size of the pieces from the product to the disk.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 const STORED: &str = "{\"message\":\"File uploaded for Device ID - 0\"}";
@@ -67,7 +67,7 @@ fn path(id: u32) -> String {
     format!("floor-{id}")
 }
 
-/// Writes a piece while the next one arrives, flushes once, renames, and answers.
+/// Writes a piece while the next piece arrives, flushes once, renames, and answers.
 async fn store(Path(id): Path<u32>, body: Body) -> Response {
     let receive = async || -> io::Result<&str> {
         let partial = format!("{}.part", path(id));

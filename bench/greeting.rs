@@ -1,4 +1,4 @@
-//! The greeting and the front page: reads and durable writes of the word in SQLite and in Redis, and the page with readings on it.
+//! The greeting and the front page: reads and durable writes of the word in SQLite and in Redis, and the front page with readings.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -93,7 +93,7 @@ impl Run {
     }
 }
 
-/// A Redis that writes every change to its disk before it answers. Dropping this value kills the process.
+/// A Redis that writes every change to disk before the answer. Dropping this value kills the process.
 struct Redis {
     child: Child,
     address: SocketAddr,

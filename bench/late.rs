@@ -1,4 +1,4 @@
-//! History that arrives while the fleet is live: the cost of a reading in several orders, and the latency for single devices.
+//! History arrives while the fleet is live: the cost of a reading in several orders, and the latency for single devices.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::scenarios::{BATCH_ROWS, Run};
 use crate::server::Server;
 
 const SENSORS: usize = 1_000;
-/// Each order is measured in so many parts of `--fill` readings, so that a growing cost shows.
+/// Each order is measured in this number of parts of `--fill` readings, so a growing cost shows.
 const PARTS: usize = 3;
-/// With the newest day first, each part has so many days.
+/// The number of days in each part, in the order with the newest day first.
 const DAYS_A_PART: usize = 4;
 /// The current time of the fleet, in seconds after the start of history.
 const NOW: i64 = 100_000_000;
-/// The number of clients that send batches of scattered old readings.
+/// The number of clients with batches of scattered old readings.
 const SCATTERING_CLIENTS: usize = 4;
-/// Beside them, so many devices send single readings, 200 a second in all.
+/// The number of devices that send single readings at the same time: 200 readings a second in total.
 const DEVICES: usize = 16;
 const DEVICE_PACE: Duration = Duration::from_millis(80);
 const NO_LIMIT: Duration = Duration::from_secs(3600);
@@ -113,7 +113,7 @@ impl Run {
     async fn scattered(&mut self) -> Result<()> {
         let data = self.data("late-scattered");
         let server = Server::product(&data)?;
-        // The history holds every second second; the late readings fill the others.
+        // The history holds readings of every other second. The late readings fill the seconds between.
         let fleet = Fleet::new(0, SENSORS)?.every(2);
         let history = ReadingsRequest::batch(fleet.clone(), self.batch_rows())?;
         let mut workers = vec![Worker::unpaced(Work::Record(history))];
@@ -159,7 +159,7 @@ impl Run {
         Ok(())
     }
 
-    /// Sends one reading per sensor, newer than all of history.
+    /// Sends a reading per sensor, newer than all of history.
     async fn newer_readings(&self, server: &Server) -> Result<Stats> {
         let mut fleet = Fleet::new(0, SENSORS)?;
         fleet.start_at(NOW)?;
@@ -170,7 +170,7 @@ impl Run {
         Ok(acknowledged(&workers))
     }
 
-    /// Sends so many seconds, and returns the server's CPU time per reading in microseconds.
+    /// Sends this number of seconds, and returns the CPU time of the server per reading in microseconds.
     async fn send(
         &self,
         server: &Server,
@@ -192,7 +192,7 @@ impl Run {
         self.report.value("late", &what, cpu_micros, "µs");
     }
 
-    /// The seconds of a part: each of its days has whole batches.
+    /// The seconds of a part: each day of the part has whole batches.
     fn part_seconds(&self) -> usize {
         let batch_seconds = self.batch_rows() / SENSORS;
         let seconds = usize::try_from(self.options.fill).unwrap_or(usize::MAX) / SENSORS;

@@ -1,4 +1,4 @@
-//! The client: raw HTTP/1.1 over TCP on one thread, so that it takes little CPU from the server on the same cores.
+//! The client: raw HTTP/1.1 over TCP on one thread. So the client takes little CPU from the server on the same cores.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -41,15 +41,15 @@ impl Work {
     }
 }
 
-/// The work of one connection. Each round continues where the previous one stopped.
+/// The work of a connection. Each round continues at the end of the previous round.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) work: Work,
     /// The time between two due requests. `None` sends the next request as soon as the answer has come.
     pub(crate) pace: Option<Duration>,
-    /// The number of requests after which the worker ends its round early.
+    /// The number of requests in a round. After this number the worker ends the round early.
     pub(crate) requests_max: Option<u64>,
-    /// Whether the latencies are reported. The others are background load.
+    /// Whether the latencies of this worker are reported. Other workers are background load.
     pub(crate) measured: bool,
     /// The totals of the acknowledged readings.
     pub(crate) acknowledged: Stats,
@@ -78,8 +78,8 @@ pub(crate) struct Load {
     pub(crate) elapsed: Duration,
 }
 
-/// Runs every worker on a connection of its own. At the end of the time each worker finishes its current request, so the
-/// server has acknowledged everything that was sent.
+/// Runs every worker on a separate connection. At the end of the time each worker finishes the current request. So the server has
+/// acknowledged all sent requests.
 pub(crate) async fn run(
     address: SocketAddr,
     workers: &mut Vec<Worker>,
@@ -98,7 +98,7 @@ pub(crate) async fn run(
         .zip(streams)
         .enumerate()
         .map(|(index, (worker, stream))| {
-            // Paced connections start one after the other.
+            // Paced connections start in turn.
             let offset = worker.pace.unwrap_or_default() * index as u32 / count;
             tokio::spawn(run_worker(worker, stream, begin + offset, begin + duration))
         })
@@ -128,8 +128,8 @@ async fn run_worker(
     let mut buffer = vec![0; 64 * 1024];
     let mut due = begin;
     loop {
-        // A request that is due while the previous one still waits counts from its due time: a stall must not hide the
-        // requests that it delays. A late wake-up of this client does not count.
+        // A request may be due while the previous request still waits. The latency of the due request counts from the due time,
+        // so a stall cannot hide the delayed requests. A late wake-up of this client does not count.
         let late = Instant::now() > due;
         if worker.pace.is_some() && !late {
             tokio::time::sleep_until(due.into()).await;
@@ -161,7 +161,7 @@ async fn run_worker(
     }
 }
 
-/// Sends a request and reads the answer; the first `length` bytes of `buffer` hold its beginning.
+/// Sends a request and reads the answer. The start of the answer is in `buffer`. Returns the length of this start.
 async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> Result<usize> {
     stream.write_all(request).await?;
     let mut length = 0;
@@ -213,7 +213,7 @@ fn content_length(head: &[u8]) -> Option<usize> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// Checks the answer to a batch: all its readings must have the same outcome.
+/// Checks the answer to a batch: all readings must have the same outcome.
 fn check_outcome(answer: &[u8], request: &ReadingsRequest) -> Result<()> {
     let rows = request.rows();
     if rows == 1 {

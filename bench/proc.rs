@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// What a process has used since its start.
+/// The resources used by a process since the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     /// User and system time of all threads, including ended ones. Exact to a tick, usually 10 ms.
     pub(crate) cpu: Duration,
-    /// Bytes that the process caused to be written to disk.
+    /// Bytes written to disk because of the process.
     pub(crate) written_bytes: u64,
 }
 
 impl Usage {
-    /// Reads the figures of a running process, or of an ended process that nobody has waited for.
+    /// Reads the figures of a running process, or of an ended process that no process has waited for.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let stat = read(pid, "stat")?;
-        // The name, in parentheses, may contain anything. The fields after it are plain, beginning with number 3.
+        // The name, in parentheses, may contain any text. The fields after the name are plain, beginning with number 3.
         let fields: Vec<&str> = after_name(&stat)?.split_whitespace().collect();
         let ticks = |number: usize| -> Result<u64> {
             let field = fields.get(number - 3).context("a short /proc stat")?;
@@ -43,7 +43,7 @@ pub(crate) fn resident_bytes(pid: u32) -> Result<(u64, u64)> {
     Ok((kibibytes("VmHWM:")? * 1024, kibibytes("VmRSS:")? * 1024))
 }
 
-/// Whether the process has ended and nobody has waited for it yet. Its times are final then.
+/// Whether the process has ended, and no process has waited for the end yet. The times are final then.
 pub(crate) fn has_ended(pid: u32) -> Result<bool> {
     Ok(after_name(&read(pid, "stat")?)?.starts_with(['Z', 'X']))
 }

@@ -25,7 +25,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The rate per second, when each request begins at the end of the previous one.
+    /// The rate per second, when each request begins at the end of the previous request.
     pub(crate) fn rate(&self) -> f64 {
         self.len() as f64 / self.0.iter().sum::<Duration>().as_secs_f64()
     }
@@ -41,7 +41,7 @@ impl Latencies {
     }
 }
 
-/// The result of a round of load on one server. An item is a request, or a reading where requests carry many.
+/// The result of a round of load on a server. An item is a request, or a reading in a request with many readings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     pub(crate) items: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Figures {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
-    /// The bytes that the server caused to be written to disk.
+    /// The bytes written to disk because of the server.
     pub(crate) written_bytes: f64,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// All rounds of a scenario on one server.
+/// All rounds of a scenario on a server.
 #[derive(Default)]
 pub(crate) struct Rounds(Vec<Figures>);
 
@@ -135,12 +135,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins a scenario: its description, then the names of the columns.
+    /// Begins a scenario: the description, then the names of the columns.
     pub(crate) fn heading(&self, name: &str, what: &str) {
         println!("\n== {name}: {what}");
     }
 
-    /// Reports the rounds of a scenario, beside the floor's when there are some.
+    /// Reports the rounds of a scenario, and beside them the rounds of the floor, if any.
     pub(crate) fn rounds(
         &mut self,
         name: &str,
@@ -170,7 +170,7 @@ impl Report {
         self.scenarios.push(value);
     }
 
-    /// Reports a single figure after its scenario.
+    /// Reports a single figure after the scenario.
     pub(crate) fn value(&mut self, scenario: &str, name: &str, value: f64, unit: &str) {
         println!("   {name:<58} {value:>12.3} {unit}");
         self.values

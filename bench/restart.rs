@@ -38,7 +38,7 @@ impl Run {
         tokio::time::sleep(IDLE).await;
         self.resident(name, "after they came in", &server, idle_bytes, sensors)?;
 
-        drop(server); // Killed.
+        drop(server); // Kills the server.
         let mut times = Vec::new();
         for _ in 1..STARTS {
             times.push(Server::product(&data)?.ready_in()?);

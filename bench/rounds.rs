@@ -1,4 +1,4 @@
-//! Rounds of load: the senders, and the result of one round on one server.
+//! Rounds of load: the senders, and the result of a round on one server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::proc::Usage;
 use crate::report::Figures;
 use crate::server::Server;
 
-/// Splits sensors among connections. Each connection is a gateway with sensors of its own, so the readings of a sensor arrive in order.
+/// Splits sensors among connections. Each connection is a gateway with separate sensors, so the readings of a sensor arrive in order.
 pub(crate) fn recorders(sensors: usize, connections: usize, rows: usize) -> Result<Vec<Worker>> {
     (0..connections)
         .map(|index| {
@@ -27,7 +27,7 @@ pub(crate) fn recorders(sensors: usize, connections: usize, rows: usize) -> Resu
         .collect()
 }
 
-/// The totals of everything that the server has acknowledged to these workers.
+/// The totals of all acknowledged writes of these workers.
 pub(crate) fn acknowledged(workers: &[Worker]) -> Stats {
     workers.iter().fold(Stats::EMPTY, |mut all, worker| {
         all.merge(&worker.acknowledged);
@@ -35,7 +35,7 @@ pub(crate) fn acknowledged(workers: &[Worker]) -> Stats {
     })
 }
 
-/// Runs one round of load on one server. CPU that the server uses afterwards because of the load counts too.
+/// Runs a round of load on a server. The CPU time between the round and the idle server counts too.
 pub(crate) async fn measure(
     server: &Server,
     workers: &mut Vec<Worker>,
@@ -61,7 +61,7 @@ pub(crate) async fn measure(
     })
 }
 
-/// What the server has used once it is idle, or after a few seconds.
+/// The usage of the server as soon as the server is idle, or after a few seconds.
 async fn settled(server: &Server) -> Result<Usage> {
     const LOOK_EVERY: Duration = Duration::from_millis(100);
     const LOOKS_MAX: usize = 50;

@@ -1,4 +1,4 @@
-//! The scenarios, one function each.
+//! The scenarios. Each scenario has a function.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ const MEBIBYTE: f64 = (1 << 20) as f64;
 const WARM_UP: Duration = Duration::from_millis(300);
 /// The number of timed starts.
 const STARTS: usize = 5;
-/// Long enough for an idle server to finish its background work.
+/// An idle server finishes the background work in this time.
 const IDLE: Duration = Duration::from_secs(2);
 pub(crate) const BATCH_ROWS: usize = 10_000;
 const BATCH_CONNECTIONS: usize = 4;
 
-/// A run: its options, a directory on the measured disk, and the results so far.
+/// A run: the options, a directory on the measured disk, and the results so far.
 pub(crate) struct Run {
     pub(crate) options: Options,
     pub(crate) directory: PathBuf,
@@ -220,7 +220,7 @@ impl Run {
         self.report
             .rounds("stats", "requests", &rounds, Some(&floor_rounds));
 
-        // A day of one sensor, in batches as large as a day allows. The other scenarios do not use this sensor.
+        // A day of a sensor, in batches with as many readings as a day allows. The other scenarios do not use this sensor.
         stored.merge(&self.fill(&product, 0, 1, 86_400).await?);
         self.report.heading(
             "series",
@@ -296,7 +296,7 @@ impl Run {
         Ok(())
     }
 
-    /// Runs rounds on the product and on the floor in turn, so that other load on the machine affects both.
+    /// Runs rounds on the product and on the floor in turn, so other load on the machine affects both.
     pub(crate) async fn alternate(
         &self,
         product: &Server,
@@ -314,7 +314,7 @@ impl Run {
         Ok((rounds, floor_rounds))
     }
 
-    /// Fails unless the server holds exactly the acknowledged readings. Then stops the server and returns its total CPU time.
+    /// Fails unless the server holds exactly the acknowledged readings. Then stops the server and returns the total CPU time of the server.
     pub(crate) fn finish(
         &mut self,
         name: &str,
@@ -343,7 +343,7 @@ impl Run {
         Ok(used.cpu)
     }
 
-    /// [`Run::finish`] for a server that has only recorded readings.
+    /// Calls [`Run::finish`] for a server with recorded readings only.
     fn finish_recording(
         &mut self,
         name: &str,

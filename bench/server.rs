@@ -26,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Taken before the process was created.
     began: Instant,
-    /// The time from then to the first answer.
+    /// The time from `began` to the first answer.
     pub(crate) started_in: Duration,
 }
 
@@ -44,7 +44,7 @@ impl Server {
         Self::start(command)
     }
 
-    /// Starts the product with readings on DynamoDB. The variables hold its credentials.
+    /// Starts the product with readings on DynamoDB. The variables hold the credentials.
     #[cfg(feature = "cloud")]
     pub(crate) fn on_dynamodb(data: &Path, url: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fieldstation"));
@@ -54,14 +54,14 @@ impl Server {
         Self::start(command)
     }
 
-    /// Starts the floor: the same HTTP stack, which stores nothing. It is this program again.
+    /// Starts the floor: the HTTP stack of the product without a store. The floor is a second process of this program.
     pub(crate) fn floor() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(floor::ARGUMENT);
         Self::start(command)
     }
 
-    /// Starts the floor in a directory where it may store files.
+    /// Starts the floor in a directory. The floor may store files in this directory.
     pub(crate) fn floor_in(directory: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(floor::ARGUMENT).current_dir(directory);
@@ -147,7 +147,7 @@ impl Drop for Server {
     }
 }
 
-/// Reads a pipe to its end, so that the server never waits for this program. Lines go to `sender` while a receiver listens.
+/// Reads a pipe to the end, so the server never waits for this program. Lines go to `sender` while a receiver listens.
 fn drain(pipe: impl Read + Send + 'static, sender: SyncSender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

@@ -14,7 +14,7 @@ use crate::server::Server;
 
 const CONNECTIONS: usize = 16;
 impl Run {
-    /// Runs both backends, one after the other.
+    /// Runs both backends in turn.
     pub(crate) async fn todos(&mut self) -> Result<()> {
         let data = self.directory.join("todos-sqlite");
         let server = Server::product_with(&data, &["--todos", "sqlite:"])?;

@@ -20,17 +20,17 @@ const LOOKS: usize = 3;
 /// The number of readings per sensor of a large fleet.
 const FEW_READINGS: u64 = 10;
 
-/// The largest fleet whose every sensor is asked: with more sensors, the answer exceeds its time limit.
+/// The largest fleet for windows within seconds. Such a window asks every sensor: with more sensors, the answer is too late.
 const SENSORS_ASKED_MAX: u64 = 100_000;
 
 const SECOND: i64 = 1_000_000;
 
 impl Run {
-    /// A thousand sensors with a long history, and many sensors with a short one.
+    /// A thousand sensors with a long history, and many sensors with a short history.
     pub(crate) async fn windows(&mut self) -> Result<()> {
         let readings = self.options.window_readings;
         self.windows_of(1_000, readings).await?;
-        // In a small run both are the same.
+        // In a small run both fleets have the same size.
         let fleets = [100_000, 1_000_000].map(|most| (readings / FEW_READINGS).clamp(1, most));
         for sensors in BTreeSet::from(fleets) {
             self.windows_of(sensors, sensors * FEW_READINGS).await?;
@@ -101,7 +101,7 @@ impl Run {
     }
 }
 
-/// The statistics of the readings that a fleet sends within a window.
+/// The statistics of the readings of a fleet within a window.
 fn expected(mut fleet: Fleet, readings: u64, from: i64, to: i64) -> Result<Stats> {
     let mut stats = Stats::EMPTY;
     for _ in 0..readings {

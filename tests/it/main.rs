@@ -1,4 +1,4 @@
-//! One test binary: linking is what hurts.
+//! All tests in a single binary, because the linking of each test binary takes much time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

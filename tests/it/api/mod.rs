@@ -1,4 +1,4 @@
-//! The real server over HTTP: its answers, and the data that it stores.
+//! The real server over HTTP: the answers, and the stored data.
 
 mod files;
 mod greeting;

@@ -1,4 +1,5 @@
-//! A flipped bit of `station.db` gives an error that names it, or changes no answer, or is found by a check. It never gives a wrong answer.
+//! A flipped bit of `station.db` gives an error with the name of the file, or changes no answer, or a check finds the flipped bit.
+//! A flipped bit never gives a wrong answer.
 
 use std::fs;
 use std::path::Path;

@@ -10,7 +10,7 @@ use fieldstation::files::FileStore;
 use super::{Stores, assert_named, copy, fill, verified};
 use crate::support::Random;
 
-/// The paths of the files that are not empty, in any order.
+/// The paths of the non-empty files, in any order.
 fn blobs(data: &Path) -> Vec<PathBuf> {
     fs::read_dir(data.join("files"))
         .unwrap()

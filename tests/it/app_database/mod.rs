@@ -1,4 +1,4 @@
-//! `station.db` and the folder of files beside it: every write keeps the checksums, and every damage is noticed.
+//! `station.db` and the folder of files beside the database: every write keeps the checksums, and a test notices every damage.
 
 mod damage;
 mod files;
@@ -98,7 +98,7 @@ fn arrivals(items: Vec<(Option<i64>, Todo)>) -> ImportBatch {
     }
 }
 
-/// All answers that a client can get.
+/// All possible answers to a client.
 #[derive(Debug, PartialEq)]
 struct Seen {
     lists: Vec<Vec<Todo>>,
@@ -111,7 +111,7 @@ struct Seen {
     word: Word,
 }
 
-/// The ids that the test asks for.
+/// The ids in the requests of the test.
 struct Known {
     todos: Vec<(TodoId, i64)>,
     devices: Vec<DeviceId>,

@@ -1,4 +1,4 @@
-//! After every kind of write to `station.db` each row has its checksum, and the ledger counts the row.
+//! After every kind of write to `station.db` each row has a checksum, and the ledger counts the row.
 
 use fieldstation::files::{Condition, DeviceId, FileStore};
 use fieldstation::greeting::GreetingStore;

@@ -93,7 +93,7 @@ async fn a_backup_that_lacks_something_is_refused() {
     restore(path, "backup", "restored").with_code(0);
 }
 
-/// Writes another manifest and its digest.
+/// Writes another manifest and the digest of this manifest.
 fn forge(backup: &Path, manifest: &str) {
     fs::write(backup.join("backup.json"), manifest).unwrap();
     let digest: String = Sha256::digest(manifest.as_bytes())
@@ -152,7 +152,7 @@ fn a_damaged_station_is_not_backed_up_unless_asked_for() {
     let database = path.join("data/readings.db");
     let length = fs::metadata(&database).unwrap().len();
     let file = File::options().write(true).open(&database).unwrap();
-    // On all pages except the first, whose header identifies the file.
+    // Damages all pages except the first page, because the header on the first page identifies the file.
     for at in (4096..length).step_by(97) {
         file.write_all_at(&[0x5a], at).unwrap();
     }
@@ -188,7 +188,7 @@ async fn a_device_file_that_is_damaged_or_gone_is_named() {
     back_up(path, "backup").with_code(1).says("files/");
     fs::remove_dir(&blob).unwrap();
     assert_eq!(names(path), before);
-    // A path that leads out of the directory is refused.
+    // The backup refuses a path to a file outside the directory.
     let station = Connection::open(path.join("data/station.db")).unwrap();
     station
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)

@@ -27,7 +27,7 @@ async fn a_stopped_station_comes_back_the_same() {
     for name in ["readings", "sensors", "maximum", "minimum", "average"] {
         assert_eq!(report[name], verified(path, "data")[name]);
     }
-    // The server answers with the data that was sent, and accepts writes.
+    // The server answers with the sent data, and accepts writes.
     fs::rename(path.join("data"), path.join("before")).unwrap();
     fs::rename(path.join("restored"), path.join("data")).unwrap();
     let server = Server::try_in(&directory, &[]).unwrap();
@@ -97,10 +97,10 @@ fn a_directory_that_is_there_and_empty_is_filled_and_keeps_its_mode() {
     let path = directory.path();
     for name in ["backup", "restored"] {
         fs::create_dir(path.join(name)).unwrap();
-        // As on a disk that was just mounted.
+        // As on a freshly mounted disk.
         fs::create_dir(path.join(name).join("lost+found")).unwrap();
         fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o750)).unwrap();
-        // As a killed backup leaves it.
+        // The leftover of a killed backup.
         fs::create_dir(path.join(name).join(".unfinished")).unwrap();
         fs::write(path.join(name).join(".unfinished/readings.db"), "x").unwrap();
     }

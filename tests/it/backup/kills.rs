@@ -1,4 +1,4 @@
-//! `kill -9` of a backup, and of the server before one.
+//! `kill -9` of a backup, and of the server before a backup.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -24,7 +24,7 @@ fn a_backup_that_is_killed_leaves_none() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The test needs a random time, not a state: the process is killed in whatever it does then.
+        // The test needs a random time, and any state of the process is fine.
         thread::sleep(Duration::from_micros(random.below(400_000)));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -39,7 +39,7 @@ fn a_backup_that_is_killed_leaves_none() {
         fs::remove_dir_all(path.join(restored)).unwrap();
     }
     println!("{completed} of 20 were done before they were killed");
-    // The next backup removes the files that the killed ones have left, and is complete.
+    // The next backup removes the files of the killed backups, and is complete.
     back_up(path, "backup").with_code(0);
     assert_eq!(names(path), ["backup", "data"]);
     restore(path, "backup", "restored").with_code(0);

@@ -1,4 +1,4 @@
-//! Backups while many connections write: each backup holds all that was acknowledged before it began, and complete batches only.
+//! Backups while many connections write. Each backup holds all earlier acknowledged writes, and complete batches only.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,7 +25,7 @@ const REQUESTS_BETWEEN: u64 = 400;
 const BULK_READINGS: u64 = 3_000;
 const BULK_READINGS_MAX: usize = 30_000;
 
-/// The versions of each item that were sent and that were acknowledged. A later version replaces an earlier one.
+/// The last sent version and the last acknowledged version of each item. A later version replaces an earlier version.
 #[derive(Clone, Debug, Default)]
 struct Versions {
     acknowledged: HashMap<String, u64>,
@@ -55,7 +55,7 @@ struct World {
     is_over: AtomicBool,
 }
 
-/// A snapshot of the writes, from which follows what a backup has to hold.
+/// A snapshot of the writes. A backup has to hold at least these writes.
 struct Before {
     readings: Versions,
     files: Versions,
@@ -101,7 +101,7 @@ fn merged(parts: &[parking_lot::Mutex<Versions>]) -> Versions {
     all
 }
 
-/// The temperature of a reading is its version.
+/// The temperature of a reading shows the version.
 fn temperature(version: u64) -> String {
     format!("{}.{version:03}", version % 40)
 }
@@ -167,7 +167,7 @@ async fn write_readings(world: &World, number: usize, client: Client) {
     }
 }
 
-/// The length of a file is its version, and determines its bytes.
+/// The length of a file shows the version, and determines the bytes of the file.
 fn length(device: usize, version: u64) -> usize {
     device * 31 + version as usize * 100
 }
@@ -185,7 +185,7 @@ async fn write_files(world: &World, number: usize, client: Client) {
             .lock()
             .acknowledge(device.to_string(), version);
         world.acknowledged();
-        // A device whose file is stored and removed again and again: it is complete or missing.
+        // A writer stores and removes the file of this device again and again. In a backup the file is complete or missing.
         if number == 0 {
             let sent = client.send_file("fleeting", random_bytes(5_000)).await;
             sent.with_status(200);
@@ -274,7 +274,7 @@ async fn what_was_acknowledged_before_a_backup_began_is_in_it() {
     }
 }
 
-/// Restores a backup into another directory, and compares the answers of a server with what the backup has to hold.
+/// Restores a backup into another directory. Compares the answers of a server with the required content.
 async fn audit(backup: &Path, before: &Before, after: &Before) {
     let elsewhere = Arc::new(tempfile::tempdir().unwrap());
     restore(elsewhere.path(), backup.to_str().unwrap(), "data").with_code(0);
@@ -349,7 +349,7 @@ async fn audit(backup: &Path, before: &Before, after: &Before) {
     recount.assert_equals(&report.stats);
 }
 
-/// The timestamp as the writers send it: an export has no trailing zeros in a fraction.
+/// The timestamp in the spelling of the writers: an export has no trailing zeros in a fraction.
 fn normal(key: &str) -> String {
     let bare = key.strip_suffix('Z').unwrap();
     match bare.split_once('.') {
@@ -358,7 +358,7 @@ fn normal(key: &str) -> String {
     }
 }
 
-/// Asserts that each acknowledged item is there in its version or a later one, and that every item was sent.
+/// Asserts that each acknowledged item is there in the same version or a later version, and that every found item was sent.
 fn assert_between(what: &str, before: &Versions, found: &HashMap<String, u64>, after: &Versions) {
     for (key, acknowledged) in &before.acknowledged {
         let version = found.get(key).copied();

@@ -1,4 +1,4 @@
-//! `fieldstation backup` and `fieldstation restore`: the real binary, and the real server beside it.
+//! `fieldstation backup` and `fieldstation restore`: tests with the real binary and a running real server.
 
 mod damage;
 mod directories;
@@ -26,7 +26,7 @@ fn restore(directory: &Path, from: &str, data: &str) -> Ended {
     fieldstation(directory, &["restore", "--from", from, "--data", data])
 }
 
-/// `verify --json` of a data directory that has to be sound.
+/// `verify --json` of a sound data directory.
 #[track_caller]
 fn verified(directory: &Path, data: &str) -> serde_json::Value {
     fieldstation(directory, &["verify", "--data", data, "--json"])

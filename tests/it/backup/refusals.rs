@@ -1,4 +1,4 @@
-//! Backups and restores that are refused or fail: no file is left.
+//! Backups and restores with a refusal or a failure: no file is left.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn one_directory_in_the_other_is_2() {
         back_up(path, to).with_code(2).says("in the other");
     }
     assert!(names(&path.join("data")).iter().all(|name| {
-        // The files that a reader creates beside a database that no server has open.
+        // A reader of a closed database creates these files beside the database.
         before.contains(name) || name.ends_with("-shm") || name.ends_with("-wal")
     }));
     back_up(path, "backup").with_code(0);
@@ -150,7 +150,7 @@ async fn nothing_is_left_when_the_disk_is_full() {
     back_up(path, "backup").with_code(0);
     fs::create_dir(path.join("mounted")).unwrap();
     let before = names(path);
-    // While no server has the database open, a reader has to create a file beside it.
+    // While no server has the database open, a reader has to create a file beside the database.
     let _server = Server::try_in(&directory, &[]).unwrap();
     // The limit is reached in a database, in a device file, in the manifest.
     for blocks in [0, 1, 8, 30, 100, 190] {

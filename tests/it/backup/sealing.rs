@@ -1,4 +1,4 @@
-//! A backup while the log is sealed into chunks: it holds complete batches only.
+//! A backup while a server seals the log into chunks: the backup holds complete batches only.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::support::{Client, Server};
 
 const WRITERS: usize = 3;
 const SENSORS_OF_A_WRITER: u64 = 50;
-/// How many readings of each of its sensors a writer sends at a time.
+/// How many readings of each sensor a writer sends at a time.
 const READINGS_OF_A_SENSOR: u64 = 160;
 /// The number of all readings: more than a server keeps outside of chunks.
 const BATCHES_BEFORE: u64 = 1_100_000 / (SENSORS_OF_A_WRITER * READINGS_OF_A_SENSOR);

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::{counts, fieldstation, import_into_data};
 
-/// Two sensors, one with an id that needs quotes in CSV.
+/// Two sensors. The id of the first sensor needs quotes in CSV.
 const READINGS: &str = "{\"sensorId\":\"a, \\\"b\\\"\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":20.5}\n\
     {\"sensorId\":\"a, \\\"b\\\"\",\"timestamp\":\"2026-11-21T13:00:00.25Z\",\"temperature\":-1}\n\
     {\"sensorId\":\"c\",\"timestamp\":\"2026-11-20T13:00:00Z\",\"temperature\":7}\n";

@@ -60,7 +60,7 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
     let exported = export("first.csv");
     assert_eq!(exported.lines().count(), 4991);
     let second = run(&server, "import", &import).with_code(0).json();
-    // A timestamp that occurs twice is replaced by the earlier line, and again by the later line.
+    // The earlier line replaces the reading of a repeated timestamp, and the later line replaces the reading again.
     assert_eq!(counts(&second), [0, 4980, 20, 0]);
     assert_eq!(export("second.csv"), exported);
     let ndjson = export("first.ndjson");
@@ -91,7 +91,7 @@ fn an_import_comes_back_the_same_and_again_changes_nothing() {
         "2013-12-03",
     ];
     let part = run(&server, "export", &part).with_code(0);
-    // One of the day's 288 timestamps is a duplicate of the row before.
+    // The day has 288 rows. A row repeats the timestamp of the row before.
     assert_eq!(part.stdout.lines().count(), 287);
     server.kill9();
     assert_eq!(report(&server)["readings"], 4990);

@@ -1,4 +1,4 @@
-//! A server in memory that misbehaves in one way, or not at all.
+//! A server in memory. The server misbehaves in a single way, or not at all.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-/// The way in which the server misbehaves.
+/// The kind of misbehavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misbehavior {
     Nothing,
@@ -26,13 +26,13 @@ pub enum Misbehavior {
     Loses,
     /// A repeated reading counts twice.
     CountsTwice,
-    /// A corrected reading keeps its first temperature.
+    /// A corrected reading keeps the first temperature.
     KeepsTheFirst,
     /// The average is the double next to the correct double.
     RoundsWrongly,
     /// The export lacks the last reading; the statistics count all readings.
     CutsTheExport,
-    /// A window includes its end.
+    /// A window includes the end of the window.
     ClosesWindows,
     /// Every third request is answered 503; half of these requests are carried out.
     IsBusy,
@@ -48,7 +48,7 @@ struct MisbehavingState {
     sensors: Mutex<BTreeMap<String, (Readings, Stats)>>,
 }
 
-/// The server, on its own thread.
+/// The server, on a separate thread.
 pub struct MisbehavingServer {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -109,7 +109,7 @@ impl Drop for MisbehavingServer {
 }
 
 impl MisbehavingState {
-    /// Some for a request that is answered 503: whether the request is carried out nevertheless.
+    /// Some for a request with answer 503. The value tells whether the server carries out the request nevertheless.
     fn busy(&self) -> Option<bool> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         (self.misbehavior == Misbehavior::IsBusy && number.is_multiple_of(3))

@@ -1,4 +1,4 @@
-//! The commands as a user runs them: the real binary, its output, its exit code.
+//! The commands in use: the real binary, the output, the exit code.
 
 mod export;
 mod files;
@@ -54,7 +54,7 @@ impl Ended {
     }
 }
 
-/// Runs the binary in a directory, without its environment variables.
+/// Runs the binary in a directory, without the environment variables of the binary.
 pub fn fieldstation(directory: &Path, arguments: &[&str]) -> Ended {
     with_input(directory, arguments, b"")
 }

@@ -1,4 +1,4 @@
-//! Commands against a server that is busy, unavailable, or answers wrongly.
+//! Commands against a server that is busy or unavailable, or answers wrongly.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};

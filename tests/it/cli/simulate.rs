@@ -1,4 +1,4 @@
-//! `fieldstation simulate`: proves that a correct server counts correctly, and detects every misbehavior.
+//! `fieldstation simulate`: proves the counts of a correct server, and detects every misbehavior.
 
 use super::misbehaving_server::{MisbehavingServer, Misbehavior};
 use super::{Ended, fieldstation};

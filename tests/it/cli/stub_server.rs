@@ -1,4 +1,4 @@
-//! A server whose answers a test writes byte by byte.
+//! A server with answers written byte by byte by a test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Answers each request on a connection of its own.
+/// Answers each request on a separate connection.
 pub struct StubServer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request as it arrived.
+/// A request in the received form.
 pub struct StubRequest {
-    /// The number of requests before this one.
+    /// The number of earlier requests.
     pub number: usize,
     /// The method and the path.
     pub line: String,
@@ -103,7 +103,7 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The answer to a batch whose readings were all recorded.
+/// The answer to a batch with all readings recorded.
 pub fn all_recorded(request: &StubRequest) -> Vec<u8> {
     let recorded = request.body.lines().count();
     let body = format!(r#"{{"recorded":{recorded},"unchanged":0,"replaced":0,"rejected":0}}"#);

@@ -12,7 +12,7 @@ fn todo(server: &Server, arguments: &[&str]) -> Ended {
     fieldstation(server.directory().path(), &all)
 }
 
-/// The ids in a table, in the order of its rows.
+/// The ids in a table, in the order of the rows.
 fn ids(table: &str) -> Vec<String> {
     let rows = table.lines().skip(1);
     rows.map(|row| row.split(' ').next().unwrap().to_owned())

@@ -41,7 +41,7 @@ fn damage_is_1_and_named() {
     fs::write(directory.path().join("a.csv"), text).unwrap();
     import_into_data(directory.path(), &["a.csv"]).with_code(0);
     let path = directory.path().join("data/readings.db");
-    // In the middle of every page except the first, which holds the file header.
+    // In the middle of every page except the first page, because the first page holds the file header.
     let length = fs::metadata(&path).unwrap().len();
     let file = fs::File::options().write(true).open(&path).unwrap();
     for page in 1..length / 4096 {

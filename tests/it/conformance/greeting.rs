@@ -44,7 +44,7 @@ suite![
 
 type Store = Arc<dyn GreetingStore>;
 
-/// Only one process may use a data directory, so both stores share one database.
+/// Only a single process may use a data directory, so both stores share a database.
 fn sqlite_stores(directory: &std::path::Path) -> (Store, Store) {
     use fieldstation::greeting::sqlite::SqliteGreeting;
     use fieldstation::storage::app_database::AppDatabase;
@@ -130,7 +130,7 @@ async fn of_words_set_at_the_same_time_one_complete_word_remains(
     assert_eq!(other.word().await.unwrap(), last);
 }
 
-/// Whether a text repeats one number.
+/// Whether a text repeats a single number.
 fn is_one_number_repeated(text: &str) -> bool {
     let mut numbers = text.trim_end_matches('-').split('-');
     let first = numbers.next();

@@ -1,4 +1,4 @@
-//! The promises of every backend. Each promise is a test, which runs on each backend.
+//! The promises of every backend. Each promise is a test, and runs on each backend.
 
 mod files;
 mod greeting;

@@ -35,7 +35,7 @@ impl Recount {
         }
     }
 
-    /// Asserts that statistics equal these, and that their average is the nearest double.
+    /// Asserts these exact statistics, and the nearest double as the average.
     pub fn assert_equals(&self, stats: &Stats) {
         let of_stats = Self {
             count: stats.count() as usize,
@@ -51,7 +51,7 @@ impl Recount {
     }
 }
 
-/// Asserts that no other double is nearer to `numerator / denominator`, and that of two equally near doubles this is the even one.
+/// Asserts that no other double is nearer to `numerator / denominator`. With two equally near doubles, asserts the even double.
 pub fn assert_nearest(double: f64, numerator: &BigInt, denominator: &BigInt) {
     // Every normal double times 2^1100 is an integer.
     let scaled = |double: f64| -> BigInt {

@@ -1,4 +1,4 @@
-//! A client that writes todos, the greeting and files, and the state that must be stored afterwards.
+//! A client that writes todos, the greeting and files, and the required state of the store afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,19 +13,19 @@ const FILE_BYTES_MAX: usize = 120_000;
 struct Record {
     /// Titles by ids.
     todos: BTreeMap<String, String>,
-    /// The greeting; `None` if it was never set.
+    /// The greeting. `None` means no greeting so far.
     word: Option<String>,
     /// Lengths of files by device. A length identifies a file.
     files: BTreeMap<String, usize>,
 }
 
-/// A client that sends one request after the other.
+/// A client that sends requests in order.
 pub struct AppDatabaseWriter {
     random: Random,
     bytes: FileBytes,
     number: usize,
     certain: Record,
-    /// The state if the unanswered request was carried out. A todo that this request adds has an empty id.
+    /// The state if the server carried out the unanswered request. A todo added by this request has an empty id.
     in_flight: Option<Record>,
     acknowledged: usize,
 }
@@ -147,7 +147,7 @@ impl AppDatabaseWriter {
     }
 }
 
-/// Whether the found state equals the expected one, where the id of a todo may be unknown.
+/// Whether the found state equals the expected state. The expected state may have a todo with an unknown id.
 fn is_same(found: &Record, then: &Record) -> bool {
     let titles = |kept: &Record| -> BTreeSet<String> { kept.todos.values().cloned().collect() };
     let is_known = |id: &String| id.is_empty() || found.todos.contains_key(id);

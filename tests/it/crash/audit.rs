@@ -1,4 +1,4 @@
-//! Checks that a store holds exactly the readings that it must.
+//! Checks that a store holds exactly the required readings.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -17,9 +17,9 @@ use crate::support::{Answer, Client, Server};
 #[derive(Default)]
 struct Found {
     readings: usize,
-    /// The first reading that differs from the acknowledged readings.
+    /// The first reading different from the acknowledged readings.
     not_as_acknowledged: Option<String>,
-    /// The first reading that differs from the acknowledged readings plus the unanswered request.
+    /// The first reading different from the acknowledged readings plus the unanswered request.
     not_as_in_flight: Option<String>,
 }
 
@@ -142,7 +142,7 @@ impl Found {
     }
 }
 
-/// The members of a JSON object as text, so that numbers are not rounded.
+/// The members of a JSON object as text. Text keeps the exact numbers.
 type Object<'a> = HashMap<&'a str, &'a RawValue>;
 
 fn object(text: &str) -> Object<'_> {

@@ -1,8 +1,8 @@
-//! Power cuts at random times, under all kinds of writes, before, during and after flushes, and during starts; and flushes that
-//! fail. Every acknowledged write is stored, and the statistics equal a recount.
+//! Power cuts at random times, under all kinds of writes, before, during and after flushes, and during starts. Also failures of
+//! flushes. Every acknowledged write is stored, and the statistics equal a recount.
 //!
-//! `FIELDSTATION_POWER_CUTS` sets the number of cuts (8 by default). `FIELDSTATION_CRASH_SEED` repeats the writes of a run that
-//! printed it.
+//! `FIELDSTATION_POWER_CUTS` sets the number of cuts (8 by default). Each run prints a seed. `FIELDSTATION_CRASH_SEED` repeats the
+//! writes of the run with this seed.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::audit::audit;
 use super::writer::{Habit, Writer};
 use crate::support::{Disk, Random, Server, Unflushed, setting};
 
-/// Connections that write readings. [`super::keys`] has numbers for more.
+/// The number of connections that write readings. [`super::keys`] has numbers for more.
 const WRITERS: usize = 6;
-/// The number of cuts on one directory. Damage adds up, and an audit does not take ever longer.
+/// The number of cuts on the same directory. Damage adds up, and the limit keeps the audits short.
 const CUTS_IN_ONE_PLACE: u64 = 25;
-/// A server that is still running after this time is killed.
+/// The time limit for a writing server. Afterwards the test kills the server.
 const WRITING_MAX: Duration = Duration::from_millis(300);
 
 /// The counts to be printed.
@@ -30,7 +30,7 @@ struct Tally {
     acknowledged: usize,
 }
 
-/// A disk and its writers.
+/// A disk and the writers on the disk.
 struct Scene {
     disk: Disk,
     writers: Vec<Writer>,
@@ -49,7 +49,7 @@ impl Scene {
         }
     }
 
-    /// Makes a random flush fail, or cuts the power at it.
+    /// Makes a random flush fail, or cuts the power at a random flush.
     fn arm(&mut self, what: &str, flushes: u64) {
         let files = ["*", "*", "*readings.db*", "*station.db*", "*files*"];
         let file = files[self.random.below(files.len() as u64) as usize];
@@ -93,7 +93,7 @@ impl Scene {
         tally.cuts += 1;
     }
 
-    /// Starts a server, again after each start that fails.
+    /// Starts a server. Sometimes another start comes before, with a power cut during this start.
     fn start(&mut self, tally: &mut Tally) -> Server {
         if self.random.one_in(4) {
             let moment = self.moment();
@@ -136,7 +136,7 @@ impl Scene {
             if self.random.one_in(2) {
                 self.disk.forget_clean_pages();
             }
-            // The next round begins with the content that the system has in memory.
+            // The next round begins with the content in the memory of the system.
             return;
         }
         tally.during_flushes += u64::from(has_met);

@@ -1,4 +1,4 @@
-//! A disk that refuses a write: the write is not acknowledged.
+//! A disk refuses a write: the server does not acknowledge the write.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -12,11 +12,11 @@ use crate::support::{
 
 const DEVICES: usize = 8;
 
-/// The lengths of the files that a device may have.
+/// The possible lengths of the file of a device.
 #[derive(Default)]
 struct Sent {
     acknowledged: Option<usize>,
-    /// Lengths of files whose upload has an unknown outcome.
+    /// Lengths of files from uploads with an unknown outcome.
     under_way: Vec<usize>,
 }
 
@@ -69,7 +69,7 @@ async fn every_file_is_whole_after_every_kill<P: FileStorage>() {
     audit::<P>(&server, &mut sent, &bytes).await;
 }
 
-/// Sends one file after the other until the server is gone. Returns the lengths of the acknowledged files.
+/// Sends files in order until the server is gone. Returns the lengths of the acknowledged files.
 async fn send_until_killed<P: FileStorage>(
     client: &Client,
     device: usize,
@@ -85,7 +85,7 @@ async fn send_until_killed<P: FileStorage>(
         match Answer::try_to(request.body(bytes.of(size))).await {
             Ok(answer) if answer.status == 200 => {
                 acknowledged.push(size);
-                // An earlier unanswered upload can no longer take effect: the file that it was to replace is gone.
+                // An earlier unanswered upload can no longer take effect: the file before this upload is gone.
                 *sent = Sent {
                     acknowledged: Some(size),
                     under_way: Vec::new(),

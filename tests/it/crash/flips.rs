@@ -16,13 +16,13 @@ use crate::support::{Answer, Exited, FileBytes, Random, Server, reading, run, se
 /// The consequence of a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
-    /// `verify` names it.
+    /// `verify` names the damaged file.
     ByVerify,
-    /// `backup` refuses to copy it.
+    /// `backup` refuses to copy the damaged file.
     ByBackup,
     /// The server does not start, and says why.
     ByStart,
-    /// An answer reports damage, and names it.
+    /// An answer reports damage, and names the damaged file.
     ByRequest,
     /// No answer has changed.
     Harmless,
@@ -37,7 +37,7 @@ const DEVICES: usize = 3;
 
 async fn fill(server: &Server) {
     let client = server.client();
-    // With all digits, so that few bytes of the files are unused.
+    // Temperatures have all digits, so few bytes of the files are unused.
     let mut random = Random::new(1);
     for sensor in 0..4 {
         let mut body = String::new();
@@ -89,7 +89,7 @@ async fn answers(server: &Server) -> Answers {
     }
     let mut answers = Answers::new();
     for path in paths {
-        // An answer that breaks off reports an error.
+        // An interrupted answer reports an error.
         let answer = match Answer::try_to(client.request("GET", &path)).await {
             Ok(answer) => (answer.status, answer.body.to_vec()),
             Err(_) => (599, Vec::new()),
@@ -123,7 +123,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Flips one bit, and finds out where it is detected.
+/// Flips a bit, and finds out how the flip is detected.
 async fn flip(good: &Path, expected: &Answers, random: &mut Random) -> (String, Found) {
     let directory = Arc::new(TempDir::new().unwrap());
     let data = directory.path().join("data");
@@ -153,7 +153,7 @@ async fn flip(good: &Path, expected: &Answers, random: &mut Random) -> (String, 
     (file, found(&directory, expected).await)
 }
 
-/// Asserts that a failed command names the damaged file.
+/// Asserts that the error of a failed command names the damaged file.
 #[track_caller]
 fn assert_named(exited: &Exited) {
     let output = &exited.output;

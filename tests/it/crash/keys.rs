@@ -1,4 +1,4 @@
-//! Readings of one writer: their timestamps identify the writer, whatever the sensor.
+//! Readings of a writer. The timestamps identify the writer for any sensor.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ impl Key {
     }
 }
 
-/// A temperature as machines report it, sometimes an outlier, with all digits.
+/// A temperature in the format of machines, with all digits. Sometimes the temperature is an outlier.
 pub fn temperature(random: &mut Random) -> Temperature {
     let (least, span) = if random.one_in(50) {
         (Temperature::MIN.micro_degrees(), 1_000_273_150_001)

@@ -1,8 +1,8 @@
-//! `kill -9` at random times while many connections write: no acknowledged reading is lost, no reading is invented, and the
+//! `kill -9` at random times while many connections write. No acknowledged reading is lost, no reading is invented, and the
 //! statistics equal a recount.
 //!
-//! `FIELDSTATION_CRASH_KILLS` sets the number of kills (10 by default). `FIELDSTATION_CRASH_SEED` repeats the writes of a run
-//! that printed it.
+//! `FIELDSTATION_CRASH_KILLS` sets the number of kills (10 by default). Each run prints a seed. `FIELDSTATION_CRASH_SEED` repeats the
+//! writes of the run with this seed.
 
 mod app_database;
 mod audit;
@@ -26,11 +26,11 @@ use self::audit::audit;
 use self::writer::{Habit, Writer};
 use crate::support::{Random, Server, setting};
 
-/// The number of connections that write at once.
+/// The number of concurrent writing connections.
 const WRITERS: usize = 16;
 /// The longest time from the first write to the kill.
 const KILL_AFTER_MAX: Duration = Duration::from_millis(400);
-/// The number of kills on one directory, so that an audit does not take ever longer.
+/// The number of kills on the same directory. This limit keeps the audits short.
 const KILLS_IN_ONE_PLACE: u64 = 50;
 /// The number of kills of a store with much data.
 const BULK_KILLS: u64 = 3;
@@ -47,7 +47,7 @@ fn random() -> Random {
     Random::new(seed)
 }
 
-/// Asserts that the data on disk is sound. No server may be running.
+/// Asserts sound data on disk. No server may be running.
 fn assert_sound(data: &Path) {
     let report = fieldstation::readings::embedded::verify(data, &mut |_, _| {}).unwrap();
     assert!(report.is_sound(), "{report:#?}");
@@ -58,7 +58,7 @@ fn assert_sound(data: &Path) {
     assert_eq!(report, "ok");
 }
 
-/// Lets all writers write until the server dies. Returns the largest number of readings that a client has seen.
+/// Lets all writers write until the server dies. Returns the largest number of readings seen by a client.
 async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mut Random) -> usize {
     let kill_after = KILL_AFTER_MAX.mul_f64(random.below(1001) as f64 / 1000.0);
     // Some servers die while they stop and seal.
@@ -90,7 +90,7 @@ async fn write_and_kill(server: &mut Server, writers: &mut [Writer], random: &mu
     seen
 }
 
-/// Kills a server repeatedly on one directory, so that damage would add up. Returns the verification after the last kill.
+/// Kills a server repeatedly on the same directory, so damage would add up. Returns the verification after the last kill.
 async fn kill_again_and_again(
     mut server: Server,
     writers: &mut [Writer],
@@ -116,7 +116,7 @@ async fn kill_again_and_again(
     let data = server.data();
     server.kill9();
     let left = audit::verify(&data, writers);
-    // One more audit after an orderly stop, with everything sealed.
+    // A last audit after an orderly stop, with all readings sealed.
     let server = Server::try_in(&directory, &[]).unwrap();
     audit(&server, writers).await;
     assert_eq!(server.stop().code, Some(0));
@@ -153,7 +153,7 @@ async fn kills_while_much_is_sealed_lose_nothing() {
         .collect();
     let server = Server::start();
     let client = server.client();
-    // More readings than the tails may hold, so that sealing goes on from here, and after every restart.
+    // More readings than the capacity of the tails, so sealing goes on from here, and after every restart.
     let filling = writers
         .iter_mut()
         .take(3)

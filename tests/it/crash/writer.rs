@@ -1,4 +1,4 @@
-//! A connection that writes, and the readings that must be stored afterwards.
+//! A connection that writes readings, and the required readings of the store afterwards.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub enum Habit {
     Bulk,
 }
 
-/// A connection that writes readings of its own, one request after the other.
+/// A connection that sends write requests in sequence. No other connection writes the same readings.
 pub struct Writer {
     number: usize,
     habit: Habit,
@@ -25,9 +25,9 @@ pub struct Writer {
     step: i64,
     /// Written keys, to be written again.
     written: Vec<Key>,
-    /// The acknowledged readings, which must be stored.
+    /// The acknowledged readings. The store must have these readings.
     certain: HashMap<Key, Temperature>,
-    /// The unanswered request when the server died. All of it may be stored, or nothing.
+    /// The unanswered request at the death of the server. The store may have all readings of the request, or none.
     in_flight: HashMap<Key, Temperature>,
     acknowledged: usize,
 }
@@ -79,7 +79,7 @@ impl Writer {
         }
     }
 
-    /// Sends a request. Returns whether it was acknowledged.
+    /// Sends a request. Returns whether the server acknowledged the request.
     async fn send(&mut self, client: &Client) -> bool {
         let readings = self.readings();
         self.in_flight = readings.iter().copied().collect();
@@ -151,7 +151,7 @@ impl Writer {
         Key::new(self.number, sensor, step)
     }
 
-    /// All writers share the sensors, so that their readings are in the same chunks.
+    /// All writers share the sensors, so the same chunks hold readings of all writers.
     fn sensor(&mut self) -> u16 {
         let sensors = match self.habit {
             Habit::Devices => 6,

@@ -1,6 +1,7 @@
 //! A disk fills up repeatedly, with restarts in between: no acknowledged write is lost.
 //!
-//! `FIELDSTATION_DISK_CYCLES` sets the number of cycles (20 by default). `FIELDSTATION_CRASH_SEED` repeats a run that printed it.
+//! `FIELDSTATION_DISK_CYCLES` sets the number of cycles (20 by default). Each run prints a seed. `FIELDSTATION_CRASH_SEED` repeats the
+//! run with this seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl Acknowledged {
         }
     }
 
-    /// Asserts that exactly the acknowledged state is stored.
+    /// Asserts that the server stores exactly the acknowledged state.
     async fn assert_is_there(&self, client: &Client) {
         let export = client.everything().await;
         let mut readings: BTreeMap<String, usize> = BTreeMap::new();
@@ -98,7 +99,7 @@ impl Acknowledged {
     }
 }
 
-/// Whether a write was accepted. Panics if it was refused for another reason than lack of room.
+/// Whether the server accepted a write. Panics if the server refused the write for another reason than lack of room.
 #[track_caller]
 fn taken(answer: &Answer, status: u16) -> bool {
     if answer.status == status {
@@ -120,7 +121,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
     for cycle in 0..cycles {
         let client = server.client();
         acknowledged.write(&client, &mut random, cycle, 2).await;
-        // A little room, which runs out in the middle of a write.
+        // Leaves a little room. The disk becomes full in the middle of a write.
         disk.fill(random.below(1 << 20) / 4096 * 4096);
         acknowledged
             .write(&client, &mut random, cycle + 1_000_000, 20)
@@ -132,7 +133,7 @@ async fn nothing_is_lost_by_full_disks(refusal: Refusal) {
             let ended = server.stop();
             assert_eq!(ended.code, Some(0), "{}", ended.output);
         }
-        // A server that stops frees some room.
+        // A stopping server frees some room.
         disk.fill(0);
         server = Server::try_on_small(&disk, &[]).unwrap();
         let client = server.client();

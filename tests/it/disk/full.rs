@@ -9,7 +9,7 @@ use crate::support::{
     Answer, Client, DISK_BYTES, Refusal, Server, SmallDisk, lines, random_bytes, run_on_small,
 };
 
-/// A server with its disk reserve.
+/// Starts a server, and waits until the disk reserve is there.
 fn start(refusal: Refusal) -> (Arc<SmallDisk>, Server) {
     let disk = Arc::new(SmallDisk::new(refusal));
     let server = Server::try_on_small(&disk, &[]).unwrap();
@@ -26,7 +26,7 @@ fn until_reserved(disk: &SmallDisk) {
     }
 }
 
-/// Asserts that an answer reports the full disk, names it, and tells what to do.
+/// Asserts that an answer reports the full disk, names the disk, and tells the operator how to help.
 #[track_caller]
 fn assert_full(answer: &Answer, disk: &SmallDisk) {
     let text = answer.text();
@@ -43,7 +43,7 @@ fn assert_full(answer: &Answer, disk: &SmallDisk) {
     }
 }
 
-/// Asserts that every request that adds data is refused.
+/// Asserts that the server refuses every request to add data.
 async fn assert_refuses_additions(client: &Client, disk: &SmallDisk) {
     assert_full(&client.put(lines("new", 1)).await, disk);
     assert_full(&client.send_file("new", "bytes").await, disk);
@@ -123,7 +123,7 @@ async fn a_server_starts_on_a_full_disk_however_the_one_before_it_ended() {
             let ended = server.stop();
             assert_eq!(ended.code, Some(0), "{}", ended.output);
         }
-        // A server that stops frees some room.
+        // A stopping server frees some room.
         disk.fill(0);
         server = Server::try_on_small(&disk, &[]).unwrap();
         let client = server.client();
@@ -186,7 +186,7 @@ async fn a_quota_that_is_used_up_is_a_full_disk_and_ends_no_server() {
     let todo = add_todo(&client, "old").await.with_status(201);
     let todo = todo.header("location").unwrap().to_owned();
     disk.fill(0);
-    // The lack of room is not visible until a write is tried.
+    // Only a write shows the lack of room.
     let mut last = None;
     for number in 0..50 {
         let answer = client.store_or_not(lines(&format!("b{number}"), 500)).await;
@@ -285,7 +285,7 @@ async fn a_flush_that_finds_no_room_ends_the_server_and_what_was_acknowledged_is
                 .request("PUT", "/api/temperature")
                 .body(lines("b", 1)),
         };
-        // The server may also end before it has answered.
+        // The server may also end without an answer.
         if let Ok(answer) = Answer::try_to(request).await {
             assert!(answer.status >= 500, "{}", answer.text());
         }

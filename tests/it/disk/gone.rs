@@ -1,4 +1,4 @@
-//! A data directory that is removed, moved, replaced, or incomplete.
+//! A removed, moved, replaced, or incomplete data directory.
 
 use std::fs;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{add_todo, greet};
 use crate::support::{Answer, Client, Server, lines};
 
-/// Asserts that every write is refused with the reason.
+/// Asserts that the server refuses every write with the reason.
 async fn assert_refuses(client: &Client, why: &str) {
     let answers: [Answer; 4] = [
         client.put(lines("new", 1)).await,

@@ -1,4 +1,4 @@
-//! A server whose disk is full, whose data directory disappears, or that may not write.
+//! A server with a full disk, without the data directory, or without permission to write.
 
 mod cycles;
 mod full;
@@ -7,7 +7,7 @@ mod read_only;
 
 use crate::support::{Answer, Client};
 
-/// Adds a todo. The answer has its path.
+/// Adds a todo. The answer has the path of the todo.
 async fn add_todo(client: &Client, title: &str) -> Answer {
     let body = serde_json::json!({ "title": title }).to_string();
     Answer::to(client.request("POST", "/api/todos").body(body)).await

@@ -45,7 +45,7 @@ fn the_page_of_the_command_line_has_a_section_about_every_command() {
     }
 }
 
-/// Every command below this one, each before its own commands.
+/// Every command below this command. Each command comes before the subcommands of this command.
 fn commands(above: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for name in list(&help(above)) {
@@ -60,7 +60,7 @@ fn commands(above: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-/// The names that a help text lists under `Commands:`.
+/// The names under `Commands:` in a help text.
 fn list(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     lines

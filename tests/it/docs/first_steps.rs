@@ -1,4 +1,4 @@
-//! docs/first-steps.md works when it is pasted: its commands run in their order, and print what the page shows.
+//! Runs the commands of docs/first-steps.md in order, and compares the output with the page.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::page;
 use crate::support::Server;
 
-/// A block of code: its language and its text.
+/// A block of code: the language and the text.
 type Block = (String, String);
 
 #[test]
@@ -58,7 +58,7 @@ fn blocks(text: &str) -> Vec<Block> {
         .collect()
 }
 
-/// Whether a text is as a pattern says, in which `…` stands for anything.
+/// Whether a text matches a pattern. In a pattern, `…` stands for any text.
 fn is_like(text: &str, pattern: &str) -> bool {
     let mut pieces = pattern.trim_end().split('…');
     let Some(rest) = pieces

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::page::{files_below, pages_below, read, root};
 
-/// The pages whose links are followed.
+/// The pages with the links to follow.
 fn pages() -> Vec<String> {
     let mut pages = pages_below("docs");
     for page in [
@@ -105,7 +105,7 @@ fn links(text: &str) -> Vec<String> {
             continue;
         }
         for (before, rest) in line.match_indices("](").map(|(at, _)| line.split_at(at)) {
-            // An odd number of backticks before it: the link is within code.
+            // An odd number of backticks before the link: the link is within code.
             if before.matches('`').count() % 2 == 0 || before.ends_with('`') {
                 links.extend(rest[2..].split(')').next().map(str::to_owned));
             }
@@ -114,7 +114,7 @@ fn links(text: &str) -> Vec<String> {
     links
 }
 
-/// The anchors of a page: its headings as GitHub names them, and what has an id.
+/// The anchors of a page: the headings as GitHub names the headings, and the ids.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     let mut is_code = false;
@@ -149,7 +149,7 @@ fn slug(heading: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// A path as it is written in a page, from the root of the repository.
+/// A path in a page, converted to a path from the root of the repository.
 fn resolved(page: &Path, link: &str) -> PathBuf {
     let path = link.split('#').next().unwrap_or_default();
     let mut resolved = PathBuf::new();

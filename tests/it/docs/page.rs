@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The command that writes all generated parts of docs/ anew.
+/// The command to write all generated parts of docs/ again.
 const REGENERATE: &str = "FIELDSTATION_WRITE_DOCS=1 cargo test --test it docs::";
 
 /// The root of the repository.

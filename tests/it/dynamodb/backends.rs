@@ -16,7 +16,7 @@ async fn tables() -> DynamoServer {
     dynamo
 }
 
-/// All answers that a client can get about readings.
+/// All possible answers about readings.
 async fn answers(client: &Client) -> Vec<String> {
     let window = "from=2026-11-20T13:00:10Z&to=2026-11-20T13:00:33.5Z";
     let mut answers = Vec::new();
@@ -121,7 +121,7 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     assert!(output.contains("unchanged  250"), "{output}");
     assert!(output.contains("The same on both sides"), "{output}");
     assert_consistent(&url).await;
-    // A sensor that is equal on both sides is skipped.
+    // The command skips a sensor with equal readings on both sides.
     let output = migrate(directory.path(), "sqlite:", &url, 0);
     assert!(
         output.contains("2, of which 2 were the same already"),
@@ -132,7 +132,7 @@ async fn readings_move_from_one_backend_to_the_other_and_back() {
     let copy = Server::try_in(&Arc::new(other), &[]).unwrap();
     assert_eq!(copy.client().everything().await, everything);
 
-    // A sensor that only the target has is reported and stays.
+    // The command reports a sensor found only in the target, and the sensor stays.
     let remote = Server::with_args(&["--readings", &url]);
     let extra = reading("c", "2026-11-20T13:00:00Z", "1");
     remote.client().put(extra).await.with_status(200);
@@ -151,7 +151,7 @@ async fn many_clients_share_few_requests() {
     let url = dynamo.url_through(wire.address());
     let server = Server::with_args(&["--readings", &url]);
     let client = server.client();
-    // The sensors are known, as in a fleet that has been running for a while.
+    // The server knows the sensors, as in a fleet after some time.
     let known: String = (0..CLIENTS)
         .map(|sensor| reading(&format!("s{sensor}"), "2026-11-20T12:00:00Z", "20") + "\n")
         .collect();
@@ -179,7 +179,8 @@ async fn many_clients_share_few_requests() {
     assert_consistent(&dynamo.url()).await;
 }
 
-/// The same with new sensors whose lowest and highest readings move all the time. Both need more of the 100 items of a transaction.
+/// The same with new sensors. The lowest and highest readings of these sensors move all the time. Both need more of the 100 items of a
+/// transaction.
 #[tokio::test]
 async fn many_clients_share_few_requests_for_new_sensors() {
     const CLIENTS: usize = 64;

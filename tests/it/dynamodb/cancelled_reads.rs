@@ -1,4 +1,4 @@
-//! A read whose client has left sends no further request to DynamoDB.
+//! After the client disconnects, a read sends no further request to DynamoDB.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use fieldstation::readings::dynamodb::DynamoStore;
 use super::{credentials, location};
 use crate::support::{DynamoProxy, DynamoServer, Raw, Reaction, Server, lines};
 
-/// A page of readings that are all newer than the read, with more pages to come.
+/// A page with more pages to come. All readings of the page are newer than the read.
 const ANOTHER_PAGE: &str = r#"{"Items":[],"Count":0,"ScannedCount":0,"LastEvaluatedKey":{"sensor_id":{"S":"a"},"timestamp":{"S":"2026-11-20T00:00:00.000000Z"}}}"#;
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn no_further_page_is_read_for_a_client_that_has_left() {
         }
         drop(client);
         let started = Instant::now();
-        // One request may still be in flight.
+        // A last request may still be in flight.
         while pages.recv_timeout(Duration::from_secs(1)).is_ok() {
             assert!(started.elapsed() < timeout, "{path} is read on");
         }

@@ -1,5 +1,5 @@
 //! DynamoDB denies requests: rights are missing, or credentials are not accepted. The server answers at once with the reason, and
-//! recovers by itself once somebody has corrected the setup.
+//! recovers without help after a correction of the setup.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -112,7 +112,7 @@ async fn a_write_that_is_denied_fails_at_once_and_is_named_until_it_is_allowed()
         1,
         "{log}"
     );
-    // The log line names the role, which the answer does not.
+    // The log line names the role. The answer does not name the role.
     let named = log
         .lines()
         .find(|line| line.contains("trouble with a backend"));
@@ -177,7 +177,7 @@ async fn a_denied_start_ends_and_names_the_missing_right() {
         "{}",
         ended.output
     );
-    // A right on the readings table is missing. The start finds that before the first reading comes.
+    // A right on the readings table is missing. The start notices the missing right before the first reading comes.
     scene.gate.set(|asked| {
         let is_of_readings = asked.body.contains("\"test-temperature-readings\"");
         match asked.operation {
@@ -302,7 +302,7 @@ impl Agent {
     }
 }
 
-/// The credentials claim to be valid for decades, so only DynamoDB's answer tells that they are not.
+/// The credentials claim to be valid for decades, so only the answer of DynamoDB reports the end of the credentials.
 #[tokio::test]
 async fn expired_credentials_are_renewed_without_a_restart() {
     let scene = Scene::new().await;

@@ -1,4 +1,4 @@
-//! Another program writes into the tables: which reads show the change, and which warnings report it.
+//! Another program writes into the tables. Checks the reads with the change, and the warnings about the change.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ async fn writes_of_another_program_are_reported_and_a_recount_repairs_them() {
         for sensor in ["added", "deleted", "replaced", "sound"] {
             store(&open, sensor, (0..10).map(|second| (second, second))).await;
         }
-        // A sensor that is too large to be read completely.
+        // A sensor with too many readings for a complete read.
         store(
             &open,
             "large",
@@ -229,7 +229,7 @@ async fn writes_of_another_program_show_as_documented() {
         .send()
         .await
         .unwrap();
-    // Readings, and everything computed from readings, show the change,
+    // Readings, and everything computed from readings, show the change.
     let page = client.get("/api/sensors/a/readings").await.text();
     for shown in [":30", ":40", ":2"] {
         assert!(page.contains(shown), "{page}");
@@ -239,18 +239,18 @@ async fn writes_of_another_program_show_as_documented() {
     assert!(export.contains("\"temperature\":40"), "{export}");
     let window = client.stats("?sensorId=a&from=2026-11-20T13:00:01Z").await;
     assert_eq!(window, r#"{"Maximum":40,"Minimum":2,"Average":24}"#);
-    // except sensors without statistics.
+    // Sensors without statistics are an exception.
     assert!(!export.contains("\"z\""), "{export}");
     client.get("/api/sensors/z").await.with_status(404);
     let unknown = client.stats("?sensorId=z&from=2026-11-20T13:00:00Z").await;
     assert_eq!(unknown, r#"{"Maximum":50,"Minimum":50,"Average":50}"#);
     let series = client.get("/api/sensors/a/series?points=2").await.text();
     assert!(series.contains("40") && !series.contains("30"), "{series}");
-    // Stored statistics do not.
+    // Stored statistics do not show the change.
     assert_eq!(client.stats("?sensorId=a").await, statistics);
     assert_eq!(client.stats("").await, total);
     assert_eq!(client.get("/api/sensors/a").await.text(), summary);
-    // A reading of the other program that is sent again with the same temperature changes nothing.
+    // A repeated reading of the other program with the same temperature changes nothing.
     let again = client
         .store(reading("a", "2026-11-20T13:00:03Z", "30"))
         .await;

@@ -1,4 +1,4 @@
-//! Tables that an empty store would not have: missing, with another key, or with readings that were never counted.
+//! Tables unlike the tables of an empty store: missing, with another key, or with uncounted readings.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -265,7 +265,7 @@ async fn a_check_finds_changes_of_another_program_and_a_recount_repairs_them() {
         &["dynamodb", "recount", "--readings", &url],
     );
     assert_eq!(counted.code, Some(0), "{}", counted.output);
-    // The recount took the server's lease away, and the server gets another one by itself.
+    // The recount took the lease away from the server, and the server gets another lease without help.
     client
         .put(reading("a", "2026-11-20T13:00:02Z", "6"))
         .await

@@ -1,4 +1,4 @@
-//! A replica learns by watching which leases have live owners. The clocks of other replicas do not matter.
+//! A replica watches the leases and so learns the leases of live owners. The clocks of other replicas do not matter.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ struct Leases {
 }
 
 impl Leases {
-    /// Renews a lease as a replica does whose clock is `ahead` seconds ahead.
+    /// Renews a lease in the way of a replica with a clock `ahead` seconds ahead.
     async fn renew(&self, lease: &str, owner: &str, ahead: i64, renewals: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let until = now.as_secs() as i64 + ahead + LEASE.as_secs() as i64;
@@ -118,7 +118,7 @@ async fn replicas_with_clocks_an_hour_apart_keep_their_leases_while_they_live() 
     assert_eq!(owner("r002"), "ahead");
     assert!(all.contains_key("r003"), "{all:?}");
 
-    // All replicas but one die, and their leases become free: the next start takes the first.
+    // All replicas except one die. Their leases become free, and the next start takes the first free lease.
     let died = Instant::now();
     while leases.all().await["r002"].1 != "0" {
         assert!(died.elapsed() < LEASE * 3, "{:?}", leases.all().await);
@@ -146,7 +146,7 @@ async fn leases_of_dead_replicas_do_not_grow_in_number() {
             .renew(&format!("r{number:03}"), &owner, HOUR, Some(7))
             .await;
     }
-    // This start takes longer, because it watches first.
+    // This start takes longer, because the replica watches the leases first.
     let started = Instant::now();
     let store = open(&dynamo).await;
     assert!(started.elapsed() > LEASE);

@@ -91,7 +91,7 @@ async fn assert_moved_to(url: &str, directory: &Arc<TempDir>, truth: &Truth) {
     }
 }
 
-/// A number as the commands print it.
+/// A number in the format of the commands.
 fn grouped(number: u64) -> String {
     match number / 1_000 {
         0 => number.to_string(),
@@ -152,7 +152,7 @@ async fn a_prefix_with_tables_of_an_older_program_is_read_as_such() {
         "{output}"
     );
     assert_moved_to("sqlite:", &directory, &older.truth).await;
-    // A migration onto its own source is refused.
+    // The command refuses a migration onto the source itself.
     let output = migrate(directory.path(), &older.url(), &from, &[], 2);
     assert!(output.contains("choose another prefix"), "{output}");
 }

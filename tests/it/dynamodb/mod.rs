@@ -1,4 +1,4 @@
-//! What only the DynamoDB store does: replicas, faults between the store and the tables, existing data.
+//! Tests of the DynamoDB store only: replicas, faults between the store and the tables, existing data.
 
 mod backends;
 mod cancelled_reads;
@@ -25,7 +25,7 @@ use fieldstation::readings::dynamodb::{
 
 use crate::support::{Client, DynamoKind, DynamoServer};
 
-/// A store on tables of its own.
+/// A store on separate tables.
 pub struct Backend {
     store: DynamoStore,
     server: DynamoServer,
@@ -46,7 +46,7 @@ impl Backend {
         &self.store
     }
 
-    /// Closes the store, and compares its aggregates with a recount.
+    /// Closes the store, and compares the aggregates with a recount.
     pub async fn close(self) {
         self.store.close().await.unwrap();
         assert_consistent(&self.server.url()).await;

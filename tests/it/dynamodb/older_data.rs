@@ -96,7 +96,7 @@ pub fn canonical(micros: i64) -> String {
     }
 }
 
-/// A random one of the spellings that real data has.
+/// A random spelling from real data.
 pub fn spell(random: &mut Random, micros: i64) -> String {
     let shifted = |hours: i64| canonical(micros + hours * 3_600_000_000);
     match random.below(8) {
@@ -148,7 +148,7 @@ pub fn other_attributes(random: &mut Random, bytes_max: u64) -> Item {
                 "set".to_owned(),
                 AttributeValue::Ss(vec!["x".to_owned(), "y".to_owned()]),
             ),
-            // Names that this program uses elsewhere.
+            // Names with another use in this program.
             ("owner".to_owned(), text("Ann")),
         ]);
     }

@@ -17,7 +17,7 @@ pub(super) const BEGIN: i64 = 1_637_950_200_000_000;
 /// The expected readings, by sensor and timestamp.
 pub(super) type Truth = BTreeMap<(String, Timestamp), Temperature>;
 
-/// A table of an older program, and its location.
+/// A table of an older program, and the location of the table.
 pub(super) struct Older {
     pub(super) dynamo: DynamoServer,
     pub(super) client: Client,
@@ -70,7 +70,7 @@ fn degrees(random: &mut Random) -> String {
     }
 }
 
-/// Sensor and timestamp as the key, with the aggregation table that the older program kept.
+/// Sensor and timestamp as the key, with the aggregation table of the older program.
 pub(super) async fn layout_a(kind: DynamoKind, readings: u64) -> Older {
     let dynamo = DynamoServer::start_kind(kind);
     let direct = client(&dynamo);

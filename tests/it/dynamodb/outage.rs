@@ -104,8 +104,8 @@ async fn a_batch_that_ends_half_way_names_what_is_not_known_to_be_stored() {
     );
 }
 
-/// The answer to a transaction is lost, and the transaction is sent again. The client gets the outcome of the first one: recorded,
-/// and not unchanged.
+/// The answer to a transaction is lost, and the server sends the transaction again. The client gets the outcome of the first
+/// transaction: recorded, and not unchanged.
 #[tokio::test]
 async fn a_write_stored_without_an_answer_is_recorded_once() {
     let dynamo = tables().await;
@@ -115,7 +115,7 @@ async fn a_write_stored_without_an_answer_is_recorded_once() {
     let client = server.client();
     client.store(lines("a", 10)).await;
     proxy.set(Fault::CutAnswers);
-    // The sensor is known, so that nothing has to be looked up during the fault.
+    // The server knows the sensor, so the server needs no lookup during the fault.
     let body = reading("a", "2026-11-21T13:00:00Z", "5");
     let sending = client.post("", "application/x-ndjson", body);
     let relief = async {

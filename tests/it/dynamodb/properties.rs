@@ -43,7 +43,7 @@ async fn replicas_in_turns_agree_with_a_recount_after_every_write() {
             .record(readings, RecordMode::AllOrNothing)
             .await;
         assert_eq!(outcome.unwrap(), expected, "round {round}");
-        // Sometimes a replica starts again and takes its former lease.
+        // Sometimes a replica starts again and takes the former lease.
         if random.one_in(30) {
             let store = stores.remove(writer);
             store.close().await.unwrap();
@@ -131,7 +131,7 @@ async fn a_replica_that_was_cut_off_loses_its_lease_and_comes_back_with_another(
     record(&first, 1, 10).await;
     let (owner_before, _) = owner(&dynamo).await;
     let watcher = DynamoStore::open(&direct, options.clone()).await.unwrap();
-    // The replica still believes that it has the lease, because nobody can tell it.
+    // The replica still counts on the lease, because no message reaches the replica.
     proxy.set(Fault::Blackhole);
     let cut_off = Instant::now();
     while owner(&dynamo).await.1 {

@@ -1,4 +1,4 @@
-//! A recount of tables that other programs have written to, compared with a naive model of the same items, on both emulators.
+//! A recount of tables with writes of other programs, compared with a naive model of the same items, on both emulators.
 
 use std::time::Instant;
 
@@ -215,7 +215,7 @@ async fn everything_that_cannot_be_counted_is_named_and_nothing_is_closed() {
             item(" b", "2021-11-26 18:10:00+00:00", number("5")),
             item(&"c".repeat(129), "2021-11-26 18:10:00+00:00", number("5")),
             item("d\u{7}", "2021-11-26 18:10:00+00:00", number("5")),
-            // One timestamp twice: with another temperature, and with another value of another attribute.
+            // The same timestamp twice: with another temperature, and with another value of another attribute.
             item("e", "2021-11-26 18:10:00+00:00", number("5")),
             item("e", "2021-11-26T20:10:00+02:00", number("6")),
             item("f", "2021-11-25 23:10:00-19:00", number("5")),
@@ -283,7 +283,7 @@ async fn of_very_many_faults_the_first_hundred_are_named_and_all_are_counted() {
     );
 }
 
-/// Counts spellings without separators and without leading zeros, which sort differently.
+/// Counts spellings without separators and without leading zeros. These spellings sort differently.
 #[tokio::test]
 async fn times_in_the_basic_form_and_without_leading_zeros_are_counted_and_rewritten() {
     for kind in KINDS {

@@ -1,4 +1,4 @@
-//! A recount during which servers or other programs write, or which is killed.
+//! Recounts while servers or other programs write, and killed recounts.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::{assert_consistent, credentials, location, options};
 use crate::conformance::oracle::batch;
 use crate::support::{DynamoKind, DynamoServer, Random, setting};
 
-/// Runs `meanwhile` once, on another thread, when a recount reaches a pass, and waits for its end.
+/// Runs `meanwhile` once on another thread when a recount reaches a pass. The recount waits for the end of `meanwhile`.
 async fn recount_with(
     dynamo: &DynamoServer,
     at: Pass,
@@ -133,7 +133,7 @@ async fn a_recount_that_is_killed_at_any_moment_is_right_when_it_is_run_again() 
             recount.kill().unwrap();
             recount.wait().unwrap();
             kills += 1;
-            // Each reading exists once, in one spelling or the other.
+            // Each reading exists once, in the old or the new spelling.
             let there = everything(&client, &table).await.len();
             assert!(there >= naive.0.len(), "{there}");
         }

@@ -1,4 +1,4 @@
-//! Several servers on the same tables, with every fault at once: at the end the statistics are those of the table.
+//! Several servers on the same tables, with every fault at once. At the end the statistics equal a recount of the table.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ fn setting(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_that_are_killed_and_cut_off_count_every_reading_once() {
     let first = setting("FIELDSTATION_REPLICA_SEED").unwrap_or_else(Random::any_seed);
-    // Each run has its own seed.
+    // Each run has a different seed.
     for seed in first..first + setting("FIELDSTATION_REPLICA_RUNS").unwrap_or(2) {
         println!(
             "FIELDSTATION_REPLICA_SEED={seed} FIELDSTATION_REPLICA_RUNS=1 writes the same again"
@@ -96,7 +96,7 @@ async fn run(seed: u64) {
     let report = assert_consistent(&direct).await;
     assert!(report.stats.count() > 0);
 
-    // A sensor that only one client writes has that client's last values.
+    // A sensor with a single writing client has the last values of this client.
     let replica = addresses.read()[0];
     let text = Client::new(replica).everything().await;
     for line in text.lines() {
@@ -113,7 +113,7 @@ async fn run(seed: u64) {
     servers.lock().clear();
 }
 
-/// Sends batches to any replica until each is accepted. Returns the readings that only this client has written.
+/// Sends batches to any replica until a replica accepts each batch. Returns the readings written by this client alone.
 async fn send(
     seed: u64,
     client: u64,
@@ -125,7 +125,7 @@ async fn send(
     for _ in 0..12 {
         let mut lines = String::new();
         for _ in 0..=random.below(24) {
-            // All clients share half of the sensors. Timestamps are few, so that they repeat.
+            // All clients share half of the sensors. Timestamps are few, so timestamps repeat.
             let own = random.one_in(2);
             let sensor = if own {
                 format!("own-{client}-{}", random.below(2))
@@ -141,8 +141,8 @@ async fn send(
             }
         }
         store(&lines, addresses, &mut random).await;
-        // An earlier batch of this client comes again, late: only of shared sensors, because a repeated batch of an own sensor
-        // would undo later writes.
+        // Sometimes the client repeats the batch before, but only the readings of shared sensors: a repeated reading of an own
+        // sensor would undo a later write.
         if random.one_in(4) && !before.is_empty() {
             let shared: String = before
                 .lines()
@@ -189,7 +189,7 @@ async fn store(lines: &str, addresses: &RwLock<Vec<SocketAddr>>, random: &mut Ra
     }
 }
 
-/// Cuts answers and connections, and kills one replica after the other, until told to stop. Then everything works again.
+/// Cuts answers and connections, and kills the replicas in turn, until the test stops this function. Then all replicas work again.
 fn cause_outages(
     seed: u64,
     proxy: &FaultProxy,

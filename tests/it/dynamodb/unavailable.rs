@@ -1,4 +1,4 @@
-//! DynamoDB unavailable for a longer time: few requests and few log lines, and a server that starts without DynamoDB.
+//! DynamoDB is unavailable for a longer time: few requests, few log lines, and a server start without DynamoDB.
 
 use std::time::{Duration, Instant};
 

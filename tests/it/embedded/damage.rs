@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use super::{open, small, try_open};
 use crate::conformance::oracle::batch;
 
-/// Everything that a client can read.
+/// All data that a client can read.
 #[derive(Debug, PartialEq)]
 struct Seen {
     stats: Stats,
@@ -55,7 +55,7 @@ async fn look(store: &EmbeddedStore) -> Result<Seen, StoreError> {
     })
 }
 
-/// Fills a store: sealed chunks, and readings that are still in the log.
+/// Fills a store: sealed chunks, and readings in the log.
 async fn fill(directory: &Path) -> Seen {
     let store = open(directory, small());
     let names = ["boiler", "roof", "a sensor with a long name"];
@@ -67,7 +67,7 @@ async fn fill(directory: &Path) -> Seen {
             .unwrap();
     }
     store.seal().await.unwrap();
-    // Too few readings to seal, so they are carried in the log. One is late, one is a replacement.
+    // Too few readings to seal, so the log carries these readings. A reading is late, and another reading is a replacement.
     let readings = [
         ("boiler", 1, 5_000_000),
         ("roof", 4, 1),

@@ -16,7 +16,7 @@ async fn a_damaged_chunk_does_not_hold_up_new_readings() {
     fill_chunks(directory.path()).await;
     destroy_chunks(directory.path());
     let store = open(directory.path(), small());
-    // A late reading of the sensor with damaged chunks could be a repetition, so it is refused by name.
+    // A late reading of the sensor with damaged chunks could be a repetition, so the store refuses the reading and names the sensor.
     let late = store
         .record(batch([("roof", 10, 1)]), RecordMode::AllOrNothing)
         .await
@@ -62,7 +62,7 @@ async fn a_damaged_chunk_does_not_hold_up_new_readings() {
     );
 }
 
-/// Fills a store with readings that are all in chunks. The second sensor is `roof`.
+/// Fills a store. All readings are in chunks. The second sensor is `roof`.
 async fn fill_chunks(directory: &Path) {
     let store = open(directory, small());
     for name in ["boiler", "roof"] {
@@ -88,7 +88,7 @@ fn destroy_chunks(directory: &Path) {
 async fn readings_beside_a_damaged_chunk_are_held_up_to_a_bound_and_the_rest_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     fill_chunks(directory.path()).await;
-    // A late reading in the gap between two chunks. It would be merged into one of them, which is damaged.
+    // A late reading in the gap between two chunks. The store would merge the reading into a damaged chunk.
     let between = rusqlite::Connection::open(directory.path().join("readings.db"))
         .unwrap()
         .query_row(
@@ -142,7 +142,7 @@ async fn a_batch_that_meets_damage_fails_alone_of_those_in_its_commit() {
     let directory = tempfile::tempdir().unwrap();
     fill_chunks(directory.path()).await;
     let store = open(directory.path(), small());
-    // The first reading lies inside a chunk, so that a recount decodes the chunk. The second is the extreme.
+    // The first reading lies inside a chunk, so a recount decodes the chunk. The second reading is the extreme.
     let readings = [("roof", 8, 1), ("roof", 10_000, 99_000_000)];
     store
         .record(batch(readings), RecordMode::AllOrNothing)

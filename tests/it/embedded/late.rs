@@ -33,7 +33,7 @@ fn all_sensors(seconds: impl IntoIterator<Item = i64>) -> Batch {
     )
 }
 
-/// Options that seal often, in small chunks.
+/// Options for frequent sealing in small chunks.
 fn options() -> EmbeddedOptions {
     EmbeddedOptions {
         tail_points_max: 300,
@@ -61,7 +61,7 @@ fn on_disk(directory: &Path) -> OnDisk {
     }
 }
 
-/// Sends batches one after the other, and closes the store.
+/// Sends batches in order, and closes the store.
 async fn sent(batches: impl IntoIterator<Item = Batch>) -> (Stats, OnDisk) {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), options());
@@ -81,7 +81,7 @@ fn steps() -> Vec<Vec<i64>> {
     seconds.chunks(25).map(<[_]>::to_vec).collect()
 }
 
-/// A newer reading of each sensor, so that the fleet is live.
+/// A newer reading of each sensor, so the fleet is live.
 fn live() -> Batch {
     all_sensors([HISTORY * 100])
 }
@@ -92,7 +92,7 @@ async fn assert_like_in_order(what: &str, batches: Vec<Batch>) {
     let (expected_stats, expected) = sent(in_order).await;
     let (stats, found) = sent(batches).await;
     assert_eq!(stats, expected_stats, "{what}");
-    // Readings that arrived during the last cycle may still be in the log.
+    // The readings of the last cycle may still be in the log.
     let history = SENSORS.len() as i64 * HISTORY;
     assert!(found.readings * 10 >= history * 9, "{what}: {found:?}");
     assert!(
@@ -181,7 +181,7 @@ async fn what_is_sent_again_is_unchanged_and_rewrites_nothing() {
     assert_eq!(generation(), before);
 }
 
-/// A store in which each lookup takes a commit of its own. All of history is in chunks.
+/// A store with a separate commit for each lookup. All of history is in chunks.
 async fn slow_store(directory: &Path) -> EmbeddedStore {
     let options = EmbeddedOptions {
         lookup_time: Duration::ZERO,
@@ -204,7 +204,7 @@ async fn slow_store(directory: &Path) -> EmbeddedStore {
 async fn a_batch_that_was_set_aside_is_stored_whole_though_the_store_closes_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let store = slow_store(directory.path()).await;
-    // Half a second late: each reading is on a page of its own, or in the gap after it. A third are replacements.
+    // Half a second late. Each reading is on a separate page, or in the gap after the page. A third of the readings are replacements.
     let late = batch((0..HISTORY).step_by(90).flat_map(|second| {
         SENSORS.map(|sensor| {
             (
@@ -278,7 +278,7 @@ async fn late_readings_are_taken_in_though_the_tails_are_full() {
     let store = open(directory.path(), small());
     let mut count = 0;
     for round in 0..10 {
-        // One batch holds more readings than the tails may, in any order of time.
+        // A batch with more readings than the capacity of the tails, in any order of time.
         let readings = (0..60).map(|n| ("roof", (n * 37 % 60) * 100 + round, n));
         let batch = batch(readings);
         count += batch.len() as u64;

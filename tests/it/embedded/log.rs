@@ -1,4 +1,4 @@
-//! What the log says of damage: sensors by number, since ids may be personal.
+//! The log lines about damage: the log names sensors by number, because ids may be personal.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::support::{Server, reading};
 
-/// Readings of one sensor, a second apart.
+/// Readings of a sensor, a second apart.
 fn lines(sensor: &str, seconds: std::ops::Range<u32>) -> String {
     let line = |second: u32| {
         let time = format!("2026-11-20T00:{:02}:{:02}Z", second / 60, second % 60);
@@ -29,7 +29,7 @@ async fn a_sensor_that_cannot_be_sealed_is_logged_by_its_number_and_not_by_its_i
     assert!(damaged > 0, "nothing was sealed");
     drop(database);
 
-    // The next readings are to join the chunk that is damaged.
+    // The next readings would join the damaged chunk.
     let server = Server::try_in(&directory, &[]).unwrap();
     server.client().store(lines("bedroom", 200..500)).await;
     let log = server.stop().output;

@@ -52,7 +52,7 @@ pub fn try_open(directory: &Path, options: EmbeddedOptions) -> Result<EmbeddedSt
     EmbeddedStore::open(Arc::new(DataDirectory::open(directory)?), options)
 }
 
-/// Small bounds, so that a few dozen readings are logged, sealed and folded.
+/// Small bounds, so the store logs, seals and folds a few dozen readings.
 pub fn small() -> EmbeddedOptions {
     EmbeddedOptions {
         tail_points_max: 24,

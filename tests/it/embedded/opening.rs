@@ -1,4 +1,4 @@
-//! A server that listens during recovery. Another program locks the file, as long as a large file would take to read.
+//! A server that listens during recovery. Another program locks the file, which imitates the long read of a large file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{open, small};
 use crate::conformance::oracle::batch;
 use crate::support::Server;
 
-/// A directory with one reading.
+/// A directory with a single reading.
 async fn with_a_reading() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), small());
@@ -34,7 +34,7 @@ fn hold(directory: &Path) -> Connection {
     holder
 }
 
-/// A store whose start returns at once.
+/// Starts a store. The start returns at once.
 fn start(directory: &Path) -> Arc<EmbeddedStore> {
     let options = EmbeddedOptions {
         start_timeout: Duration::ZERO,

@@ -13,7 +13,7 @@ use super::{open, small};
 use crate::conformance::Oracle;
 use crate::conformance::oracle::batch;
 
-/// One step of a history.
+/// A step of a history.
 #[derive(Clone, Debug)]
 enum Step {
     /// Several batches at once; they may share a commit.
@@ -21,11 +21,11 @@ enum Step {
     Seal,
     /// The store is closed and opened again.
     Restart,
-    /// A copy of the files as they are on disk is opened instead, as after a kill.
+    /// A copy of the present files on disk is opened instead, as after a kill.
     Crash,
 }
 
-/// Few sensors, timestamps and temperatures, so that late, repeated and replaced readings are common. Some timestamps are far
+/// Few sensors, timestamps and temperatures, so late, repeated and replaced readings are common. Some timestamps are far
 /// apart.
 fn reading() -> impl Strategy<Value = (u8, i64, i64)> {
     let moment = prop_oneof![
@@ -42,7 +42,7 @@ fn reading() -> impl Strategy<Value = (u8, i64, i64)> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(prop::collection::vec(reading(), 1..12), 1..4).prop_map(Step::Record),
-        // A device that reports in order of time. The tail outgrows a chunk.
+        // A device with reports in order of time. The tail outgrows a chunk.
         2 => (0u8..4, 0i64..60, 10i64..40).prop_map(|(sensor, from, count)| {
             Step::Record(vec![(0..count).map(|n| (sensor, from + n, n % 5)).collect()])
         }),
@@ -65,7 +65,7 @@ fn bound() -> impl Strategy<Value = Option<Timestamp>> {
 }
 
 fn options() -> impl Strategy<Value = EmbeddedOptions> {
-    // Without time for lookups, a commit makes one lookup for each batch, and defers batches that need more.
+    // Without time for lookups, a commit makes a single lookup for each batch, and defers batches with more lookups.
     let lookup_time = prop::sample::select(vec![Duration::ZERO, Duration::from_secs(1)]);
     (4usize..40, 2usize..10, 1usize..5, lookup_time).prop_map(
         |(tail, chunk, least, lookup_time)| EmbeddedOptions {
@@ -87,7 +87,7 @@ fn to_batch(readings: &[(u8, i64, i64)]) -> Batch {
     )
 }
 
-/// Compares everything that a client can read with the oracle.
+/// Compares all readable data with the oracle.
 pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Window]) {
     let sensors = store.sensors(None, 1000).await.unwrap().items;
     assert_eq!(
@@ -151,10 +151,10 @@ pub(super) async fn check(store: &EmbeddedStore, oracle: &Oracle, windows: &[Win
     }
 }
 
-/// Copies the directory as a crash between two commits would leave it.
+/// Copies the directory, as after a crash between two commits.
 pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    // Nobody else writes while this transaction is open.
+    // No other connection writes while this transaction is open.
     let writer = rusqlite::Connection::open(from.join("readings.db")).unwrap();
     writer
         .busy_timeout(std::time::Duration::from_secs(10))
@@ -170,7 +170,7 @@ pub(super) fn copy(from: &std::path::Path) -> tempfile::TempDir {
     to
 }
 
-/// Batches sent at the same time may be committed in any order. Finds an order that explains their outcomes.
+/// The store may commit concurrent batches in any order. Finds an order that explains the outcomes.
 async fn explain(
     store: &EmbeddedStore,
     before: &Oracle,
@@ -266,7 +266,7 @@ async fn live(steps: Vec<Step>, options: EmbeddedOptions, windows: Vec<Window>) 
         .assert_equals(&report.stats);
 }
 
-/// After each step, checks what a server would find that starts after a kill at this time, also in the middle of sealing.
+/// After each step, starts a store on a copy, as after a kill at this time, and checks the content. Also in the middle of sealing.
 async fn kill_after_each(steps: Vec<Step>, options: EmbeddedOptions) {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path(), options.clone());

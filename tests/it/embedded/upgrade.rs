@@ -36,7 +36,7 @@ fn schema_version(directory: &Path) -> i64 {
         .unwrap()
 }
 
-/// The readings in it.
+/// The readings in the older store.
 fn recorded() -> Oracle {
     let mut oracle = Oracle::default();
     let mut record = |sensor, at: i64, tenths: i64| {

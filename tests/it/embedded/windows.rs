@@ -26,12 +26,12 @@ enum Step {
     Seal,
     Restart,
     Crash,
-    /// Changes how many periods are kept from now on.
+    /// Changes the number of kept periods from now on.
     Reopen(usize),
     Look(Window),
 }
 
-/// Timestamps that share seconds, minutes, hours and days, and some near the first and the last possible timestamp.
+/// Timestamps with shared seconds, minutes, hours and days, and some near the first and the last possible timestamp.
 fn moment() -> impl Strategy<Value = i64> {
     let part =
         |length: i64| prop::sample::select(vec![0, 0, 1, 2, 3]).prop_map(move |n: i64| n * length);
@@ -160,7 +160,7 @@ fn cases() -> u32 {
     (ProptestConfig::default().cases / 4).max(1)
 }
 
-/// Fills a store with a fleet that reports every second for some minutes, all sealed. Returns the readings.
+/// Fills a store with a fleet. The fleet reports every second for some minutes, and all readings are sealed. Returns the readings.
 async fn fleet(directory: &Path) -> Oracle {
     let store = open(directory, small());
     let mut oracle = Oracle::default();

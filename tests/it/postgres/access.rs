@@ -1,4 +1,4 @@
-//! The configuration of PostgreSQL, and access to it.
+//! The configuration of PostgreSQL, and access to PostgreSQL.
 
 use std::fs;
 use std::sync::Arc;

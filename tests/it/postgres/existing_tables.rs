@@ -8,7 +8,7 @@ use crate::support::{Database, Exited, Server};
 /// The table of the older todo app.
 pub const OLDER_TABLE: &str = "CREATE TABLE todos (id serial PRIMARY KEY, title text, description text, deadline timestamp, status text)";
 
-/// The error of a server that does not start.
+/// The error of a failed start.
 fn start_error(url: &str) -> Exited {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let started = Server::try_in(&directory, &["--todos", url]);

@@ -91,7 +91,7 @@ async fn todos_move_to_postgresql_and_back_unchanged() {
         .await
         .with_status(200);
     let moved = migrate(&url, "sqlite:", &data);
-    // A todo that was not imported from this store is never overwritten.
+    // An import never overwrites a todo that was not imported from this store.
     assert_eq!(moved.code, Some(1), "{}", moved.output);
     assert!(moved.output.contains("1 added"), "{}", moved.output);
     assert!(

@@ -29,7 +29,7 @@ fn the_todos_of_the_older_app_are_imported_exactly() {
     assert_eq!(expected.len() as u64, count);
     assert!(expected.values().any(|parts| parts.len() == 3));
 
-    // Into a schema of the same database, by the command that the server names.
+    // Into a schema of the same database, with the command from the message of the server.
     let url = format!("{}&schema=fieldstation", database.url());
     let begin = Instant::now();
     let moved = migrate(&["--from", &database.url(), "--to", &url]);
@@ -107,7 +107,7 @@ fn an_interrupted_import_can_be_repeated() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Interrupts the import once it has copied this many todos.
+        // Interrupts the import after this number of copied todos.
         while child.try_wait().unwrap().is_none() && imported(&database) <= copied {}
         cut += usize::from(child.try_wait().unwrap().is_none());
         let _ = child.kill();
@@ -133,7 +133,7 @@ async fn after_an_import_numbers_work_in_links_and_both_stores_may_change() {
     };
     let directory = std::sync::Arc::new(tempfile::tempdir().unwrap());
     std::fs::write(directory.path().join("manifest.json"), manifest.to_string()).unwrap();
-    // Both programs read the same file, which configures the source and the target.
+    // Both programs read the same file. The file configures the source and the target.
     let again = || {
         run(
             directory.path(),

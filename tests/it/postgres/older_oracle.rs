@@ -1,4 +1,4 @@
-//! The table of the older todo app with values of all kinds, and an oracle that computes the todos of each row independently.
+//! The table of the older todo app with values of all kinds. An oracle computes the todos of each row independently.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) const OLD_ROWS: &str = "SELECT row_to_json(rows) FROM (
     SELECT id, title, description, status, deadline::text AS deadline_text, extract(epoch FROM deadline)::text AS seconds
     FROM public.todos ORDER BY id) AS rows";
 
-/// The fields of a todo that both stores have.
+/// The fields of a todo in both stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fields {
     title: String,
@@ -165,7 +165,7 @@ pub(super) fn in_sqlite(data: &std::path::Path) -> BTreeMap<i64, Fields> {
     rows.unwrap().map(Result::unwrap).collect()
 }
 
-/// Asserts that each row has its todo with the same number, and that further todos have the rest of long descriptions.
+/// Asserts that each row has a todo with the same number, and that further todos have the rest of long descriptions.
 #[track_caller]
 pub(super) fn assert_complete(
     expected: &BTreeMap<i64, Vec<Fields>>,

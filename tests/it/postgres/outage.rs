@@ -10,12 +10,12 @@ use crate::support::{Answer, Client, Database, Fault, FaultProxy, Server};
 
 /// The time limit for an answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
-/// The delay that other tests on the same machine may add.
+/// The possible delay because of other tests on the same machine.
 const TEST_DELAY_MAX: Duration = Duration::from_millis(500);
 /// The time limit for the return of todos.
 const RECOVERY_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// A server whose PostgreSQL is behind a network that can fail.
+/// A server with PostgreSQL behind an unreliable network.
 struct Setting {
     database: Database,
     proxy: FaultProxy,
@@ -60,7 +60,7 @@ impl Setting {
     }
 }
 
-/// Asserts that the answer came in time, and asks the client to try again later.
+/// Asserts a timely answer, with the request to try again later.
 fn assert_unavailable(answer: &Answer, begin: Instant) {
     assert!(
         begin.elapsed() < ANSWER_TIME_MAX + TEST_DELAY_MAX,
@@ -74,7 +74,7 @@ fn assert_unavailable(answer: &Answer, begin: Instant) {
 }
 
 async fn assert_all_requests_are_unavailable(client: &Client, path: &str) {
-    // All requests at once, so that they compete for the connections.
+    // All requests run at once and compete for the connections.
     let patch = json!({"title":"x"}).to_string();
     let requests = (0..24).map(|number| {
         let (method, path, body) = match number % 5 {
@@ -182,7 +182,7 @@ async fn no_acknowledged_todo_is_lost_wherever_the_network_is_cut() {
     setting.wait_for_recovery().await;
     let all = titles(&client).await;
     let stored: HashSet<String> = all.iter().cloned().collect();
-    // A statement that was sent twice would add the todo twice.
+    // A repeated statement would add the todo twice.
     assert_eq!(stored.len(), all.len());
     let lost: Vec<_> = acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "{lost:?}");
@@ -236,8 +236,8 @@ async fn dead_connections_are_replaced() {
         client.get(path).await.with_status(200);
         assert_eq!(setting.database.sql(kill).trim(), "1");
         add(&client, "more").await.with_status(201);
-        // A change is never sent twice, because the first may have been made. A connection that was idle for a second is tested before
-        // its use, so the change succeeds after a second.
+        // The server never repeats a change, because the first attempt may have had an effect. A connection idle for a second is tested
+        // before use, so the change succeeds after a second.
         assert_eq!(setting.database.sql(kill).trim(), "1");
         tokio::time::sleep(Duration::from_millis(1100)).await;
         change(&client, path, None, json!({"title":"changed"}))
@@ -270,7 +270,7 @@ async fn a_locked_table_makes_todos_unavailable_and_nothing_is_added_later() {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(asking));
     });
     setting.wait_for_recovery().await;
-    // The addition that was answered 503 was not made later.
+    // The server did not make the refused addition (503) later.
     assert_eq!(titles(&client).await, ["before", "after"]);
 }
 

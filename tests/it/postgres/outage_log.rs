@@ -64,7 +64,7 @@ async fn an_outage_has_a_line_in_the_log_at_its_start_and_at_its_end() {
 #[tokio::test]
 async fn waiting_clients_make_few_connections_during_an_outage() {
     let database = Database::new();
-    // A server that closes every connection, and counts them.
+    // A server that closes and counts every connection.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));

@@ -16,7 +16,7 @@ fn url(database: &Database, pooler: &PgBouncer, parameters: &str) -> String {
 async fn todos_work_behind_a_configured_pgbouncer() {
     let database = Database::new();
     let pooler = PgBouncer::start(&database, "");
-    // Two servers with more connections than the pooler has, so that transactions share connections.
+    // Two servers with more connections than the pooler, so transactions share connections.
     let url = url(
         &database,
         &pooler,
@@ -110,7 +110,7 @@ fn todos_of_the_older_app_can_be_imported_through_pgbouncer() {
 #[test]
 fn an_unconfigured_pgbouncer_is_reported() {
     let database = Database::new();
-    // The default settings, and settings that ignore the unknown parameter.
+    // The default settings, and settings to ignore the unknown parameter.
     for settings in ["", "ignore_startup_parameters = extra_float_digits"] {
         let pooler = PgBouncer::start(&database, settings);
         let directory = Arc::new(tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! Several servers on one database.
+//! Several servers on the same database.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ async fn concurrent_writers_on_two_servers_lose_no_change() {
     let servers = [(); 2].map(|()| Server::with_args(&["--todos", &url]));
     let made = add(&servers[0].client(), "shared").await.with_status(201);
     let path: Arc<str> = made.header("location").unwrap().into();
-    // Each editor increments the number that it read. No editor may overwrite a number that it has not read.
+    // Each editor increments the number from the last read. No editor may overwrite an unread number.
     let editors = (0..8).map(|editor| {
         let client = servers[editor % 2].client();
         let path = Arc::clone(&path);

@@ -1,4 +1,4 @@
-//! One fault, from its beginning to its end, while clients continue.
+//! A single fault from beginning to end, while clients continue.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub const LOG_LINES_MAX: usize = 5;
 /// How long after a fault the log reports the end of the outage.
 const OUTAGE_END_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// A fault, with the actions that begin and end it.
+/// A fault, with the actions to begin and to end the fault.
 pub struct FaultCase<'a> {
     pub name: &'static str,
     /// Clients are answered within this time.
@@ -31,7 +31,7 @@ pub struct FaultCase<'a> {
     pub end: Box<dyn Fn() + Sync + Send + 'a>,
 }
 
-/// The answers to one kind of request.
+/// The answers to a kind of request.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// Each status, once.
@@ -62,7 +62,7 @@ pub struct Measurement {
     pub recovery: Duration,
 }
 
-/// A store with its server, and everything that was written so far.
+/// A store with the server, and all writes so far.
 pub struct StoreUnderTest<'a> {
     pub server: &'a Server,
     pub probe: &'a dyn Probe,
@@ -90,13 +90,13 @@ impl<'a> StoreUnderTest<'a> {
     fn report(&self, fault_case: &str, what: impl AsRef<str>) {
         let mut violations = self.violations.lock().unwrap();
         let what = format!("{fault_case}: {}", what.as_ref());
-        // A fault breaks a promise for all clients in the same way, so one report is enough.
+        // A fault breaks a promise for all clients in the same way, so a single report is enough.
         if !violations.contains(&what) {
             violations.push(what);
         }
     }
 
-    /// An outage that begins right after another one continues the first one in the log.
+    /// Waits until the log reports the end of the previous outage. Otherwise the next outage continues the previous outage in the log.
     async fn until_the_log_reports_the_end(&self, before: &str) {
         let deadline = Instant::now() + OUTAGE_END_TIME_MAX;
         let count = |message: &str| self.server.log().matches(message).count();
@@ -112,7 +112,7 @@ impl<'a> StoreUnderTest<'a> {
         }
     }
 
-    /// Runs one fault case.
+    /// Runs a fault case.
     pub async fn run(&self, fault_case: &FaultCase<'_>) -> Measurement {
         self.recover(fault_case.name).await;
         self.until_the_log_reports_the_end(fault_case.name).await;
@@ -217,7 +217,7 @@ impl<'a> StoreUnderTest<'a> {
         answer
     }
 
-    /// Checks that an answer is right, or is a 503 in time.
+    /// Checks an answer: the answer is right, or a timely 503.
     fn check_answer(
         &self,
         what: &str,
@@ -227,7 +227,7 @@ impl<'a> StoreUnderTest<'a> {
     ) {
         let is_cut_off = answer.status == 0;
         if !matches!(answer.status, 200 | 503) && !is_cut_off {
-            // Without the parts that differ for each request.
+            // Omits the parts of the problem with different values in each request.
             let problem: serde_json::Value =
                 serde_json::from_str(&answer.text()).unwrap_or_default();
             let (status, detail) = (answer.status, &problem["detail"]);
@@ -278,7 +278,7 @@ impl<'a> StoreUnderTest<'a> {
         (health, ready)
     }
 
-    /// Waits until a write and a read of each key succeed, and the server reports that it is ready.
+    /// Waits until a write and a read of each key succeed, and the server reports readiness.
     async fn recover(&self, fault_case: &str) -> Duration {
         let started = Instant::now();
         let mut time = Duration::ZERO;

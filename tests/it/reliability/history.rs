@@ -1,17 +1,17 @@
-//! The writes to one key, and the numbers that a read may show.
+//! The writes to one key, and the numbers allowed in the answer to a read.
 
 use std::collections::BTreeSet;
 
-/// The numbers that were sent to one key.
+/// The numbers sent to a key.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// The last number that was sent; numbers are sent in order.
+    /// The last number sent to the key. Clients send numbers in ascending order.
     pub sent: u64,
-    /// The highest number that was acknowledged.
+    /// The highest acknowledged number.
     acknowledged: u64,
-    /// All numbers that were acknowledged.
+    /// All acknowledged numbers.
     all_acknowledged: Vec<u64>,
-    /// Numbers whose write failed or had no answer: each may be stored, or may be stored later.
+    /// Numbers of failed writes and of writes without an answer: the store may hold each now, or later.
     unconfirmed: BTreeSet<u64>,
 }
 
@@ -33,8 +33,8 @@ impl History {
         &self.all_acknowledged
     }
 
-    /// Whether a read that began at `self` and ended at `after` may show a number: the last acknowledged one, an unconfirmed one,
-    /// or one that was sent during the read.
+    /// Whether a read from `self` to `after` may show a number: the last acknowledged number, an unconfirmed number,
+    /// or a number sent during the read.
     pub fn allows(&self, after: &Self, number: u64) -> bool {
         number == self.acknowledged
             || self.unconfirmed.contains(&number)

@@ -1,4 +1,4 @@
-//! Each backend with each fault, as clients and operators see it. docs/explanation/reliability.md has the measurements.
+//! Tests each backend with each fault, as clients and operators see the fault. docs/explanation/reliability.md has the measurements.
 //!
 //! `FIELDSTATION_RELIABILITY_TABLE=docs/explanation/reliability.md cargo nextest run reliability` writes the tables again.
 
@@ -18,7 +18,7 @@ use crate::support::{
     Database, DynamoServer, Fault, FaultProxy, RedisServer, S3Server, Server, run,
 };
 
-/// How long a client waits for the answer that access is denied.
+/// How long a client waits for the answer that reports denied access.
 const DENIED_MAX: Duration = Duration::from_secs(1);
 
 /// The network faults of every backend.
@@ -50,7 +50,7 @@ fn by_proxy<'a>(
     }
 }
 
-/// An answer of a backend, with its content length.
+/// An answer of a backend with a content length.
 fn answer(head: &str, body: &str) -> &'static str {
     let length = body.len();
     let text =
@@ -71,7 +71,7 @@ fn s3_error(status: &str, code: &str, message: &str) -> &'static str {
     answer(&format!("{status}\r\ncontent-type: application/xml"), &body)
 }
 
-/// A server that needs its backend.
+/// A server with a required backend.
 fn server(store: &str, url: &str) -> Server {
     let option = format!("--{store}");
     let needed = ["--needed", "readings,files,todos,greeting"];
@@ -80,7 +80,7 @@ fn server(store: &str, url: &str) -> Server {
     Server::with_args(&[&[option.as_str(), url][..], &needed, &time].concat())
 }
 
-/// Runs the fault cases one after the other, records the measurements, and asserts that no promise was violated.
+/// Runs the fault cases in order, records the measurements, and asserts that the server kept every promise.
 async fn run_fault_cases(server: &Server, probe: &dyn Probe, fault_cases: &[FaultCase<'_>]) {
     let store = StoreUnderTest::new(server, probe);
     let mut measured: Vec<Measurement> = Vec::new();
@@ -223,7 +223,7 @@ async fn todos_on_postgresql_through_every_fault() {
     const ANSWER_MAX: Duration = Duration::from_secs(2);
     let database = Database::new();
     let name = database.name();
-    // The server has a user of its own, so that the test can change its password.
+    // The server has a separate user, so the test can change the password.
     let role = format!("{name}_station");
     let password = |password: &str| {
         database.sql_elsewhere(&format!("ALTER ROLE {role} LOGIN PASSWORD '{password}'"));

@@ -4,27 +4,27 @@ use async_trait::async_trait;
 
 use crate::support::{Answer, Client};
 
-/// Writes numbers one after the other, and reads the stored one.
+/// Writes numbers in order, and reads the stored number.
 #[async_trait]
 pub trait Probe: Send + Sync {
     /// The member of `/health`.
     fn store(&self) -> &'static str;
 
-    /// How many keys clients write to, one client for each key. The other clients read the first key.
+    /// The number of keys for the writing clients. Each key has a single writing client. The other clients read the first key.
     fn keys(&self) -> usize;
 
     async fn write(&self, client: &Client, key: usize, number: u64) -> Answer;
 
     async fn read(&self, client: &Client, key: usize) -> Answer;
 
-    /// The number in the answer to a read. An error describes an answer without a number, or with a part of one.
+    /// The number in the answer to a read. An error describes an answer without a number, or with a part of a number.
     fn number(&self, answer: &Answer) -> Result<u64, String>;
 
-    /// A route that needs another store.
+    /// A route on a different store.
     fn other(&self) -> &'static str;
 }
 
-/// `PUT /api/temperature`, one reading for each number.
+/// `PUT /api/temperature`, with a reading for each number.
 pub struct Readings;
 
 /// The timestamp of a number. Timestamps have the order of the numbers.
@@ -69,7 +69,7 @@ impl Probe for Readings {
     }
 }
 
-/// `PUT /api/devices/{id}`, a file that repeats the number.
+/// `PUT /api/devices/{id}`, with a file of the repeated number.
 pub struct Files;
 
 const LINES: usize = 2_000;
@@ -90,7 +90,7 @@ impl Probe for Files {
     }
 
     async fn read(&self, client: &Client, key: usize) -> Answer {
-        // A download may break off, which a client sees; this counts as no answer.
+        // A download may break off. A broken download counts as no answer.
         let request = client.request("GET", &format!("/api/devices/{key}/content"));
         match Answer::try_to(request).await {
             Ok(answer) => answer,
@@ -166,7 +166,7 @@ impl Probe for Todos {
     }
 }
 
-/// `POST /hello`, with the number as the word. There is one word, so one client writes.
+/// `POST /hello`, with the number as the word. The server has a single word, so a single client writes.
 pub struct Greeting;
 
 #[async_trait]

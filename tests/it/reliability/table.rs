@@ -1,4 +1,4 @@
-//! Writes the tables of docs/explanation/reliability.md from the measurements, and checks that they are complete.
+//! Writes the tables of docs/explanation/reliability.md from the measurements. Checks that the tables are complete.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::fault_case::{Answers, LOG_LINES_MAX, Measurement};
 
 const PAGE: &str = "docs/explanation/reliability.md";
 
-/// Times are rounded up to one of these, so that the page does not change from run to run.
+/// Times are rounded up to a number in this list, so the page stays the same from run to run.
 const SECONDS: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0];
 
 /// Asserts that the page has a row for each fault case of a store.
@@ -30,7 +30,7 @@ pub fn assert_complete(store: &str, measured: &[Measurement]) {
     );
 }
 
-/// Writes the rows of a store into the page that `FIELDSTATION_RELIABILITY_TABLE` names, if it is set.
+/// Writes the rows of a store into the page in `FIELDSTATION_RELIABILITY_TABLE`. Does nothing without this variable.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the server"
@@ -93,7 +93,7 @@ fn seen(seen: &Answers) -> String {
     )
 }
 
-/// A few lines are as good as one.
+/// A few lines count the same as a single line.
 fn log_lines(count: usize) -> String {
     match count {
         0 => "none".to_owned(),

@@ -5,12 +5,12 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// One reading as a JSON object.
+/// A reading as a JSON object.
 pub fn reading(sensor: &str, timestamp: &str, temperature: &str) -> String {
     format!(r#"{{"sensorId":"{sensor}","timestamp":"{timestamp}","temperature":{temperature}}}"#)
 }
 
-/// `count` lines of JSON: one reading a second of one sensor from 2026-11-20T00:00:00Z on. The temperatures repeat from 0 to 99.
+/// `count` lines of JSON: a reading per second of a sensor from 2026-11-20T00:00:00Z on. The temperatures repeat from 0 to 99.
 pub fn lines(sensor: &str, count: usize) -> String {
     (0..count)
         .map(|n| {

@@ -1,4 +1,4 @@
-//! A client that shows the status, the headers and the body of each answer unchanged.
+//! A client. The client shows the status, the headers and the body of each answer unchanged.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ impl Answer {
         Self::try_to(request).await.expect("no whole answer")
     }
 
-    /// The answer of a request whose connection may break.
+    /// The answer to a request with an unreliable connection.
     pub async fn try_to(request: RequestBuilder) -> Result<Self, reqwest::Error> {
         let response = request.send().await?;
         Ok(Self {
@@ -52,7 +52,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Asserts that the answer is a complete problem of this type, and returns the problem.
+    /// Asserts a complete problem of this type in the answer, and returns the problem.
     #[track_caller]
     pub fn problem(&self, status: u16, slug: &str) -> Value {
         let text = self.text();
@@ -88,7 +88,7 @@ impl Answer {
         problem
     }
 
-    /// Does what [`Answer::problem`] does, and asserts that the detail holds these words.
+    /// Does the same as [`Answer::problem`], and asserts these words in the detail.
     #[track_caller]
     pub fn problem_saying(&self, status: u16, slug: &str, words: &[&str]) {
         self.problem(status, slug);
@@ -100,14 +100,14 @@ impl Answer {
     }
 }
 
-/// A client of one server.
+/// A client of a server.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     origin: String,
 }
 
-/// A client that speaks HTTP/2 without negotiation.
+/// A client for HTTP/2 without negotiation.
 pub fn http2() -> reqwest::Client {
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -162,14 +162,14 @@ impl Client {
         Answer::to(request.header("content-type", content_type).body(body)).await
     }
 
-    /// Stores lines of JSON, and asserts that all are accepted.
+    /// Stores lines of JSON, and asserts success for all lines.
     pub async fn store(&self, lines: impl Into<reqwest::Body>) -> Answer {
         self.post("", "application/x-ndjson", lines)
             .await
             .with_status(200)
     }
 
-    /// Sends lines of JSON, which may be refused.
+    /// Sends lines of JSON. The server may refuse the lines.
     pub async fn store_or_not(&self, lines: impl Into<reqwest::Body>) -> Answer {
         self.post("", "application/x-ndjson", lines).await
     }
@@ -203,7 +203,7 @@ impl Client {
             .text()
     }
 
-    /// Asserts that no reading is stored.
+    /// Asserts an empty store.
     pub async fn assert_nothing_stored(&self) {
         assert_eq!(self.everything().await, "");
         assert_eq!(

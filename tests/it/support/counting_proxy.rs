@@ -1,4 +1,4 @@
-//! Proxies that pass all requests on, and count them or make objects look old.
+//! Proxies that pass on all requests. A proxy counts the requests, or makes objects look old.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -6,11 +6,11 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// The operation that writes, as the header names it.
+/// The name of the write operation in the header.
 const TRANSACTION: &str = "TransactWriteItems";
 /// Occurs once in each item of a transaction.
 const ITEM: &[u8] = b"\"TableName\"";
-/// Occurs in the answer of a transaction that was not committed.
+/// Occurs in the answer to a transaction without a commit.
 const CANCELLED: &[u8] = b"TransactionCanceledException";
 
 /// Counts of requests.
@@ -20,7 +20,7 @@ pub struct Counts {
     pub operations: BTreeMap<String, u64>,
     /// The items of all transactions.
     pub items: u64,
-    /// Transactions that were not committed because a condition was not met.
+    /// Transactions without a commit, because of an unmet condition.
     pub cancelled: u64,
 }
 
@@ -46,10 +46,10 @@ impl Counts {
 
 /// The text before the time of an object in a listing of S3.
 const TIME_OF_OBJECT: &[u8] = b"<LastModified>";
-/// A year in the past, with as many digits.
+/// A year in the past. The number of digits stays the same.
 const PAST_YEAR: &[u8] = b"2020";
 
-/// A proxy on a port of its own. Its threads end with its connections.
+/// A proxy on a separate port. The threads of the proxy end with the connections.
 pub struct CountingProxy {
     address: SocketAddr,
     counts: Arc<Mutex<Counts>>,
@@ -106,14 +106,14 @@ pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// Splits one direction of a connection into messages, each with a content length.
+/// Splits a direction of a connection into messages. Each message has a content length.
 #[derive(Default)]
 pub(super) struct Messages {
     buffer: Vec<u8>,
 }
 
 impl Messages {
-    /// Adds bytes, and calls `each` with the head and the body of each message that is complete now.
+    /// Adds bytes, and calls `each` with the head and the body of each newly complete message.
     pub(super) fn add(&mut self, piece: &[u8], mut each: impl FnMut(&str, &[u8])) {
         const END: &[u8] = b"\r\n\r\n";
         self.buffer.extend_from_slice(piece);
@@ -131,7 +131,7 @@ impl Messages {
     }
 }
 
-/// A proxy in front of S3 that makes all listed objects look years old. Its threads end with its connections.
+/// A proxy in front of S3. The proxy makes all listed objects look years old. The threads of the proxy end with the connections.
 pub struct AgeingProxy {
     address: SocketAddr,
 }
@@ -219,7 +219,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&mut [u8]))
         if length == 0 {
             break;
         }
-        // Counted before it is passed on, so that every answered request is counted.
+        // The proxy counts before passing the bytes on, so every answered request is in the counts.
         look(&mut buffer[..length]);
         if to.write_all(&buffer[..length]).is_err() {
             break;

@@ -1,10 +1,10 @@
-//! The OpenAPI description of the server, and checks of answers against it.
+//! The OpenAPI description of the server. Checks answers against the description.
 
 use serde_json::{Value, json};
 
 use super::{Answer, BOUNDARY, Client};
 
-/// The methods that a path may have.
+/// The possible methods of a path.
 pub const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
 /// The server's `openapi.json`.
@@ -39,7 +39,7 @@ impl Description {
         }
     }
 
-    /// The described paths, each with its methods in upper case.
+    /// The described paths, each with the methods in upper case.
     pub fn paths(&self) -> Vec<(String, Vec<String>)> {
         let paths = self.0["paths"].as_object().unwrap();
         let methods = |item: &Value| {
@@ -75,7 +75,7 @@ impl Description {
         parameters.map(|parameter| self.follow(parameter)).collect()
     }
 
-    /// A request for each example of a body, and one for each example of a parameter.
+    /// Makes a request for each example of a body, and a request for each example of a parameter.
     pub fn example_requests(&self, operation: &Operation) -> Vec<Request> {
         let media = operation.value["requestBody"]["content"].as_object();
         let bodies = media.into_iter().flatten().flat_map(|(media, content)| {
@@ -139,7 +139,7 @@ impl Description {
         assert!(errors.is_empty(), "{what}: {errors:?} in {value}");
     }
 
-    /// Asserts that the description of the operation has this answer: its status, its type, its headers, its body.
+    /// Asserts that the description of the operation has this answer: status, type, headers and body.
     #[track_caller]
     pub fn assert_described(&self, operation: &Operation, answer: &Answer, request: &str) {
         let what = format!("{} {}: {request}", operation.method, operation.path);
@@ -190,7 +190,7 @@ impl Description {
     }
 }
 
-/// An example as the bytes of a body, with its content type.
+/// An example as the bytes of a body, with the content type.
 fn encode(media: &str, content: &Value, example: &Value) -> (String, Vec<u8>) {
     let fields = || example.as_object().unwrap().iter();
     match media {

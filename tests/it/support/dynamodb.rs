@@ -1,11 +1,11 @@
-//! Servers with the DynamoDB API, each test with tables of its own.
+//! Servers with the DynamoDB API. Each test has separate tables.
 //!
-//! * **dynoxide** is an emulator on SQLite with transactions, conditions, and the limits and error messages of the real thing,
-//!   compared with AWS by a public suite. A test starts one of its own in milliseconds. It takes one request after the other, so
-//!   it never answers `TransactionConflict`, never throttles, and shows no half of a transaction to a `Query`; the first two come
-//!   from a proxy in front of it where a test wants them.
-//! * **DynamoDB Local** is Amazon's own. It takes seconds to start, so the tests of a run share one that `test.sh` starts, and
-//!   keep apart by the prefix of their tables.
+//! * **dynoxide** is an emulator on SQLite with transactions, conditions, and the limits and error messages of the real DynamoDB.
+//!   A public suite compares dynoxide with AWS. A test starts a separate dynoxide in milliseconds. dynoxide handles one request after
+//!   the other, so dynoxide never answers `TransactionConflict`, never throttles, and never shows half of a transaction to a `Query`.
+//!   A test that needs a conflict or throttling puts a proxy in front of dynoxide.
+//! * **DynamoDB Local** comes from Amazon. DynamoDB Local takes seconds to start. So `test.sh` starts a single DynamoDB Local, and all
+//!   tests of a run share this server. Each test uses a different prefix for the tables.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,15 +17,15 @@ use super::emulator::{Emulator, installed};
 pub enum DynamoKind {
     /// An emulator on SQLite.
     Dynoxide,
-    /// Amazon's own.
+    /// The emulator of Amazon.
     Local,
 }
 
-/// A running server. It is killed when this value is dropped, unless other tests use it.
+/// A running server. Dropping this value kills the server, unless other tests use the server.
 pub struct DynamoServer {
     address: SocketAddr,
     prefix: String,
-    /// `None` when the server ran before.
+    /// `None` when the server was running before the test.
     _own: Option<Emulator>,
 }
 
@@ -71,7 +71,7 @@ impl DynamoServer {
         self.url_through(self.address)
     }
 
-    /// The URL for `--readings` through another address, such as that of a proxy.
+    /// The URL for `--readings` through another address, such as the address of a proxy.
     pub fn url_through(&self, address: SocketAddr) -> String {
         let prefix = &self.prefix;
         format!("dynamodb://{prefix}?region=eu-west-1&endpoint=http://{address}")
@@ -111,7 +111,7 @@ fn dynamodb_local() -> Emulator {
     Emulator::start(&java, &arguments)
 }
 
-/// The DynamoDB Local that the tests of this run share.
+/// The shared DynamoDB Local of this run.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the server"

@@ -1,5 +1,5 @@
-//! A proxy in front of DynamoDB that intercepts each request: it passes the request on, answers in place of DynamoDB, or closes the
-//! connection.
+//! A proxy in front of DynamoDB. The proxy intercepts each request, and passes the request on, answers in place of DynamoDB, or closes
+//! the connection.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -26,7 +26,7 @@ pub enum Reaction {
 }
 
 impl Reaction {
-    /// An error 400 of DynamoDB, with its code and its message.
+    /// An error 400 of DynamoDB, with the code and the message.
     pub fn refuse(code: &str, message: &str) -> Self {
         Self::with_status("400 Bad Request", code, message)
     }
@@ -48,7 +48,7 @@ impl Reaction {
 
 type Rule = Box<dyn FnMut(&InterceptedRequest<'_>) -> Reaction + Send>;
 
-/// A proxy on a port of its own. Its threads end with its connections.
+/// A proxy on a separate port. The threads of the proxy end with the connections.
 pub struct DynamoProxy {
     address: SocketAddr,
     rule: Arc<Mutex<Rule>>,

@@ -1,4 +1,4 @@
-//! Runs an emulator: a program that listens on a port and keeps no data after its end.
+//! Runs an emulator: a program that listens on a port and keeps no data after the end.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use super::port::FreePort;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Any credentials, which emulators of AWS accept, and no search for other credentials.
+/// Arbitrary credentials. Emulators of AWS accept any credentials, and the program searches for no other credentials.
 pub const ENVIRONMENT: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),
     ("AWS_EC2_METADATA_DISABLED", "true"),
 ];
 
-/// A running emulator. It is killed when this value is dropped.
+/// A running emulator. Dropping this value kills the emulator.
 pub struct Emulator {
     child: Child,
     address: SocketAddr,
@@ -86,13 +86,13 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The emulator may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The path of a program: where `test.sh` installs it, or on the path.
+/// The path of a program, in `folder` (where `test.sh` installs programs) or on the search path.
 #[expect(
     clippy::disallowed_methods,
     reason = "where programs are is no setting of the server"

@@ -1,4 +1,4 @@
-//! A network that fails on demand: a TCP proxy to put between the server and something it depends on.
+//! A network with failures on demand: a TCP proxy between the server and a dependency of the server.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,32 +26,32 @@ pub enum Fault {
     Blackhole,
     /// Each read is delayed by this time, in each direction.
     Delay(Duration),
-    /// A connection is reset after this number of bytes, of both directions together, from its beginning.
+    /// A connection is reset after this number of bytes since the start of the connection. Both directions count.
     CutAfter(u64),
-    /// Requests arrive, and the connection is reset in place of the first byte of an answer: the client does not know what was done.
+    /// Requests arrive, and a reset replaces the first byte of an answer: the client does not know the outcome.
     CutAnswers,
     /// The proxy answers with these bytes and closes the connection. The upstream gets nothing.
     Answer(&'static str),
-    /// Does what [`Fault::Answer`] does, for requests whose first read holds the first text. Other requests pass.
+    /// Does the same as [`Fault::Answer`], for requests with the first text in the first read. Other requests pass.
     AnswerTo(&'static str, &'static str),
 }
 
-/// A proxy on a port of its own. It stops, and cuts its connections, when it is dropped.
+/// A proxy on a separate port. Dropping this value stops the proxy and cuts the connections.
 pub struct FaultProxy {
     address: SocketAddr,
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A fault to switch to, and a sender that reports when it is in effect.
+/// The next fault, and a sender to report the switch.
 type Command = (Fault, SyncSender<()>);
 
 impl FaultProxy {
-    /// A proxy in front of `upstream`, without a fault. Each connection to the proxy makes one to the upstream.
+    /// A proxy in front of `upstream`, without a fault. For each connection to the proxy, the proxy connects once to the upstream.
     pub fn start(upstream: SocketAddr) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let (started, address) = sync_channel(1);
-        // A runtime of its own, so that the proxy works while the runtime of the test is busy.
+        // The proxy has a separate runtime, so the proxy works while the runtime of the test is busy.
         let thread = thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -66,12 +66,12 @@ impl FaultProxy {
         }
     }
 
-    /// The address to connect to. It stays the same with every fault.
+    /// The address of the proxy. The address stays the same with every fault.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Switches to a fault. It is in effect when this returns.
+    /// Switches to a fault. The fault is in effect when this function returns.
     pub fn set(&self, fault: Fault) {
         let (done, is_done) = sync_channel(1);
         let commands = self.commands.as_ref().unwrap();
@@ -115,7 +115,7 @@ async fn run(
                     Fault::Refuse => listener = None,
                     _ => listener = listener.or_else(|| Some(listen(address))),
                 }
-                // Connections under way see it before the test goes on.
+                // Existing connections see the fault before the test goes on.
                 tokio::task::yield_now().await;
                 let _ = done.send(());
                 continue;
@@ -128,7 +128,7 @@ async fn run(
     }
 }
 
-/// Several sockets may be bound to the port at a time; only one of them listens.
+/// Several sockets may be bound to the port at a time, but only a single socket listens.
 fn socket(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -148,7 +148,7 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
     }
 }
 
-/// Serves a connection until it ends or a fault ends it.
+/// Serves a connection until the connection or a fault ends the connection.
 async fn connection(
     mut client: TcpStream,
     upstream: SocketAddr,
@@ -200,7 +200,7 @@ async fn connection(
     }
 }
 
-/// Makes the end of a connection a reset when it is dropped.
+/// Turns the drop of a connection into a reset.
 fn reset(client: &TcpStream) {
     // Fails when the client has closed the connection.
     let _ = client.set_zero_linger();
@@ -222,7 +222,7 @@ async fn answer(mut client: TcpStream, text: &str, mut asked: bool) {
     let _ = client.shutdown().await;
 }
 
-/// One direction of a connection.
+/// A direction of a connection.
 struct Pump<'a> {
     passed: &'a AtomicU64,
     fault: watch::Receiver<Fault>,

@@ -1,4 +1,4 @@
-//! The storage of the device files of a server under test, so that a scenario of failures runs with each storage.
+//! The storage of the device files of a server under test. A scenario of failures runs with each storage.
 
 use std::fs;
 #[cfg(feature = "cloud")]
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use super::{AgeingProxy, S3Server};
 use super::{Random, Server};
 
-/// A storage of files for one server at a time. Tests can look at its content.
+/// A storage of files for one server at a time. Tests can look at the content of the storage.
 pub trait FileStorage {
     /// The largest of [`FileStorage::any_size`].
     const SIZE_MAX: usize;
-    /// The time that a server needs to receive several files of any size from several clients.
+    /// The time for a server to receive several files of any size from several clients.
     const SOME_FILES: Duration;
-    /// Whether the next start removes the files that a killed server has left, and no request of the killed server can take effect later.
+    /// Whether the next start removes the leftover files of a killed server, and no request of the killed server can take effect later.
     const SETTLES_AT_THE_START: bool;
 
     /// An empty storage.
@@ -27,13 +27,13 @@ pub trait FileStorage {
     /// A random length. All ways to store a file in this storage occur.
     fn any_size(random: &mut Random) -> usize;
 
-    /// All objects that hold bytes of files, complete or not, and all objects that should not exist.
+    /// All objects with bytes of files, complete or not, and all objects without a purpose.
     fn blobs(&self, server: &Server) -> Vec<String>;
 
-    /// The number of files that are not complete: under way, or left by a killed server.
+    /// The number of incomplete files: under way, or left by a killed server.
     async fn partial_files(&self, server: &Server) -> usize;
 
-    /// Starts the server again in such a way that all objects are old.
+    /// Starts the server again. For the new server all objects are old.
     fn restart_a_day_later(&self, server: Server) -> Server;
 }
 
@@ -45,7 +45,7 @@ pub async fn wait_for_partial_files(storage: &impl FileStorage, server: &Server,
     }
 }
 
-/// Waits until the storage holds this number of files and nothing else: objects that are not needed are removed a little later.
+/// Waits until the storage holds this number of files and nothing else. The server removes unneeded objects a little later.
 pub async fn wait_for_files(storage: &impl FileStorage, server: &Server, files: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -103,7 +103,7 @@ pub struct S3Storage {
     later: AgeingProxy,
 }
 
-/// The largest file that is sent in one request. Larger files are sent in parts of this size, the smallest that S3 accepts.
+/// The largest file for a single request. A larger file is sent in parts of this size, the smallest size allowed by S3.
 #[cfg(feature = "cloud")]
 const PART_BYTES: usize = 5 << 20;
 
@@ -125,7 +125,7 @@ impl FileStorage for S3Storage {
         Server::with_args(&["--files", &self.s3.url()])
     }
 
-    /// Most files are sent in one request, the others in two or three parts.
+    /// Most files are sent in a single request, the others in two or three parts.
     fn any_size(random: &mut Random) -> usize {
         let (above, up_to) = if !random.one_in(4) {
             (0, FolderStorage::SIZE_MAX)
@@ -144,7 +144,7 @@ impl FileStorage for S3Storage {
 
     async fn partial_files(&self, _: &Server) -> usize {
         let s3 = Arc::clone(&self.s3);
-        // Blocks, and the tasks that send files must not wait.
+        // This call blocks, and must not delay the tasks that send files.
         let uploads = tokio::task::spawn_blocking(move || s3.unfinished().len());
         uploads.await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! Backends of files, each empty and for one test.
+//! Backends of files. Each backend is empty and for a single test.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use fieldstation::storage::app_database::AppDatabase;
 use fieldstation::storage::data_directory::DataDirectory;
 use tempfile::TempDir;
 
-/// A backend whose content tests can look at.
+/// A backend with content visible to tests.
 pub trait FileBackend {
     fn store(&self) -> Arc<dyn FileStore>;
 
-    /// All objects that hold bytes of files, complete or not.
+    /// All objects with bytes of files, complete or not.
     fn blobs(&self) -> Vec<String>;
 
     /// Objects outside of the storage of the backend.
     fn outside(&self) -> Vec<String>;
 
-    /// Adds an object that a crash could have left.
+    /// Adds a leftover object of a crash.
     fn plant_leftover(&self);
 
     /// How many such objects a sweep removes at once.

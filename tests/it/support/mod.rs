@@ -1,4 +1,4 @@
-//! Support for tests: the real server, its clients, its backends, and proxies and disks that fail.
+//! Support for tests: the real server, clients, backends, and proxies and disks with failures.
 
 mod bodies;
 mod client;

@@ -15,7 +15,7 @@ use super::postgres::owner;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running PgBouncer. It is killed when this value is dropped.
+/// A running PgBouncer. Dropping this value kills PgBouncer.
 pub struct PgBouncer {
     child: Child,
     address: SocketAddr,
@@ -105,7 +105,7 @@ impl Drop for PgBouncer {
     }
 }
 
-/// Debian's is where root looks for programs only.
+/// The path of PgBouncer. On Debian the program is in a directory on the search path of root only.
 fn program() -> &'static str {
     match fs::exists("/usr/sbin/pgbouncer") {
         Ok(true) => "/usr/sbin/pgbouncer",

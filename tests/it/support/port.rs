@@ -1,11 +1,11 @@
-//! A free port for a server that cannot be asked for port 0.
+//! A free port for a server without support for port 0.
 
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 
-/// A port that no other test takes while this is held, in whatever process: between the look whether a port is free and the moment
-/// a slow server listens on it, the system may give it to somebody else.
+/// A reserved port. No other test in any process takes this port while this value exists. Without the reservation another test could
+/// get the port before a slow server listens on the port.
 pub struct FreePort {
     number: u16,
     _lock: File,
@@ -13,7 +13,7 @@ pub struct FreePort {
 
 impl FreePort {
     pub fn take() -> Self {
-        // Another user's could not be written to.
+        // Each user has a separate folder, because a user cannot write to the files of another user.
         let user = std::fs::metadata("/proc/self").unwrap().uid();
         let folder = std::env::temp_dir().join(format!("fieldstation-test-ports-{user}"));
         std::fs::create_dir_all(&folder).unwrap();

@@ -1,8 +1,8 @@
-//! A real PostgreSQL: one cluster for all tests of a run, and a database for each test.
+//! A real PostgreSQL: a shared cluster for all tests of a run, and a database for each test.
 //!
-//! nextest runs every test in a process of its own, and a cluster takes seconds to start. So the first test that needs PostgreSQL starts the
-//! cluster, and a keeper process. The keeper stops the cluster and removes its files when no test has used it for a while. A test that uses
-//! the cluster holds a shared lock on a file. The lock ends with the process of the test, however the process ends.
+//! nextest runs every test in a separate process, and a cluster takes seconds to start. So the first test with PostgreSQL starts the
+//! cluster, and a keeper process. The keeper stops the cluster and removes the files after a while without tests. A test holds a shared
+//! lock on a file while the test uses the cluster. The lock ends with the process of the test, however the process ends.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -24,7 +24,7 @@ const PASSWORD: &str = "p@ss:w/rd%41?#";
 const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%2541%3F%23";
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Stops the cluster and removes its files when no test has used it for half a minute, and after an hour in any case.
+/// Stops the cluster and removes the files after half a minute without a test, and after an hour in any case.
 const KEEPER: &str = r#"
 directory=$1; users=$2; postmaster=$3
 unused=0; checks=0
@@ -46,11 +46,11 @@ exec flock --exclusive --timeout 60 "$users" /bin/sh -c '
 struct Cluster {
     port: u16,
     directory: PathBuf,
-    /// Locked, shared.
+    /// A file with a shared lock.
     _use: File,
 }
 
-/// An empty database. It is dropped when this value is dropped.
+/// An empty database. Dropping this value drops the database.
 pub struct Database {
     name: String,
 }
@@ -74,7 +74,7 @@ impl Database {
         (Ipv4Addr::LOCALHOST, cluster().port).into()
     }
 
-    /// The URL for `--todos`, without TLS, which is slow in a debug build and has tests of its own.
+    /// The URL for `--todos`, without TLS: TLS is slow in a debug build, and other tests cover TLS.
     pub fn url(&self) -> String {
         self.url_at(&self.address(), "?sslmode=disable")
     }
@@ -127,12 +127,12 @@ impl Database {
         sql(&self.name, statements)
     }
 
-    /// Runs statements about this database in another one.
+    /// Runs statements about this database in another database.
     pub fn sql_elsewhere(&self, statements: &str) -> String {
         sql("postgres", statements)
     }
 
-    /// How many connections to this database there are.
+    /// The number of connections to this database.
     pub fn connections(&self) -> usize {
         let count = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'",
@@ -141,7 +141,7 @@ impl Database {
         sql("postgres", &count).trim().parse().unwrap()
     }
 
-    /// The certificate of the authority that signed the certificate of the server.
+    /// The certificate of the authority behind the certificate of the server.
     pub fn certificate_authority(&self) -> PathBuf {
         cluster().directory.join("ca.crt")
     }
@@ -162,7 +162,7 @@ fn cluster() -> &'static Cluster {
         let state = Path::new(env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(state).unwrap();
         let in_use = File::create(state.join("postgres.users")).unwrap();
-        // The keeper holds the lock only for an instant, to see whether a test holds it.
+        // The keeper holds the lock only for an instant, to see whether a test holds the lock.
         in_use.lock_shared().unwrap();
         let turn = File::create(state.join("postgres.lock")).unwrap();
         turn.lock().unwrap();
@@ -200,7 +200,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     let as_owner = |command: &mut Command| {
         command.current_dir(&directory).env("LC_ALL", "C.UTF-8");
-        // PostgreSQL refuses to be root.
+        // PostgreSQL refuses to run as root.
         if let Some((user, group)) = owner {
             command.uid(user).gid(group);
         }
@@ -223,7 +223,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         .append(true)
         .open(directory.join("data/postgresql.conf"))
         .unwrap();
-    // A crash of the machine is none of these tests.
+    // No test crashes the machine, so the cluster needs no flushes.
     configuration
         .write_all(b"fsync = off\nmax_connections = 300\nshared_buffers = 64MB\nssl = on\n")
         .unwrap();
@@ -238,7 +238,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
-        // A signal to this test or its terminal must not end the cluster.
+        // A signal to this test or the terminal must not end the cluster.
         .process_group(0);
     as_owner(&mut postgres);
     let postmaster = postgres.spawn().unwrap().id();
@@ -257,7 +257,7 @@ fn start(state: &Path) -> (u16, PathBuf) {
         "setsid is missing; install util-linux"
     );
     let deadline = Instant::now() + START_TIME_MAX;
-    // The server listens before it is ready.
+    // The server listens before the server is ready.
     let mut is_ready = Command::new(program("pg_isready"));
     is_ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
     while !is_ready.status().is_ok_and(|status| status.success()) {
@@ -294,7 +294,7 @@ fn certify(directory: &Path, as_owner: &dyn Fn(&mut Command)) {
     fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Who PostgreSQL and PgBouncer run as when the tests run as root; nobody else otherwise.
+/// The user and the group of PostgreSQL and PgBouncer when the tests run as root. `None` keeps the user of the tests.
 pub(super) fn owner() -> Option<(u32, u32)> {
     let own = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
     if own.unwrap() != 0 {
@@ -310,7 +310,7 @@ pub(super) fn owner() -> Option<(u32, u32)> {
     Some((fields.next().unwrap(), fields.next().unwrap()))
 }
 
-/// A program of PostgreSQL, the newest there is.
+/// The path of a program of PostgreSQL, in the newest installed version.
 fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<(u32, PathBuf)> = versions

@@ -1,4 +1,4 @@
-//! Runs a process and collects its output.
+//! Runs a process and collects the output.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -12,16 +12,16 @@ use serde_json::Value;
 /// The time limit of a start or a stop, on a machine under load.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process that has ended.
+/// A process after the end.
 #[derive(Debug)]
 pub struct Exited {
-    /// `None` when a signal ended it.
+    /// `None` when a signal ended the process.
     pub code: Option<i32>,
-    /// Its standard output and standard error.
+    /// The standard output and the standard error.
     pub output: String,
 }
 
-/// A process and its output.
+/// A process and the output of the process.
 pub(super) struct Process {
     child: Child,
     output: Arc<Output>,
@@ -53,7 +53,7 @@ impl Process {
         }
     }
 
-    /// The address where it listens; `None` when it ended before.
+    /// The listening address of the process. `None` when the process ended before.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.output.wait_for(|text| text.lines().find_map(address))
     }
@@ -127,7 +127,7 @@ struct Output {
 #[derive(Default)]
 struct OutputState {
     text: String,
-    /// Streams that have not ended.
+    /// The number of open streams.
     open: usize,
 }
 

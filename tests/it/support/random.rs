@@ -1,4 +1,4 @@
-//! Random numbers of tests, which come again with the same seed.
+//! Random numbers for tests. The same seed gives the same numbers.
 
 use fieldstation::random::{SplitMix64, seed};
 
@@ -11,7 +11,7 @@ impl Random {
         Self(SplitMix64::new(seed))
     }
 
-    /// A seed that differs from run to run; print it.
+    /// A new seed for each run. Print this seed.
     pub fn any_seed() -> u64 {
         seed() >> 16
     }
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// A number that whoever runs the tests has set.
+/// A number in an environment variable, set by the user of the tests.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of the tests, not of the server"

@@ -14,7 +14,7 @@ pub struct Raw {
     stream: TcpStream,
 }
 
-/// All bytes of a connection until the server closed it.
+/// All bytes of a connection until the server closed the connection.
 #[derive(Debug)]
 pub struct RawAnswer {
     /// 0 when nothing came.

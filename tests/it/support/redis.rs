@@ -1,4 +1,4 @@
-//! Runs a real Redis (or Valkey) on a free port. Its data is removed when the test ends.
+//! Runs a real Redis (or Valkey) on a free port. The end of the test removes the data.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use super::port::FreePort;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 
-/// A running server. It is killed when this value is dropped, and when the process of the test is killed.
+/// A running server. Dropping this value kills the server. A kill of the test process also kills the server.
 pub struct RedisServer {
     child: Child,
     address: SocketAddr,
@@ -33,7 +33,7 @@ impl RedisServer {
         Self::launch(tempfile::tempdir().unwrap(), arguments, "port")
     }
 
-    /// An empty server that accepts only TLS, with a new certificate.
+    /// An empty server for TLS only, with a new certificate.
     pub fn with_tls() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (certificate, key) = make_certificate(directory.path());
@@ -127,8 +127,8 @@ impl Drop for RedisServer {
     }
 }
 
-/// Starts a server whose end is bound to ours: a shell kills it once the pipe to the shell closes, which even a process that is
-/// killed cannot help doing.
+/// Starts a server. A shell kills the server as soon as the pipe to the shell closes. The end of the test process closes the pipe,
+/// even after a kill of the test process.
 fn spawn(directory: &Path, arguments: &[String]) -> Child {
     let program = PROGRAMS
         .into_iter()
@@ -171,7 +171,7 @@ fn is_up(child: &mut Child, address: SocketAddr) -> bool {
     false
 }
 
-/// Whether the server answers, and has read its data.
+/// Whether the server answers and has read all data.
 fn is_answering(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
@@ -190,7 +190,7 @@ fn end(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// A self-signed certificate for 127.0.0.1, and its key.
+/// A self-signed certificate for 127.0.0.1, and the key.
 fn make_certificate(directory: &Path) -> (PathBuf, PathBuf) {
     let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
     let made = Command::new("openssl")

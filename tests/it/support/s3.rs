@@ -1,4 +1,4 @@
-//! A server with the S3 API, for one test, in memory and temporary files.
+//! A server with the S3 API, for a single test, in memory and temporary files.
 //!
 //! There are two kinds. moto and ministack both have conditional writes (`If-Match`, `If-None-Match`), listings that begin after
 //! a key, and uploads in parts; docs/contributing/test-servers.md lists the differences. Neither checks signatures by default.
@@ -20,7 +20,7 @@ const MINISTACK: [(&str, &str); 5] = [
     ("DOCKER_HOST", "unix:///nowhere"),
 ];
 
-/// Where files go.
+/// The place of the files.
 const BUCKET: &str = "fieldstation";
 const PREFIX: &str = "some/place";
 
@@ -31,7 +31,7 @@ pub enum S3Kind {
     Ministack,
 }
 
-/// A running server with an empty bucket. It is killed when this value is dropped.
+/// A running server with an empty bucket. Dropping this value kills the server.
 pub struct S3Server(Emulator);
 
 impl S3Server {
@@ -67,7 +67,7 @@ impl S3Server {
         Self::url_at(self.address())
     }
 
-    /// The same through another address, such as a proxy's.
+    /// The URL through another address, such as the address of a proxy.
     pub fn url_at(address: SocketAddr) -> String {
         Self::url_of(address, &format!("{BUCKET}/{PREFIX}"))
     }
@@ -101,12 +101,12 @@ impl S3Server {
         }
     }
 
-    /// The keys of multipart uploads that are open.
+    /// The keys of open multipart uploads.
     pub fn unfinished(&self) -> Vec<String> {
         between(&self.uploads(), "<Key>", "</Key>")
     }
 
-    /// Gives up every upload in parts, as a lifecycle rule of the bucket does in time. Says how many there were.
+    /// Aborts every open multipart upload, like a lifecycle rule of the bucket after some time. Returns the number of these uploads.
     pub fn end_unfinished(&self) -> usize {
         let uploads = self.uploads();
         let ids = between(&uploads, "<UploadId>", "</UploadId>");
@@ -121,7 +121,7 @@ impl S3Server {
         self.request("GET", &format!("/{BUCKET}?uploads"))
     }
 
-    /// Stores an object that the store does not know.
+    /// Stores an object unknown to the store.
     pub fn put(&self, key: &str) {
         self.request("PUT", &format!("/{BUCKET}/{PREFIX}/{key}"));
     }
@@ -131,7 +131,7 @@ impl S3Server {
         self.request("PUT", &format!("/{name}"));
     }
 
-    /// Puts an object into a bucket, under any key, as somebody else does.
+    /// Puts an object into a bucket under any key, like another program.
     pub fn put_object(&self, bucket: &str, key: &str, content_type: Option<&str>, body: &[u8]) {
         let mut path = format!("/{bucket}/");
         for byte in key.bytes() {
@@ -143,7 +143,7 @@ impl S3Server {
         }
         let mut head =
             content_type.map_or(String::new(), |kind| format!("Content-Type: {kind}\r\n"));
-        // The signature is not checked, but moto needs one to replace an object.
+        // The server does not check the signature, but moto needs a signature to replace an object.
         head += "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n";
         self.exchange("PUT", &path, &head, body);
     }

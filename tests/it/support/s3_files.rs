@@ -1,4 +1,4 @@
-//! Files on S3, empty, for one test.
+//! Files on S3. The storage is empty and for a single test.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl S3Backend {
     }
 }
 
-/// The same on the other server.
+/// The same backend on ministack.
 pub struct MinistackBackend;
 
 impl MinistackBackend {
@@ -74,7 +74,7 @@ impl FileBackend for S3Backend {
         self.server.put("index/not%20ours");
     }
 
-    /// What is young may be another replica's.
+    /// A sweep keeps young objects, because a young object may belong to another replica.
     fn leftovers_swept(&self) -> u64 {
         0
     }

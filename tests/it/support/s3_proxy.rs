@@ -1,4 +1,4 @@
-//! A proxy in front of S3 that refuses requests, drops headers, or shifts the clock, as the test asks.
+//! A proxy in front of S3. The test tells the proxy to refuse requests, drop headers, or shift the clock.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
@@ -17,7 +17,7 @@ use jiff::{SignedDuration, fmt::strtime};
 const BODY_BYTES_MAX: usize = 64 << 20;
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
-/// What the proxy does with requests.
+/// The treatment of requests by the proxy.
 #[derive(Default)]
 struct Rules {
     /// The refusal: the methods (all if empty), the status and the body of the answer.
@@ -29,14 +29,14 @@ struct Rules {
     refusals: u64,
 }
 
-/// A proxy on a port of its own. Its thread ends with the process.
+/// A proxy on a separate port. The thread of the proxy ends with the process.
 pub struct S3Proxy {
     address: SocketAddr,
     rules: Arc<Mutex<Rules>>,
 }
 
 impl S3Proxy {
-    /// A proxy that passes all requests on.
+    /// A proxy without a rule. The proxy passes all requests on.
     pub fn start(upstream: SocketAddr) -> Self {
         let rules = Arc::new(Mutex::new(Rules::default()));
         let (started, address) = sync_channel(1);
@@ -115,7 +115,7 @@ async fn serve(listener: tokio::net::TcpListener, upstream: SocketAddr, rules: A
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
-            // A client may end a connection as it likes.
+            // A client may end a connection at any time.
             let _ = builder
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -1,4 +1,4 @@
-//! Runs the real binary on a port of its own, with a data directory that is removed when the test ends.
+//! Runs the real binary on a separate port. The end of the test removes the data directory.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_fieldstation");
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// The settings with which a server is started and restarted.
+/// The settings for the first start and for restarts of a server.
 #[derive(Clone)]
 struct Setup {
     directory: Arc<TempDir>,
@@ -30,15 +30,15 @@ struct Setup {
     /// Environment variables in place of the usual ones.
     #[cfg(feature = "cloud")]
     environment: Option<Vec<(String, String)>>,
-    /// A limit of the process: an option of `ulimit` and its value.
+    /// A limit of the process: an option of `ulimit` and the value.
     limit: Option<(&'static str, u64)>,
-    /// A disk that fails on demand.
+    /// A disk with failures on demand.
     disk: Option<Disk>,
-    /// The disk of the data directory, unless it is a disk of the machine.
+    /// The disk of the data directory. `None` for a disk of the machine.
     small_disk: Option<Arc<SmallDisk>>,
 }
 
-/// A running server. It is killed when this value is dropped.
+/// A running server. Dropping this value kills the server.
 pub struct Server {
     process: Process,
     address: SocketAddr,
@@ -46,7 +46,7 @@ pub struct Server {
 }
 
 impl Setup {
-    /// A server with all stores in the data directory, whatever the other tests run on.
+    /// A server with all stores in the data directory, even when the tests of the API run on DynamoDB.
     fn embedded(directory: &Arc<TempDir>, arguments: &[&str]) -> Self {
         Self {
             directory: Arc::clone(directory),
@@ -75,7 +75,7 @@ impl Server {
         Self::try_in(&directory, arguments).unwrap()
     }
 
-    /// A server on a directory that may hold data; how it ended when it does not start.
+    /// A server on a directory with or without data. An error describes the end of a failed start.
     pub fn try_in(directory: &Arc<TempDir>, arguments: &[&str]) -> Result<Self, Exited> {
         Self::launch(Setup {
             directory: Arc::clone(directory),
@@ -91,7 +91,7 @@ impl Server {
         })
     }
 
-    /// A server with an empty data directory, settings, and these variables only; how it ended when it does not start.
+    /// A server with an empty data directory, settings, and only these variables. An error describes the end of a failed start.
     #[cfg(feature = "cloud")]
     pub fn try_in_environment(
         environment: &[(&str, &str)],
@@ -110,7 +110,7 @@ impl Server {
         })
     }
 
-    /// A server whose files cannot be larger than this number of 512-byte blocks: writes beyond fail as on a broken disk.
+    /// A server with a limit on the size of files, in blocks of 512 bytes. A write beyond the limit fails as on a broken disk.
     pub fn with_file_limit(directory: &Arc<TempDir>, file_blocks_max: u64) -> Self {
         let limit = Some(("-f", file_blocks_max));
         Self::launch(Setup {
@@ -131,7 +131,7 @@ impl Server {
         .unwrap()
     }
 
-    /// A server whose data is on a disk that fails on demand; how it ended when it does not start.
+    /// A server with the data on a disk with failures on demand. An error describes the end of a failed start.
     pub fn try_on(disk: &Disk, arguments: &[&str]) -> Result<Self, Exited> {
         Self::launch(Setup {
             disk: Some(disk.clone()),
@@ -139,7 +139,7 @@ impl Server {
         })
     }
 
-    /// A server whose data is on a small disk; how it ended when it does not start.
+    /// A server with the data on a small disk. An error describes the end of a failed start.
     pub fn try_on_small(disk: &Arc<SmallDisk>, arguments: &[&str]) -> Result<Self, Exited> {
         Self::launch(Setup {
             small_disk: Some(Arc::clone(disk)),
@@ -151,7 +151,7 @@ impl Server {
         let mut command = match setup.limit {
             None => Command::new(BINARY),
             Some((option, value)) => {
-                // The server inherits that the signal is ignored: its writes fail, and the signal does not kill it.
+                // The server inherits the ignored signal: writes fail, and the signal does not kill the server.
                 let mut shell = Command::new("/bin/sh");
                 let script = r#"trap "" XFSZ; ulimit "$1" "$2"; shift 2; exec "$@""#;
                 shell.args(["-c", script, "sh", option, &value.to_string(), BINARY]);
@@ -204,7 +204,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// A client with connections of its own.
+    /// A client with separate connections.
     pub fn client(&self) -> Client {
         Client::new(self.address)
     }
@@ -240,7 +240,7 @@ impl Server {
         kibibytes.trim().parse::<u64>().unwrap() * 1024
     }
 
-    /// The CPU time of all its threads so far, in steps of 10 ms.
+    /// The CPU time of all threads so far, in steps of 10 ms.
     pub fn cpu_time(&self) -> Duration {
         let path = format!("/proc/{}/stat", self.process.id());
         let stat = fs::read_to_string(path).unwrap();
@@ -262,7 +262,7 @@ impl Server {
         self.process.wait()
     }
 
-    /// Whether it has ended.
+    /// Whether the server has ended.
     pub fn has_ended(&mut self) -> bool {
         self.process.has_ended()
     }
@@ -278,14 +278,14 @@ impl Server {
         self.process.kill();
     }
 
-    /// Kills the server if it still runs, and starts it again with the same data and settings.
+    /// Kills the server if the server still runs. Starts the server again with the same data and settings.
     pub fn restart(self) -> Self {
         let setup = self.setup.clone();
         drop(self);
         Self::launch(setup).unwrap()
     }
 
-    /// Kills the server, and starts it again on the same port, for clients that know its address.
+    /// Kills the server, and starts the server again on the same port. Clients keep the known address.
     pub fn restart_in_place(&mut self) {
         self.kill9();
         let setup = Setup {
@@ -295,7 +295,7 @@ impl Server {
         *self = Self::launch(setup).unwrap();
     }
 
-    /// Kills the server if it still runs, and starts it again with the same data and other settings.
+    /// Kills the server if the server still runs. Starts the server again with the same data and other settings.
     pub fn restart_with(self, arguments: &[&str]) -> Self {
         let directory = Arc::clone(&self.setup.directory);
         drop(self);
@@ -303,11 +303,11 @@ impl Server {
     }
 }
 
-/// DynamoDB tables for a server whose arguments name no store of readings, when `FIELDSTATION_TEST_READINGS=dynamodb` runs the tests of
-/// the API on DynamoDB.
+/// DynamoDB tables for a server without a store of readings in the arguments. Only with `FIELDSTATION_TEST_READINGS=dynamodb`, which
+/// runs the tests of the API on DynamoDB.
 #[cfg(feature = "cloud")]
 fn for_all_tests(arguments: &[&str]) -> Option<Arc<super::DynamoServer>> {
-    // Not a setting of the program.
+    // This variable is a setting of the tests, not of the program.
     #[allow(clippy::disallowed_methods)]
     let wanted = std::env::var("FIELDSTATION_TEST_READINGS").ok()?;
     assert_eq!(wanted, "dynamodb", "FIELDSTATION_TEST_READINGS");
@@ -330,18 +330,18 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Runs the binary to its end.
+/// Runs the binary to the end.
 pub fn run(directory: &Path, arguments: &[&str]) -> Exited {
     Process::spawn(&mut command_in(directory, arguments)).wait()
 }
 
-/// Runs the binary to its end on a disk that fails, in its directory.
+/// Runs the binary to the end on a failing disk, in the directory of the disk.
 pub fn run_on(disk: &Disk, arguments: &[&str]) -> Exited {
     let mut command = command_in(disk.directory().path(), arguments);
     Process::spawn(command.envs(disk.environment())).wait()
 }
 
-/// Runs the binary to its end with the data on a small disk.
+/// Runs the binary to the end with the data on a small disk.
 pub fn run_on_small(disk: &SmallDisk, arguments: &[&str]) -> Exited {
     let mut command = command_in(disk.directory().path(), arguments);
     Process::spawn(command.envs(disk.environment())).wait()

@@ -1,4 +1,4 @@
-//! A data directory on a small disk, which a test can fill.
+//! A data directory on a small disk. A test can fill the disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-/// 64 MiB, of which the server holds 1 MiB in reserve.
+/// 64 MiB. The server holds 1 MiB of this room in reserve.
 pub const DISK_BYTES: u64 = 64 << 20;
 
-/// The file that takes the room.
+/// The file to take the room.
 const BALLAST: &str = "ballast";
 
 /// How a disk refuses room.
@@ -91,7 +91,7 @@ impl SmallDisk {
     }
 
     fn set_up(&self, how: &str) {
-        // Renamed, so that readers see the old or the new file.
+        // The rename lets readers see the old or the new file.
         let new = self.tools.path().join("new");
         fs::write(&new, format!("{DISK_BYTES} {how}")).unwrap();
         fs::rename(&new, self.control()).unwrap();

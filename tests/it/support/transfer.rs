@@ -1,4 +1,4 @@
-//! Bodies of uploads: forms as clients write them, and large bodies that need little memory.
+//! Bodies of uploads: forms in the format of clients, and large bodies with little memory.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,12 +19,12 @@ pub fn random_bytes(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Bytes for files of many lengths, made once. Each length has bytes of its own, and files of two lengths differ at each offset.
+/// Bytes for files of many lengths. Each length has different bytes, and two files of different lengths differ at each offset.
 #[derive(Clone)]
 pub struct FileBytes(Bytes);
 
 impl FileBytes {
-    /// A prime number, so that close lengths and multiples do not begin at the same offset.
+    /// A prime number, so close lengths and multiples begin at different offsets.
     const BEGINS: usize = 65_537;
 
     pub fn up_to(length_max: usize) -> Self {
@@ -37,7 +37,7 @@ impl FileBytes {
     }
 }
 
-/// A form with one field, as curl writes it.
+/// A form with a single field, in the format of curl.
 pub fn form(field: &str, name: &str, content_type: &str, bytes: &[u8]) -> Vec<u8> {
     let head = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\nContent-Type: {content_type}\r\n\r\n"
@@ -46,7 +46,7 @@ pub fn form(field: &str, name: &str, content_type: &str, bytes: &[u8]) -> Vec<u8
     [head.as_bytes(), bytes, end.as_bytes()].concat()
 }
 
-/// A body of this length. The client holds only a part of it in memory.
+/// A body of this length. The client holds only a part of the body in memory.
 pub fn endless(length: u64) -> reqwest::Body {
     const PIECE: u64 = 64 * 1024;
     let piece = Bytes::from(random_bytes(PIECE as usize));
@@ -85,7 +85,7 @@ impl Client {
         decoded
     }
 
-    /// The names of the devices that have a file.
+    /// The names of the devices with a file.
     pub async fn devices(&self) -> Vec<String> {
         let list = self.get("/api/devices/").await.with_status(200).json();
         let names = list["TelemetryDataDownloads"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! Uploads that are cut off anywhere in the body: no part of a file is ever served, and nothing is left behind.
+//! Uploads cut off anywhere in the body: the server never serves a part of a file, and leaves nothing behind.
 
 #[cfg(feature = "cloud")]
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::support::{Fault, FaultProxy, S3Server, S3Storage, random_bytes};
 
 const CUTS: u64 = 1000;
 const AT_ONCE: u64 = 8;
-/// The state is checked after so many cuts.
+/// The number of cuts before each check of the state.
 const CUTS_A_LOOK: u64 = 10;
 
 const BEFORE_BYTES: usize = 10_000;

@@ -356,7 +356,7 @@ async fn more_transfers_than_are_allowed_are_refused() {
     let mut slow = Raw::connect(server.address()).await;
     slow.send("PUT /api/devices/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
         .await;
-    // A client that is asked for its body counts as a transfer.
+    // A client counts as a transfer after the server has asked for the body.
     let invitation = slow.receive().await;
     assert!(invitation.starts_with(b"HTTP/1.1 100 "));
     slow.send("1").await;

@@ -1,4 +1,4 @@
-//! Device files over HTTP: uploads, downloads, and uploads that are cut off.
+//! Device files over HTTP: uploads, downloads, and interrupted uploads.
 
 mod cut_uploads;
 mod devices;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Client, Fault, FaultProxy, S3Server, Server, random_bytes};
 
-/// The longest wait of a client until the server reports that S3 is unavailable.
+/// The longest wait of a client for the report that S3 is unavailable.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const SLOW_DOWN: &str = "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 74\r\nConnection: close\r\n\r\n<Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>\r\n";

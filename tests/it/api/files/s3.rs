@@ -1,4 +1,4 @@
-//! An unsuitable S3 is detected before an upload depends on it, and reported once.
+//! The server detects an unsuitable S3 before an upload depends on S3, and reports the problem once.
 #![cfg(feature = "cloud")]
 
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ async fn files_of_health(client: &Client) -> Value {
     client.get("/health").await.json()["stores"]["files"].clone()
 }
 
-/// Whether the server says of its files that they are not well, and why.
+/// Whether the server reports trouble with the files, and a reason with these words.
 async fn is_said(client: &Client, words: &[&str]) -> bool {
     let files = files_of_health(client).await;
     let ready = client.get("/readyz").await;
@@ -118,7 +118,7 @@ async fn of_twelve_rivals_one_wins_and_without_conditional_writes_none_is_let_in
             assert_eq!(statuses, [503; 12], "{kind:?} without {forgotten:?}");
             let refused = client.send_file("d", "new").await;
             refused.problem_saying(503, "unavailable", &[named]);
-            // Reading is as safe as ever.
+            // Reads are still safe.
             assert_eq!(client.file("d").await, before);
             assert_eq!(lines(&server), [1, 0, 0], "{}", server.log());
             let no_trials = || setup.s3.keys().iter().all(|key| !key.contains("/probe/"));
@@ -240,7 +240,7 @@ async fn an_s3_that_is_unavailable_at_the_start_is_checked_later() {
 
 type Pending<'a> = std::pin::Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-/// What a client may ask for, each with its name.
+/// Requests to every route, each with a name.
 async fn every_route(client: &Client) -> Vec<(&'static str, Answer, Duration)> {
     let conditional = client
         .request("PUT", "/api/devices/d")

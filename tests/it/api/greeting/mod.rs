@@ -1,4 +1,4 @@
-//! The greeting over HTTP, on each of its backends.
+//! The greeting over HTTP, on each backend.
 
 mod outage;
 mod redis;

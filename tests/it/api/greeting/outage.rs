@@ -53,7 +53,7 @@ impl Outage {
         }
     }
 
-    /// One outage from its beginning to its end.
+    /// A whole outage, from beginning to end.
     async fn suffer(&mut self, fault: Fault) {
         self.set("before").await.with_status(200);
         self.proxy.set(fault);
@@ -92,7 +92,7 @@ impl Outage {
         }
     }
 
-    /// Requests that do not need Redis; returns the time that they took.
+    /// Sends requests that do not need Redis, and returns the time until the last answer.
     async fn others(&self) -> Duration {
         let started = Instant::now();
         for path in ["/api/stats", "/livez", "/readyz", "/api/sensors"] {
@@ -104,7 +104,7 @@ impl Outage {
     }
 }
 
-/// Each fault as a test of its own.
+/// Makes a separate test of each fault.
 macro_rules! outages {
     ($($name:ident: $fault:expr),* $(,)?) => {
         $(
@@ -167,7 +167,7 @@ async fn a_command_that_comes_late_does_not_undo_a_later_word() {
     outage.proxy.set(Fault::Delay(Duration::from_millis(300)));
     let key = "fieldstation:greeting";
     let later = async {
-        // The slow server has its ticket, and has not set its word yet.
+        // The slow server has a ticket, but has not set the word yet.
         let started = Instant::now();
         while outage.redis.command(&["HGET", key, "drawn"]) != "2" {
             assert!(started.elapsed() < Duration::from_secs(1));

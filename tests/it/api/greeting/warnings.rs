@@ -57,7 +57,7 @@ async fn what_may_lose_the_word_is_warned_about_once_and_in_health() {
     let told = "a backend may lose data";
     assert_eq!(count(&server, told), 2, "{}", server.log());
 
-    // After a broken connection Redis is checked again, and a warning that no longer applies is removed.
+    // After a broken connection the server checks Redis again, and removes an outdated warning.
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
     redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
     set(&client, "again").await.with_status(200);
@@ -138,7 +138,7 @@ async fn a_user_without_rights_is_denied_at_once_and_named_once_until_it_has_the
         refused.problem_saying(503, "unavailable", &["HINCRBY"]);
         assert_eq!(refused.header("retry-after"), Some("30"));
         assert!(began.elapsed() < Duration::from_secs(1));
-        // Other requests that succeed do not clear the state.
+        // A success of other requests does not clear the state.
         client.get("/hello").await.with_status(200);
     }
     let ready = client.get("/readyz").await;

@@ -89,7 +89,7 @@ async fn the_body_is_the_word_whatever_it_is_called() {
     }
 }
 
-/// The answer that older programs compare byte by byte.
+/// The answer for older programs. Older programs compare the answer byte by byte.
 fn no_string(answer: &Answer) {
     assert_eq!(answer.status, 400);
     assert_eq!(answer.text(), "data must contain a string");

@@ -15,11 +15,11 @@ const READINGS: usize = 150;
 const READS: usize = 100;
 /// The time before the clients disconnect.
 const BEFORE_LEAVING: Duration = Duration::from_millis(50);
-/// A window that begins and ends inside a second, so that the server has to read every sensor.
+/// A window with both ends inside a second, so the server has to read every sensor.
 const SLOW: &str = "/api/stats?from=2026-11-20T00:00:20.5Z&to=2026-11-20T00:02:10.5Z";
 const WAITED_IN_VAIN: Duration = Duration::from_secs(120);
 
-/// A data directory with readings of many sensors, and the CPU time of one read of [`SLOW`].
+/// A data directory with readings of many sensors, and the CPU time of a single read of [`SLOW`].
 async fn slow_to_read() -> (Arc<TempDir>, Duration) {
     let server = Server::start();
     let client = server.client();
@@ -51,7 +51,7 @@ async fn slow_to_read() -> (Arc<TempDir>, Duration) {
     (directory, one)
 }
 
-/// The CPU time of the server when it is idle again.
+/// The CPU time of the server at the next idle moment.
 async fn quiet(server: &Server) -> Duration {
     let started = Instant::now();
     let mut before = server.cpu_time();
@@ -109,7 +109,7 @@ async fn reads_whose_clients_have_hung_up_stop() {
     assert_most_was_not_done(&server, before, one).await;
 }
 
-/// Sends [`READS`] requests on one connection, and ends them after a while.
+/// Sends [`READS`] requests on the same connection, and ends the requests after a while.
 async fn leave_on_http2(server: &Server) -> reqwest::Client {
     let client = http2();
     let url = |path: &str| format!("{}{path}", server.url());
@@ -202,7 +202,7 @@ async fn an_export_that_nobody_takes_is_ended_before_the_stores_are_closed() {
     let exited = server.stop();
     assert_eq!(exited.code, Some(0), "{}", exited.output);
     assert!(exited.output.contains("cut off"), "{}", exited.output);
-    // The last connection that closes the database removes the write-ahead log.
+    // The last connection to the database removes the write-ahead log when the connection closes.
     assert!(!data.join("readings.db-wal").exists());
     drop(raw);
 }

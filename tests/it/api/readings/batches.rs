@@ -8,7 +8,7 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
 
-/// Asserts `recorded`, `unchanged`, `replaced` and `rejected`, and that there are no other members.
+/// Asserts `recorded`, `unchanged`, `replaced` and `rejected`, and no other members.
 #[track_caller]
 fn assert_counts(answer: &Answer, counts: [u64; 4]) {
     assert_eq!(answer.status, 200, "{}", answer.text());

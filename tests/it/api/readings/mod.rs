@@ -1,4 +1,4 @@
-//! Temperature readings over HTTP: one at a time, in batches, as statistics, series and exports.
+//! Temperature readings over HTTP: single readings, batches, statistics, series and exports.
 
 mod abandoned_reads;
 mod batches;

@@ -1,5 +1,5 @@
-//! The requests of clients of two older applications: which answers are the same, and which differ.
-//! docs/how-to/ has a page for each, with the same list.
+//! The requests of clients of two older applications: the same answers, and the different answers.
+//! docs/how-to/ has a page for each application, with the same list.
 
 use fieldstation::readings::Timestamp;
 use serde_json::json;
@@ -51,12 +51,12 @@ async fn put(client: &Client, query: &str, body: Option<(&str, &str)>) {
     assert_eq!(answer.header("content-type"), Some(JSON));
 }
 
-/// The application with `sensorId` and `timestamp`, whose table has `sensor_id`.
+/// The application with `sensorId` and `timestamp`. The table of this application has `sensor_id`.
 async fn telemetry_app(client: &Client) {
     let hello = client.get("/api").await.with_status(200);
     assert_eq!(hello.text(), r#"{"message":"Hello!"}"#);
 
-    // The older application answers zeros, which are temperatures.
+    // The older application answers zeros. Zeros are temperatures too.
     let stats = client.get("/api/stats").await.with_status(200);
     assert_eq!(stats.text(), NOTHING);
 
@@ -134,7 +134,7 @@ async fn telemetry_app(client: &Client) {
     assert!((before..=Timestamp::now()).contains(&last), "{last}");
 }
 
-/// The application with `sensorID` and `time`, which keeps texts.
+/// The application with `sensorID` and `time`. This application keeps texts.
 async fn temperature_app(client: &Client) {
     // The older application answers the text `No data inserted yet!`.
     let stats = client.get("/api/stats").await.with_status(200);
@@ -174,7 +174,7 @@ async fn temperature_app(client: &Client) {
         r#"{"Maximum":22,"Minimum":-3,"Average":15.1875}"#
     );
 
-    // The older application has one reading for a timestamp of all sensors, so the second replaces the first.
+    // In the older application all sensors share a single reading for a timestamp, so the second reading replaces the first.
     let other = r#"{"sensorID":"3","temperature":"30","time":"2012-01-02 03:04:05"}"#;
     put(client, "", Some((JSON, other))).await;
     assert_eq!(client.everything().await.lines().count(), 5);

@@ -1,4 +1,4 @@
-//! `GET /api/sensors/{id}` and its readings.
+//! `GET /api/sensors/{id}` and the readings of a sensor.
 
 use serde_json::json;
 

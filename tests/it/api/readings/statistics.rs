@@ -114,7 +114,7 @@ async fn windows_are_half_open_and_of_one_sensor_or_all() {
         (format!("?sensorId=a&from={}", at("11")), &["2"]),
         (format!("?sensorId=b&to={}", at("30")), &["4"]),
         ("?sensorId=a".to_owned(), &["1", "2"]),
-        // Other spellings of a timestamp, and an offset whose plus sign is encoded or, as most clients do, not.
+        // Other spellings of a timestamp. The plus sign of an offset is encoded, or is not encoded, as by most clients.
         (
             "?from=2026-11-20T14:00:20%2B01:00&to=2026-11-20T14:00:30%2B01:00".to_owned(),
             &["2", "4"],
@@ -188,7 +188,7 @@ async fn the_order_of_arrival_changes_no_byte() {
         for at in (1..shuffled.len()).rev() {
             shuffled.swap(at, random.below(at as u64 + 1) as usize);
         }
-        // Alone, a few at a time, all at once.
+        // Sends single readings, a few readings at a time, or all readings at once.
         for part in shuffled.chunks([1, 7, 60][round % 3]) {
             let part: Vec<_> = part
                 .iter()

@@ -1,4 +1,4 @@
-//! `PUT /api/temperature`: one reading, as devices in the field send it.
+//! `PUT /api/temperature`: a single reading, in the format of devices in the field.
 
 use fieldstation::readings::Timestamp;
 use serde_json::json;
@@ -68,7 +68,7 @@ async fn a_form_holds_the_same_fields() {
         "sensorId=202&temperature=18.5&timestamp=2026-11-20T13%3A00%3A00Z",
         "sensorID=202&temperature=18.5&time=2026-11-20+13:00&battery=3",
         "temperature=18.50&sensorId=%32%30%32&timestamp=2026-11-20T14:00:00%2B01:00",
-        // A space by the rules of forms. The plus sign is certain.
+        // By the rules of forms a plus sign means a space. Before an offset the server still reads a plus sign.
         "sensor_id=202&temperature=18.5&timestamp=2026-11-20T14:00:00+01:00",
         "sensor_id=202&temperature=+18.5&time=2026-11-20+14:00+01:00",
         "sensor_id=202&temperature=18.5&time=20261120T1400+01",
@@ -175,7 +175,7 @@ async fn arguments_in_the_query_string_are_fields_alone_or_beside_a_body() {
             "",
             &["second"],
         ),
-        // The server cannot know which of the two is correct.
+        // The server cannot know whether the query string or the body is correct.
         (
             "temperature=1",
             r#"{"sensorId":"202","temperature":1}"#,
@@ -404,7 +404,7 @@ async fn any_text_of_up_to_128_characters_names_a_sensor() {
                 .iter()
                 .any(|sensor| sensor["sensorId"].as_str() == Some(id))
         );
-        // All of ASCII, percent-encoded, so that no character has a meaning in a path.
+        // All of ASCII, percent-encoded: no character has a meaning in a path.
         let encoded: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let summary = client
             .get(&format!("/api/sensors/{encoded}"))

@@ -1,10 +1,10 @@
-//! Bad readings are refused with a status and words that name the mistake, and nothing is stored.
+//! The server refuses bad readings with a status and words that name the mistake, and stores nothing.
 
 use crate::support::{Client, Server, reading};
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// A server with one stored reading, so that a loss would be noticed too.
+/// A server with a stored reading. So a test would also notice a loss.
 pub(super) struct SeededServer {
     server: Server,
     pub(super) client: Client,
@@ -31,7 +31,7 @@ impl SeededServer {
         (client.everything().await, client.stats("").await)
     }
 
-    /// Sends a body alone, and as a line of a batch after a good line: both are refused, with words that name the mistake.
+    /// Sends a body alone, and as a line of a batch after a good line. The server refuses both, with words that name the mistake.
     async fn refuses(&self, body: impl Into<Vec<u8>>, status: u16, words: &[&str]) {
         let body = body.into();
         self.refuses_alone(body.clone(), status, words).await;
@@ -294,7 +294,7 @@ async fn nesting_a_hundred_thousand_deep() {
         assert!(matches!(answer.status, 400 | 422), "{}", answer.text());
         seeded.assert_unchanged().await;
     }
-    // The server is still well.
+    // The server still works.
     assert!(
         !seeded.server.log().contains("panicked"),
         "{}",

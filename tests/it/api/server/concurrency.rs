@@ -20,7 +20,7 @@ const BATCH: [(&str, &str); 4] = [
     ("right", "-100"),
 ];
 
-/// A batch of one writer. No other writer uses these timestamps.
+/// A batch of a writer. No other writer uses these timestamps.
 fn batch(writer: usize, n: usize) -> String {
     let lines = BATCH.iter().enumerate().map(|(at, (sensor, temperature))| {
         let micros = (writer * BATCHES + n) * BATCH.len() + at;
@@ -74,8 +74,8 @@ fn assert_balanced_export(text: &str) -> u64 {
     counts[0] + counts[1]
 }
 
-/// Reads until the writers are done, and once more afterwards. The number of readings never falls, and includes all readings that had
-/// been acknowledged before.
+/// Reads until the writers are done, and once more afterwards. The number of readings never falls, and includes all readings
+/// acknowledged before the read.
 async fn watch(
     written: &AtomicU64,
     done: &AtomicBool,

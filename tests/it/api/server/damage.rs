@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 
 use crate::support::{Answer, Client, Server, lines, random_bytes, reading};
 
-/// Flips one bit of the points in a sensor's first chunk.
+/// Flips a bit of the points in the first chunk of a sensor.
 fn flip(data: &Path, sensor: &str) {
     let database = Connection::open(data.join("readings.db")).unwrap();
     let (id, mut points): (i64, Vec<u8>) = database
@@ -92,12 +92,12 @@ async fn an_export_that_meets_damage_never_looks_whole() {
     let (server, client) = damaged().await;
     for format in ["ndjson", "csv"] {
         let path = format!("/api/readings?format={format}");
-        // The request is refused at once, or its body breaks off.
+        // The server refuses the request at once, or the body breaks off.
         if let Ok(answer) = Answer::try_to(client.request("GET", &path)).await {
             answer.problem(500, "damaged");
         }
     }
-    // The connection was closed; the server goes on.
+    // The server has closed the connection, and still runs.
     client.get("/livez").await.with_status(200);
     drop(server);
 }
@@ -123,7 +123,7 @@ async fn a_row_that_vanished_is_noticed_at_the_start() {
     assert!(fs::metadata(data.join("readings.db")).unwrap().len() > 0);
 }
 
-/// A server with a device's file that has one flipped bit.
+/// A server with a flipped bit in the file of a device.
 async fn with_a_damaged_file(length: usize, at: usize) -> (Server, Client) {
     let server = Server::start();
     let client = server.client();

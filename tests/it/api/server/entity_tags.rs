@@ -1,10 +1,10 @@
-//! Entity tags mean the same on every route that answers with one (RFC 9110, sections 8.8.3 and 13.1).
+//! Entity tags mean the same on every route with entity tags (RFC 9110, sections 8.8.3 and 13.1).
 
 use serde_json::json;
 
 use crate::support::{Answer, Server};
 
-/// The lines of `If-None-Match`, and the status of the answer. `TAG` stands for the current tag of the route, with its quotes.
+/// The lines of `If-None-Match`, and the status of the answer. `TAG` stands for the current tag of the route, with the quotes.
 const REQUESTS: &[(&[&str], u16)] = &[
     (&[], 200),
     (&["TAG"], 304),
@@ -30,7 +30,7 @@ const REQUESTS: &[(&[&str], u16)] = &[
     (&["*, TAG"], 400),
     (&["*", "*"], 400),
     (&["*,"], 400),
-    // Elements that are no tags, or are not separated.
+    // Invalid tags, and elements without a separator.
     (&["a"], 400),
     (&["\"a"], 400),
     (&["a\""], 400),

@@ -9,7 +9,7 @@ const ENOMEM: i32 = 12;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-/// Asserts that an answer is 503, has `Retry-After`, and names no path.
+/// Asserts an answer with status 503, with `Retry-After`, and without a path in the detail.
 #[track_caller]
 fn assert_refused(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -41,7 +41,7 @@ async fn a_file_that_cannot_be_opened_at_present_is_503() {
             .await
             .with_status(200);
         put_file(&client, "older").await.with_status(200);
-        // Every device file, then every database that is opened to be read.
+        // Every device file, then every database opened for reads.
         for pattern in ["*files/*", "*readings.db*", "*station.db*"] {
             disk.fails(&format!("{error} open {pattern} 0 1000"));
             let answers = match pattern {
@@ -84,7 +84,7 @@ async fn todos_whose_database_cannot_be_opened_at_present_are_503() {
         "/api/devices/",
         "/api/devices/d/info",
     ] {
-        // One connection may be open already. Several requests at once need more.
+        // One connection may be open already. Concurrent requests need more connections.
         let deadline = Instant::now() + Duration::from_secs(30);
         let refused = loop {
             assert!(Instant::now() < deadline, "{path} needed no connection");

@@ -63,7 +63,7 @@ fn a_store_that_does_not_exist_cannot_be_needed() {
     assert!(exited.output.contains("greeting"), "{}", exited.output);
 }
 
-/// A metadata service that gives one answer after `delay`, and returns the request.
+/// A metadata service. Gives a single answer after `delay`, and returns the request.
 fn metadata_service(
     answer: &'static str,
     delay: Duration,

@@ -26,10 +26,10 @@ async fn a_decompression_bomb_is_refused_without_taking_memory() {
         .await
         .with_status(200);
     let before = client.everything().await;
-    // Both formats may consist of several parts, each with its own checksum.
+    // Both formats may consist of several parts, each with a checksum.
     let line = " ".repeat(MIB as usize - 1) + "\n";
     let (gzip_bomb, zstd_bomb) = (gzip(&line).repeat(512), zstd(&line).repeat(512));
-    // A body with a line that never ends.
+    // A body with an endless line.
     let endless = gzip(vec![b' '; MIB as usize]).repeat(512);
     let idle = server.memory_peak_bytes();
     for (encoding, bomb) in [("gzip", gzip_bomb), ("zstd", zstd_bomb), ("gzip", endless)] {
@@ -177,7 +177,7 @@ async fn a_line_that_never_ends_is_one_bad_line() {
 async fn batches_under_way_share_a_limit_and_further_ones_are_refused() {
     let server = Server::with_args(&["--ingest-bytes-max", "1000000"]);
     let client = server.client();
-    // Batches that are parsed and wait for their last bytes, one more each time until the memory for batches is full.
+    // The server has parsed these batches and waits for the last bytes. The test adds batches until the memory for batches is full.
     let mut waiting = Vec::new();
     let answer = loop {
         let n = waiting.len();

@@ -144,7 +144,7 @@ async fn limits_and_cursors_that_make_no_sense_are_refused() {
             answer.problem_saying(400, "invalid-parameter", &["cursor"]);
         }
     }
-    // A cursor belongs to the list that gave it out.
+    // A cursor belongs to a single list. Another list refuses the cursor.
     let page = client
         .get("/api/sensors?limit=1")
         .await

@@ -1,4 +1,4 @@
-//! Content types and content encodings that are unknown, missing or wrong.
+//! Unknown, missing or wrong content types and content encodings.
 
 use super::bad_input::SeededServer;
 use crate::support::{Answer, Server, gzip, reading, zstd};
@@ -40,7 +40,7 @@ async fn other_content_types_are_refused_with_those_that_are_understood() {
     }
 }
 
-/// The content types that programs send by default.
+/// The default content types of programs.
 const UNTOLD: [Option<&str>; 5] = [
     None,
     Some("text/plain"),

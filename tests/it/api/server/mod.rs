@@ -1,4 +1,4 @@
-//! The server as a whole: routes, errors, limits, pages, health, its start and its stop.
+//! The server as a whole: routes, errors, limits, pages, health, start and stop.
 
 mod bad_input;
 mod concurrency;

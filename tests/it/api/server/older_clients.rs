@@ -56,7 +56,7 @@ async fn greeting(client: &Client) {
             .header("content-type", kind);
         Answer::to(request.body(body))
     };
-    // As `curl -d tera-webapp` sends it.
+    // The request of `curl -d tera-webapp`.
     let form = "application/x-www-form-urlencoded";
     let set = post(form, "tera-webapp").await.with_status(200);
     assert_eq!(set.text(), "tera-webapp");

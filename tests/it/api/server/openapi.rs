@@ -10,7 +10,7 @@ use crate::support::{Answer, Client, Description, Operation, Request, Server};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
-/// Creates the object that the path of an operation names, because the methods of the path may remove the object.
+/// Creates the object in the path of an operation, because the methods of the path may remove the object.
 async fn path_of(client: &Client, description: &Description, operation: &Operation) -> String {
     if operation.path.starts_with("/api/todos/") {
         let request = client
@@ -53,7 +53,7 @@ async fn send(client: &Client, operation: &Operation, path: &str, request: &Requ
     Answer::to(http).await
 }
 
-/// Stores the objects that the examples name.
+/// Stores the objects of the examples.
 async fn filled() -> (Server, Client, Description) {
     let server = Server::start();
     let client = server.client();
@@ -116,7 +116,7 @@ async fn every_refusal_is_described() {
     }
 }
 
-/// The variants of an example with one mistake each.
+/// The variants of an example, each with a single mistake.
 fn bad_requests(description: &Description, operation: &Operation) -> Vec<Request> {
     let good = description.example_requests(operation).swap_remove(0);
     let mut requests = Vec::new();

@@ -309,7 +309,7 @@ async fn a_batch_that_does_not_parse_says_where() {
     ];
     for (content_type, body, status, words) in bodies {
         for query in ["", "?partial=true"] {
-            // A line that is not an object is one bad line of the batch.
+            // With `partial=true` a line with an array is only a bad line of the batch.
             if (query, content_type) == ("?partial=true", NDJSON) {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Raw, RawAnswer, Server, lines, reading};
 
-/// Sends a byte at a time until the server answers, and returns the answer and the time that it took.
+/// Sends single bytes until the server answers. Returns the answer and the duration.
 async fn drip(server: &Server, head: &str, byte: &str) -> (RawAnswer, Duration) {
     let started = Instant::now();
     let mut raw = Raw::connect(server.address()).await;
@@ -106,7 +106,7 @@ async fn an_export_that_nobody_takes_is_given_up() {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // A client that reads on sees that the export is incomplete.
+    // A client reads on and sees an incomplete export.
     let whole = loop {
         match stalled.chunk().await {
             Ok(Some(_)) => {}

@@ -34,7 +34,7 @@ async fn json_and_forms_make_the_same_todo() {
         (Some("application/json"), json),
         (Some("Application/JSON; charset=utf-8"), json),
         (Some(FORM), form),
-        // The type that `curl -d` sends.
+        // The type from `curl -d`.
         (Some(FORM), json),
         (Some("multipart/form-data; boundary=b"), multipart),
     ] {

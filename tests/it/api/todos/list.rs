@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::{Answer, Client, Server};
 
-/// Each behaviour on each backend, as a test of its own.
+/// A separate test of each behaviour on each backend.
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
         mod sqlite {
@@ -68,7 +68,7 @@ async fn send_if(client: &Client, method: &str, path: &str, tag: &str, body: Val
     Answer::to(request.body(body.to_string())).await
 }
 
-/// Creates a todo, and returns its path and its entity tag.
+/// Creates a todo, and returns the path and the entity tag.
 async fn make(client: &Client, body: Value) -> (String, String) {
     let answer = send(client, "POST", "/api/todos", body)
         .await

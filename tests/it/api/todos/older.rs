@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Server};
 
-/// Each behaviour on each backend, as a test of its own.
+/// A separate test of each behaviour on each backend.
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
         mod sqlite {
@@ -53,7 +53,7 @@ async fn form(client: &Client, method: &str, path: &str, fields: &[(&str, &str)]
     Answer::to(request.body(form.finish())).await
 }
 
-/// Requests one todo.
+/// Requests a single todo.
 async fn ask(client: &Client, body: Value) -> Answer {
     let request = client.request("GET", "/request");
     let request = request.header("content-type", "application/json");
@@ -206,7 +206,7 @@ async fn what_is_not_accepted_is_refused_and_named(server: &Server) {
         .header("content-type", "application/json");
     let answer = Answer::to(request.body("{\"id\":")).await;
     answer.problem(400, "unreadable-body");
-    // A client that sends a content type without a body gets all todos.
+    // A client gets all todos for a request with a content type but without a body.
     let request = client
         .request("GET", "/request")
         .header("content-type", "application/json");

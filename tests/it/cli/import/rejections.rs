@@ -1,4 +1,4 @@
-//! Lines that are no readings.
+//! Lines without a reading.
 
 use std::fs;
 

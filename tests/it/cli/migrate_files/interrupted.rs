@@ -1,4 +1,4 @@
-//! Copies that are interrupted, and sources that change during a copy.
+//! Interrupted copies, and sources with changes during a copy.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

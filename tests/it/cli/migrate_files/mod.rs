@@ -240,7 +240,7 @@ async fn a_newer_file_of_the_other_side_stays_and_a_broken_off_copy_goes_on() {
     );
     assert_eq!(client.file("d3").await, b"new");
     assert_eq!(client.file("d4").await, b"old 4");
-    // The older service still runs, and gets one of the files again.
+    // The older service still runs, and gets a file again.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     s3.put_object("older", "d4", None, b"old again");
     let exited = migrate(directory.path(), &older, &s3.url());

@@ -58,7 +58,7 @@ pub(super) async fn a_reader_continues_with_the_file_it_began(backend: &impl Fil
     }
     assert!(seen == bytes);
     wait_for_blob_count(backend, 1).await;
-    // A reader that had not begun reads the old file, or learns that the old file is gone.
+    // This reader has opened the old file, but has read nothing yet. The reader gets the old file, or learns that the old file is gone.
     if let Some(stream) = late.content.read(0..3_000_000).await.unwrap() {
         let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
         assert!(pieces.concat() == bytes);

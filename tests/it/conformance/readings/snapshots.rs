@@ -1,4 +1,4 @@
-//! Reads beside concurrent writes: each read sees one snapshot.
+//! Reads during concurrent writes: each read sees a single snapshot.
 
 use fieldstation::readings::{ReadingStore, Selection, Window};
 use futures_util::TryStreamExt;

@@ -6,7 +6,7 @@ use fieldstation::todos::{Change, Precondition, Status, Title, Todo, TodoStore};
 
 use super::{done, todo};
 
-/// The first number that a store assigns. Numbers of other programs have at most 28 bits.
+/// The first number from a store. Numbers of other programs have at most 28 bits.
 const FIRST_NUMBER: i64 = 1 << 28;
 
 fn batch(has_timestamps: bool, items: Vec<(Option<i64>, Todo)>) -> ImportBatch {
@@ -88,7 +88,7 @@ pub(super) async fn an_imported_number_is_never_assigned_again(store: &dyn TodoS
     let new = todo("new", 2);
     store.create(&new).await.unwrap();
     assert!(store.number_of(new.id).await.unwrap().unwrap() > high);
-    // A todo whose number is taken gets another number.
+    // A todo with a number already in use gets another number.
     let rival = todo("rival", 3);
     let taken = batch(true, vec![(Some(high), rival.clone())]);
     let results = store.import(&taken).await.unwrap();
@@ -171,7 +171,7 @@ pub(super) async fn an_import_keeps_todos_that_were_changed_in_this_store(store:
             None,
         ];
         assert_eq!(titles, expected.map(|title| title.map(str::to_owned)));
-        // A further import still updates a todo that was not changed in this store.
+        // A further import still updates a todo without changes in this store.
         second[1].title = Title::new("theirs again").unwrap();
         second[1].updated_at = Timestamp::now();
         let once_more = batch(has_timestamps, vec![(None, second[1].clone())]);

@@ -46,7 +46,7 @@ pub(super) async fn todos_are_paged_in_order(store: &dyn TodoStore) {
     for limit in 1..=11 {
         assert_eq!(titles(store, &Filter::default(), limit).await, expected);
     }
-    // Two that differ in nothing but their ids.
+    // Two todos with different ids and otherwise the same content.
     let (one, other) = (todo("same", 20), todo("same", 20));
     add(store, &[one, other]).await;
     assert_eq!(
@@ -60,7 +60,7 @@ pub(super) async fn a_page_begins_after_the_last_todo_of_the_page_before(store: 
     let all = Filter::default();
     let first = store.list(&all, None, 4).await.unwrap();
     let last = first.items.last().unwrap();
-    // What was seen goes, and something new comes before it.
+    // The test removes the last todo of the first page, and adds a todo before the place of the removed todo.
     done(store.remove(last.id, &Precondition::Any).await.unwrap());
     add(store, &[due("new", 0, "2026-11-30T00:00")]).await;
     let second = store.list(&all, Some(&last.cursor()), 3).await.unwrap();

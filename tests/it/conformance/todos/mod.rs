@@ -125,7 +125,7 @@ fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// A todo that was created this many seconds into a day.
+/// A todo with a creation time this many seconds after the start of the day.
 pub(super) fn todo(title: &str, second: i64) -> Todo {
     let start = time("2026-11-20T00:00").micros();
     let created_at = Timestamp::from_micros(start + second * 1_000_000).unwrap();
@@ -284,7 +284,7 @@ async fn a_change_keeps_the_other_fields(store: &dyn TodoStore) {
 async fn every_change_sets_a_later_time_of_change(store: &dyn TodoStore) {
     let new = todo("water", 100);
     add(store, std::slice::from_ref(&new)).await;
-    // A clock that is behind, and one that stands still.
+    // Clocks that run behind or stand still.
     let behind = time("2026-11-19T00:00");
     let mut last = new.updated_at;
     for _ in 0..3 {

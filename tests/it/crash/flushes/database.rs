@@ -5,9 +5,9 @@ use serde_json::json;
 use super::{EIO, Readings, Record, Scene, Todos, reader_of};
 use crate::support::{Answer, Client, Unflushed, reading};
 
-/// Large writes, so that a checkpoint of the write-ahead log is due soon.
+/// Large writes, so a checkpoint of the write-ahead log is due soon.
 trait LargeWrites: Record {
-    /// Writes several records. Returns the answer and the texts that identify them.
+    /// Writes several records. Returns the answer and the identifying texts of the records.
     async fn write_large(client: &Client, number: usize) -> (Answer, Vec<String>);
 }
 
@@ -34,8 +34,8 @@ impl LargeWrites for Todos {
     }
 }
 
-/// Pages that a checkpoint copies while a reader holds a snapshot are not flushed yet. When that flush fails later, those pages are as
-/// lost as the others, and the next checkpoint continues behind them.
+/// A checkpoint copies pages while a reader holds a snapshot. The checkpoint does not flush these pages yet. When the later flush
+/// fails, these pages are lost like the others, and the next checkpoint continues behind these pages.
 async fn a_failed_flush_of_the_database_loses_nothing<M: LargeWrites>() {
     let mut scene = Scene::new();
     let server = scene.start();
@@ -45,7 +45,7 @@ async fn a_failed_flush_of_the_database_loses_nothing<M: LargeWrites>() {
     scene.write::<M>(&server, 1).await;
     let log = server.data().join(format!("{}-wal", M::DATABASE));
     let length = || std::fs::metadata(&log).map_or(0, |log| log.len());
-    // The size at which a checkpoint is due, and some more.
+    // The size for a checkpoint, and some more.
     let pages = if M::DATABASE == "readings.db" {
         4_100
     } else {
@@ -81,7 +81,7 @@ async fn a_failed_flush_of_the_database_loses_nothing<M: LargeWrites>() {
                 scene.acknowledged.insert(id);
             }
             Ok(answer) => drop(answer.problem(503, "unavailable")),
-            // The server has ended, as it should.
+            // The server has ended, as expected.
             Err(_) => break,
         }
     }

@@ -1,6 +1,6 @@
 //! A flush fails, the server restarts, and then the power fails: every acknowledged write is still stored.
 //!
-//! Linux marks pages that it could not write as clean. Reads return the intended content, and no later flush writes it.
+//! Linux marks unwritten pages as clean after a failed flush. Reads return the intended content, and no later flush writes the pages.
 
 mod database;
 mod one_change;
@@ -18,17 +18,17 @@ use crate::support::{Answer, Client, Disk, Exited, Random, Server, Unflushed, re
 
 const EIO: i32 = 5;
 
-/// A kind of record that a server stores, written one at a time.
+/// A kind of record in a server. The test writes the records singly.
 trait Record {
     const DATABASE: &str;
 
-    /// A request that writes record `number`, and the text that identifies the record.
+    /// A request to write record `number`, and the text that identifies the record.
     fn write(client: &Client, number: usize) -> (RequestBuilder, String);
 
-    /// Reads one record, so that a reading connection stays open from then on.
+    /// Reads a record, so a reading connection stays open from then on.
     async fn read(client: &Client);
 
-    /// The texts that identify the stored records.
+    /// The identifying texts of the stored records.
     async fn found(client: &Client) -> BTreeSet<String>;
 }
 
@@ -78,7 +78,7 @@ impl Record for Todos {
     }
 }
 
-/// A server on a disk that fails, and the writes that the server has acknowledged.
+/// A server on a failing disk, and the acknowledged writes of the server.
 struct Scene {
     disk: Disk,
     random: Random,
@@ -112,7 +112,7 @@ impl Scene {
         }
     }
 
-    /// Writes until the disk fails, which ends the server.
+    /// Writes until the disk fails. The failure ends the server.
     async fn write_until_it_fails<K: Record>(&mut self, server: Server) -> Exited {
         let client = server.client();
         for _ in 0..100 {
@@ -130,7 +130,7 @@ impl Scene {
         panic!("no flush failed");
     }
 
-    /// Cuts the power, and checks on a working disk that every acknowledged record is stored.
+    /// Cuts the power. Then checks on a working disk: the server stores every acknowledged record.
     async fn cut_power_and_audit<K: Record>(&mut self, mut server: Server, unflushed: Unflushed) {
         server.kill9();
         self.disk.cut_power(unflushed, &mut self.random);
@@ -151,7 +151,7 @@ impl Scene {
     }
 }
 
-/// A connection of another process that holds a snapshot of a database until it is dropped.
+/// A connection of another process. The connection holds a snapshot of a database until the connection is dropped.
 fn reader_of(server: &Server, database: &str) -> Connection {
     let path = server.data().join(database);
     let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();

@@ -1,9 +1,9 @@
-//! The flush of one change to the app database, or of one file, fails.
+//! The flush of a single change to the app database, or of a single file, fails.
 
 use super::EIO;
 use crate::support::{Answer, Disk, Server, Unflushed};
 
-/// Requests that change `station.db`: method, path and body.
+/// Requests to change `station.db`: method, path and body.
 fn changes() -> [(&'static str, &'static str, &'static str); 4] {
     [
         ("POST", "/hello", "again"),

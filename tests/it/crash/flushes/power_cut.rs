@@ -1,9 +1,9 @@
-//! The power fails while a start, or `verify`, repairs what a failed flush has left.
+//! The power fails while a start or `verify` repairs the damage of a failed flush.
 
 use super::{EIO, Readings, Record, Scene, Todos};
 use crate::support::{Server, Unflushed, run_on};
 
-/// The power fails while a start, or `verify`, repairs what a failed flush has left.
+/// The power fails while a start or `verify` repairs the damage of a failed flush.
 async fn a_power_cut_while_a_failed_flush_is_made_good_loses_nothing<K: Record>(by: Opener) {
     let log = format!("*{}-wal", K::DATABASE);
     let database = format!("*{}", K::DATABASE);
@@ -19,7 +19,7 @@ async fn a_power_cut_while_a_failed_flush_is_made_good_loses_nothing<K: Record>(
         let mut scene = Scene::new();
         let server = scene.start();
         scene.write::<K>(&server, 5).await;
-        // The log holds only the commit that fails, so no other commit repairs a torn page.
+        // The log holds only the failing commit, so no other commit repairs a torn page.
         assert_eq!(server.stop().code, Some(0));
         let server = scene.start();
         K::read(&server.client()).await;
@@ -49,7 +49,7 @@ async fn a_power_cut_while_a_failed_flush_is_made_good_loses_nothing<K: Record>(
     }
 }
 
-/// The command that opens the databases after a failed flush.
+/// The command to open the databases after a failed flush.
 #[derive(Clone, Copy)]
 enum Opener {
     Start,

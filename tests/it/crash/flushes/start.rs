@@ -1,4 +1,4 @@
-//! A flush fails during a start, or before one.
+//! A flush fails during a start, or before a start.
 
 use super::{EIO, Readings, Record, Scene, Todos, reader_of};
 use crate::support::{Server, Unflushed};
@@ -42,7 +42,7 @@ async fn a_start_while_a_reader_holds_a_snapshot_checkpoints_later_and_loses_not
     let mut scene = Scene::new();
     let server = scene.start();
     scene.write::<Readings>(&server, 5).await;
-    // A backup does the same, and continues when the server ends.
+    // A backup also holds a snapshot, and continues after the end of the server.
     let reader = reader_of(&server, Readings::DATABASE);
     scene.write::<Readings>(&server, 5).await;
     let rule = format!("{EIO} flush *{}-wal 0 1", Readings::DATABASE);

@@ -3,7 +3,7 @@
 use super::{EIO, Readings, Record, Scene, Todos};
 use crate::support::Unflushed;
 
-/// One flush of the write-ahead log fails while a connection that reads is open.
+/// A single flush of the write-ahead log fails while a reading connection is open.
 async fn after_a_failed_flush_of_the_log_nothing_is_lost<K: Record>() {
     for (nth, unflushed, pages_are_forgotten) in [
         (0, Unflushed::Lost, false),
@@ -42,7 +42,7 @@ async fn todos_survive_a_failed_flush_a_restart_and_a_power_cut() {
     after_a_failed_flush_of_the_log_nothing_is_lost::<Todos>().await;
 }
 
-/// A control: on a disk that ignores flushes, these tests find the lost writes.
+/// A control: these tests find the lost writes on a disk that ignores flushes.
 async fn a_disk_that_ignores_flushes_loses_what_was_acknowledged<K: Record>() {
     let mut scene = Scene::new();
     let mut server = scene.start();

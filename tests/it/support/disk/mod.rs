@@ -1,5 +1,5 @@
-//! A disk under the server that fails on demand, and forgets at a power cut what was not flushed. `disk.c`, which is loaded into
-//! the server, keeps beside the files what would be left of them.
+//! A disk under the server. The disk fails on demand, and loses unflushed data at a power cut. The server loads `disk.c`, which
+//! keeps the durable data in a shadow directory.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,21 +13,21 @@ use super::Random;
 
 const SOURCE: &str = include_str!("disk.c");
 
-/// What a disk writes as one.
+/// The unit of a write to the disk.
 const PAGE_BYTES: usize = 4096;
 
-/// What became of pages and names that were never flushed, when the power was cut.
+/// The fate of unflushed pages and names at a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unflushed {
-    /// None of them had been written.
+    /// The disk wrote none of the unflushed pages and names.
     Lost,
-    /// All of them had been written.
+    /// The disk wrote all unflushed pages and names.
     Written,
-    /// Some of them had.
+    /// The disk wrote some unflushed pages and names.
     Either,
 }
 
-/// A disk, and the directory on it.
+/// A disk, and the directory on the disk.
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: Arc<TempDir>,
@@ -36,7 +36,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// An empty one.
+    /// Makes an empty disk.
     pub fn new() -> Self {
         let disk = Self {
             root: Arc::new(tempfile::tempdir().unwrap()),
@@ -47,12 +47,12 @@ impl Disk {
         disk
     }
 
-    /// The directory on it: a server keeps its data below.
+    /// The directory on the disk: a server keeps the data below this directory.
     pub fn directory(&self) -> &Arc<TempDir> {
         &self.root
     }
 
-    /// What a program needs in its environment to work on this disk.
+    /// The environment variables for a program that works on this disk.
     pub fn environment(&self) -> [(&'static str, PathBuf); 3] {
         [
             ("LD_PRELOAD", self.library.clone()),
@@ -61,7 +61,7 @@ impl Disk {
         ]
     }
 
-    /// What fails from now on, instead of what failed before; a line each, as `disk.c` explains.
+    /// Replaces the rules for failures, one rule per line. `disk.c` explains the rules.
     pub fn fails(&self, rules: &str) {
         let fresh = self.shadow.path().join("rules.new");
         fs::write(&fresh, rules).unwrap();
@@ -74,7 +74,7 @@ impl Disk {
         events.map_or(0, |events| events.lines().count())
     }
 
-    /// Cuts the power; the server must have been killed. What the disk still has is what the directory holds afterwards.
+    /// Cuts the power. The server must be dead before. Afterwards the directory holds exactly the data left on the disk.
     pub fn cut_power(&self, unflushed: Unflushed, random: &mut Random) {
         let rebuilt = tempfile::tempdir_in(self.shadow.path()).unwrap();
         let root = self.root.path();
@@ -94,7 +94,7 @@ impl Disk {
         self.all_is_flushed();
     }
 
-    /// Makes a directory as the disk has it. `live` is where it is now, and need not be there any more.
+    /// Builds the durable state of a directory. `live` is the present path of the directory, and may be missing.
     fn rebuild(&self, live: &Path, to: &Path, unflushed: Unflushed, random: &mut Random) {
         let Ok(number) = fs::metadata(live).map(|directory| directory.ino()) else {
             return;
@@ -105,7 +105,7 @@ impl Disk {
             Unflushed::Either => random.one_in(2),
         };
         let flushed = self.shadow("directories", number);
-        // Nothing in it was ever flushed.
+        // Nothing in this directory was ever flushed.
         if !names_are_written && !flushed.exists() {
             return;
         }
@@ -123,13 +123,13 @@ impl Disk {
                 self.rebuild(&live.join(&name), &target, unflushed, random);
                 continue;
             }
-            // What a name leads to is found by the number that the file has where it is in use.
+            // The inode number of the file in use names the shadow files.
             let number = if names_are_written {
                 path.metadata().unwrap().ino()
             } else {
                 self.number_of(&path)
             };
-            // The server was killed when it had just made this one.
+            // The server was killed right after the creation of this file.
             let live = self.shadow("live", number);
             if !live.exists() {
                 continue;
@@ -140,7 +140,7 @@ impl Disk {
         }
     }
 
-    /// The number of the file whose durable pages are under a name.
+    /// The number of the file in use behind a durable name.
     fn number_of(&self, name: &Path) -> u64 {
         let wanted = name.metadata().unwrap().ino();
         let pages = fs::read_dir(self.shadow.path().join("pages")).unwrap();
@@ -149,8 +149,8 @@ impl Disk {
         name.parse().unwrap()
     }
 
-    /// Lets the system forget the pages that it holds and that need not be written: from now on they are read from the disk,
-    /// also those that a failed flush has kept from it. No server may be running.
+    /// Lets the system forget all clean pages: from now on the system reads them from the disk. A failed flush marks
+    /// unwritten pages as clean, so the disk may hold other bytes. No server may be running.
     pub fn forget_clean_pages(&self) {
         for entry in fs::read_dir(self.shadow.path().join("live")).unwrap() {
             let entry = entry.unwrap();
@@ -181,8 +181,7 @@ impl Disk {
         self.shadow.path().join(kind).join(number.to_string())
     }
 
-    /// Begins anew with what the directory holds, as if it had always been on the disk. Needed when a program has written to it
-    /// that did not know of this disk.
+    /// Begins anew: the content of the directory counts as flushed. Needed after a program wrote to the directory without `disk.c`.
     pub fn all_is_flushed(&self) {
         for kind in ["pages", "dirty", "live", "directories"] {
             let path = self.shadow.path().join(kind);
@@ -225,7 +224,7 @@ impl HasNumber for fs::DirEntry {
     }
 }
 
-/// A file after a power cut: of its pages that differ from what is durable, all, none or some were written in time.
+/// A file after a power cut. Of the pages with unflushed changes, all, none or some were written in time.
 fn left(durable: Vec<u8>, seen: &[u8], unflushed: Unflushed, random: &mut Random) -> Vec<u8> {
     match unflushed {
         Unflushed::Lost => durable,
@@ -250,7 +249,7 @@ fn left(durable: Vec<u8>, seen: &[u8], unflushed: Unflushed, random: &mut Random
     }
 }
 
-/// The library, compiled if this source has not been before.
+/// The path of the library. Compiles the library if no library of this source exists.
 fn library() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let hash = xxhash_rust::xxh3::xxh3_64(SOURCE.as_bytes());
@@ -274,7 +273,7 @@ fn library() -> PathBuf {
         "disk.c does not compile:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // Tests that run beside this one may do the same; the name appears whole.
+    // Concurrent tests may do the same. The rename makes the name appear with the whole library.
     fs::rename(compiled, &library).unwrap();
     library
 }
