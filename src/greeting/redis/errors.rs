@@ -60,7 +60,7 @@ pub(super) fn timeout_error() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "Redis does not answer in time")
 }
 
-/// The error of a stored text that is not a word.
+/// The error of a stored text that breaks the rules of a word.
 pub(super) fn invalid_word() -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,

@@ -16,10 +16,10 @@ pub(crate) fn snapshot(directory: &Path) -> Result<Option<DatabaseSnapshot>, Sto
     DatabaseSnapshot::of(directory, &DATABASE)
 }
 
-/// Opens a copy that nobody else uses, to read and to change its rows.
+/// Opens a copy to read and to change the rows. Nobody else may use the copy.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// When the copy cannot be opened.
 pub(crate) fn open_copy(path: &Path) -> Result<Connection, StoreError> {
     DATABASE.open_as_it_is(path)
 }
