@@ -185,7 +185,7 @@ impl App {
     }
 }
 
-/// The warning about a data directory in which a single one of the two databases was missing.
+/// The warning about a data directory with only a single database: the other database was missing.
 fn missing_database_warning(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
     let (there, missing) = match found {
         [true, false] => (databases[0], databases[1]),

@@ -53,7 +53,7 @@ pub struct ServerOptions {
 }
 
 /// Serves until `stop` resolves, then accepts no more connections and lets the requests under way end. Returns whether all requests ended
-/// in time. The others are cut off when this returns or is dropped.
+/// in time. The other requests are cut off when this returns or is dropped.
 pub async fn serve(
     listener: TcpListener,
     edge: Arc<Edge>,

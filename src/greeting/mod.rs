@@ -22,8 +22,8 @@ use crate::storage::app_database::AppDatabase;
 ///
 /// Every backend keeps these promises, and the conformance suite checks the promises:
 /// * All clients share the same word: [`Word::default`] until the first word is set.
-/// * Success: after [`GreetingStore::set`] returned `Ok`, every later read sees the word, on every server, until the next word is set. The
-///   word is as durable as the backend: on disk with SQLite, and as the configuration of Redis says.
+/// * Success: after [`GreetingStore::set`] returned `Ok`, a read started afterwards sees the word, on every server, until the next word is
+///   set. The word is as durable as the backend: on disk with SQLite, and as the configuration of Redis says.
 /// * Failure: after an error the word is not set. The only exception is
 ///   [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable): then the word may be set, now or a little later, but never
 ///   over a word set successfully afterwards.

@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPart {
 }
 
 impl RawQuery {
-    /// The query in the bytes of the client, without the question mark.
+    /// The query as sent by the client, without the question mark.
     pub fn text(&self) -> Option<&str> {
         self.0.as_deref()
     }

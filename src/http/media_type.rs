@@ -24,7 +24,7 @@ impl<'a> MediaType<'a> {
         Some(Self(String::from_utf8_lossy(value.as_bytes())))
     }
 
-    /// The value in the words of the client, parameters included.
+    /// The value as sent by the client, parameters included.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,12 +34,12 @@ impl<'a> MediaType<'a> {
         self.0.split(';').next().unwrap_or_default().trim_ascii()
     }
 
-    /// Whether type and subtype are these, such as `text/csv`, whatever the parameters.
+    /// Whether type and subtype are these, such as `text/csv`, with any parameters.
     pub fn is(&self, essence: &str) -> bool {
         self.essence().eq_ignore_ascii_case(essence)
     }
 
-    /// Whether the type is `multipart`, whatever the subtype.
+    /// Whether the type is `multipart`, with any subtype.
     pub fn is_multipart(&self) -> bool {
         let kind = self.essence().split('/').next().unwrap_or_default();
         kind.eq_ignore_ascii_case("multipart")

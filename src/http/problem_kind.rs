@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 /// A kind of problem. The name of the kind, [`ProblemKind::slug`], is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// A reading with the right form and a refused value.
+    /// A readable reading that breaks a rule.
     InvalidReading,
     /// A batch with a refused reading.
     InvalidBatch,
     /// A text refused as the word of the greeting.
     InvalidWord,
-    /// A body with a wrong form.
+    /// An unreadable body: parsing failed.
     UnreadableBody,
     /// A refused query parameter, or a refused part of the path.
     InvalidParameter,
@@ -21,7 +21,7 @@ pub enum ProblemKind {
     NotFound,
     /// No such sensor.
     UnknownSensor,
-    /// A todo with the right form and a refused value.
+    /// A readable todo that breaks a rule.
     InvalidTodo,
     /// No such todo.
     UnknownTodo,

@@ -25,7 +25,8 @@ const SENSORS_MAX: usize = 8;
 pub(super) struct DataSource {
     app: App,
     is_read_only: bool,
-    /// The last word from the store. Pages show this word while the store cannot be reached. The routes of the greeting never use it.
+    /// The last word from the store. Pages show this word while the store cannot be reached. The routes of the greeting never use this
+    /// word.
     last_word: Mutex<Word>,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct FrontPageData {
     pub(super) word_is_current: bool,
     /// None while the readings cannot be read.
     pub(super) readings: Option<Readings>,
-    /// Why the server stores nothing at the moment; none while it stores.
+    /// The reason why the server stores nothing at the moment; none while the server takes writes.
     pub(super) writes_refused: Option<String>,
     /// Scheme, host and port of this server from the view of the visitor.
     pub(super) origin: String,

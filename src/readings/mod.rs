@@ -76,7 +76,7 @@ pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 /// A store of readings. The sensor and the timestamp identify a reading.
 ///
 /// Every backend keeps these promises, and the conformance suite checks the promises:
-/// * Success: a write that returned `Ok` is durable. Every later read sees the write, on every replica.
+/// * Success: a write that returned `Ok` is durable. A read started afterwards sees the write, on every replica.
 /// * Concurrent readers: every read is a snapshot. A read sees all readings of a batch or none, and each reading once. A read sees only
 ///   durable writes.
 /// * Statistics equal a recount of the stored readings, to the last digit, for every order of arrival.
@@ -138,7 +138,7 @@ pub trait ReadingStore: Send + Sync {
         true
     }
 
-    /// Whether a write would be accepted now. Cheap enough to be called every second.
+    /// Whether a write would be accepted now. Cheap enough for a call every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
     /// Warnings for the operator while the backend works: sentences with advice.
@@ -146,8 +146,8 @@ pub trait ReadingStore: Send + Sync {
         Vec::new()
     }
 
-    /// Resolves when the store cannot be opened, or takes no writes any more, for example after a failed flush. The process should then
-    /// drain and stop. Never resolves otherwise.
+    /// Resolves when opening the store has failed for good, or when the store takes no more writes, for example after a failed flush. The
+    /// process should then drain and stop. Never resolves otherwise.
     async fn failed(&self) -> StoreError;
 
     /// Finishes the writes under way, refuses further writes, and releases all resources. Safe to call twice.
@@ -169,8 +169,8 @@ pub async fn open(
     open_when(url, directory, options, write_deadline, false).await
 }
 
-/// Opens a backend for a server, which listens before the backend is ready. An unavailable backend is no error, and a backend with a long
-/// start delays nothing.
+/// Opens a backend for a server. The server listens before the backend is ready. An unavailable backend is no error, and a backend with a
+/// long start delays nothing.
 ///
 /// # Errors
 /// As [`open`].

@@ -1,4 +1,4 @@
-//! The values of the readings domain. None of them can be built invalid.
+//! The values of the readings domain. Every value is valid.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -33,7 +33,7 @@ impl SensorId {
     /// Trims white space from both ends and checks the rest.
     ///
     /// # Errors
-    /// [`SensorIdError`] says which rule is broken.
+    /// [`SensorIdError`] names the broken rule.
     pub fn new(text: &str) -> Result<Self, SensorIdError> {
         Self::check(text).map(|id| Self(id.into()))
     }
@@ -41,7 +41,7 @@ impl SensorId {
     /// The trimmed text if it is a sensor id; allocates nothing.
     ///
     /// # Errors
-    /// [`SensorIdError`] says which rule is broken.
+    /// [`SensorIdError`] names the broken rule.
     pub fn check(text: &str) -> Result<&str, SensorIdError> {
         let id = text.trim();
         if id.is_empty() {
@@ -149,7 +149,7 @@ impl Batch {
         &self.sensors
     }
 
-    /// The readings, in the order of the client. If two readings have the same sensor and timestamp, the later reading is stored.
+    /// The readings, in the order of sending. If two readings have the same sensor and timestamp, the later reading is stored.
     pub fn readings(&self) -> &[BatchReading] {
         &self.readings
     }
@@ -279,6 +279,6 @@ pub struct Series {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether the list goes on after the last item.
+    /// Whether there are more items after the last item.
     pub more: bool,
 }

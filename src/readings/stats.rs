@@ -171,7 +171,7 @@ fn nearest_quotient(numerator: u128, denominator: u128) -> f64 {
     (sticky as f64) * 2f64.powi(exponent)
 }
 
-/// The number of bits after the highest set bit; 0 for the number 0.
+/// The number of bits below the highest set bit; 0 for the number 0.
 trait Log2OrZero {
     fn ilog2_or_zero(self) -> u32;
 }

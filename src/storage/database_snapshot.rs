@@ -28,7 +28,7 @@ const STEPS_PER_FLUSH: u32 = 16;
 pub(crate) struct DatabaseSnapshot {
     database: &'static DatabaseDefinition,
     connection: Connection,
-    /// Keeps servers from writing where SQLite takes no lock.
+    /// A lock against servers, for a database opened without a lock of SQLite.
     _held: Option<DataDirectory>,
 }
 

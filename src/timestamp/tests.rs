@@ -173,7 +173,7 @@ fn what_is_ambiguous_or_impossible_is_refused_by_name() {
         ("5-1-2012 9:05:00", NotATime),
         ("1/5/2012 9:05:00", NotATime),
         ("02012-1-5 9:05", NotATime),
-        // Twice a day.
+        // Times of a 12-hour clock, and incomplete times.
         ("2012-1-5 9:05:00 PM", NotATime),
         ("2012-1-5 9:05PM", NotATime),
         ("2012-1-5  9:05", NotATime),

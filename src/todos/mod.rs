@@ -51,7 +51,7 @@ pub enum Outcome<T> {
 /// A store of todos.
 ///
 /// Every backend keeps these promises, and the conformance suite checks the promises:
-/// * Success: a change is durable after `Ok`. Every later read sees the change, on every server.
+/// * Success: a change is durable after `Ok`. A read started afterwards sees the change, on every server.
 /// * Failure: after an error nothing has changed. The only exception is [`StoreErrorKind::Unavailable`]: then nobody knows whether
 ///   the change was made, and reading the todo shows the answer.
 /// * Concurrent readers: a read sees a change completely or not at all, and returns each todo in a single version.
@@ -108,8 +108,8 @@ pub trait TodoStore: Send + Sync {
     /// The number of todos.
     async fn count(&self) -> Result<u64, StoreError>;
 
-    /// Imports todos of another store, as [`import`] describes: all of the batch or nothing. Returns the outcome of each, in their
-    /// order. Importing the same batch again changes nothing.
+    /// Imports todos of another store, as [`import`] describes: all of the batch or nothing. Returns the outcome of each todo, in the order
+    /// of the batch. Importing the same batch again changes nothing.
     async fn import(&self, arrivals: &ImportBatch) -> Result<Vec<ImportResult>, StoreError>;
 
     /// The name of the backend, in one word.

@@ -1,4 +1,4 @@
-//! `fieldstation migrate`: copies the data of a store into another store.
+//! `fieldstation migrate`: copies the data of one store into another store.
 
 mod copying;
 mod failure;
@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// The kind of the copied data.
+/// The kind of data that is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DataKind {
     Readings,
@@ -133,7 +133,7 @@ enum DataKind {
 }
 
 impl DataKind {
-    /// The common kind of data of both stores. The schemes tell the kind: only readings are in DynamoDB, only todos in PostgreSQL.
+    /// The kind of data that both stores hold. The schemes tell the kind: only readings are in DynamoDB, only todos in PostgreSQL.
     fn of(from: &BackendUrl, to: &BackendUrl) -> Result<Self, anyhow::Error> {
         match (Self::of_url(from)?, Self::of_url(to)?) {
             (Some(from), Some(to)) if from == to => Ok(from),

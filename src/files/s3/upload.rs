@@ -145,7 +145,7 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Removes the parts in the bucket. When S3 does not, the client tries again in the background.
+    /// Removes the parts in the bucket. When the removal fails, the client tries again in the background.
     async fn remove_parts(mut self: Box<Self>) {
         // The result of the last part does not matter, but no part may arrive after the abort.
         let _ = self.wait_for_part().await;

@@ -11,7 +11,7 @@ use crate::storage::database_snapshot::DatabaseSnapshot;
 /// A snapshot of the database of a data directory; `None` when there is no database.
 ///
 /// # Errors
-/// When the file cannot be read, is another program's, or was written by a newer version.
+/// When the file cannot be read, belongs to another program, or was written by a newer version.
 pub(crate) fn snapshot(directory: &Path) -> Result<Option<DatabaseSnapshot>, StoreError> {
     DatabaseSnapshot::of(directory, &DATABASE)
 }

@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(rows(&connection), before);
             counted.have_checksums
         };
-        // As it is in a backup of that time.
+        // An old backup has such a file: without checksums.
         assert!(!checked(&path));
         let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
         AppDatabase::open(held).unwrap().close().await;

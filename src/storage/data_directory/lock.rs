@@ -40,7 +40,7 @@ pub(super) fn hold_against_writers(path: &Path) -> Result<Option<File>, StoreErr
     }
 }
 
-/// Writes the id of this process into the lock file. Only people read it, so a full disk is no error.
+/// Writes the id of this process into the lock file. Only people read the id, so a full disk is no error.
 pub(super) fn write_holder(lock: &mut File) -> io::Result<()> {
     let mut write = || {
         lock.set_len(0)?;

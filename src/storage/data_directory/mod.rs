@@ -75,7 +75,7 @@ impl DataDirectory {
         Ok(Self::new(path, true, lock))
     }
 
-    /// Opens a directory to read these databases. If they can be read as they are, nothing is changed, so that a full or read-only disk can
+    /// Opens a directory to read these databases. If no database needs a recovery, nothing is changed, so that a full or read-only disk can
     /// be read. Otherwise the directory is opened to write, and the databases are recovered.
     ///
     /// # Errors

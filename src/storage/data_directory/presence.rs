@@ -37,7 +37,7 @@ fn number_of(path: &Path) -> io::Result<FileNumber> {
 }
 
 impl Presence {
-    /// Watches a file from now on. The caller keeps the file open for as long as this value lives.
+    /// Watches a file from now on. The caller has to keep the file open for the whole life of this value.
     pub(super) fn expect(&self, path: PathBuf) -> io::Result<()> {
         self.push(path, None)
     }

@@ -33,7 +33,8 @@ const RESERVE_BYTES_MIN: u64 = 256 << 10;
 /// Smaller disks have no reserve.
 const DISK_BYTES_MIN: u64 = 8 << 20;
 
-/// The size of each release from the reserve. The size is small, so that another program on the same disk gets little of the room.
+/// The least size of a part of the reserve. The reserve is released in parts, so that another program on the same disk gets only little of
+/// the room.
 const STEP_BYTES_MIN: u64 = 64 << 10;
 
 /// With less room than this, or less than a twentieth of the disk, there is a warning.
@@ -54,11 +55,11 @@ pub(crate) struct Disk {
     reserve: Mutex<Reserve>,
     is_full: AtomicBool,
     free_bytes: AtomicU64,
-    /// While the disk is full: when the log reported it last.
+    /// While the disk is full: the time of the last report in the log.
     reported: Mutex<Option<Instant>>,
 }
 
-/// Amounts for the size of the disk.
+/// Limits calculated from the size of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Marks {
     reserve_bytes: u64,
@@ -105,7 +106,7 @@ impl Disk {
             free_bytes: AtomicU64::new(space.free_bytes),
             reported: Mutex::default(),
         };
-        // Logged by the first look, once, however often the start is tried.
+        // The first look logs the state. So the log has a single message, even after many attempts to start.
         let is_full = space.free_bytes < marks.full_bytes;
         disk.is_full.store(is_full, Ordering::Release);
         disk

@@ -76,7 +76,7 @@ impl Reserve {
         Ok(released_bytes)
     }
 
-    /// Wants no reserve from now on; false if none was wanted before.
+    /// Gives up the reserve: from now on no bytes are wanted. Returns false if no bytes were wanted before.
     pub(super) fn give_up(&mut self) -> bool {
         std::mem::take(&mut self.wanted_bytes) > 0
     }

@@ -68,7 +68,7 @@ impl DatabaseDefinition {
         Ok(connection)
     }
 
-    /// Opens an existing file to read and to change its rows. The tables stay as they are.
+    /// Opens an existing file to read and to change the rows. The tables stay unchanged.
     ///
     /// # Errors
     /// When the file cannot be opened.

@@ -98,7 +98,7 @@ mod tests {
                  PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO words VALUES ('two')",
             )
             .unwrap();
-        // The files as a killed process leaves them.
+        // The files after the end of a killed process.
         let copied = directory.path().join("killed");
         fs::create_dir(&copied).unwrap();
         for suffix in ["", "-wal", "-shm"] {

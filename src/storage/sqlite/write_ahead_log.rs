@@ -27,7 +27,7 @@ use crate::storage::durable_file;
 /// How many bytes of a log are written at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// How long the checkpoint of a start waits for readers, such as a backup. A later checkpoint does as well.
+/// How long the checkpoint of a start waits for readers, such as a backup. After this time a later checkpoint copies the log.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes and flushes the whole log of a database again. So the log is durable even if earlier flushes failed. To be called while no

@@ -16,7 +16,7 @@ pub(super) enum Value {
     Null,
     /// Text.
     Text(String),
-    /// A value of a kind for which there is no field, with the name of the kind.
+    /// A value of a kind refused by every field, with the name of the kind.
     Other(&'static str),
 }
 

@@ -66,7 +66,7 @@ impl From<NumberedTodo> for ImportItem {
 pub struct ImportBatch {
     /// The name of the other store.
     pub origin: String,
-    /// Whether the other store has times of creation and change. Otherwise the time of the import stands for both.
+    /// Whether the other store has times of creation and change. Otherwise the time of the import is used for both times.
     pub has_timestamps: bool,
     /// The todos.
     pub items: Vec<ImportItem>,

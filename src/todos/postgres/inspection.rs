@@ -71,8 +71,8 @@ pub(super) struct Relation {
 /// Finds the schema, and every relation in the schema with a name from this program. Changes nothing.
 ///
 /// # Errors
-/// [`Cause::PermissionDenied`] or [`Cause::TablesMissing`] when the tables must not be made or used: the error names the relation
-/// in the way, and says what to do.
+/// [`Cause::PermissionDenied`] or [`Cause::TablesMissing`] when the tables must not be made or used: the error names the relation in the
+/// way, and gives advice.
 pub(super) async fn inspect(
     connection: &mut PgConnection,
     schema: Option<&str>,

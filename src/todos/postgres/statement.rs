@@ -9,7 +9,7 @@ use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
 use crate::todos::row::PAGE_BYTES_MAX;
 
-/// A statement that can be sent again.
+/// A statement. `values` makes the values anew for each attempt.
 pub(super) struct Statement<'a> {
     /// Completes "could not".
     pub(super) action: &'static str,
@@ -34,7 +34,7 @@ pub(super) enum StatementKind {
 /// The answer to a statement.
 pub(super) struct Rows {
     pub(super) rows: Vec<PgRow>,
-    /// Whether there are more rows, which were not read.
+    /// Whether unread rows remain.
     pub(super) is_truncated: bool,
 }
 

@@ -48,7 +48,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Commits all changes. They are durable when this returns `Ok`.
+    /// Commits all changes. The changes are durable when this returns `Ok`.
     ///
     /// # Errors
     /// Those of the commit. After such an error nobody knows whether the changes were made.
