@@ -17,7 +17,7 @@ use crate::storage::durable_file::{self, sync_directory};
 const BESIDE_PREFIX: &str = ".fieldstation-";
 const BESIDE_SUFFIX: &str = UNFINISHED;
 
-/// A directory in an otherwise empty file system.
+/// The only directory that a new file system may have.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// How many names are tried for the directory beside the target.

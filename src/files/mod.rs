@@ -58,8 +58,8 @@ pub struct OpenFile {
 /// Every backend keeps these promises, and the conformance suite checks the promises:
 /// * Success: a file is durable when [`Upload::finish`] returns `Ok`. A read started afterwards sees the new file, on every server. The
 ///   same holds for a removal.
-/// * Failure: an unfinished upload changes nothing and leaves nothing in the store. After a crash the remains of an upload are never
-///   visible, and [`FileStore::sweep`] removes the remains.
+/// * Failure: an unfinished upload changes nothing and leaves nothing in the store, whatever the reason. After a crash the remains of an
+///   upload are never visible, and [`FileStore::sweep`] removes the remains.
 /// * Concurrent readers: a file is replaced at a single moment, so a read sees the complete old file or the complete new file. A running
 ///   read continues with the same file, or fails. A read never returns parts of two files.
 /// * Concurrent writers: a condition holds at the moment of the publication. If several conditional publications name the same version of a

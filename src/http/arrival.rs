@@ -101,7 +101,7 @@ impl Arrival {
     }
 }
 
-/// A body with progress reports to an [`Arrival`].
+/// A body that reports the progress to an [`Arrival`].
 #[derive(Debug)]
 pub(super) struct ArrivingBody {
     /// `Some` until this is dropped.

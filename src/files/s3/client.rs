@@ -211,11 +211,11 @@ fn ignore_missing(result: object_store::Result<()>) -> object_store::Result<()> 
 /// A task that begins an upload in parts.
 pub(super) type MultipartStart = JoinHandle<Result<Box<dyn MultipartUpload>, StoreError>>;
 
-/// An unused thing in the bucket.
+/// An unused object or upload in the bucket.
 pub(super) enum Leftover {
-    /// An object that no record names.
+    /// An object without a record.
     Object(Path),
-    /// An upload in parts that is beginning.
+    /// The beginning of an upload in parts.
     StartingUpload(MultipartStart),
     /// An upload in parts.
     Upload(Box<dyn MultipartUpload>),

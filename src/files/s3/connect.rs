@@ -26,7 +26,7 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 /// The region in signatures for S3 servers without regions.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// The needs of a request to a bucket: address, region and credentials.
+/// Everything for requests to a bucket: address, region and credentials.
 #[derive(Debug)]
 pub(super) struct BucketAccess {
     pub(super) bucket_url: BucketUrl,

@@ -31,7 +31,8 @@ struct State {
     current: Option<(Arc<AwsCredential>, Option<SystemTime>)>,
     /// When the provider was asked last.
     searched_at: Option<Instant>,
-    /// Whether S3 rejected the current credentials. A new search is needed then: a provider caches the files.
+    /// Whether S3 rejected the current credentials. A new search is needed then: a provider keeps the content of files in memory after the
+    /// first read.
     is_rejected: bool,
     /// The error of the last search, when the search found nothing.
     search_error: Option<String>,

@@ -27,7 +27,7 @@ const UNSUPPORTED_FOR: Duration = Duration::from_secs(60);
 const CONSEQUENCE: &str = "without that, servers that change a file at the same time undo each other's acknowledged changes, \
                            so no file is accepted; use an S3 that has conditional writes";
 
-/// An entity tag of no object.
+/// An entity tag that no object has.
 const UNUSED_TAG: &str = "\"00000000000000000000000000000000\"";
 
 /// Why a probe failed.

@@ -45,7 +45,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind, message).with_source(error)
 }
 
-/// The message about a replica that accepts no writes.
+/// The message about a replica. A replica accepts no writes.
 pub(super) const REPLICA: &str =
     "Redis accepts no changes, because the URL leads to a replica; name the primary in --greeting";
 

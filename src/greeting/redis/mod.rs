@@ -286,7 +286,7 @@ impl GreetingStore for RedisGreeting {
             let failures = self.failures.load(Ordering::Relaxed);
             let is_healthy = self.check().await.is_ok();
             // An outage ends only with a check without failed requests at the same time. If each successful request ended the outage, a
-            // Redis with every second request failing would fill the log.
+            // Redis that fails every second request would fill the log.
             let wait = if is_healthy && self.failures.load(Ordering::Relaxed) == failures {
                 self.outage_log.report_success();
                 pause = CHECK_PAUSE_MIN;

@@ -32,8 +32,7 @@ pub(crate) const FILE_NAME: &str = "station.db";
 
 const READERS: u32 = 4;
 
-/// The open database. An acknowledged write is flushed to disk. A read sees every write with an acknowledgement before the begin of the
-/// read.
+/// The open database. An acknowledged write is flushed to disk. A read sees every write acknowledged before the read began.
 #[derive(Debug)]
 pub struct AppDatabase {
     /// Before the writer, so that the readers are dropped first. The last closed connection makes a checkpoint, and a reading connection
@@ -93,7 +92,7 @@ impl AppDatabase {
         let turn = self.turn().await?;
         let this = Arc::clone(self);
         blocking(move || {
-            // A begun write runs to the end and keeps the permit, even if the caller stops waiting.
+            // After the start, a write runs to the end and keeps the permit, even if the caller stops waiting.
             let _turn = turn;
             // The disk may have failed while this write waited for the permit.
             this.open_for_additions()?;

@@ -89,7 +89,7 @@ pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     Ok(nix::fcntl::posix_fallocate(file, 0, length)?)
 }
 
-/// Writes the bytes on systems without allocation of bytes.
+/// Writes the bytes, on systems that cannot allocate bytes for a file.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;

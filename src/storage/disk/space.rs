@@ -12,7 +12,7 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// For a file system without a report of its space. The number of free bytes is so large that nothing is refused.
+    /// The space of a file system that reports no space. The number of free bytes is so large that nothing is refused.
     pub(super) const UNKNOWN: Self = Self {
         free_bytes: u64::MAX,
         total_bytes: 0,

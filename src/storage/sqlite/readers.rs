@@ -22,7 +22,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct ReaderPool {
     open: Box<dyn Fn() -> Result<Connection, StoreError> + Send + Sync>,
     idle: Mutex<Vec<Connection>>,
-    /// A permit for each connection. Requests wait for a permit without a thread.
+    /// A permit for each connection. A request that waits for a permit occupies no thread.
     turns: Arc<Semaphore>,
     readers_max: u32,
     /// Stops every read.
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// A statement with a longer running time than the tests.
+    /// A statement that runs longer than the tests wait.
     const LONG: &str = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers LIMIT 10000000000)
          SELECT count(*) FROM numbers";
     const PATIENCE: Duration = Duration::from_secs(60);
