@@ -31,7 +31,7 @@ pub struct App {
     pub todos: Arc<dyn TodoStore>,
     /// The store of the greeting.
     pub greeting: Arc<dyn GreetingStore>,
-    /// The database that the embedded stores of files, todos and the greeting share. `None` when none of these stores is embedded.
+    /// The shared database of the embedded stores of files, todos and the greeting. `None` when none of these stores is embedded.
     app_database: Option<Arc<AppDatabase>>,
     /// The data directory. `None` when no store is embedded.
     directory: Option<Arc<DataDirectory>>,
@@ -55,11 +55,11 @@ macro_rules! check {
 }
 
 impl App {
-    /// Opens the stores on the runtime of the caller, which has to run until [`App::close`] has returned. Returns when the stores are
+    /// Opens the stores on the runtime of the caller. The runtime has to run until [`App::close`] has returned. Returns when the stores are
     /// recovered.
     ///
     /// # Errors
-    /// When a store cannot be opened; the message says which and why.
+    /// When a store cannot be opened; the message names the store and the reason.
     pub async fn open(config: &Config) -> Result<Self, StoreError> {
         let databases = [readings::embedded::FILE_NAME, app_database::FILE_NAME];
         let found = databases.map(|name| config.data.join(name).exists());
@@ -67,7 +67,7 @@ impl App {
         let of_readings = Arc::clone(&shared);
         let options = EmbeddedOptions {
             sensors_max: usize::try_from(config.sensors_max).unwrap_or(usize::MAX),
-            // More than exports can hold, so that other reads always get their turn.
+            // More readers than exports, so that other reads always get a reader.
             readers_max: config.exports_max as u32 + 4,
             ..EmbeddedOptions::default()
         };
@@ -75,7 +75,7 @@ impl App {
             &config.readings,
             move || of_readings.directory(),
             options,
-            // Less than the timeout of the request, so that the answer can name the readings that were not stored.
+            // Less than the timeout of the request, so that the answer can name the missing readings.
             config.request_timeout_seconds.duration().mul_f64(0.75),
         )
         .await?;
@@ -125,14 +125,14 @@ impl App {
         ]
     }
 
-    /// Closes the stores, and then the database that they share. Acknowledged writes are safe without it, but the next start takes longer.
+    /// Closes the stores, and then the shared database. Acknowledged writes are safe without the closing, but the next start takes longer.
     ///
     /// # Errors
     /// Those of the stores.
     pub async fn close(&self) -> Result<(), StoreError> {
-        // Each store, whatever becomes of the others.
+        // Closes each store, even if closing another store fails.
         let closed = [self.todos.close().await, self.readings.close().await];
-        // After all stores that use it: files, todos, the greeting.
+        // After all stores in the database: files, todos, the greeting.
         if let Some(app_database) = &self.app_database {
             app_database.close().await;
         }
@@ -153,7 +153,7 @@ impl App {
         }
     }
 
-    /// Maintains the stores as long as the server runs: removes files that a crash has left, and watches the backend of the greeting, the
+    /// Maintains the stores as long as the server runs: removes the leftover files of a crash, and watches the backend of the greeting, the
     /// disk and the data directory.
     pub async fn tend(&self) {
         tokio::join!(self.sweep(), self.greeting.watch(), self.watch_directory());
@@ -175,7 +175,7 @@ impl App {
         }
     }
 
-    /// Removes files that a crash has left.
+    /// Removes the leftover files of a crash.
     async fn sweep(&self) {
         match self.files.sweep().await {
             Ok(0) => {}
@@ -185,7 +185,7 @@ impl App {
     }
 }
 
-/// The warning about a data directory that had only one of its two databases.
+/// The warning about a data directory with only a single database: the other database was missing.
 fn missing_database_warning(data: &Path, databases: [&str; 2], found: [bool; 2]) -> Option<String> {
     let (there, missing) = match found {
         [true, false] => (databases[0], databases[1]),
@@ -199,7 +199,8 @@ fn missing_database_warning(data: &Path, databases: [&str; 2], found: [bool; 2])
     ))
 }
 
-/// The data directory and the database of the embedded backends. Each is opened for the first backend that asks for it.
+/// The data directory and the database of the embedded backends. Each is opened when the first backend asks for the directory or the
+/// database.
 struct Shared {
     data: PathBuf,
     read_only: bool,

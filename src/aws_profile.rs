@@ -1,10 +1,10 @@
-//! Profiles of AWS that this build cannot use.
+//! AWS profiles that need a feature outside of this build.
 
 /// The text of the library about such a profile. The library keeps its error as text only.
 const LIBRARY_LACKS_SSO: &str = "feature(s) enabled: sso";
 
-/// Advice for a profile that signs in through IAM Identity Center, which this build leaves out. `None` for every other error. `error` is
-/// the text of the error and its causes.
+/// Advice for a profile with a sign-in through IAM Identity Center. This build leaves the Identity Center out. `None` for every other
+/// error. `error` is the text of the error and of the causes.
 pub(crate) fn lacks_sso(error: &str) -> Option<&'static str> {
     error.contains(LIBRARY_LACKS_SSO).then_some(
         "the AWS profile signs in through IAM Identity Center (SSO), which this build of fieldstation leaves out: build it with \

@@ -21,7 +21,7 @@ use crate::storage::data_directory::DataDirectory;
 /// How long a store may take to answer a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether the server is stopping: it finishes the requests under way and wants no new ones.
+/// Whether the server is stopping. A stopping server finishes the requests under way and wants no new requests.
 #[derive(Clone, Debug, Default)]
 pub struct Draining(Arc<AtomicBool>);
 
@@ -39,7 +39,7 @@ impl Draining {
 /// The pending answer of a store.
 pub type Answer = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-/// The check of one store.
+/// The check of a store.
 pub struct Check {
     name: &'static str,
     backend: &'static str,
@@ -49,8 +49,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// The check of a store: its name, the kind of its backend, how to ask for its state and its warnings. The server is not ready while a
-    /// store fails that is needed.
+    /// The check of a store: the name of the store, the kind of the backend, and the functions that return the state and the warnings. The
+    /// server is not ready while a needed store fails.
     pub fn new(
         name: &'static str,
         backend: &'static str,
@@ -104,13 +104,13 @@ pub fn router(
         }))
 }
 
-/// The process is alive. No store is checked, so that an unavailable store does not cause a restart.
+/// The process is alive. No store is checked, because an unavailable store must not cause a restart.
 async fn livez() -> Response {
     answer(StatusCode::OK, br#"{"status":"alive"}"#.to_vec())
 }
 
-/// Whether a load balancer should send requests here. Only needed stores count. Without another store only its own routes fail; if it
-/// counted, all replicas would get no requests at all.
+/// Whether a load balancer should send requests here. Only needed stores count. When another store fails, only the routes of this store
+/// fail. If such a store counted, no replica would get any requests.
 async fn readyz(State(health): State<Arc<Health>>) -> Result<Response, Problem> {
     if health.draining.has_begun() {
         return Err(Problem::new(ProblemKind::NotReady, SHUTTING_DOWN).retry_after_seconds(5));

@@ -28,7 +28,7 @@ const LAST_CONNECTIONS_MAX: usize = 1024;
 /// How long the server, while it drains, waits for the first request of a new connection.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
-/// The first bytes of a client that speaks HTTP/2 without negotiation.
+/// The first bytes of a client with HTTP/2 without negotiation.
 const HTTP2_PREFACE: &[u8] = b"PRI";
 
 /// The buffer of a connection in each direction. The head of a request has to fit.
@@ -53,7 +53,7 @@ pub struct ServerOptions {
 }
 
 /// Serves until `stop` resolves, then accepts no more connections and lets the requests under way end. Returns whether all requests ended
-/// in time. The others are cut off when this returns or is dropped.
+/// in time. The other requests are cut off when this returns or is dropped.
 pub async fn serve(
     listener: TcpListener,
     edge: Arc<Edge>,
@@ -104,7 +104,7 @@ pub async fn serve(
     drained
 }
 
-/// The next connection, when the number of open connections allows one more.
+/// The next connection. Waits until the number of open connections is below the limit.
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
@@ -121,13 +121,14 @@ async fn accept(
     }
 }
 
-/// Accepts the waiting connections, whose clients may have sent a request already, and closes the listener, which would cut them off.
+/// Accepts the waiting connections, and closes the listener. The clients of these connections may have sent a request already, and closing
+/// the listener would cut off the waiting connections.
 fn accept_the_rest(
     listener: TcpListener,
     connections: &Arc<Semaphore>,
 ) -> Vec<(TcpStream, OwnedSemaphorePermit)> {
     let mut last = Vec::new();
-    // The listener of the standard library asks the system. The one of tokio knows only what its runtime has seen so far.
+    // The listener of the standard library asks the system. The listener of tokio knows only the connections seen by the runtime so far.
     let Ok(listener) = listener.into_std() else {
         return last;
     };
@@ -147,7 +148,7 @@ fn accept_the_rest(
     last
 }
 
-/// Whether an error of accepting concerns one connection only.
+/// Whether an error of accepting concerns only a single connection.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -166,7 +167,7 @@ async fn connection(
     watcher: Watcher,
     mut is_draining: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
-    // Answers are written in one piece, so waiting for more data to fill a packet would only delay them.
+    // Answers are written in one piece, so waiting for more data to fill a packet would only delay the answers.
     stream.set_nodelay(true)?;
     let header_timeout = options.header_timeout;
     let http2 = tokio::select! {
@@ -202,8 +203,8 @@ async fn connection(
     Ok(())
 }
 
-/// Polls a connection once, so that it reads the beginning of its first request. If it were told to stop before, it would close without an
-/// answer. Returns the result of the connection if it has ended.
+/// Polls a connection once, so that the connection reads the beginning of the first request. A connection that is told to stop before this
+/// read would close without an answer. Returns the result of the connection if it has ended.
 async fn poll_once<C: Future + Unpin>(connection: &mut C) -> Option<C::Output> {
     poll_fn(|context| {
         Poll::Ready(match Pin::new(&mut *connection).poll(context) {
@@ -214,9 +215,10 @@ async fn poll_once<C: Future + Unpin>(connection: &mut C) -> Option<C::Output> {
     .await
 }
 
-/// Resolves when the server drains and the client has sent nothing for [`FIRST_REQUEST_GRACE`]: its first request may be on its way.
+/// Resolves when the server drains and the client has sent nothing for [`FIRST_REQUEST_GRACE`]. The server waits for this time, because the
+/// first request may be on the way.
 async fn first_request_overdue(is_draining: &mut watch::Receiver<bool>) {
-    // An error means that the server has ended.
+    // An error means the end of the server.
     if is_draining.wait_for(|draining| *draining).await.is_ok() {
         tokio::time::sleep(FIRST_REQUEST_GRACE).await;
     }

@@ -32,7 +32,7 @@ pub enum TimestampError {
     /// A month, day, hour, minute, second or offset that does not exist (`:60` is refused).
     #[error("has no such {0}; send RFC 3339 such as 2026-11-20T13:00:00Z")]
     NoSuch(&'static str),
-    /// A minute or a second of one digit. Whether a zero is missing before or after the digit is unknown.
+    /// A minute or a second of one digit. A zero is missing before or after the digit, and nobody knows where.
     #[error("has one digit for the {0}; write two, as in 2026-11-20T13:05:00Z")]
     OneDigit(&'static str),
     /// Before the year 0001 or after 9999, in UTC.
@@ -77,7 +77,7 @@ impl Timestamp {
     /// truncated.
     ///
     /// # Errors
-    /// [`TimestampError`] names what is wrong.
+    /// [`TimestampError`] names the mistake.
     pub fn parse(text: &[u8]) -> Result<Self, TimestampError> {
         match Self::parse_usual(text) {
             // The rare forms are tried last, so that they cost the usual form nothing.
@@ -234,7 +234,7 @@ fn two_digits(tens: u8, ones: u8) -> Result<u8, TimestampError> {
     }
 }
 
-/// The microseconds of a decimal fraction, and what follows it.
+/// The microseconds of a decimal fraction, and the text after the fraction.
 fn fraction(text: &[u8]) -> Result<(i64, &[u8]), TimestampError> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 {
@@ -279,8 +279,8 @@ fn days_in_month(year: i64, month: u8) -> u8 {
     }
 }
 
-// Both directions after H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2013): the year is taken to start in
-// March, so that the leap day is its last.
+// Both directions after H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2013): here a year starts in March, so that the leap day
+// is the last day of the year.
 
 /// Days from 1970-01-01 to a date.
 fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {

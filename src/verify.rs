@@ -23,9 +23,9 @@ const NAMES_MAX: usize = 5;
 pub enum Progress {
     /// Finished steps of the check of the readings, and all steps.
     Readings(u64, u64),
-    /// Rows of `station.db` that were read so far.
+    /// The number of rows of `station.db` read so far.
     Rows(u64),
-    /// Bytes of device files that were read so far, and all bytes.
+    /// The number of bytes of device files read so far, and the number of all bytes.
     Files(u64, u64),
 }
 
@@ -42,7 +42,7 @@ pub struct Report {
     pub problems: Vec<String>,
     /// The number of all problems.
     pub problem_count: u64,
-    /// Notes that are no problems, such as files that were not checked.
+    /// Notes without problems, such as unchecked files.
     pub notes: Vec<String>,
 }
 
@@ -76,12 +76,12 @@ impl Report {
     }
 }
 
-/// Checks a data directory that no server uses. The data is not changed. Databases that cannot be read as they are, because a server was
-/// killed, are recovered as at the start of a server.
+/// Checks a data directory. No server may use the directory meanwhile. The data is not changed. If a server was killed, a database may need
+/// a recovery before the read. The recovery is the same as at the start of a server.
 ///
 /// # Errors
-/// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server uses the directory; [`StoreErrorKind::Unsupported`] when a newer
-/// version wrote the data. Damage is not an error; the report names it.
+/// [`StoreErrorKind::Unavailable`] when there is nothing to verify, or a server uses the directory; [`StoreErrorKind::Unsupported`] when a
+/// newer version wrote the data. Damage is not an error; the report names the damage.
 pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
     let has = |name: &str| directory.join(name).is_file();
     let (has_readings, has_app_database) = (has(embedded::FILE_NAME), has(app_database::FILE_NAME));
@@ -131,7 +131,7 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Re
     Ok(report)
 }
 
-/// Checks copies of the databases that no other process uses. Their device files were checked before.
+/// Checks copies of the databases. No other process may use the copies. The device files were checked before.
 ///
 /// # Errors
 /// As [`verify`].
@@ -161,7 +161,7 @@ pub(crate) fn verify_copies(
     Ok(report)
 }
 
-/// Checks `station.db`; `None` when it is too damaged to be opened.
+/// Checks `station.db`; `None` when the file is too damaged to be opened.
 fn check_app_database(
     opened: Result<Connection, StoreError>,
     report: &mut Report,
@@ -251,7 +251,7 @@ fn note_missing_databases(report: &mut Report, has_readings: bool, has_app_datab
     );
 }
 
-/// Notes the entries of the directory that do not belong to the data.
+/// Notes the foreign entries of the directory.
 fn note_foreign_entries(directory: &Path, report: &mut Report) -> Result<(), StoreError> {
     let unreadable = |error: std::io::Error| {
         StoreError::new(

@@ -1,4 +1,4 @@
-//! The manifest of a backup: its files, with their lengths and digests.
+//! The manifest of a backup: the list of files, with their lengths and digests.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,22 +14,22 @@ use crate::storage::app_database;
 use crate::storage::backup_names::MANIFEST as FILE_NAME;
 use crate::storage::durable_file::{self, Content};
 
-/// The file with the digest of the manifest, as `sha256sum` writes it.
+/// The file with the digest of the manifest, in the format of `sha256sum`.
 const DIGEST_FILE_NAME: &str = "backup.json.sha256";
 
-/// The format of backups that this program writes, and the newest one that it reads.
+/// The format of the backups of this program. The program refuses newer formats.
 const FORMAT: u32 = 1;
 
-/// The largest manifest that is read: more than ten million device files need.
+/// The limit for the size of a manifest. A manifest of ten million device files is smaller.
 const BYTES_MAX: u64 = 2 << 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
     format: u32,
-    /// The program that took the backup, with its version.
+    /// The name and the version of the program that took the backup.
     program: String,
-    /// The backup holds everything that was acknowledged before this time.
+    /// The backup holds every write that was acknowledged before this time.
     pub(super) began: String,
     /// The numbers of readings and sensors, if the backup was checked.
     readings: Option<u64>,
@@ -47,7 +47,7 @@ pub(super) struct Entry {
     sha256: String,
 }
 
-/// The part of a manifest that every format has.
+/// The part of a manifest in every format.
 #[derive(Deserialize)]
 struct AnyFormat {
     format: u64,
@@ -88,7 +88,7 @@ impl Manifest {
         self.files.iter().any(|file| file.name == name)
     }
 
-    /// Writes the manifest into a backup that is complete otherwise.
+    /// Writes the manifest into a backup. All other files of the backup have to be complete.
     pub(super) fn write(&self, directory: &Path) -> Result<(), StoreError> {
         let write = || -> io::Result<()> {
             let mut text = serde_json::to_vec_pretty(self)?;
@@ -146,7 +146,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Refuses names that no backup holds, and so every path that leads out of the directory.
+    /// Refuses names that this program never writes. So every path to a file outside of the directory is refused.
     fn check(&self) -> Result<(), StoreError> {
         let mut names = HashSet::new();
         for file in &self.files {
@@ -159,7 +159,7 @@ impl Manifest {
                 )));
             }
         }
-        // Device files are of no use without the database that names them.
+        // Device files are of no use without `station.db`, because this database names the files.
         if names.contains(app_database::FILE_NAME)
             || (names.len() == 1 && names.contains(embedded::FILE_NAME))
         {
@@ -170,7 +170,7 @@ impl Manifest {
 }
 
 impl Entry {
-    /// The content that the file has to have; `None` when the digest is malformed.
+    /// The expected content of the file; `None` when the digest is malformed.
     pub(super) fn content(&self) -> Option<Content> {
         Digest::from_hex(&self.sha256).map(|digest| Content {
             bytes: self.bytes,

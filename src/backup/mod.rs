@@ -1,8 +1,8 @@
 //! Backups of a data directory, taken while a server writes to it, and restored into a new data directory.
 //!
-//! A backup is a directory with a snapshot of `readings.db`, a snapshot of `station.db`, the device files that `station.db` names, and a
-//! manifest with the length and digest of each file. The directory is filled under another name, so that one that is not complete is
-//! never taken for a backup.
+//! A backup is a directory with a snapshot of `readings.db`, a snapshot of `station.db`, the device files named in `station.db`, and a
+//! manifest with the length and digest of each file. The directory is filled under another name, so that an incomplete directory is never
+//! taken for a backup.
 
 mod manifest;
 mod restore;
@@ -21,13 +21,13 @@ use crate::verify::{self, Report, verify_copies};
 /// The progress of a backup or a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Bytes that are copied, and the expected number of all bytes.
+    /// The number of copied bytes, and the expected number of all bytes.
     Copied(u64, u64),
     /// The progress of the check.
     Checked(verify::Progress),
 }
 
-/// The canonical path of a directory. The directory need not exist, but its parent has to.
+/// The canonical path of a directory. The directory need not exist, but the parent directory has to exist.
 fn canonical(path: &Path) -> Result<PathBuf, StoreError> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -47,7 +47,7 @@ fn canonical(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// The canonical path of a directory that has to exist.
+/// The canonical path of an existing directory.
 fn existing(path: &Path) -> Result<PathBuf, StoreError> {
     let resolved = canonical(path)?;
     if resolved.is_dir() {

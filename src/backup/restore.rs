@@ -18,7 +18,7 @@ use crate::verify::Report;
 /// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// The data directory holds everything that was acknowledged before this time, in RFC 3339.
+    /// The data directory holds every write acknowledged before this time, in RFC 3339.
     pub began: String,
     /// The number of files, databases and device files.
     pub files: u64,
@@ -28,8 +28,8 @@ pub struct Restored {
     pub report: Report,
 }
 
-/// Restores the backup `from` into the data directory `data`, which must be missing or empty. The backup is not changed. Every byte is
-/// compared with the manifest, and the copies are verified, before the data directory appears under its name.
+/// Restores the backup `from` into the data directory `data`. The data directory must be missing or empty. The backup is not changed. Every
+/// byte is compared with the manifest, and the copies are verified, before the data directory appears under the final name.
 ///
 /// # Errors
 /// [`crate::error::StoreErrorKind::Unsupported`] when one directory is in the other, or a newer version wrote the backup;

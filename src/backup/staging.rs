@@ -1,8 +1,8 @@
 //! Makes a directory appear complete or not at all.
 //!
-//! If the target does not exist, a directory beside it is filled and then renamed. If the target exists and is empty, it keeps its owner
-//! and its mode, and a disk may be mounted there: a directory inside it is filled, and the entries then move up one by one. While the
-//! directory inside exists, the target counts as not complete.
+//! If the target does not exist, a directory beside the target is filled and then renamed. If the target exists and is empty, the target
+//! keeps owner and mode, and a disk may be mounted there. In this case a directory inside the target is filled, and then each entry moves
+//! up. While the directory inside exists, the target counts as not complete.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -17,19 +17,19 @@ use crate::storage::durable_file::{self, sync_directory};
 const BESIDE_PREFIX: &str = ".fieldstation-";
 const BESIDE_SUFFIX: &str = UNFINISHED;
 
-/// A directory that an empty file system may have.
+/// The only directory that a new file system may have.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// How many names are tried for the directory beside the target.
 const NAMES_MAX: u32 = 100;
 
-/// A directory that is being filled. It is removed when this value is dropped, unless it was published.
+/// An unfinished directory. Dropping this value removes the directory, unless the directory was published.
 #[derive(Debug)]
 pub(super) struct Staging {
     path: PathBuf,
     target: PathBuf,
     is_inside: bool,
-    /// The entries that were moved to the target.
+    /// The entries already moved to the target.
     moved: Vec<PathBuf>,
     is_published: bool,
     /// Shows other processes that the directory is in use. The lock ends with the process, however the process ends.
@@ -37,7 +37,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Begins to fill a target that does not exist or is empty.
+    /// Begins to fill a missing or empty target.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when the target is not empty, or the directory cannot be created.
@@ -66,7 +66,8 @@ impl Staging {
             is_published: false,
             _lock: lock,
         };
-        // A server that started meanwhile has either seen the directory inside, or its lock file is seen here.
+        // A server may have started meanwhile. Either the server has seen the directory inside, or this check sees the lock file of the
+        // server.
         if is_inside && names(target).map_err(not_made)?.len() > 1 {
             return Err(occupied(target));
         }
@@ -135,7 +136,7 @@ impl Drop for Staging {
         if self.is_published {
             return;
         }
-        // An error cannot be reported here. Files that stay are never taken for complete, and the next backup removes them.
+        // An error cannot be reported here. Remaining files are never taken for complete, and the next backup removes them.
         for moved in self.moved.iter().rev() {
             let _ = match moved.is_dir() {
                 true => fs::remove_dir_all(moved),
@@ -156,7 +157,8 @@ fn names(directory: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Refuses a directory that is not empty. Removes the files of a process that was killed while it filled the directory.
+/// Refuses a directory with entries. But a process may have been killed while it filled the directory: the files of such a process are
+/// removed.
 fn refuse_unless_empty(target: &Path, names: &[OsString]) -> Result<(), StoreError> {
     match names {
         [] => Ok(()),
@@ -173,20 +175,20 @@ fn refuse_unless_empty(target: &Path, names: &[OsString]) -> Result<(), StoreErr
     }
 }
 
-/// Creates a directory that only its owner can read, and locks it. `None` when the name is taken.
+/// Creates a directory with read permission for the owner only, and locks the directory. `None` when the name is taken.
 fn make(path: &Path) -> io::Result<Option<File>> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
         made => made?,
     }
-    // Another process may take it for abandoned and remove it before it is locked.
+    // Before the lock, another process may take the directory for abandoned and remove it.
     let lock = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         lock => lock?,
     };
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(None),
-        // On a file system without locks no process takes it for abandoned.
+        // On a file system without locks no process takes the directory for abandoned.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(lock)),
     }
 }
@@ -205,9 +207,9 @@ fn make_beside(parent: &Path) -> io::Result<(PathBuf, File)> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Removes the directories that killed processes have left: the next backup needs the room.
+/// Removes the directories of killed processes, because the next backup needs the room.
 fn remove_abandoned(parent: &Path) {
-    // A directory that cannot be removed does no harm.
+    // A failed removal does no harm.
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };

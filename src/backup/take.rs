@@ -18,7 +18,7 @@ use crate::verify::Report;
 /// The result of a backup.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// The backup holds everything that was acknowledged before this time.
+    /// The backup holds every write acknowledged before this time.
     pub began: Timestamp,
     /// The number of files, databases and device files.
     pub files: u64,
@@ -28,8 +28,8 @@ pub struct Taken {
     pub report: Option<Report>,
 }
 
-/// Copies the data directory `data` to `to`, which must be missing or empty. A server may write to `data` meanwhile. The copy of each
-/// database is a snapshot with everything that was acknowledged before the call. With `check` the copies are verified first.
+/// Copies the data directory `data` to the directory `to`. This directory must be missing or empty. A server may write to `data` meanwhile.
+/// The copy of each database is a snapshot with every write acknowledged before the call. With `check` the copies are verified first.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unsupported`] when one directory is in the other, or a newer version wrote the data;
@@ -69,7 +69,7 @@ pub fn take(
         done += more;
         progress(Progress::Copied(done, total.max(done)));
     };
-    // The readings first: while a snapshot lasts, their write-ahead log, which grows fast, cannot be truncated.
+    // The readings first: their write-ahead log grows fast, and cannot be truncated while a snapshot lasts.
     if let Some(snapshot) = readings_snapshot {
         let path = directory.join(embedded::FILE_NAME);
         snapshot.copy(&path, &mut |more| copied(more, total))?;
@@ -85,7 +85,7 @@ pub fn take(
             &mut |more| copied(more, total),
             &mut |name, content| files.push((name, content)),
         )?;
-        // Last: copying the files may change rows of files that were replaced meanwhile.
+        // Last: when a file was replaced meanwhile, copying the files may change the row of this file.
         files.push((app_database::FILE_NAME.to_owned(), content(&path)?));
     }
     let report = match check {

@@ -55,15 +55,15 @@ pub struct OpenFile {
 
 /// A store of device files. A device has one file or none. A new file replaces the old one.
 ///
-/// Every backend keeps these promises, and the conformance suite checks them:
-/// * Success: a file is durable when [`Upload::finish`] returns `Ok`. Every read that starts afterwards sees the new file, on every
-///   server. The same holds for a removal.
-/// * Failure: an upload that is not finished, for any reason, changes nothing and leaves nothing in the store. After a crash the
-///   remains of an upload are never visible, and [`FileStore::sweep`] removes them.
-/// * Concurrent readers: a file is replaced at one moment, so a read sees the complete old file or the complete new file. A reader
-///   that has begun continues with the same file, or fails. It never sees parts of two files.
-/// * Concurrent writers: a condition holds at the moment of the publication. Of several conditional publications for the same
-///   version of a file, one succeeds.
+/// Every backend keeps these promises, and the conformance suite checks the promises:
+/// * Success: a file is durable when [`Upload::finish`] returns `Ok`. A read started afterwards sees the new file, on every server. The
+///   same holds for a removal.
+/// * Failure: an unfinished upload changes nothing and leaves nothing in the store, whatever the reason. After a crash the remains of an
+///   upload are never visible, and [`FileStore::sweep`] removes the remains.
+/// * Concurrent readers: a file is replaced at a single moment, so a read sees the complete old file or the complete new file. A running
+///   read continues with the same file, or fails. A read never returns parts of two files.
+/// * Concurrent writers: a condition holds at the moment of the publication. If several conditional publications name the same version of a
+///   file, exactly one succeeds.
 /// * An id is never a path: an id with any characters names one file in the store, and nothing outside the store.
 /// * The memory of a transfer does not depend on the size of the file.
 #[async_trait]
@@ -101,7 +101,7 @@ pub trait FileStore: Send + Sync {
     /// The reason why the store accepts no uploads.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know although the store works: one sentence each, which says what to do.
+    /// Warnings for the operator while the store works. Each warning is a sentence with advice.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -114,7 +114,8 @@ pub trait Upload: Send {
     /// reports an error.
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError>;
 
-    /// Publishes the file if the condition holds at that moment. The publication runs to its end even when the caller is gone.
+    /// Publishes the file if the condition holds at the moment of the publication. The publication runs to the end even when the caller is
+    /// gone.
     ///
     /// # Errors
     /// After [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable) nobody knows whether the file is published, and sending the file again is safe. After any
@@ -125,20 +126,19 @@ pub trait Upload: Send {
         condition: Condition,
     ) -> Result<Publication, StoreError>;
 
-    /// Removes everything that was written, and waits for the removal for a short time.
+    /// Removes all written bytes, and waits a short time for the removal.
     async fn abort(self: Box<Self>);
 }
 
 /// The bytes of an open file.
 #[async_trait]
 pub trait Content: Send {
-    /// Reads a range of the file. `None` when the file was replaced or removed since, and its bytes are gone. Then open the file
-    /// again.
+    /// Reads a range of the file. `None` when the file was replaced or removed since, and the bytes are gone. Then open the file again.
     async fn read(self: Box<Self>, range: Range<u64>) -> Result<Option<ContentStream>, StoreError>;
 }
 
-/// Opens the backend that the scheme of a URL selects, on the runtime of the caller. `directory` and `app_database` are called only
-/// for the backend in the data directory.
+/// Opens the backend for the scheme of a URL, on the runtime of the caller. `directory` and `app_database` are called only for the backend
+/// in the data directory.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unsupported`](crate::error::StoreErrorKind::Unsupported) when this program has no backend for the URL; otherwise the error of the backend.

@@ -41,7 +41,7 @@ async fn word(State(routes): State<GreetingRoutes>) -> Result<Response, Problem>
 }
 
 /// Stores the body as the word, and answers the word. The content type is ignored, because programs send plain text with the type of a
-/// form, or without a type. A body that is a form is refused.
+/// form, or without a type. A form as the body is refused.
 async fn set(
     State(routes): State<GreetingRoutes>,
     headers: HeaderMap,

@@ -20,13 +20,14 @@ use crate::storage::app_database::AppDatabase;
 
 /// A store of the greeting's word.
 ///
-/// Every backend keeps these promises, and the conformance suite checks them:
-/// * There is one word for all clients: [`Word::default`] until the first word is set.
-/// * Success: after [`GreetingStore::set`] returned `Ok`, every read that starts afterwards sees the word, on every server, until the
-///   next word is set. The word is as durable as the backend: on disk with SQLite, and as the configuration of Redis says.
-/// * Failure: after an error the word is not set. The only exception is [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable): then the word may be set, now
-///   or a little later, but never over a word that was set successfully afterwards.
-/// * Concurrent readers: a read returns one complete word, the old word or the new word.
+/// Every backend keeps these promises, and the conformance suite checks the promises:
+/// * All clients share the same word: [`Word::default`] until the first word is set.
+/// * Success: after [`GreetingStore::set`] returned `Ok`, a read started afterwards sees the word, on every server, until the next word is
+///   set. The word is as durable as the backend: on disk with SQLite, and as the configuration of Redis says.
+/// * Failure: after an error the word is not set. The only exception is
+///   [`StoreErrorKind::Unavailable`](crate::error::StoreErrorKind::Unavailable): then the word may be set, now or a little later, but never
+///   over a word set successfully afterwards.
+/// * Concurrent readers: a read returns a complete word, the old word or the new word.
 #[async_trait]
 pub trait GreetingStore: Send + Sync {
     /// Reads the word.
@@ -44,7 +45,7 @@ pub trait GreetingStore: Send + Sync {
     /// The reason why the store does not work.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know although the store works: one sentence each, which says what to do.
+    /// Warnings for the operator while the store works. Each warning is a sentence with advice.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -53,9 +54,8 @@ pub trait GreetingStore: Send + Sync {
     async fn watch(&self) {}
 }
 
-/// Opens the backend that the scheme of a URL selects. `app_database` is called only for the embedded backend, so that a URL with a
-/// mistake creates no database. A backend on another machine connects with the first operation, so that the server starts during an
-/// outage of that backend.
+/// Opens the backend for the scheme of a URL. `app_database` is called only for the embedded backend, so that a URL with a mistake creates
+/// no database. A backend on another machine connects with the first operation, so that the server starts during an outage of that backend.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unsupported`](crate::error::StoreErrorKind::Unsupported) when the URL has a mistake; otherwise the error of the database.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The word that the front page greets: 1 to 200 characters, without control characters, and not only white space. The default is
-/// `World`. Cheap to clone.
+/// The word greeted on the front page: 1 to 200 characters, without control characters, and not only white space. The default is `World`.
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word(Arc<str>);
 
@@ -34,7 +34,7 @@ impl fmt::Display for Word {
 impl FromStr for Word {
     type Err = WordError;
 
-    /// Keeps the text unchanged, white space at its ends included.
+    /// Keeps the text unchanged, white space at both ends included.
     fn from_str(text: &str) -> Result<Self, WordError> {
         if text.chars().all(char::is_whitespace) && !text.contains(char::is_control) {
             return Err(WordError::Empty);
@@ -54,7 +54,7 @@ impl FromStr for Word {
     }
 }
 
-/// The error of a text that is not a word.
+/// The error of a text refused as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
     /// The text is empty, or only white space.
@@ -73,7 +73,7 @@ pub enum WordError {
     Control {
         /// The first control character.
         character: char,
-        /// Its position, counted from 1.
+        /// The position of the character, counted from 1.
         position: usize,
     },
 }

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::storage::app_database::{self, AppDatabase, FILE_NAME, WorkError};
 use crate::storage::sqlite;
 
-/// The greeting in a table with one row.
+/// The greeting in a table with a single row.
 #[derive(Debug)]
 pub struct SqliteGreeting {
     app_database: Arc<AppDatabase>,
@@ -70,7 +70,7 @@ impl GreetingStore for SqliteGreeting {
     }
 }
 
-/// Checks that no word was ever set, because the table has no row.
+/// The table has no row. Checks that no word was ever set.
 fn check_never_set(transaction: &Transaction<'_>) -> Result<(), WorkError> {
     let expected: Option<i64> = transaction
         .prepare_cached("SELECT row_count FROM ledger WHERE table_name = 'greeting'")?
@@ -82,7 +82,7 @@ fn check_never_set(transaction: &Transaction<'_>) -> Result<(), WorkError> {
     Err(sqlite::damaged(FILE_NAME, "the greeting is missing").into())
 }
 
-/// Parses the word if its checksum is right. Calls `problem` when the text is not a word.
+/// Parses the word if the checksum is right. Calls `problem` when the text is not a word.
 ///
 /// # Errors
 /// When the row cannot be read.

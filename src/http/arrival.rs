@@ -1,4 +1,4 @@
-//! The progress of a request's body, and the disposal of the rest that no handler reads.
+//! The progress of a request's body, and the disposal of the unread rest.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-/// The least average rate of a body. A client that sends faster may take as long as it needs.
+/// The least average rate of a body. A faster client has no time limit.
 const BYTES_PER_SECOND_MIN: u64 = 1024;
 
-/// The most bytes of a refused body that are read and discarded, and the longest time for that. Closing a connection with unread
-/// bytes resets the connection, and the client can lose the answer.
+/// The server reads and discards the rest of a refused body, up to this number of bytes and up to this time. Closing a connection with
+/// unread bytes resets the connection, and the client can lose the answer.
 const REST_BYTES_MAX: usize = 16 << 20;
 const REST_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// The progress of a body, for the code that waits for the answer to its request.
+/// The progress of a body. The code that waits for the answer to the request looks at the progress.
 #[derive(Debug)]
 pub(super) struct Arrival {
     start: Instant,
@@ -28,12 +28,12 @@ pub(super) struct Arrival {
     last_milliseconds: AtomicU64,
     received_bytes: AtomicU64,
     ended: AtomicBool,
-    /// The part of the body that the handler did not read.
+    /// The part of the body after the last byte read by the handler.
     rest: Mutex<Option<Incoming>>,
 }
 
 impl Arrival {
-    /// Wraps a body, and returns its progress.
+    /// Wraps a body, and returns the progress and the wrapped body.
     pub(super) fn watch(body: Incoming) -> (Arc<Self>, ArrivingBody) {
         let arrival = Arc::new(Self {
             start: Instant::now(),
@@ -67,7 +67,8 @@ impl Arrival {
                 .saturating_mul(BYTES_PER_SECOND_MIN)
     }
 
-    /// Reads and discards the rest of the body, within bounds. A client that waits for `100 Continue` is not asked to send its body.
+    /// Reads and discards the rest of the body, within bounds. If the client waits for `100 Continue`, nothing is read, so that the client
+    /// does not send the body.
     pub(super) async fn discard_rest(&self, expects_continue: bool) {
         if self.ended.load(Ordering::Acquire)
             || (expects_continue && self.received_bytes.load(Ordering::Relaxed) == 0)
@@ -87,7 +88,7 @@ impl Arrival {
                 }
             }
         };
-        // The time is one of the bounds, so its end is no error.
+        // The time is a bound like the bytes, so the timeout is no error.
         let _ = tokio::time::timeout(REST_TIME_MAX, discard).await;
     }
 
@@ -100,7 +101,7 @@ impl Arrival {
     }
 }
 
-/// A body that reports its progress to an [`Arrival`].
+/// A body that reports the progress to an [`Arrival`].
 #[derive(Debug)]
 pub(super) struct ArrivingBody {
     /// `Some` until this is dropped.

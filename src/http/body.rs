@@ -73,7 +73,7 @@ pub async fn read(body: Body, bytes_max: usize, idle: Duration) -> Result<Bytes,
         return Err(too_large());
     }
     let mut chunks = Chunks::new(body, idle);
-    // Nearly every body arrives in one piece, which is not copied.
+    // Nearly every body arrives in a single piece. A single piece is not copied.
     let Some(first) = chunks.next().await? else {
         return Ok(Bytes::new());
     };

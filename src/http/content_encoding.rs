@@ -16,7 +16,7 @@ pub enum ContentEncoding {
 }
 
 impl ContentEncoding {
-    /// Reads `Content-Encoding`; `None` for an encoding that this server does not know, and for more than one.
+    /// Reads `Content-Encoding`; `None` for an unknown encoding, and for several encodings.
     pub fn of_body(headers: &HeaderMap) -> Option<Self> {
         let lines = headers.get_all(header::CONTENT_ENCODING).iter();
         let codings = lines

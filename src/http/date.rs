@@ -1,4 +1,4 @@
-//! Dates in the format of HTTP (RFC 9110, section 5.6.7), which have whole seconds.
+//! Dates in the format of HTTP (RFC 9110, section 5.6.7), in whole seconds.
 
 use axum::http::{HeaderMap, HeaderName};
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -25,7 +25,7 @@ pub fn format(timestamp: Timestamp) -> String {
     )
 }
 
-/// The date of a header, in seconds since 1970. A date that does not parse is ignored.
+/// The date of a header, in seconds since 1970. A malformed date is ignored.
 pub fn of_header(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let text = headers.get(name)?.to_str().ok()?;
     let timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;

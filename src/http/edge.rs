@@ -1,4 +1,4 @@
-//! The edge that every request passes: an id, a time limit, a body for problems, a line in the log.
+//! The edge around all routes. Each request gets an id, a time limit, a body for problems, and a line in the log.
 //!
 //! The edge is one function around the router instead of a stack of layers, because each layer would cost every request allocations.
 
@@ -118,7 +118,7 @@ impl Edge {
                     }
                 },
                 () = &mut timer => match arrival.map(Arrival::ended_at) {
-                    // The time counts from the end of the body, which may have arrived late.
+                    // The time counts from the end of the body. The end of the body may have arrived late.
                     Some(Some(ended)) if ended.elapsed() < self.time_max => {
                         timer.as_mut().reset((ended + self.time_max).into());
                     }
@@ -194,8 +194,8 @@ fn log_problem(problem: &Problem, id: &HeaderValue) {
         .source()
         .map(|source| chain(source))
         .unwrap_or_default();
-    // Overload must not cause more work, so a refused request is not an error in the log. An unavailable backend and a full disk are
-    // logged where they are found.
+    // Overload must not cause more work, so a refused request is not an error in the log. Other code logs an unavailable backend and a full
+    // disk.
     let is_expected = matches!(
         problem.kind(),
         ProblemKind::Overloaded

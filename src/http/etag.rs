@@ -1,10 +1,10 @@
-//! Entity tags and the header fields that list them, `If-Match` and `If-None-Match` (RFC 9110, sections 8.8.3 and 13.1).
+//! Entity tags and the header fields with lists of entity tags, `If-Match` and `If-None-Match` (RFC 9110, sections 8.8.3 and 13.1).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{Problem, ProblemKind};
 
-/// One entity tag: `"a"`, or `W/"a"`.
+/// An entity tag: `"a"`, or `W/"a"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityTag {
     /// Whether the tag begins with `W/`.
@@ -39,7 +39,7 @@ impl EntityTags {
         Self::of(headers, &header::IF_NONE_MATCH, "If-None-Match")
     }
 
-    /// Several lines of a field are one list, joined by commas.
+    /// Several lines of a field form a single list, joined by commas.
     fn of(headers: &HeaderMap, name: &HeaderName, shown: &str) -> Result<Option<Self>, Problem> {
         let lines: Vec<_> = headers
             .get_all(name)
@@ -82,7 +82,8 @@ impl EntityTags {
         }
     }
 
-    /// Whether one of the tags equals the strong tag `current` by strong comparison, which no weak tag does. `If-Match` compares so.
+    /// Whether a tag of the list equals the strong tag `current` by strong comparison. A weak tag never does. `If-Match` uses this
+    /// comparison.
     pub fn match_strongly(&self, current: &str) -> bool {
         match self {
             Self::Any => true,
@@ -90,7 +91,7 @@ impl EntityTags {
         }
     }
 
-    /// Whether one of the tags, weak or strong, has the text `current`. `If-None-Match` compares so.
+    /// Whether a tag of the list, weak or strong, has the text `current`. `If-None-Match` uses this comparison.
     pub fn match_weakly(&self, current: &str) -> bool {
         match self {
             Self::Any => true,
@@ -100,13 +101,13 @@ impl EntityTags {
 }
 
 impl EntityTag {
-    /// Reads one tag; `None` when `value` is something else.
+    /// Reads a single tag; `None` when `value` is something else.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let (tag, rest) = Self::cut(trimmed(value))?;
         rest.is_empty().then_some(tag)
     }
 
-    /// Reads the tag that `value` begins with, and returns the bytes after the tag.
+    /// Reads the tag at the beginning of `value`, and returns the tag and the bytes after the tag.
     fn cut(value: &[u8]) -> Option<(Self, &[u8])> {
         // The W is case-sensitive.
         let quoted = value.strip_prefix(b"W/");
@@ -122,7 +123,7 @@ impl EntityTag {
     }
 }
 
-/// The value of `ETag` for a strong tag; `None` when `opaque` has a character that no header can hold.
+/// The value of `ETag` for a strong tag; `None` when `opaque` has a character outside of the alphabet of headers.
 pub fn header_value(opaque: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("\"{opaque}\"")).ok()
 }

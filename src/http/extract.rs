@@ -1,4 +1,4 @@
-//! Extractors of parts of requests, which reject with a [`Problem`].
+//! Extractors of parts of requests. An extractor rejects a request with a [`Problem`].
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPart {
 }
 
 impl RawQuery {
-    /// The query as it was sent, without the question mark.
+    /// The query as sent by the client, without the question mark.
     pub fn text(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -110,7 +110,7 @@ impl Query {
         self.get(name).map(|text| parse(name, text)).transpose()
     }
 
-    /// A timestamp, whose offset may have lost its plus sign: see [`form::restore_plus_sign`].
+    /// A timestamp. The offset may have lost the plus sign: see [`form::restore_plus_sign`].
     ///
     /// # Errors
     /// 400 for any other text.
@@ -164,7 +164,7 @@ where
         .map_err(|error| Problem::parameter(name, format!("`{}` {error}", shortened(text))))
 }
 
-/// The first characters of a text that a client sent, for a message.
+/// The first characters of a client's text, for a message.
 pub fn shortened(text: &str) -> Cow<'_, str> {
     const CHARACTERS_MAX: usize = 40;
     match text.char_indices().nth(CHARACTERS_MAX) {

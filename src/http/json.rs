@@ -1,4 +1,4 @@
-//! JSON written by hand, where that is as clear as deriving a serializer and allocates less; answers with a JSON body.
+//! Functions to write JSON without a derived serializer. The code is as clear, and allocates less. Also answers with a JSON body.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ impl Separator {
     }
 }
 
-/// Appends an array, whose items `write` appends.
+/// Appends an array. `write` appends each item.
 pub fn write_array<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
@@ -60,7 +60,7 @@ pub fn write_or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(
     }
 }
 
-/// Appends a timestamp as a string, in which no character needs an escape.
+/// Appends a timestamp as a string. No character of a timestamp needs an escape.
 pub fn write_timestamp(out: &mut Vec<u8>, timestamp: Timestamp) {
     out.push(b'"');
     timestamp.write_to(out);

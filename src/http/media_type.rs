@@ -1,4 +1,5 @@
-//! Media types: what `Content-Type` says of a body, and what `Accept` wants in an answer (RFC 9110, sections 8.3 and 12.5.1).
+//! Media types: `Content-Type` names the type of a body, and `Accept` names the wanted types of an answer (RFC 9110, sections 8.3 and
+//! 12.5.1).
 
 use std::borrow::Cow;
 
@@ -6,9 +7,9 @@ use axum::http::{HeaderMap, header};
 
 use super::parameters::parameters;
 
-/// The type and subtype of a form with its fields in parts.
+/// The type and subtype of a form with each field in a part.
 pub const MULTIPART_FORM: &str = "multipart/form-data";
-/// The type and subtype of a form with its fields in one text.
+/// The type and subtype of a form with all fields in a single text.
 pub const URLENCODED_FORM: &str = "application/x-www-form-urlencoded";
 
 /// The value of `Content-Type`.
@@ -16,14 +17,14 @@ pub const URLENCODED_FORM: &str = "application/x-www-form-urlencoded";
 pub struct MediaType<'a>(Cow<'a, str>);
 
 impl<'a> MediaType<'a> {
-    /// The type of a request's body; `None` when the request does not name one.
+    /// The type of a request's body; `None` when the request does not name a type.
     pub fn of_body(headers: &'a HeaderMap) -> Option<Self> {
         let value = headers.get(header::CONTENT_TYPE)?;
         // A value that is not UTF-8 still has a type and a subtype.
         Some(Self(String::from_utf8_lossy(value.as_bytes())))
     }
 
-    /// The value as it was sent, parameters included.
+    /// The value as sent by the client, parameters included.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,18 +34,18 @@ impl<'a> MediaType<'a> {
         self.0.split(';').next().unwrap_or_default().trim_ascii()
     }
 
-    /// Whether type and subtype are these, such as `text/csv`, whatever the parameters.
+    /// Whether type and subtype are these, such as `text/csv`, with any parameters.
     pub fn is(&self, essence: &str) -> bool {
         self.essence().eq_ignore_ascii_case(essence)
     }
 
-    /// Whether the type is `multipart`, whatever the subtype.
+    /// Whether the type is `multipart`, with any subtype.
     pub fn is_multipart(&self) -> bool {
         let kind = self.essence().split('/').next().unwrap_or_default();
         kind.eq_ignore_ascii_case("multipart")
     }
 
-    /// The boundary of a `multipart` body; `None` when there is none that RFC 2046 allows.
+    /// The boundary of a `multipart` body; `None` when there is no boundary, or RFC 2046 forbids the boundary.
     pub fn boundary(&self) -> Option<String> {
         const BYTES_MAX: usize = 70;
         let is_allowed =
@@ -67,8 +68,8 @@ impl<'a> From<&'a str> for MediaType<'a> {
     }
 }
 
-/// The offered media type that `Accept` prefers. The first offer wins among equals, and without `Accept`; `None` when no offer is
-/// acceptable.
+/// The offered media type with the highest preference in `Accept`. The first offer wins among equals, and without `Accept`; `None` when no
+/// offer is acceptable.
 pub fn preferred<'a>(headers: &HeaderMap, offers: &[&'a str]) -> Option<&'a str> {
     let lines = headers.get_all(header::ACCEPT).iter();
     let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
@@ -86,7 +87,7 @@ pub fn preferred<'a>(headers: &HeaderMap, offers: &[&'a str]) -> Option<&'a str>
     best.map(|(offer, _)| offer)
 }
 
-/// How much a list of media ranges wants a media type, in thousandths: as much as its most specific range says.
+/// The weight of a media type in a list of media ranges, in thousandths. The most specific range decides.
 fn quality(accept: &str, offer: &str) -> u16 {
     let kind = offer.split('/').next().unwrap_or_default();
     let ranges = accept.split(',').filter_map(|range| {
@@ -206,7 +207,7 @@ mod tests {
             ("application/xml, text/html", None),
             ("*/*;q=0", None),
             ("*/*;q=0.000", None),
-            // A range whose weight is malformed is ignored.
+            // A range with a malformed weight is ignored.
             ("text/csv;q=1.001", None),
             ("text/csv;q=nan", None),
             ("text/csv;q=0.1234, */*;q=0.2", Some(LINES)),

@@ -1,4 +1,4 @@
-//! HTTP for every slice: problems, extractors, header fields, bodies, pages of lists, and the edge that all requests pass.
+//! HTTP for every slice: problems, extractors, header fields, bodies, pages of lists, and the edge around all routes.
 
 mod arrival;
 pub mod body;

@@ -1,5 +1,5 @@
-//! Pages of long lists, so that the work per request is bounded. A page begins after the last item of the page before, not at a number
-//! of items, so an item that is added or removed in between neither repeats nor hides another item.
+//! Pages of long lists, so that the work per request is bounded. A page begins after the last item of the page before, and not at a number
+//! of items. So an addition or a removal between two pages neither repeats nor hides another item.
 
 use super::{Problem, Query};
 
@@ -35,7 +35,7 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// The position that the page begins at, as [`cursor`] wrote it; `None` for the first page.
+    /// The position of the page, from a text of [`cursor`]; `None` for the first page.
     ///
     /// # Errors
     /// 400 when the cursor is not from this list.

@@ -29,7 +29,7 @@ struct Parts {
 }
 
 impl Problem {
-    /// A problem of this kind; `detail` tells a person what is wrong and what to do next.
+    /// A problem of this kind; `detail` tells a person the mistake and the next step.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts {
             kind,
@@ -78,7 +78,7 @@ impl Problem {
         self
     }
 
-    /// Adds the cause, which the log shows and the client does not see.
+    /// Adds the cause. The log shows the cause, and the client does not see the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -135,7 +135,7 @@ impl fmt::Debug for Problem {
     }
 }
 
-/// A response without a body, which carries the problem to the edge; the edge writes the body.
+/// A response without a body. The response carries the problem to the edge, and the edge writes the body.
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let mut response = Response::new(Body::empty());
@@ -163,7 +163,7 @@ impl From<StoreError> for Problem {
                 Self::new(ProblemKind::Unavailable, detail).retry_after_seconds(30)
             }
             StoreErrorKind::TooManySensors => Self::new(ProblemKind::TooManySensors, detail),
-            // An operator has to make room, which takes a while.
+            // An operator has to make room, and this takes a while.
             StoreErrorKind::StorageFull => {
                 Self::new(ProblemKind::StorageFull, detail).retry_after_seconds(30)
             }

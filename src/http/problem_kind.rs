@@ -1,19 +1,19 @@
-//! The kinds of problem that a client can get. docs/reference/errors.md describes each kind and what the client can do.
+//! The kinds of problems for clients. docs/reference/errors.md describes each kind and gives advice to the client.
 
 use axum::http::StatusCode;
 
-/// A kind of problem. Its name, [`ProblemKind::slug`], is stable.
+/// A kind of problem. The name of the kind, [`ProblemKind::slug`], is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// A reading that parses but is not accepted.
+    /// A readable reading that breaks a rule.
     InvalidReading,
-    /// A batch with at least one reading that is not accepted.
+    /// A batch with a refused reading.
     InvalidBatch,
-    /// A text that is not accepted as the word of the greeting.
+    /// A text refused as the word of the greeting.
     InvalidWord,
-    /// A body that does not parse.
+    /// An unreadable body: parsing failed.
     UnreadableBody,
-    /// A query parameter or a part of the path that is not accepted.
+    /// A refused query parameter, or a refused part of the path.
     InvalidParameter,
     /// An empty window of time, for a series.
     EmptyWindow,
@@ -21,7 +21,7 @@ pub enum ProblemKind {
     NotFound,
     /// No such sensor.
     UnknownSensor,
-    /// A todo that parses but is not accepted.
+    /// A readable todo that breaks a rule.
     InvalidTodo,
     /// No such todo.
     UnknownTodo,
@@ -29,11 +29,11 @@ pub enum ProblemKind {
     UnknownFile,
     /// The route exists, with other methods.
     MethodNotAllowed,
-    /// The answer exists in none of the formats that the client accepts.
+    /// The answer exists in none of the client's accepted formats.
     NotAcceptable,
     /// The request took too long to arrive.
     RequestTooSlow,
-    /// A body that is larger than the limit.
+    /// A body larger than the limit.
     BodyTooLarge,
     /// The digest of the received bytes differs from the digest in the request.
     DigestMismatch,
@@ -41,7 +41,7 @@ pub enum ProblemKind {
     PreconditionFailed,
     /// The file has none of the requested bytes.
     RangeNotSatisfiable,
-    /// A content type or a content encoding that the route does not accept.
+    /// A content type or a content encoding refused by the route.
     UnsupportedMediaType,
     /// The server has reached a limit on concurrent work.
     Overloaded,
@@ -96,7 +96,7 @@ impl ProblemKind {
         Self::Internal,
     ];
 
-    /// The last part of the problem's `type`, which is also the heading in docs/reference/errors.md.
+    /// The last part of the problem's `type`. The heading in docs/reference/errors.md is the same text.
     pub const fn slug(self) -> &'static str {
         self.data().0
     }

@@ -1,4 +1,4 @@
-//! An id for each request, so that a client, its proxies and the log can name the same request.
+//! An id for each request. With the id, a client, a proxy and the log can name the same request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,24 +7,24 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 /// The header with the id, in requests and responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id that is accepted from a client, in bytes.
+/// The limit for the length of an id from a client, in bytes.
 const BYTES_MAX: usize = 128;
 
-/// Makes ids that are unique among the processes of a fleet, without asking for a random number each time.
+/// Makes unique ids among the processes of a fleet, without a random number for each id.
 #[derive(Debug)]
 pub struct RequestIds {
     next: AtomicU64,
 }
 
 impl RequestIds {
-    /// Ids that start from `seed`, which should differ between processes.
+    /// Starts the ids from `seed`. The seed should differ between processes.
     pub const fn new(seed: u64) -> Self {
         Self {
             next: AtomicU64::new(seed),
         }
     }
 
-    /// The id of a request: the id that the client sent if it is safe, otherwise a new id.
+    /// The id of a request: the client's id if this id is safe, otherwise a new id.
     pub fn of(&self, headers: &HeaderMap) -> HeaderValue {
         match headers.get(X_REQUEST_ID) {
             Some(given) if is_safe(given.as_bytes()) => given.clone(),
@@ -33,7 +33,8 @@ impl RequestIds {
     }
 
     fn make(&self) -> HeaderValue {
-        // Multiplication by an odd number is one-to-one, so the ids of a process never repeat, and consecutive ids look different.
+        // Multiplication by an odd number maps different numbers to different numbers. So the ids of a process never repeat, and
+        // consecutive ids look different.
         let number = self
             .next
             .fetch_add(1, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Closes a connection whose peer stops reading.
+//! Closes a connection when the peer stops reading.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Fails a write that made no progress for a given time. A write that does not wait costs one comparison.
+/// Fails a write after a given time without progress. Without a wait, a write costs only a comparison.
 #[derive(Debug)]
 pub struct StallGuard<T> {
     inner: T,
     stall_max: Duration,
-    /// Created by the first write that has to wait.
+    /// Created by the first write with a wait.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }

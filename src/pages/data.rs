@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::greeting::Word;
 use crate::readings::{Page, ReadingStore, Selection, SensorSummary, Stats, Timestamp};
 
-/// The time limit for the word. After it the page shows the last word that was read.
+/// The time limit for the word. After this time the page shows the last word from the store.
 const WORD_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The time limit for the statistics, and again for the sparklines.
@@ -25,20 +25,21 @@ const SENSORS_MAX: usize = 8;
 pub(super) struct DataSource {
     app: App,
     is_read_only: bool,
-    /// Stands in for the word while its store cannot be reached. The routes of the greeting never use it.
+    /// The last word from the store. Pages show this word while the store cannot be reached. The routes of the greeting never use this
+    /// word.
     last_word: Mutex<Word>,
 }
 
 /// The data of the front page.
 pub(super) struct FrontPageData {
     pub(super) word: Word,
-    /// Whether the word was read for this page; otherwise it is the last one that was read.
+    /// Whether the word was read for this page. Otherwise the word comes from an earlier read.
     pub(super) word_is_current: bool,
     /// None while the readings cannot be read.
     pub(super) readings: Option<Readings>,
-    /// Why the server stores nothing at the moment; none while it stores.
+    /// The reason why the server stores nothing at the moment; none while the server takes writes.
     pub(super) writes_refused: Option<String>,
-    /// Scheme, host and port under which the visitor reaches this server.
+    /// Scheme, host and port of this server from the view of the visitor.
     pub(super) origin: String,
     pub(super) style_version: u64,
     pub(super) now: Timestamp,
@@ -75,7 +76,7 @@ impl DataSource {
         }
     }
 
-    /// The data of the front page. A store that does not answer leaves a gap; it never fails the page.
+    /// The data of the front page. A store without an answer leaves a gap, and the page never fails.
     pub(super) async fn front_page(&self, origin: String, style_version: u64) -> FrontPageData {
         let ((word, word_is_current), readings) = tokio::join!(self.word(), self.readings());
         FrontPageData {
@@ -98,7 +99,7 @@ impl DataSource {
         Some(format!("Nothing can be stored at the moment. {error}."))
     }
 
-    /// The word, and whether it was read just now.
+    /// The word, and whether the word was read just now.
     async fn word(&self) -> (Word, bool) {
         match timeout(WORD_TIMEOUT, self.app.greeting.word()).await {
             Ok(Ok(word)) => {

@@ -1,11 +1,11 @@
-//! Numbers and times as people read them.
+//! Numbers and times in a form for people.
 
 use maud::{Markup, html};
 
 use crate::http::json::grouped;
 use crate::readings::Timestamp;
 
-/// Stands where there is no value.
+/// The text for a missing value.
 pub(super) const NOTHING: &str = "—";
 
 /// Degrees with all their digits; a dash for no value.

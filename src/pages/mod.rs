@@ -1,6 +1,6 @@
 //! The pages for people, rendered here, without scripts.
 //!
-//! A page is one function that returns [`maud::Markup`], in a file of its own. `data.rs` reads the data of the pages.
+//! A page is a function with the result [`maud::Markup`], in a separate file. `data.rs` reads the data of the pages.
 
 mod data;
 mod format;
@@ -47,7 +47,7 @@ pub fn router(app: &App, listen: SocketAddr, is_read_only: bool) -> Router {
         }))
 }
 
-/// Changes with the style sheet, so that no browser shows a page in the style of another version.
+/// A number for the content of the style sheet, so that no browser shows a page in the style of another version.
 pub(crate) fn style_version() -> u64 {
     xxh3_64(STYLE.as_bytes())
 }
@@ -59,7 +59,7 @@ async fn front_page(State(pages): State<Arc<Pages>>, uri: Uri, headers: HeaderMa
     response(front::page(&data))
 }
 
-/// The URL of the style sheet holds its version, so a browser asks for each version once.
+/// The URL of the style sheet holds the version, so a browser asks for each version once.
 async fn style() -> Response {
     asset(
         "text/css; charset=utf-8",

@@ -1,4 +1,4 @@
-//! The address of this server as the visitor reaches it.
+//! The address of this server from the view of the visitor.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, Uri};
 
 /// Scheme, host and port under which the client reaches this server.
 ///
-/// The pages put the origin into commands for a shell. A host with any other character than a host may have is replaced by
-/// the address the server listens on.
+/// The pages put the origin into commands for a shell. If the host has a forbidden character, the address of the server's listener is used
+/// instead.
 pub(crate) fn origin(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // HTTP/2 has no Host header.

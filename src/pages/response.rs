@@ -1,4 +1,4 @@
-//! The response that carries a page, with the headers that keep foreign scripts and frames away from the page.
+//! The response with a page. The headers keep foreign scripts and frames away from the page.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,14 +8,14 @@ use maud::Markup;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// A page as a response that no cache may keep.
+/// A page as a response. No cache may keep the response.
 pub(crate) fn response(page: Markup) -> Response {
     let headers: [(HeaderName, &str); 6] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
-        // For browsers that do not know `frame-ancestors`.
+        // For browsers without support for `frame-ancestors`.
         (header::X_FRAME_OPTIONS, "DENY"),
         (
             HeaderName::from_static("cross-origin-opener-policy"),

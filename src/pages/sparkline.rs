@@ -16,7 +16,7 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 /// A sensor with more readings per day is drawn for an hour, so that a page does not read tens of thousands of readings.
 const DAY_READINGS_MAX: f64 = 10_000.0;
 
-/// The drawn window of a sensor. It ends with the last reading, not now.
+/// The drawn window of a sensor. The window ends with the last reading, not now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) window: Window,
@@ -98,7 +98,7 @@ pub(super) fn draw(sensor: &SensorSummary, span: &Span, series: &Series) -> Opti
 /// A bucket with its index.
 type Point<'a> = (usize, &'a Bucket);
 
-/// The filled buckets between pauses of the sensor. A single empty bucket may be chance; two in a row are a pause.
+/// The filled buckets between pauses of the sensor. A single empty bucket may be chance. Two empty buckets in a row are a pause.
 fn runs(buckets: &[Bucket]) -> Vec<Vec<Point<'_>>> {
     let mut runs: Vec<Vec<Point<'_>>> = Vec::new();
     for (at, bucket) in buckets.iter().enumerate() {
@@ -158,7 +158,7 @@ impl Scale {
     }
 }
 
-/// Points as the attribute of a shape holds them.
+/// Points as the text of an attribute of a shape.
 fn points(points: &[(f64, f64)]) -> String {
     let points: Vec<_> = points
         .iter()

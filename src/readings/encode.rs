@@ -1,4 +1,4 @@
-//! Readings as text, NDJSON and CSV: what the server exports and what the command line sends and exports.
+//! Readings as text, NDJSON and CSV. The server exports these formats. The command line sends and exports these formats.
 
 use super::{Batch, ExportBlock, Point};
 
@@ -40,18 +40,18 @@ impl TextFormat {
     }
 }
 
-/// A sensor id as a JSON string, with its quotes.
+/// A sensor id as a JSON string, with quotes.
 pub(crate) fn json_id(sensor_id: &str) -> String {
     serde_json::Value::from(sensor_id).to_string()
 }
 
-/// Appends one reading as a JSON object and a line break.
+/// Appends a reading as a JSON object and a line break.
 pub(crate) fn write_line(out: &mut Vec<u8>, json_id: &str, point: Point) {
     write_object(out, json_id, point);
     out.push(b'\n');
 }
 
-/// Appends one reading as a JSON object.
+/// Appends a reading as a JSON object.
 pub(crate) fn write_object(out: &mut Vec<u8>, json_id: &str, point: Point) {
     out.extend_from_slice(b"{\"sensorId\":");
     out.extend_from_slice(json_id.as_bytes());
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// The sensor id and the reading of each line that the server takes from a text.
+    /// The sensor ids and the readings that the server reads from a text.
     fn read(format: Format, text: &[u8]) -> Vec<(String, Point)> {
         let mut parser = BatchParser::new(format, RecordMode::AllOrNothing, 1 << 20);
         parser.push(text).unwrap();

@@ -1,4 +1,4 @@
-//! Temperature readings: the values of the domain, the trait that every backend implements, the routes, the backends.
+//! Temperature readings: the values of the domain, the trait of the backends, the routes, the backends.
 
 #[cfg(feature = "cloud")]
 pub mod dynamodb;
@@ -30,7 +30,7 @@ use crate::error::StoreError;
 use crate::storage::data_directory::DataDirectory;
 pub use crate::timestamp::{Timestamp, TimestampError};
 
-/// How a batch is treated that holds readings which the store refuses.
+/// The treatment of a batch with refused readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordMode {
     /// The whole batch is refused, and no reading is stored.
@@ -44,24 +44,24 @@ pub enum RecordMode {
 pub struct Outcome {
     /// New readings: none with the same sensor and timestamp was stored.
     pub recorded: u64,
-    /// Readings that were stored already, with the same temperature.
+    /// Readings already stored with the same temperature.
     pub unchanged: u64,
-    /// Readings that were stored already with another temperature, and replaced it.
+    /// Readings already stored with another temperature. The new temperature replaced the old temperature.
     pub replaced: u64,
-    /// Readings that were not stored ([`RecordMode::Partial`] only), in the order of the batch.
+    /// Refused readings ([`RecordMode::Partial`] only), in the order of the batch.
     pub refused: Vec<Refusal>,
 }
 
-/// A reading that was not stored.
+/// A refused reading. The store does not hold this reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its index in the batch.
+    /// The index of the reading in the batch.
     pub index: usize,
     /// The reason, for a person.
     pub reason: String,
 }
 
-/// A part of an export: readings of one sensor, in order of time.
+/// A part of an export: readings of a single sensor, in order of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportBlock {
     /// The sensor.
@@ -70,31 +70,33 @@ pub struct ExportBlock {
     pub points: Vec<Point>,
 }
 
-/// An export: blocks in order of sensor id (as bytes of UTF-8), then of time. Its memory is bounded at any size.
+/// An export: blocks in order of sensor id (as bytes of UTF-8), then of time. The export needs a bounded amount of memory at any size.
 pub type Export = BoxStream<'static, Result<ExportBlock, StoreError>>;
 
-/// A store of readings. A reading is identified by its sensor and its timestamp.
+/// A store of readings. The sensor and the timestamp identify a reading.
 ///
-/// Every backend promises the following, and the conformance suite checks it:
-/// * When a write has returned `Ok`, the write is durable, and every read that starts afterwards sees it, on every replica. No read sees
-///   a write that is not durable.
-/// * Every read is a snapshot: it sees all readings of a batch or none, and each reading once.
-/// * Statistics equal a recount of the stored readings, to the last digit, whatever the order of arrival.
-/// * A reading that is recorded again with the same temperature changes nothing. With another temperature it replaces the stored one.
-/// * A write that failed with an error has stored nothing, with one exception: after
-///   [`crate::error::StoreErrorKind::Unavailable`] the write may or may not be stored, and sending it again is safe.
+/// Every backend keeps these promises, and the conformance suite checks the promises:
+/// * Success: a write that returned `Ok` is durable. A read started afterwards sees the write, on every replica.
+/// * Concurrent readers: every read is a snapshot. A read sees all readings of a batch or none, and each reading once. A read sees only
+///   durable writes.
+/// * Statistics equal a recount of the stored readings, to the last digit, for every order of arrival.
+/// * Repetition: a reading with the sensor, timestamp and temperature of a stored reading changes nothing. With another temperature the new
+///   reading replaces the stored reading.
+/// * Failure: after an error nothing is stored. The only exception is [`crate::error::StoreErrorKind::Unavailable`]: then nobody knows
+///   whether the write is stored, and sending the same write again is safe.
 ///
-/// A backend may have a limit for the batch that fits into one transaction. It documents the limit. A larger batch is stored in parts, and
-/// each part keeps these promises. When such a write ends half-way, [`StoreError::unstored`] names the missing readings.
+/// A backend may have a limit for the size of a transaction. The backend documents the limit. A larger batch is stored in parts, and each
+/// part keeps these promises: a concurrent read may see some parts and not the others. When such a write fails after some parts,
+/// [`StoreError::unstored`] names the missing readings.
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
-    /// Stores a batch. Of two readings with the same sensor and timestamp the later one in the batch is stored.
+    /// Stores a batch. If two readings of the batch have the same sensor and timestamp, the later reading is stored.
     async fn record(&self, batch: Batch, mode: RecordMode) -> Result<Outcome, StoreError>;
 
     /// Statistics of the selected readings; empty for an unknown sensor.
     async fn stats(&self, selection: &Selection) -> Result<Stats, StoreError>;
 
-    /// The number of sensors that have readings.
+    /// The number of sensors with readings.
     async fn sensor_count(&self) -> Result<u64, StoreError>;
 
     /// At most `limit` sensors after the id `after`, in order of their ids (as bytes of UTF-8).
@@ -104,7 +106,7 @@ pub trait ReadingStore: Send + Sync {
         limit: usize,
     ) -> Result<Page<SensorSummary>, StoreError>;
 
-    /// One sensor, or `None` when it has no reading.
+    /// The summary of a sensor, or `None` when the sensor has no reading.
     async fn sensor(&self, sensor: &SensorId) -> Result<Option<SensorSummary>, StoreError>;
 
     /// The first `limit` readings of a sensor in a window, in order of time; `None` for an unknown sensor.
@@ -116,7 +118,7 @@ pub trait ReadingStore: Send + Sync {
     ) -> Result<Option<Page<Point>>, StoreError>;
 
     /// The readings of a sensor in `points` buckets of equal width over a window; `None` for an unknown sensor. A window without a begin
-    /// begins with the first reading of the sensor; one without an end ends a microsecond after the last reading.
+    /// begins with the first reading of the sensor. A window without an end ends a microsecond after the last reading.
     async fn series(
         &self,
         sensor: &SensorId,
@@ -124,37 +126,37 @@ pub trait ReadingStore: Send + Sync {
         points: usize,
     ) -> Result<Option<Series>, StoreError>;
 
-    /// All selected readings, as one snapshot.
+    /// All selected readings, as a single snapshot.
     async fn export(&self, selection: &Selection) -> Result<Export, StoreError>;
 
     /// The kind of the backend, in one word, such as `sqlite`.
     fn backend(&self) -> &'static str;
 
-    /// Whether the store is open. After [`start`] the store may still be opening; until it is open, reads fail as
+    /// Whether the store is open. After [`start`] the store may still be opening. Until the store is open, reads fail with
     /// [`crate::error::StoreErrorKind::Unavailable`].
     fn is_open(&self) -> bool {
         true
     }
 
-    /// Whether a write would be accepted now. Cheap enough to be called every second.
+    /// Whether a write would be accepted now. Cheap enough for a call every second.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// Warnings for the operator while the backend works: sentences that say what to do.
+    /// Warnings for the operator while the backend works: sentences with advice.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Resolves when the store cannot be opened, or takes no writes any more, for example after a failed flush. The process should then
-    /// drain and stop. Never resolves otherwise.
+    /// Resolves when opening the store has failed for good, or when the store takes no more writes, for example after a failed flush. The
+    /// process should then drain and stop. Never resolves otherwise.
     async fn failed(&self) -> StoreError;
 
     /// Finishes the writes under way, refuses further writes, and releases all resources. Safe to call twice.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Opens the backend that a URL's scheme picks, on the runtime of the caller, and returns when the backend is ready. `directory` is
-/// called only for a backend that lives in the data directory, so that a wrong URL leaves no trace; the call may
-/// block. `write_deadline` is for a backend that may have to wait for others: how long until a write is given up.
+/// Opens the backend for the scheme of a URL, on the runtime of the caller, and returns when the backend is ready. `directory` is called
+/// only for a backend in the data directory, so that a wrong URL leaves no trace. The call may block. A backend on another machine gives up
+/// a write after `write_deadline`.
 ///
 /// # Errors
 /// When no backend takes the URL ([`crate::error::StoreErrorKind::Unsupported`]), or the backend cannot be opened.
@@ -167,8 +169,8 @@ pub async fn open(
     open_when(url, directory, options, write_deadline, false).await
 }
 
-/// Opens a backend for a server, which listens before the backend is ready. A backend that is unavailable for the moment is no error, and
-/// one that needs long to read its data delays nothing.
+/// Opens a backend for a server. The server listens before the backend is ready. An unavailable backend is no error, and a backend with a
+/// long start delays nothing.
 ///
 /// # Errors
 /// As [`open`].

@@ -1,4 +1,4 @@
-//! The values of the readings domain. None of them can be built invalid.
+//! The values of the readings domain. Every value is valid.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -33,7 +33,7 @@ impl SensorId {
     /// Trims white space from both ends and checks the rest.
     ///
     /// # Errors
-    /// [`SensorIdError`] says which rule is broken.
+    /// [`SensorIdError`] names the broken rule.
     pub fn new(text: &str) -> Result<Self, SensorIdError> {
         Self::check(text).map(|id| Self(id.into()))
     }
@@ -41,7 +41,7 @@ impl SensorId {
     /// The trimmed text if it is a sensor id; allocates nothing.
     ///
     /// # Errors
-    /// [`SensorIdError`] says which rule is broken.
+    /// [`SensorIdError`] names the broken rule.
     pub fn check(text: &str) -> Result<&str, SensorIdError> {
         let id = text.trim();
         if id.is_empty() {
@@ -56,7 +56,7 @@ impl SensorId {
         Ok(id)
     }
 
-    /// An id that has been checked before.
+    /// An id from a text that was checked before.
     pub(crate) fn of_checked(text: &str) -> Self {
         Self(text.into())
     }
@@ -79,7 +79,7 @@ impl Borrow<str> for SensorId {
     }
 }
 
-/// A timestamp and a temperature of one sensor.
+/// A timestamp and a temperature of a sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The time of the measurement.
@@ -88,7 +88,7 @@ pub struct Point {
     pub temperature: Temperature,
 }
 
-/// A half-open span of time, `[from, to)`; an end that is `None` is open.
+/// A half-open span of time, `[from, to)`; `None` means an open end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The first timestamp inside the window.
@@ -110,7 +110,7 @@ impl Window {
     }
 }
 
-/// Selects readings: of one sensor or of all sensors, in a window.
+/// Selects readings: of a single sensor or of all sensors, in a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only this sensor; `None` for every sensor.
@@ -119,7 +119,7 @@ pub struct Selection {
     pub window: Window,
 }
 
-/// Readings that are recorded together. Each sensor id is stored once; a reading holds the index of its id.
+/// Readings to record together. Each sensor id is stored once, and a reading holds the index of the id.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     sensors: Vec<SensorId>,
@@ -136,7 +136,7 @@ pub struct BatchReading {
 }
 
 impl Batch {
-    /// A batch of one reading.
+    /// A batch with a single reading.
     pub fn of_one(sensor: SensorId, point: Point) -> Self {
         Self {
             sensors: vec![sensor],
@@ -149,7 +149,7 @@ impl Batch {
         &self.sensors
     }
 
-    /// The readings, in the order in which they were sent. Of two with the same sensor and timestamp the later one is stored.
+    /// The readings, in the order of sending. If two readings have the same sensor and timestamp, the later reading is stored.
     pub fn readings(&self) -> &[BatchReading] {
         &self.readings
     }
@@ -239,25 +239,25 @@ impl BatchBuilder {
     }
 }
 
-/// A summary of one sensor.
+/// A summary of a sensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SensorSummary {
-    /// Its id.
+    /// The id of the sensor.
     pub sensor: SensorId,
-    /// Statistics over all its readings; never empty.
+    /// Statistics over all readings of the sensor; never empty.
     pub stats: Stats,
-    /// The timestamp of its earliest reading.
+    /// The timestamp of the earliest reading.
     pub first: Timestamp,
-    /// The timestamp of its latest reading.
+    /// The timestamp of the latest reading.
     pub last: Timestamp,
     /// The temperature at `last`.
     pub latest: Temperature,
 }
 
-/// One bucket of a [`Series`].
+/// A bucket of a [`Series`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// The start of the bucket. It ends where the next bucket starts.
+    /// The start of the bucket. The bucket ends at the start of the next bucket.
     pub start: Timestamp,
     /// Statistics of the readings in the bucket.
     pub stats: Stats,
@@ -279,6 +279,6 @@ pub struct Series {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether the list goes on after the last item.
+    /// Whether there are more items after the last item.
     pub more: bool,
 }

@@ -1,4 +1,4 @@
-//! Exact statistics: only integers, so that merging is associative and the order of readings does not matter.
+//! Exact statistics. All values are integers, so merging is associative and the order of readings does not matter.
 
 use super::Temperature;
 
@@ -43,7 +43,7 @@ impl Stats {
         maximum: i64::MIN,
     };
 
-    /// Statistics from the parts that a store keeps, in micro-degrees; `None` when no set of valid readings has these parts.
+    /// Statistics from the stored parts, in micro-degrees; `None` when no set of valid readings has these parts.
     pub fn from_parts(count: u64, sum: i128, minimum: i64, maximum: i64) -> Option<Self> {
         if count == 0 {
             return Some(Self::EMPTY);
@@ -80,7 +80,7 @@ impl Stats {
         Temperature::from_micro_degrees(self.maximum)
     }
 
-    /// Counts one more reading.
+    /// Counts another reading.
     pub fn add(&mut self, temperature: Temperature) {
         let value = temperature.micro_degrees();
         self.count += 1;
@@ -97,9 +97,9 @@ impl Stats {
         self.maximum = self.maximum.max(other.maximum);
     }
 
-    /// Follows the replacement of one reading. Says `false` when the extremes can no longer be told from what is kept
-    /// here: the value that left was one of them. The count and the sum are right either way; the caller then finds the
-    /// extremes anew and calls [`Stats::set_extremes`].
+    /// Follows the replacement of a reading. Returns `false` when the replaced value was the minimum or the maximum, and the new extreme is
+    /// unknown here. The count and the sum are right in both cases. After `false` the caller finds the extremes in the readings and calls
+    /// [`Stats::set_extremes`].
     #[must_use]
     pub fn replace(&mut self, old: Temperature, new: Temperature) -> bool {
         let (old, new) = (old.micro_degrees(), new.micro_degrees());
@@ -149,7 +149,7 @@ impl FromIterator<Temperature> for Stats {
 /// `denominator` is not 0 and below 2⁸⁴ (a 64-bit count of millionths), so that a remainder shifted by one bit fits; the
 /// quotient is 0 or at least 2⁻⁸⁴, far from the subnormal numbers.
 fn nearest_quotient(numerator: u128, denominator: u128) -> f64 {
-    /// The 53 bits of an `f64`, one to round by, and one more so that what is left over is below half.
+    /// The 53 bits of an `f64`, a rounding bit, and another bit, so that the remainder is below half.
     const BITS: u32 = 55;
     let mut quotient = numerator / denominator;
     let mut remainder = numerator % denominator;
@@ -165,13 +165,13 @@ fn nearest_quotient(numerator: u128, denominator: u128) -> f64 {
         }
         exponent -= 1;
     }
-    // What is left over cannot make a tie look like none: it goes into the lowest bit, which is below the rounding bit.
+    // The remainder goes into the lowest bit, below the rounding bit. So a value above a tie is not taken for a tie.
     let sticky = quotient | u128::from(remainder != 0);
     // Correctly rounded by the conversion (ties to even); a power of two in this range is exact, and so is the product.
     (sticky as f64) * 2f64.powi(exponent)
 }
 
-/// The number of bits before the highest one, taking 0 for 0.
+/// The number of bits below the highest set bit; 0 for the number 0.
 trait Log2OrZero {
     fn ilog2_or_zero(self) -> u32;
 }

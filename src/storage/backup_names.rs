@@ -1,7 +1,8 @@
-//! The names by which a directory shows that it is a backup, or is being filled by a backup or a restore.
+//! Names of entries that mark a directory as a backup, or as the unfinished target of a backup or a restore.
 
 /// The manifest of a backup. A directory without this file is not a backup.
 pub(crate) const MANIFEST: &str = "backup.json";
 
-/// The directory that a backup or a restore fills first inside its target. While it exists, the target is not complete.
+/// A directory inside the target of a backup or a restore. The backup or restore fills this directory first. While the directory exists,
+/// the target is not complete.
 pub(crate) const UNFINISHED: &str = ".unfinished";

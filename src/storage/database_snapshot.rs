@@ -13,30 +13,31 @@ use super::durable_file;
 use super::sqlite::{DatabaseDefinition, can_open_untouched, open_untouched};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How long to wait for a server that opens or closes the file.
+/// How long to wait while a server opens or closes the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many pages are copied between two reports of progress: 1 MiB.
 const PAGES_PER_STEP: i32 = 256;
 
-/// After how many steps the copy is flushed. One large flush at the end would delay the commits of a server on the same disk.
+/// The copy is flushed each time after this number of steps. A single large flush at the end would delay the commits of a server on the
+/// same disk.
 const STEPS_PER_FLUSH: u32 = 16;
 
-/// A read transaction. It sees what was committed before it began, whatever a server writes meanwhile.
+/// A read transaction. The transaction sees all earlier commits, and none of the later commits of a server.
 #[derive(Debug)]
 pub(crate) struct DatabaseSnapshot {
     database: &'static DatabaseDefinition,
     connection: Connection,
-    /// Keeps servers from writing where SQLite takes no lock.
+    /// A lock against servers, for a database opened without a lock of SQLite.
     _held: Option<DataDirectory>,
 }
 
 impl DatabaseSnapshot {
-    /// Begins a snapshot of the database of a data directory. A server does not notice it. `None` when the file is missing or has no
-    /// tables yet.
+    /// Begins a snapshot of the database of a data directory. A server does not notice the snapshot. `None` when the file is missing or has
+    /// no tables yet.
     ///
     /// # Errors
-    /// When the file cannot be read, is another program's, or was written by a newer version.
+    /// When the file cannot be read, belongs to another program, or was written by a newer version.
     pub(crate) fn of(
         directory: &Path,
         database: &'static DatabaseDefinition,
@@ -55,8 +56,8 @@ impl DatabaseSnapshot {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     return Err(database.error("read it", error));
                 }
-                // Without a server, SQLite would have to create the files beside the database. It cannot on a full disk or on a
-                // read-only medium. The database can be read without them as long as no server begins to write.
+                // Without a server, SQLite would have to create the files beside the database. SQLite cannot create files on a full disk or
+                // on a read-only medium. As long as no server begins to write, the database can be read without these files.
                 _ if can_open_untouched(&path) => {
                     let held = DataDirectory::open_read_only(directory)?;
                     let connection =
@@ -88,8 +89,8 @@ impl DatabaseSnapshot {
         Ok(number("page_count")?.saturating_mul(number("page_size")?))
     }
 
-    /// Copies the database page by page into a new file, which is durable when this returns. Calls `progress` with the number of further
-    /// bytes that were copied.
+    /// Copies the database page by page into a new file. The file is durable when this returns. Calls `progress` with the number of newly
+    /// copied bytes.
     ///
     /// # Errors
     /// When the database cannot be read or the copy cannot be written. The copy is then not complete.
@@ -109,13 +110,13 @@ impl DatabaseSnapshot {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut copy =
             Connection::open_with_flags(target, flags).map_err(|error| self.failed(error))?;
-        // Nobody reads the copy before it is complete, so it needs no journal, and it is flushed here.
+        // Nobody reads the copy before the end of the copying, so the copy needs no journal. The copy is flushed here.
         copy.pragma_update(None, "journal_mode", "OFF")
             .and_then(|()| copy.pragma_update(None, "synchronous", "OFF"))
             .map_err(|error| self.failed(error))?;
         self.copy_pages(&mut copy, &file, progress)?;
         drop(self.connection);
-        // The header of the copy asks for a write-ahead log, which even a reader would create.
+        // The header of the copy asks for a write-ahead log. Even a reader would create this log.
         copy.pragma_update(None, "journal_mode", "DELETE")
             .and_then(|()| copy.close().map_err(|(_, error)| error))
             .map_err(|error| database.error(&format!("copy {name}"), error))?;

@@ -1,4 +1,4 @@
-//! Files that survive a power cut, and the meaning of errors of the file system.
+//! Files with protection against a power cut, and the meaning of errors of the file system.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use crate::error::{StoreError, StoreErrorKind};
 /// How many bytes are read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// After how many bytes a copy is flushed, so that the last flush is short.
+/// A copy is flushed each time after this number of bytes, so that the last flush is short.
 const FLUSH_EVERY_BYTES: u64 = 16 << 20;
 
 /// The content of a file.
@@ -24,7 +24,7 @@ pub(crate) struct Content {
 }
 
 /// Copies into a new file. The content is durable when this returns; the name is durable once the directory is flushed. Calls `progress`
-/// with the number of further bytes that were copied.
+/// with the number of newly copied bytes.
 pub(crate) fn copy(
     source: &mut impl Read,
     target: &Path,
@@ -46,12 +46,12 @@ pub(crate) fn copy(
     Ok(content)
 }
 
-/// Reads a file for its digest.
+/// Reads a file to the end, for the length and the digest.
 pub(crate) fn content(source: &mut impl Read) -> io::Result<Content> {
     content_with(source, &mut |_| {})
 }
 
-/// Does what [`content`] does, and calls `progress` with the number of further bytes that were read.
+/// Does what [`content`] does, and calls `progress` with the number of newly read bytes.
 pub(crate) fn content_with(
     source: &mut impl Read,
     progress: &mut dyn FnMut(u64),
@@ -92,14 +92,14 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Creates a directory and its parents, and flushes the parent of each.
+/// Creates a directory and the parents of the directory, and flushes the parent of each.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
     if path.is_dir() {
-        // The process that created it may have been killed before the flush.
+        // Another process may have created the directory, and may have been killed before the flush.
         return match sync_directory(parent) {
             Err(error) if error.raw_os_error() == Some(libc::EIO) => Err(error),
             // This process need not have the right to open the parent, and the parent may be read-only.

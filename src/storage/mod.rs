@@ -1,4 +1,4 @@
-//! The local disk: the data directory, free space, the app database, and what both SQLite databases share. Imports no slice.
+//! The local disk: the data directory, free space, the app database, and the common parts of both SQLite databases. Imports no slice.
 
 pub mod app_database;
 pub(crate) mod backup_names;

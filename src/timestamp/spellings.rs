@@ -2,7 +2,7 @@
 
 use super::{Civil, Timestamp, TimestampError, fraction, is_separator, offset};
 
-/// Parses a text that is not in the usual form.
+/// Parses a text in a rare form.
 #[cold]
 pub(super) fn parse(text: &[u8]) -> Result<Timestamp, TimestampError> {
     let separator = text.iter().position(|&byte| is_separator(byte));
@@ -80,13 +80,13 @@ fn short(date: &[u8], clock: &[u8]) -> Result<Timestamp, TimestampError> {
     .east(offset(rest)?)
 }
 
-/// The digits that a text begins with, and what follows them.
+/// The digits at the beginning of a text, and the rest of the text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     text.split_at(digits)
 }
 
-/// What comes after a byte that has to be next.
+/// The text after the byte `byte`. The byte has to come first.
 fn past(byte: u8, text: &[u8]) -> Result<&[u8], TimestampError> {
     match text {
         [first, rest @ ..] if *first == byte => Ok(rest),
@@ -98,7 +98,7 @@ fn is_short(digits: &[u8]) -> bool {
     matches!(digits.len(), 1 | 2)
 }
 
-/// Makes sure that a number has its two digits.
+/// Checks that a number has two digits.
 fn two(digits: &[u8], what: &'static str) -> Result<(), TimestampError> {
     match digits.len() {
         2 => Ok(()),

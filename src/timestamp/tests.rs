@@ -1,4 +1,4 @@
-//! Every spelling of a moment is that moment, and what is not a spelling is none.
+//! Every spelling of a moment gives the same moment. Every other text is refused.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn moment() -> impl Strategy<Value = Timestamp> {
     prop_oneof![whole, any].prop_map(|micros| Timestamp::from_micros(micros).unwrap())
 }
 
-/// The offset of a text, in the three ways to write it, and its seconds.
+/// An offset as text, in one of the three forms, and the offset in seconds.
 fn offsets() -> impl Strategy<Value = (String, i64)> {
     let written = (any::<bool>(), 0i64..24, 0i64..60, 0..3).prop_map(|(west, h, m, way)| {
         let sign = if west { '-' } else { '+' };
@@ -29,7 +29,7 @@ fn offsets() -> impl Strategy<Value = (String, i64)> {
     prop_oneof![none, written]
 }
 
-/// What a moment of UTC is called without `Z`: day, time of day, fraction.
+/// The parts of a moment in UTC, without `Z`: day, time of day, fraction.
 fn parts(time: Timestamp) -> (String, String, String) {
     let text = time.to_string();
     let text = text.trim_end_matches('Z');
@@ -43,7 +43,7 @@ fn parts(time: Timestamp) -> (String, String, String) {
     )
 }
 
-/// A number without its leading zeros.
+/// A number without leading zeros.
 fn short(number: &str) -> &str {
     let short = number.trim_start_matches('0');
     if short.is_empty() { "0" } else { short }
@@ -147,12 +147,12 @@ proptest! {
 fn what_is_ambiguous_or_impossible_is_refused_by_name() {
     use TimestampError::{NoSuch, NotATime, OneDigit, OutOfRange};
     for (text, error) in [
-        // Only a day, or only its hour.
+        // Only a day, or only a day and an hour.
         ("20211126", NotATime),
         ("2021-11-26", NotATime),
         ("20211126T18", NotATime),
         ("20211126T18Z", NotATime),
-        // Digits that may be anything.
+        // Digits with several possible meanings.
         ("20211126181500", NotATime),
         ("1637950500", NotATime),
         ("211126T181500", NotATime),
@@ -160,27 +160,27 @@ fn what_is_ambiguous_or_impossible_is_refused_by_name() {
         ("20211126T1815.5", NotATime),
         ("20211126T181500.", NotATime),
         ("2021126T181500", NotATime),
-        // Half of one form and half of the other.
+        // A mixture of two forms.
         ("2021-11-26T181500", NotATime),
         ("20211126T18:15:00", NotATime),
         ("2021-1126T181500", NotATime),
-        // Whether a zero is missing before or after it.
+        // A zero may be missing before or after the digit.
         ("2012-1-5 9:5:00", OneDigit("minute")),
         ("2012-1-5 9:05:0", OneDigit("second")),
         ("2026-11-20T13:00:5Z", OneDigit("second")),
-        // A year of two digits, and a day that may come first.
+        // A year of two digits. The first number may also be a day.
         ("12-1-5 9:05:00", NotATime),
         ("5-1-2012 9:05:00", NotATime),
         ("1/5/2012 9:05:00", NotATime),
         ("02012-1-5 9:05", NotATime),
-        // Twice a day.
+        // Times of a 12-hour clock, and incomplete times.
         ("2012-1-5 9:05:00 PM", NotATime),
         ("2012-1-5 9:05PM", NotATime),
         ("2012-1-5  9:05", NotATime),
         ("2012-1-5T9", NotATime),
         ("2012-1-5 :05", NotATime),
         ("2012--5 9:05", NotATime),
-        // What does not exist.
+        // Months, days and times outside of the calendar.
         ("20211326T181500", NoSuch("month")),
         ("20210229T181500", NoSuch("day")),
         ("20211100T181500", NoSuch("day")),

@@ -1,8 +1,8 @@
-//! Statuses of other programs, which are free text.
+//! Statuses of other programs, as free text.
 
 use super::Status;
 
-/// The status that a text means. Case, white space, hyphens and underscores are ignored. An unknown text means pending.
+/// The meaning of a text as a status. Case, white space, hyphens and underscores are ignored. An unknown text means pending.
 pub fn free_status(text: &str) -> Status {
     let letters: String = text
         .chars()

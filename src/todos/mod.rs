@@ -34,7 +34,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::app_database::AppDatabase;
 use crate::timestamp::Timestamp;
 
-/// The file in the working directory with the settings of PostgreSQL. It is read when no URL is given.
+/// The file in the working directory with the settings of PostgreSQL. The file is read when no URL is given.
 pub const MANIFEST: &str = "manifest.json";
 
 /// The outcome of a change.
@@ -44,25 +44,25 @@ pub enum Outcome<T> {
     Done(T),
     /// The todo does not exist.
     Missing,
-    /// The precondition names other versions than the present one, which is returned here. Nothing was changed.
+    /// The precondition does not name the present version. The value is the present version. Nothing was changed.
     Conflict(Timestamp),
 }
 
 /// A store of todos.
 ///
-/// Every backend keeps these promises, and the conformance suite checks them:
-/// * Success: a change that returned `Ok` is durable. Every read that starts afterwards sees the change, on every server.
+/// Every backend keeps these promises, and the conformance suite checks the promises:
+/// * Success: a change is durable after `Ok`. A read started afterwards sees the change, on every server.
 /// * Failure: after an error nothing has changed. The only exception is [`StoreErrorKind::Unavailable`]: then nobody knows whether
 ///   the change was made, and reading the todo shows the answer.
-/// * Concurrent readers: a read sees a change completely or not at all, and returns each todo in one version.
-/// * Concurrent changes: a change is made only if the present version is one of those that its precondition names. Of several
-///   changes that name the same version, on any servers, exactly one is made.
+/// * Concurrent readers: a read sees a change completely or not at all, and returns each todo in a single version.
+/// * Concurrent changes: a change is made only if the precondition names the present version. If several changes name the same version, on
+///   any servers, exactly one change is made.
 /// * Every change sets [`Todo::updated_at`] to a later time than before, even when a clock goes backwards.
-/// * A page begins after a [`Cursor`], not at a count. So todos that are added or removed between two pages neither repeat nor hide
-///   another todo.
+/// * A page begins after a [`Cursor`], not at a count. So an addition or a removal between two pages neither repeats nor hides another
+///   todo.
 #[async_trait]
 pub trait TodoStore: Send + Sync {
-    /// Adds a todo. Adding a todo whose id exists already changes nothing.
+    /// Adds a todo. If a todo with this id exists already, nothing is changed.
     async fn create(&self, todo: &Todo) -> Result<(), StoreError>;
 
     /// The todo with an id; `None` when there is none.
@@ -77,7 +77,7 @@ pub trait TodoStore: Send + Sync {
         limit: usize,
     ) -> Result<TodoPage, StoreError>;
 
-    /// Changes the fields of a todo. The new [`Todo::updated_at`] is `now`, or a microsecond after the old one if that is later.
+    /// Changes the fields of a todo. The new [`Todo::updated_at`] is `now`, or a microsecond after the old time if this time is later.
     async fn change(
         &self,
         id: TodoId,
@@ -86,7 +86,7 @@ pub trait TodoStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Outcome<Todo>, StoreError>;
 
-    /// Removes a todo. Its number is never used again.
+    /// Removes a todo. The number of the todo is never used again.
     async fn remove(
         &self,
         id: TodoId,
@@ -108,8 +108,8 @@ pub trait TodoStore: Send + Sync {
     /// The number of todos.
     async fn count(&self) -> Result<u64, StoreError>;
 
-    /// Imports todos of another store, as [`import`] describes: all of the batch or nothing. Returns the outcome of each, in their
-    /// order. Importing the same batch again changes nothing.
+    /// Imports todos of another store, as [`import`] describes: all of the batch or nothing. Returns the outcome of each todo, in the order
+    /// of the batch. Importing the same batch again changes nothing.
     async fn import(&self, arrivals: &ImportBatch) -> Result<Vec<ImportResult>, StoreError>;
 
     /// The name of the backend, in one word.
@@ -121,19 +121,19 @@ pub trait TodoStore: Send + Sync {
     /// The reason why the store accepts no changes.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// What an operator should know although the store works: one sentence each, which says what to do.
+    /// Warnings for the operator while the store works. Each warning is a sentence with advice.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Refuses every later operation with [`StoreErrorKind::Unavailable`], and releases the resources of this store. A database that several
-    /// stores share stays open.
+    /// Refuses every later operation with [`StoreErrorKind::Unavailable`], and releases the resources of this store. A shared database of
+    /// several stores stays open.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Opens the backend that the scheme of a URL selects, on the runtime of the caller. Without a URL, opens the database of the file
-/// `manifest.json` in `directory`, and the embedded backend when there is no such file. Returns when the backend is ready, or cannot
-/// be reached at the moment. `app_database` is called only for the embedded backend.
+/// Opens the backend for the scheme of a URL, on the runtime of the caller. Without a URL, opens the database of the file `manifest.json`
+/// in `directory`, and the embedded backend when there is no such file. Returns when the backend is ready, or cannot be reached at the
+/// moment. `app_database` is called only for the embedded backend.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unsupported`] when the URL or the file has a mistake; otherwise the error of the backend.
@@ -162,7 +162,7 @@ pub async fn open(
 /// Opens the source of a copy: any backend of [`open`], or the table of the older todo app.
 ///
 /// # Errors
-/// Those of [`open`]; an error when there is no table of todos, or its columns are unknown.
+/// Those of [`open`]; an error when there is no table of todos, or the table has unknown columns.
 pub async fn open_source(
     url: &BackendUrl,
     directory: &Path,
@@ -203,7 +203,7 @@ async fn open_url_as_source(url: &BackendUrl) -> Result<Box<dyn TodoSource>, Sto
     Ok(Box::new(postgres::PostgresSource::open(&url).await?))
 }
 
-/// The key `schema` is the schema of this program. The table of the older app is in the first schema of its user.
+/// The key `schema` is the schema of this program. The table of the older app is in the first schema of the user.
 #[cfg(feature = "cloud")]
 async fn open_manifest_as_source(
     manifest: manifest::Manifest,

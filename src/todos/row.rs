@@ -58,7 +58,7 @@ pub(super) fn timestamp(micros: i64) -> Result<Timestamp, String> {
     Timestamp::from_micros(micros).ok_or_else(|| format!("is not a time: {micros}"))
 }
 
-/// The range of a page: the todo before its first, and the last deadline. An index answers both comparisons.
+/// The range of a page: the position before the first todo, and the last deadline. An index answers both comparisons.
 pub(super) struct ListRange {
     pub(super) after_deadline: i64,
     pub(super) after_created_at: i64,
@@ -96,8 +96,8 @@ impl ListRange {
     }
 }
 
-/// The approximate limit of the descriptions of a page, in bytes. A page with long descriptions ends early, which limits the memory
-/// of a list.
+/// The approximate limit of the descriptions of a page, in bytes. A page with long descriptions ends early. So the memory of a list is
+/// limited.
 pub(super) const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The todos that a statement found.

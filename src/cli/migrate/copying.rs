@@ -17,11 +17,11 @@ use crate::readings::{
 
 /// The most readings in a batch.
 const BATCH_READINGS: usize = 4_096;
-/// The sensors in a page, the parts of a page, and the parts that are copied at the same time.
+/// The sensors in a page, the parts of a page, and the parts under way at the same time.
 const SENSORS_PAGE: usize = 500;
 const PARTS: usize = 8;
 const PARTS_AT_A_TIME: usize = 4;
-/// The most different sensors that are named.
+/// The limit for the number of named sensors with differences.
 const NAMED_MAX: usize = 20;
 
 /// The counts of a copy.
@@ -29,12 +29,12 @@ const NAMED_MAX: usize = 20;
 pub(super) struct Tally {
     pub(super) outcome: Outcome,
     pub(super) sensors: u64,
-    /// Sensors that were skipped, because both sides had the same readings.
+    /// Skipped sensors, because both sides had the same readings.
     pub(super) passed_over: u64,
-    /// The first sensors that differ after the copy, in order.
+    /// The first sensors with differences after the copy, in order.
     pub(super) different: BTreeSet<SensorId>,
     pub(super) different_count: u64,
-    /// Readings of copied sensors that only the target has.
+    /// Readings of copied sensors only in the target.
     pub(super) extra: u64,
 }
 
@@ -143,9 +143,9 @@ async fn is_same(
 /// The difference of both sides in a sensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Difference {
-    /// Readings that the target does not have, or has with another temperature.
+    /// Readings missing in the target, or stored there with another temperature.
     missing: u64,
-    /// Readings that only the target has.
+    /// Readings only in the target.
     extra: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Failures that all copies have in common.
+//! Failures of all kinds of copies.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::backend_url::BackendUrl;
 use crate::cli::{Failure, FailureKind};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// A store that cannot be opened.
+/// The failure to open a store.
 pub(in crate::cli::migrate) fn open_failure(url: &BackendUrl, error: StoreError) -> Failure {
     let kind = match error.kind() {
         StoreErrorKind::Unsupported => FailureKind::Configuration,
@@ -17,12 +17,12 @@ pub(in crate::cli::migrate) fn open_failure(url: &BackendUrl, error: StoreError)
     Failure::new(kind, anyhow!(error).context(format!("cannot open {url}")))
 }
 
-/// A store that failed while it was read or written.
+/// The failure of a store during a read or a write.
 pub(in crate::cli::migrate) fn store_failure(error: StoreError) -> Failure {
     anyhow!(error).into()
 }
 
-/// Refuses a data directory that does not exist as a source, because opening it would create an empty one.
+/// Refuses a source whose data directory does not exist. Opening a missing directory would create an empty directory.
 ///
 /// # Errors
 /// The directory does not exist.

@@ -103,7 +103,7 @@ async fn copy(
     Ok(())
 }
 
-/// The word of an older page, which accepted any text.
+/// The word of an older page. The older page accepted any text.
 fn of_older_page(bytes: Vec<u8>, from: &BackendUrl) -> Result<Word, Failure> {
     let key = older::KEY;
     let text = String::from_utf8(bytes).map_err(|error| {

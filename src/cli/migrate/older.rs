@@ -1,4 +1,4 @@
-//! Reads the table of an older program, sorts its readings, and names the items that cannot be copied.
+//! Reads the table of an older program, sorts the readings, and names the items that cannot be copied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,9 @@ use crate::error::StoreError;
 use crate::readings::Point;
 use crate::readings::dynamodb::{OlderLayout, OlderTable};
 
-/// The most items that are named.
+/// The limit for the number of named items.
 const NAMED_MAX: usize = 100;
-/// The most attribute names that are counted.
+/// The limit for the number of counted attribute names.
 const ATTRIBUTES_MAX: usize = 50;
 
 /// The counts of a read table.
@@ -42,7 +42,7 @@ impl Named {
     }
 }
 
-/// Reads the whole table, and sorts its readings.
+/// Reads the whole table, and sorts the readings.
 pub(super) async fn read(
     table: &OlderTable,
     bar: &ProgressBar,
@@ -98,7 +98,7 @@ impl Reading {
         ));
     }
 
-    /// The number of items that are not copied.
+    /// The number of items without a copy.
     pub(super) fn not_taken(&self) -> u64 {
         self.not_taken.count
     }

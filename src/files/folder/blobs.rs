@@ -25,7 +25,7 @@ pub(super) type BlobName = Arc<str>;
 #[derive(Debug)]
 pub(super) struct Blobs {
     path: PathBuf,
-    /// Blobs of running uploads, which have no row yet. A sweep skips them.
+    /// Blobs of running uploads. These blobs have no row yet. A sweep skips these blobs.
     in_progress: Mutex<HashSet<BlobName>>,
 }
 
@@ -50,7 +50,7 @@ impl Blobs {
         }
     }
 
-    /// Opens a blob, and returns its length in bytes; `None` when the blob does not exist.
+    /// Opens a blob, and returns the file and the length in bytes; `None` when the blob does not exist.
     pub(super) fn open(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
         let opened = File::open(self.path.join(name)).and_then(|file| {
             let bytes = file.metadata()?.len();
@@ -63,8 +63,8 @@ impl Blobs {
         }
     }
 
-    /// Removes a blob that no row names any more, in the background: removing gigabytes takes a while. After a crash or an error a
-    /// sweep removes the blob.
+    /// Removes a blob without a row, in the background: removing gigabytes takes a while. After a crash or an error a sweep removes the
+    /// blob.
     pub(super) fn discard(self: &Arc<Self>, name: BlobName) {
         let blobs = Arc::clone(self);
         tokio::task::spawn_blocking(move || blobs.remove_all(&[name]));
@@ -75,7 +75,7 @@ impl Blobs {
         fs::read_dir(&self.path).map_err(|error| io_error("list the files", error))
     }
 
-    /// The next names in the listing that no upload is writing to, at most `count_max`.
+    /// The next names in the listing, at most `count_max`. Blobs of running uploads are skipped.
     pub(super) fn idle_names(
         &self,
         entries: &mut ReadDir,
@@ -100,7 +100,7 @@ impl Blobs {
         Ok(names)
     }
 
-    /// Removes files. Returns the number of files that existed.
+    /// Removes files. Returns the number of removed files.
     pub(super) fn remove_all(&self, names: &[BlobName]) -> Result<u64, StoreError> {
         let mut removed = 0;
         for name in names {
@@ -117,7 +117,7 @@ impl Blobs {
     }
 }
 
-/// A blob that is being written. Dropping the last reference removes the blob, unless [`StagedBlob::keep`] was called.
+/// A blob during an upload. Dropping the last reference removes the blob, unless [`StagedBlob::keep`] was called.
 #[derive(Debug)]
 pub(super) struct StagedBlob {
     blobs: Arc<Blobs>,
@@ -155,14 +155,14 @@ impl StagedBlob {
             .map_err(|error| write_error("write a file", error))
     }
 
-    /// Flushes the bytes that were written so far, so that the last flush is short.
+    /// Flushes the bytes written so far, so that the last flush is short.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.file()
             .and_then(File::sync_data)
             .map_err(|error| write_error("flush a file", error))
     }
 
-    /// Flushes the blob and renames it to its final name. Both are durable when this returns `Ok`.
+    /// Flushes the blob and gives the blob the final name. The bytes and the name are durable when this returns `Ok`.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
         let complete = || {
             self.file()?.sync_all()?;
@@ -173,7 +173,7 @@ impl StagedBlob {
         complete().map_err(|error| write_error("make a file durable", error))
     }
 
-    /// Keeps the blob: a row names the blob, or may name it.
+    /// Keeps the blob: a row names the blob, or may name the blob.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Release);
     }
@@ -203,7 +203,7 @@ impl Drop for StagedBlob {
             return;
         }
         let path = self.path();
-        // Removing gigabytes takes a while, which would delay the requests of this thread.
+        // Removing gigabytes takes a while, and would delay the requests of this thread.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || remove_unfinished(&path))),
             Err(_) => remove_unfinished(&path),
@@ -243,7 +243,7 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Runs work that waits for the disk on a thread for blocking work.
+/// Runs `work` on a thread for blocking work, because `work` waits for the disk.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

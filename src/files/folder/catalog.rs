@@ -1,4 +1,4 @@
-//! The table `files` of `station.db`: which blob holds a device's file, with the metadata of the file.
+//! The table `files` of `station.db`: the name of the blob of each device's file, and the metadata of the file.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Catalog {
             .await
     }
 
-    /// Makes a blob a device's file if the condition holds, in one transaction. Returns the blob of the replaced file.
+    /// Makes a blob the file of a device if the condition holds, in a single transaction. Returns the blob of the replaced file.
     pub(super) async fn publish(
         &self,
         device: DeviceId,
@@ -111,7 +111,7 @@ impl Catalog {
             .await
     }
 
-    /// Removes a device's row if the condition holds, in one transaction. Returns the blob of the removed file.
+    /// Removes a device's row if the condition holds, in a single transaction. Returns the blob of the removed file.
     pub(super) async fn remove(
         &self,
         device: &DeviceId,
@@ -151,7 +151,7 @@ impl Catalog {
             .await
     }
 
-    /// The names that no row has.
+    /// The names without a row.
     pub(super) async fn without_row(
         &self,
         names: Vec<BlobName>,
@@ -232,7 +232,7 @@ fn damaged() -> StoreError {
     sqlite::damaged(FILE_NAME, "a row of a file is not what this program writes")
 }
 
-/// Parses every row whose checksum is right. Calls `problem` for each row that this program never writes.
+/// Parses every row with a right checksum. Calls `problem` for each row that this program never writes.
 ///
 /// # Errors
 /// When the rows cannot be read.

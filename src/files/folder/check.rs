@@ -17,15 +17,15 @@ use crate::storage::durable_file;
 /// The result of a check of the folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FolderCheck {
-    /// The number of files that rows name, and their total size by the rows.
+    /// The number of files with a row, and the total size in the rows.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     /// The number of other files: interrupted uploads.
     pub(crate) unnamed: u64,
 }
 
-/// Reads every file that a row names, for rows whose checksum is right. Calls `problem` for each file that is missing or damaged,
-/// and `progress` with the number of bytes of each read.
+/// Reads the file of every row with a right checksum. Calls `problem` for each missing or damaged file, and `progress` with the number of
+/// bytes of each read.
 ///
 /// # Errors
 /// When the rows or the folder cannot be read.
@@ -51,7 +51,7 @@ pub(crate) fn check_files(
     Ok(result)
 }
 
-/// The number of bytes that [`check_files`] reads.
+/// The number of bytes for [`check_files`] to read.
 ///
 /// # Errors
 /// When the rows cannot be read.

@@ -1,4 +1,4 @@
-//! Copies blobs for a copy of `station.db` while a server may replace them, and checks copied blobs.
+//! Copies blobs for a copy of `station.db`, and checks copied blobs. A server may replace blobs meanwhile.
 
 use std::fs::{self, File};
 use std::io;
@@ -157,7 +157,7 @@ struct BlobCopier<'a> {
 }
 
 impl BlobCopier<'_> {
-    /// Copies a file, or the file that has replaced it. Returns how the row has to change.
+    /// Copies a file, or the newer file of the same device. Returns the change for the row.
     fn copy_current(&mut self, file: &FileRow) -> Result<Option<RowChange>, StoreError> {
         if self.copy(file)? {
             return Ok(None);
@@ -211,7 +211,7 @@ impl BlobCopier<'_> {
             Some(live) => live,
             None => app_database::open_reader(&self.data.join(app_database::FILE_NAME))?,
         };
-        // The copy computes a new checksum for the row. A damaged row must not get one.
+        // The copy computes a new checksum for the row. A damaged row must not get a new checksum.
         let rows = app_database::sound_rows(&live, "files")?;
         let sql = format!("SELECT {COLUMNS} FROM {rows} WHERE device = ?1");
         let found = live

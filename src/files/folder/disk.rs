@@ -1,4 +1,4 @@
-//! The disk of the folder, which may differ from the disk of the data directory.
+//! The disk of the folder. This disk may differ from the disk of the data directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ impl FolderDisk {
         self.disk().check()
     }
 
-    /// Adds the state of the disk or of the directory to the error of a write. A file that does not fit does not mean that the disk
-    /// is full for smaller files.
+    /// Adds the state of the disk or of the directory to the error of a write. When a file does not fit, smaller files may still fit: the
+    /// disk does not count as full.
     pub(super) fn explain(&self, error: StoreError) -> StoreError {
         match error.kind() {
             StoreErrorKind::StorageFull => self.disk().too_little().with_source(error),

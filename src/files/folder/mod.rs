@@ -1,8 +1,8 @@
 //! The default backend: a folder of blobs in the data directory, and one row in `station.db` for each device.
 //!
-//! A blob has a unique name that contains nothing from a client. The server writes `NAME.part`, flushes the file, renames it and
-//! flushes the folder. Then one transaction writes the name of the blob into the device's row. The commit publishes the file. After
-//! the commit the server removes the replaced blob. A blob that no row names comes from a crash, and a sweep removes it.
+//! A blob has a unique name without any text from a client. The server writes `NAME.part`, flushes the file, renames it and flushes the
+//! folder. Then one transaction writes the name of the blob into the device's row. The commit publishes the file. After the commit the
+//! server removes the replaced blob. A blob without a row comes from a crash, and a sweep removes the blob.
 
 mod blobs;
 mod catalog;
@@ -33,10 +33,10 @@ use crate::storage::data_directory::DataDirectory;
 /// The name of the folder in the data directory.
 pub(crate) const DIRECTORY_NAME: &str = "files";
 
-/// How often a file is looked up again when its blob was replaced between the look-up and the opening.
+/// How often a file is looked up again after a replacement of the blob between the look-up and the opening.
 const OPEN_ATTEMPTS_MAX: usize = 10;
 
-/// The number of blobs that a sweep looks up at once.
+/// The number of blobs in each look-up of a sweep.
 const SWEEP_BATCH: usize = 500;
 
 /// Files in a folder.
@@ -48,7 +48,7 @@ pub struct FolderStore {
 }
 
 impl FolderStore {
-    /// Opens the folder, and creates it if it is missing.
+    /// Opens the folder, or creates a missing folder.
     ///
     /// # Errors
     /// When the folder cannot be created.
@@ -68,7 +68,7 @@ impl FolderStore {
 #[async_trait]
 impl FileStore for FolderStore {
     async fn begin(&self, device: &DeviceId) -> Result<Box<dyn Upload>, StoreError> {
-        // After a failure of the disk no write succeeds. The client should know before it sends the file.
+        // After a failure of the disk no write succeeds. The client should get the error before the transfer of the file.
         self.catalog.open_for_additions()?;
         self.disk.check()?;
         Ok(Box::new(FolderUpload::new(
@@ -144,7 +144,7 @@ impl FileStore for FolderStore {
         if self.disk.is_read_only() {
             return Ok(0);
         }
-        // A blob whose row is damaged would look like a blob without a row.
+        // With a damaged row, a blob would look like a blob without a row.
         self.catalog.refuse_if_damaged().await?;
         let mut removed = 0;
         let blobs = Arc::clone(&self.blobs);
@@ -160,7 +160,8 @@ impl FileStore for FolderStore {
             if names.is_empty() {
                 return Ok(removed);
             }
-            // The order matters: a blob that no upload was writing before the look-up, and that has no row, never gets a row.
+            // The order matters. If no upload was writing a blob before the look-up, and the look-up finds no row, the blob never gets a
+            // row.
             let unnamed = self.catalog.without_row(names).await?;
             let blobs = Arc::clone(&self.blobs);
             removed += blobs::blocking(move || blobs.remove_all(&unnamed)).await?;

@@ -115,7 +115,7 @@ impl Upload for FolderUpload {
         file: NewFile,
         condition: Condition,
     ) -> Result<Publication, StoreError> {
-        // In a task of its own, so that a client that disconnects does not interrupt the publication.
+        // In a separate task, so that the end of the client's connection does not interrupt the publication.
         tokio::spawn(self.publish(file, condition))
             .await
             .map_err(interrupted)?

@@ -7,7 +7,7 @@ use crate::http::etag::{EntityTag, EntityTags};
 use crate::http::{Problem, ProblemKind, date};
 use crate::timestamp::Timestamp;
 
-/// The condition of a request that changes something.
+/// The condition of a request for a change.
 ///
 /// # Errors
 /// 400 when `If-Match` or `If-None-Match` is malformed.
@@ -20,7 +20,7 @@ pub(super) fn of_change(headers: &HeaderMap) -> Result<Condition, Problem> {
     })
 }
 
-/// The problem of a request whose condition does not hold.
+/// The problem of a request with an unfulfilled condition.
 pub(super) fn refused() -> Problem {
     Problem::new(
         ProblemKind::PreconditionFailed,
@@ -36,7 +36,7 @@ pub(super) enum ReadOutcome {
     Proceed,
     /// 304: the client has the current version.
     NotModified,
-    /// 412: the current version is not one that the client accepts.
+    /// 412: the client does not accept the current version.
     Refused,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn allows_range(headers: &HeaderMap, tag: &str, modified: Timestamp) 
     }
 }
 
-/// The tags that a file's own tag, which is strong, can equal in a change: `If-Match` compares strongly, `If-None-Match` weakly.
+/// The tags to compare with the strong tag of a file before a change: `If-Match` compares strongly, `If-None-Match` weakly.
 fn tag_list(tags: EntityTags, takes_weak: bool) -> TagList {
     match tags {
         EntityTags::Any => TagList::Any,

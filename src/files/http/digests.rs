@@ -19,7 +19,7 @@ pub(super) fn header_value(digest: &Digest) -> Option<HeaderValue> {
         .ok()
 }
 
-/// The digests that a request names.
+/// The digests named in a request.
 #[derive(Debug, Default)]
 pub(super) struct ExpectedDigests(Vec<(&'static str, Value)>);
 
@@ -73,7 +73,7 @@ impl ExpectedDigests {
         self.0.is_empty()
     }
 
-    /// The hashers that calculate the digests to compare with.
+    /// The hashers for the digests in the comparison.
     pub(super) fn hashers(&self) -> Hashers {
         let wants_sha512 = self
             .0
@@ -85,10 +85,10 @@ impl ExpectedDigests {
         }
     }
 
-    /// Checks that each expected digest equals one of the received digests: of the whole form, or of the file in the form.
+    /// Checks that each expected digest equals a received digest: of the whole form, or of the file in the form.
     ///
     /// # Errors
-    /// 400 with the name of the first header whose digest differs.
+    /// 400 with the name of the first header with a different digest.
     pub(super) fn check(&self, received: &[&Digests]) -> Result<(), Problem> {
         for (name, value) in &self.0 {
             let is_equal_to_one = received.iter().any(|digests| match value {

@@ -21,12 +21,12 @@ use crate::files::{DeviceId, FileInfo, FileName};
 use crate::http::extract::{PathPart, RawQuery};
 use crate::http::{Problem, ProblemKind, date, etag};
 
-/// The most attempts to open a file that is replaced between opening and reading.
+/// The limit for the number of attempts to open a file. An attempt fails when the file is replaced between opening and reading.
 const OPENINGS_MAX: usize = 5;
 /// No further attempt begins later than this.
 const OPENING_AGAIN_MAX: Duration = Duration::from_millis(1500);
 
-/// The file as one base64 text.
+/// The file as a single base64 text.
 pub(super) async fn text(
     state: State<Arc<FileRoutes>>,
     id: PathPart,
@@ -237,7 +237,7 @@ impl Plan {
     }
 }
 
-/// The entity tag, without quotes. The text is another representation, so it has another tag.
+/// The entity tag, without quotes. The text is another representation, so the text has another tag.
 fn tag(info: &FileInfo, representation: Representation) -> String {
     match representation {
         Representation::Bytes => info.tag(),
@@ -245,8 +245,8 @@ fn tag(info: &FileInfo, representation: Representation) -> String {
     }
 }
 
-/// A stream as a body, which counts as a transfer until its end. When the stream fails, the body ends before its announced length,
-/// so the client sees that bytes are missing.
+/// A stream as a body. The body counts as a transfer until the end of the body. When the stream fails, the body ends before the announced
+/// length, so the client sees that bytes are missing.
 fn body<S>(content: S, device: &DeviceId, transfer: OwnedSemaphorePermit) -> Body
 where
     S: Stream<Item = Result<Bytes, StoreError>> + Send + 'static,
@@ -258,7 +258,7 @@ where
             Err(error) if error.kind() == StoreErrorKind::Damaged => {
                 error!(%error, "a download broke off, because the file is damaged");
             }
-            // Without the id of the device, which may be personal.
+            // Without the id of the device, because the id may be personal.
             Err(error) => {
                 warn!(%error, "a download broke off");
                 debug!(%device, "a download broke off");

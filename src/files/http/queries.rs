@@ -17,8 +17,8 @@ use crate::http::{Page, Problem, page};
 /// The kind of the cursors of this list.
 const DEVICES: char = 'd';
 
-/// The devices that have a file, in order. Existing clients read the member `TelemetryDataDownloads`, and do not know the member
-/// `next`, so `next` is present only when there are more devices.
+/// The devices with a file, in order. Existing clients read the member `TelemetryDataDownloads`, and do not know the member `next`, so
+/// `next` is present only when there are more devices.
 pub(super) async fn list(
     State(routes): State<Arc<FileRoutes>>,
     query: RawQuery,
@@ -68,7 +68,7 @@ pub(super) async fn info(
     Ok(json::answer(out))
 }
 
-/// Removes a device's file, if its version is one that `If-Match` names.
+/// Removes a device's file, if `If-Match` names the version of the file.
 pub(super) async fn remove(
     State(routes): State<Arc<FileRoutes>>,
     PathPart(id): PathPart,

@@ -7,13 +7,14 @@ use std::ops::Range;
 pub(super) enum Part {
     /// The whole file: there is no range, or the range is ignored.
     Whole,
-    /// These bytes, at least one.
+    /// These bytes. The range is never empty.
     Bytes(Range<u64>),
     /// The file has none of the requested bytes.
     Unsatisfiable,
 }
 
-/// Evaluates a `Range` header. Several ranges at a time are ignored, as RFC 9110 allows: a client that resumes a download sends one.
+/// Evaluates a `Range` header. Several ranges at a time are ignored, as RFC 9110 allows: a client sends a single range to resume a
+/// download.
 pub(super) fn part(header: Option<&str>, size_bytes: u64) -> Part {
     let Some((unit, range)) = header.and_then(|header| header.split_once('=')) else {
         return Part::Whole;

@@ -1,4 +1,4 @@
-//! Receives a file from the body of a request into the store, and calculates its digest.
+//! Receives a file from the body of a request into the store, and calculates the digest.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::files::{Condition, ContentType, FileName, NewFile, Publication, Uploa
 use crate::http::{Problem, ProblemKind};
 use crate::timestamp::Timestamp;
 
-/// Receives one file: collects its pieces into batches, and hands each batch to the digester and to the store.
+/// Receives a file: collects the pieces into batches, and hands each batch to the digester and to the store.
 pub(super) struct Receiver {
     upload: Box<dyn Upload>,
     digester: Digester,
@@ -17,7 +17,7 @@ pub(super) struct Receiver {
     bytes_max: u64,
 }
 
-/// A file whose bytes are all in the store, and which is not published yet.
+/// A received file: all bytes are in the store, and the file is not published yet.
 pub(super) struct Received {
     upload: Box<dyn Upload>,
     size_bytes: u64,

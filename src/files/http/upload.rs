@@ -52,8 +52,8 @@ pub(super) async fn upload(
     }
     let _transfer = routes.transfer()?;
     if !condition.is_empty() {
-        // The store checks the condition again when it publishes the file. This early check may save the transfer, so a slow store is
-        // not waited for.
+        // The store checks the condition again when it publishes the file. This early check can only save a transfer, so the server does
+        // not wait long for a slow store.
         let checking = routes.store.info(&device);
         if let Ok(current) = tokio::time::timeout(EARLY_CHECK_MAX, checking).await
             && !condition.holds(current?.map(|info| info.tag()).as_deref())
@@ -113,7 +113,7 @@ fn stored(device: &DeviceId, info: &FileInfo) -> Response {
     response
 }
 
-/// Where the file is in the body.
+/// The place of the file in the body.
 enum BodyKind {
     /// The body is the file, of this type.
     File(ContentType),
@@ -152,7 +152,7 @@ impl BodyKind {
     }
 }
 
-/// What a request states about the file.
+/// The statements of a request about the file.
 struct FileMetadata {
     content_type: ContentType,
     name: Option<FileName>,
@@ -184,8 +184,8 @@ impl FileMetadata {
         })
     }
 
-    /// Compares the expected digests. RFC 9530 defines the digest of the form; people can calculate the digest of the file. Either one
-    /// proves that the file is complete.
+    /// Compares the expected digests. RFC 9530 defines the digest of the form; people can calculate the digest of the file. Each of the two
+    /// digests proves that the file is complete.
     fn check(
         &self,
         expected_digests: &ExpectedDigests,
@@ -213,7 +213,7 @@ async fn receive_form(
 ) -> Result<FileMetadata, Problem> {
     let unreadable = |why: String| Problem::new(ProblemKind::UnreadableBody, why);
     let mut parser = MultipartParser::new(boundary);
-    // The digests of the whole form, of which the file is a part. They are calculated only for a request that names some.
+    // The digests of the whole form. The file is a part of the form. The digests are calculated only if the request names digests.
     let mut form = (!expected_digests.is_empty()).then(|| {
         let digester = Digester::new(expected_digests.hashers());
         (digester, Batches::default())
@@ -246,7 +246,7 @@ async fn receive_form(
                     metadata = Some(describe(head)?);
                 }
                 MultipartEvent::Data(data) if is_file => receiver.push(data).await?,
-                // Existing clients send other fields, which are ignored.
+                // Existing clients send other fields. These fields are ignored.
                 MultipartEvent::Part(_) | MultipartEvent::Data(_) => {}
                 MultipartEvent::PartEnd => is_file = false,
             }

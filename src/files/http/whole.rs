@@ -8,14 +8,14 @@ use super::digests::ExpectedDigests;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{ContentStream, DeviceId, Digest, FileInfo};
 
-/// So many bytes are read before the head of the answer is sent. Damage to a smaller file is found before the answer begins.
+/// This number of bytes is read before the head of the answer is sent. Damage to a smaller file is found before the answer begins.
 const HEAD_BYTES: usize = 256 * 1024;
 
-/// The bytes of a file, in order. The digest is calculated on the way, and the stream fails before the last piece if the digest is
-/// wrong: the client then has fewer bytes than announced, and does not take them for the file.
+/// The bytes of a file, in order. The digest is calculated on the way, and the stream fails before the last piece if the digest is wrong.
+/// The client then has fewer bytes than announced, and does not take these bytes for the file.
 ///
 /// # Errors
-/// When the beginning cannot be read, or the file is small and not what was stored.
+/// When the beginning cannot be read, or a small file differs from the stored file.
 pub(super) async fn checked(
     content: ContentStream,
     info: &FileInfo,
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// What arrives of some bytes, cut into pieces, and whether it ended well.
+    /// Sends bytes in pieces. Returns the arrived bytes, and whether the stream ended without an error.
     fn sent(bytes: &[u8], piece: usize, stored: &[u8]) -> (Vec<u8>, Result<(), StoreError>) {
         let pieces: Vec<_> = bytes
             .chunks(piece)

@@ -22,8 +22,8 @@ const PARTS_MAX: usize = 6;
 /// How much longer S3 may take to join the parts of a file, for each byte. S3 sends nothing until the file is complete.
 const JOIN_NANOS_PER_BYTE: u64 = 15;
 
-/// How often the removal of a leftover is tried, and the first pause between two attempts. S3 may be unavailable, which is a
-/// usual reason for a leftover.
+/// How often the removal of a leftover is tried, and the first pause between two attempts. An outage of S3 is a usual reason for a
+/// leftover, and the outage may continue.
 const CLEANUP_ATTEMPTS_MAX: u32 = 8;
 const CLEANUP_PAUSE: Duration = Duration::from_secs(1);
 
@@ -139,7 +139,7 @@ impl S3Client {
         let join_time = Duration::from_nanos(size_bytes.saturating_mul(JOIN_NANOS_PER_BYTE));
         let completion = async {
             match upload.complete().await {
-                // A request is repeated when its answer was lost. The first request has used up the parts by then.
+                // A request is repeated when the answer was lost. Then the parts are already used up by the first request.
                 Err(error @ object_store::Error::NotFound { .. }) => {
                     self.store.head(path).await.map_err(|_| error)?;
                     Ok(())
@@ -171,7 +171,7 @@ impl S3Client {
         self.request(budget, "abort an upload", abort).await
     }
 
-    /// Removes a leftover in the background, with several attempts. A sweep removes what stays.
+    /// Removes a leftover in the background, with several attempts. If the leftover stays, a sweep removes the leftover.
     pub(super) fn clean_up(self: &Arc<Self>, mut leftover: Leftover) {
         let permit = Arc::clone(&self.cleanup_permits).try_acquire_owned();
         // An upload may be dropped while the runtime shuts down.
@@ -211,11 +211,11 @@ fn ignore_missing(result: object_store::Result<()>) -> object_store::Result<()> 
 /// A task that begins an upload in parts.
 pub(super) type MultipartStart = JoinHandle<Result<Box<dyn MultipartUpload>, StoreError>>;
 
-/// Something in the bucket that nothing uses.
+/// An unused object or upload in the bucket.
 pub(super) enum Leftover {
-    /// An object that no record names.
+    /// An object without a record.
     Object(Path),
-    /// An upload in parts that is beginning.
+    /// The beginning of an upload in parts.
     StartingUpload(MultipartStart),
     /// An upload in parts.
     Upload(Box<dyn MultipartUpload>),

@@ -18,15 +18,15 @@ use crate::error::{StoreError, StoreErrorKind};
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// The longest silence of S3 during a request. Sending a part counts as silence.
 const READ_TIMEOUT: Duration = Duration::from_secs(8);
-/// The same for uploads in parts: S3 is silent while it joins the parts. A limit by the size of the file applies to that.
+/// The same for uploads in parts: S3 is silent while S3 joins the parts. Another limit for the joining depends on the size of the file.
 const MULTIPART_READ_TIMEOUT: Duration = Duration::from_secs(600);
 /// Shorter than S3 keeps an idle connection open.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// The region in signatures for S3 servers that have no regions.
+/// The region in signatures for S3 servers without regions.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// Everything that a request to a bucket needs.
+/// Everything for requests to a bucket: address, region and credentials.
 #[derive(Debug)]
 pub(super) struct BucketAccess {
     pub(super) bucket_url: BucketUrl,
@@ -37,7 +37,7 @@ pub(super) struct BucketAccess {
 }
 
 impl BucketAccess {
-    /// Combines a URL with the AWS settings of the machine. Asks S3 nothing. `credentials` replace those of the machine.
+    /// Combines a URL with the AWS settings of the machine. Asks S3 nothing. `credentials` replace the credentials of the machine.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unsupported`] when the URL is wrong, or the region or the credentials are missing.
@@ -53,7 +53,7 @@ impl BucketAccess {
             .or_else(|| settings.endpoint_url().map(str::to_owned));
         let region = match (settings.region(), &endpoint) {
             (Some(region), _) => region.as_ref().to_owned(),
-            // Only Amazon checks the region, but every signature needs one.
+            // Only Amazon checks the region, but every signature needs a region.
             (None, Some(_)) => DEFAULT_REGION.to_owned(),
             (None, None) => {
                 return Err(unsupported(format!(
@@ -100,7 +100,7 @@ impl BucketAccess {
             .with_retry(retries())
             // Not every S3 server accepts the removal of several objects in one request.
             .with_disable_bulk_delete(true)
-            // TLS protects the body. Without TLS the signature has a digest of it, which costs a second SHA-256.
+            // TLS protects the body. Without TLS the signature has a digest of the body, and the digest costs a second SHA-256.
             .with_unsigned_payload(!self.is_plain_http())
             .with_virtual_hosted_style_request(self.endpoint.is_none());
         if let Some(endpoint) = &self.endpoint {
@@ -154,11 +154,11 @@ fn retries() -> RetryConfig {
     }
 }
 
-/// The settings that AWS tools use on this machine.
+/// The settings of the AWS tools on this machine.
 async fn load_settings(bucket_url: &BucketUrl) -> aws_config::SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    // An S3 server that is not Amazon's needs no region. The search for a region would end with a request to a service that
-    // only Amazon's machines have.
+    // An S3 server that is not Amazon's needs no region. The search for a region would end with a request to a service, and only Amazon's
+    // machines have this service.
     let has_endpoint = bucket_url.endpoint.is_some();
     let region = bucket_url.region.clone();
     let region = region.or_else(|| has_endpoint.then(|| DEFAULT_REGION.to_owned()));

@@ -14,12 +14,12 @@ use super::timeouts::TimeBudget;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Content, ContentStream};
 
-/// The blob that a record named.
+/// The blob named by the record.
 pub(super) struct S3Content {
     client: Arc<S3Client>,
     path: Path,
     size_bytes: u64,
-    /// The time that is left after the look-up of the record.
+    /// The remaining time after the look-up of the record.
     budget: TimeBudget,
 }
 

@@ -1,4 +1,4 @@
-//! The credentials for S3, from the same places that AWS tools search. The search is repeated when S3 rejects the credentials.
+//! The credentials for S3, from the usual places of AWS tools. The search is repeated when S3 rejects the credentials.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// The pause after a search without success: no credentials were found, or S3 rejected them.
 const SEARCH_PAUSE: Duration = Duration::from_secs(5);
 
-/// Credentials that are renewed before they expire, and after S3 rejected them.
+/// Credentials with a renewal before the expiry, and after a rejection by S3.
 #[derive(Debug)]
 pub(super) struct Credentials {
     state: Mutex<State>,
@@ -27,18 +27,19 @@ pub(super) struct Credentials {
 #[derive(Debug)]
 struct State {
     provider: SharedCredentialsProvider,
-    /// The credentials that the provider returned last, and their expiry.
+    /// The last credentials from the provider, and their expiry.
     current: Option<(Arc<AwsCredential>, Option<SystemTime>)>,
     /// When the provider was asked last.
     searched_at: Option<Instant>,
-    /// Whether S3 rejected the current credentials. A new search is needed then: a provider caches the files that it has read.
+    /// Whether S3 rejected the current credentials. A new search is needed then: a provider keeps the content of files in memory after the
+    /// first read.
     is_rejected: bool,
-    /// The error of the last search, when that search found nothing.
+    /// The error of the last search, when the search found nothing.
     search_error: Option<String>,
 }
 
 impl Credentials {
-    /// Credentials of one provider.
+    /// Credentials of the given provider.
     pub(super) fn fixed(provider: SharedCredentialsProvider) -> Self {
         Self {
             state: Mutex::new(State::new(provider)),
@@ -155,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// A provider that returns another key each time.
+    /// A provider with another key for each request.
     #[derive(Debug)]
     struct Rotating(AtomicUsize);
 

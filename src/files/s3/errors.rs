@@ -9,9 +9,9 @@ const S3_TEXT_CHARACTERS_MAX: usize = 300;
 
 /// An error of S3 in two forms.
 pub(super) struct ErrorReport {
-    /// The error for the caller, which names what the caller asked for.
+    /// The error for the caller. The error names the action of the caller.
     pub(super) error: StoreError,
-    /// The cause of the outage, which is the same for all requests.
+    /// The cause of the outage. The cause is the same for all requests.
     pub(super) cause: StoreError,
 }
 
@@ -135,8 +135,8 @@ fn code(text: &str) -> Option<&str> {
     (is_name && !code.is_empty() && code.len() <= 64).then_some(code)
 }
 
-/// The part of an error of S3 that may be logged: of an XML error only the code and the message. The other parts repeat what was
-/// signed, tokens included.
+/// The part of an error of S3 that may be logged: of an XML error only the code and the message. The other parts repeat the signed text,
+/// tokens included.
 fn loggable(text: &str) -> String {
     let text = match code(text) {
         Some(code) => {

@@ -1,10 +1,10 @@
 //! The backend on S3, or on any server with the API of S3.
 //!
-//! A file is a blob and a small record. The record says which blob is the file of the device: `content/KEY!BLOB` and `index/KEY`,
-//! where KEY stands for the id of the device (`key.rs`). Writing the record publishes the file. S3 writes a record atomically, and
-//! only if the record has not changed since the server read it. So a condition holds at the moment of publication, and of two
-//! servers that publish at once each knows which blob it replaced. A listing of `index/` lists the devices in order of their ids.
-//! Before the first file is accepted, a probe tests whether the bucket has conditional writes (`probe.rs`).
+//! A file is a blob and a small record. The record says which blob is the file of the device: `content/KEY!BLOB` and `index/KEY`, where KEY
+//! stands for the id of the device (`key.rs`). Writing the record publishes the file. S3 writes a record atomically, and only if the record
+//! has not changed since the server read it. So a condition holds at the moment of publication. If two servers publish at the same time,
+//! each server knows the replaced blob. A listing of `index/` lists the devices in order of their ids. Before the first file is accepted, a
+//! probe tests whether the bucket has conditional writes (`probe.rs`).
 
 mod client;
 mod connect;

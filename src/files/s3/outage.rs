@@ -10,8 +10,8 @@ use super::probe;
 const PROBE_PAUSE_MIN: Duration = Duration::from_secs(1);
 const PROBE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Starts a task that probes the bucket after each failure until a probe succeeds, and no request failed meanwhile. Only this
-/// task ends an outage: if each successful request did, an S3 that fails every second request would fill the log.
+/// Starts a task that probes the bucket after each failure until a probe succeeds, and no request failed meanwhile. Only this task ends an
+/// outage. If each successful request ended the outage, an S3 that fails every second request would fill the log.
 ///
 /// The task ends when the client is dropped.
 pub(super) fn watch(client: &Arc<S3Client>) {

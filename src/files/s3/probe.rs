@@ -1,8 +1,8 @@
-//! Tests whether a bucket has everything that the store needs: writes, reads, removals, and conditional writes.
+//! Tests whether a bucket has everything for the store: writes, reads, removals, and conditional writes.
 //!
-//! A file is published by a write with `If-None-Match: *` or `If-Match`. On an S3 server that ignores these headers, a
-//! server would overwrite a file that another server has just acknowledged, and no request would fail. So the server tests the
-//! bucket with an object of its own before it accepts the first file: at the start, or as soon as S3 is available.
+//! A file is published by a write with `If-None-Match: *` or `If-Match`. If an S3 server ignored these headers, a server would overwrite
+//! the newly acknowledged file of another server, and no request would fail. So the server tests the bucket with a test object before the
+//! server accepts the first file: at the start, or as soon as S3 is available.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const DENIED_FOR: Duration = Duration::from_secs(1);
 /// The same for a missing feature of S3.
 const UNSUPPORTED_FOR: Duration = Duration::from_secs(60);
 
-/// What an S3 server without conditional writes would lose.
+/// The consequence of an S3 server without conditional writes.
 const CONSEQUENCE: &str = "without that, servers that change a file at the same time undo each other's acknowledged changes, \
                            so no file is accepted; use an S3 that has conditional writes";
 
@@ -63,7 +63,7 @@ pub(super) async fn check(client: &Arc<S3Client>) -> Result<(), StoreError> {
     run(client, true).await
 }
 
-/// Runs a probe in a task of its own, so that the probe ends even when its caller is gone.
+/// Runs a probe in a separate task, so that the probe ends even when the caller is gone.
 async fn run(client: &Arc<S3Client>, always: bool) -> Result<(), StoreError> {
     let start = Instant::now();
     let client = Arc::clone(client);
@@ -115,7 +115,7 @@ fn unsupported(feature: &str) -> StoreError {
     )
 }
 
-/// Tests every operation with one object, and removes the object.
+/// Tests every operation with an object, and removes the object.
 async fn probe(client: &Arc<S3Client>) -> Result<(), ProbeError> {
     let path = key::probe(&crate::random::timed_name());
     let mut budget = TimeBudget::new();
@@ -142,7 +142,7 @@ async fn probe_conditions(
             version: None,
         })
     };
-    // No other server knows the name. An object that exists already comes from a repeated request.
+    // No other server knows the name. An existing object comes from a repeated request.
     put(client, budget, path, "1", PutMode::Create).await?;
     if put(client, budget, path, "2", PutMode::Create).await? == PutResult::Done {
         return Err(ProbeError::Unsupported(
@@ -159,7 +159,7 @@ async fn probe_conditions(
         ));
     }
     if put(client, budget, path, "4", only_over(&tag)).await? == PutResult::ConditionFailed {
-        // A repeated request is refused when the first request was done and its answer was lost.
+        // A repeated request is refused when the first request succeeded and only the answer was lost.
         let (_, body) = get(client, budget, path).await?;
         if body != "4" {
             return Err(ProbeError::Unsupported(

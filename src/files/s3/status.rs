@@ -1,4 +1,4 @@
-//! What the last probe of the bucket found. Does no I/O.
+//! The result of the last probe of the bucket. Does no I/O.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::error::{StoreError, StoreErrorKind};
 #[derive(Debug, Default)]
 pub(super) struct BucketStatus {
     state: Mutex<State>,
-    /// Held during a probe. Other callers wait for its result.
+    /// Held during a probe. Other callers wait for the result.
     probing: tokio::sync::Mutex<()>,
 }
 
@@ -48,7 +48,7 @@ impl BucketStatus {
         self.state.lock().is_proven = false;
     }
 
-    /// The result of the last probe, while it is valid.
+    /// The result of the last probe, while the result is valid.
     pub(super) fn current(&self) -> Option<Result<(), StoreError>> {
         let state = self.state.lock();
         if state.is_proven {
@@ -58,7 +58,7 @@ impl BucketStatus {
         (failure.at.elapsed() < failure.valid_for).then(|| Err(failure.error()))
     }
 
-    /// The error of the last probe, when that probe failed at `start` or later.
+    /// The error of the last probe, when the probe failed at `start` or later.
     pub(super) fn error_since(&self, start: Instant) -> Option<StoreError> {
         let state = self.state.lock();
         let failure = state.failure.as_ref()?;
@@ -70,7 +70,7 @@ impl BucketStatus {
         self.probing.lock().await
     }
 
-    /// Records a probe that succeeded.
+    /// Records a successful probe.
     pub(super) fn set_proven(&self) {
         *self.state.lock() = State {
             is_proven: true,
@@ -78,8 +78,8 @@ impl BucketStatus {
         };
     }
 
-    /// Records a probe that failed. The failure is reported again for `valid_for`. A failure that is valid for no time says
-    /// nothing about the bucket, such as an outage: an earlier success then stays valid.
+    /// Records a failed probe. The failure is reported again for `valid_for`. A failure with a `valid_for` of zero, such as an outage, says
+    /// nothing about the bucket: then an earlier success stays valid.
     pub(super) fn set_failed(&self, error: &StoreError, valid_for: Duration) {
         let mut state = self.state.lock();
         state.is_proven &= valid_for.is_zero();

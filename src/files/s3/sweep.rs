@@ -1,7 +1,7 @@
-//! Removes the blobs that a crash left: blobs that no record names, after a day.
+//! Removes the blobs of crashed uploads: blobs without a record, after a day.
 //!
-//! Other servers may be publishing files meanwhile, so young blobs stay. The age is measured by the clock of S3 alone: S3 dates
-//! each object, and an object that is written for this purpose gives the present time. The clocks of the servers do not matter.
+//! Other servers may be publishing files meanwhile, so young blobs stay. Only the clock of S3 measures the age: S3 dates each object, and
+//! an object written for this purpose gives the present time. The clocks of the servers do not matter.
 //!
 //! Blobs and records are listed side by side, in the same order. Only a device with several blobs, or with no record, needs a
 //! closer look.
@@ -20,11 +20,10 @@ use super::{index, key};
 use crate::error::StoreError;
 use crate::files::DeviceId;
 
-/// The age of a leftover. No upload takes this long until a record names its blob.
+/// The age of a leftover. An upload takes less time until a record names the blob.
 const AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 
-/// The number of blobs of one device that are checked at once. A device has one blob, and sometimes two. Further blobs are in
-/// the next group.
+/// The number of blobs of a device in each check. A device has a single blob, and sometimes two. Further blobs are in the next group.
 const GROUP_MAX: usize = 1000;
 
 const LIST: &str = "list the files";
@@ -35,10 +34,10 @@ struct Blob {
     is_old: bool,
 }
 
-/// Removes the old blobs that no record names. Returns the number of removed blobs.
+/// Removes the old blobs without a record. Returns the number of removed blobs.
 ///
 /// # Errors
-/// Those of requests to S3. Blobs that were removed before the error stay removed.
+/// Those of requests to S3. Blobs removed before the error stay removed.
 pub(super) async fn sweep(client: &Arc<S3Client>) -> Result<u64, StoreError> {
     let list_error = |error| store_error(LIST, &error);
     let now = now(client).await?;
@@ -93,7 +92,7 @@ fn is_old(object: &ObjectMeta, now: SystemTime) -> bool {
         .is_ok_and(|age| age > AGE_MIN)
 }
 
-/// The present time by the clock of S3: the date of an object that has just been written.
+/// The present time by the clock of S3: the date of a newly written object.
 async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
     let path = key::probe(&crate::random::timed_name());
     let mut budget = TimeBudget::new();
@@ -106,7 +105,7 @@ async fn now(client: &Arc<S3Client>) -> Result<SystemTime, StoreError> {
     Ok(written?.last_modified.into())
 }
 
-/// Removes the probe objects of servers that were killed.
+/// Removes the probe objects of killed servers.
 async fn remove_old_probes(client: &S3Client, now: SystemTime) -> Result<(), StoreError> {
     let probes = client.store.list(Some(&key::probe_prefix()));
     let mut probes = probes.map_err(|error| store_error(LIST, &error));

@@ -1,12 +1,12 @@
-//! The time budget of a request: the total time that the request may wait for S3.
+//! The time budget of a request: the limit for all waits for S3 together.
 
 use std::time::{Duration, Instant};
 
-/// The longest total wait for S3 in one request, retries included. With everything else that a request waits for, the client
-/// gets its answer within ten seconds when S3 is unavailable. Each part of a file that S3 accepted starts a new budget.
+/// The longest total wait for S3 in one request, retries included. When S3 is unavailable, the client gets an answer within ten seconds,
+/// all other waits included. Each accepted part of a file starts a new budget.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_millis(7500);
 
-/// The time that a request has left to wait for S3. Time passes only during a wait.
+/// The remaining time of a request to wait for S3. Time passes only during a wait.
 #[derive(Clone, Debug)]
 pub(super) struct TimeBudget {
     left: Duration,

@@ -1,4 +1,4 @@
-//! Sends a file to S3: in one request when the file is small, in parts otherwise.
+//! Sends a file to S3: a small file in a single request, a larger file in parts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,17 +18,17 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::files::{Condition, DeviceId, NewFile, Publication, Upload};
 use crate::random;
 
-/// The smallest part that S3 accepts, except for the last part of a file. A file may have 10,000 parts.
+/// The minimum of S3 for the size of a part, except for the last part of a file. A file may have 10,000 parts.
 const PART_BYTES: usize = 5 << 20;
 
-/// The bytes that an upload may hold without a part permit, so that small and slow uploads never wait for large uploads.
+/// An upload may hold this number of bytes without a part permit, so that small and slow uploads never wait for large uploads.
 const BYTES_WITHOUT_PERMIT: usize = 512 << 10;
 
-/// The longest time from the beginning of an upload until a record names the blob. A sweep removes a blob that no record
-/// names when the blob is older than a day, and S3 dates an upload in parts from its beginning.
+/// The longest time from the beginning of an upload until a record names the blob. A sweep removes a blob without a record when the blob is
+/// older than a day, and S3 dates an upload in parts from the beginning of the upload.
 const UPLOAD_TIME_MAX: Duration = Duration::from_secs(20 * 3600);
 
-/// How long a failed request waits for the removal of its parts. The removal continues without the request.
+/// How long a failed request waits for the removal of the parts. The removal continues without the request.
 const ABORT_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// An upload. A part is sent while the next part arrives.
@@ -36,16 +36,16 @@ pub(super) struct S3Upload {
     device: DeviceId,
     client: Arc<S3Client>,
     blob: String,
-    /// Bytes that were received and not sent yet.
+    /// Bytes received and not sent yet.
     pieces: Vec<Bytes>,
     pending_bytes: usize,
-    /// Bytes in parts that were sent, or are being sent.
+    /// Bytes in sent parts, and in the part under way.
     sent_bytes: u64,
     permit: Option<OwnedSemaphorePermit>,
     starting: Option<MultipartStart>,
     multipart: Option<Box<dyn MultipartUpload>>,
     sending: Option<JoinHandle<Result<(), StoreError>>>,
-    /// Whether there may be an object that no record names.
+    /// Whether there may be an object without a record.
     has_object: bool,
     budget: TimeBudget,
     began_at: Instant,
@@ -104,7 +104,7 @@ impl S3Upload {
         let part = multipart.put_part(payload);
         let permit = self.permit.take();
         let client = Arc::clone(&self.client);
-        // The next bytes of the client may come much later, so the task has a budget of its own.
+        // The next bytes of the client may come much later, so the task has a separate budget.
         let mut budget = self.budget.clone();
         self.sending = Some(tokio::spawn(async move {
             let sent = client
@@ -116,8 +116,8 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Starts an upload in parts, in a task of its own. The task is kept until it has ended: the caller may be dropped, and an
-    /// upload that S3 has started has to be aborted.
+    /// Starts an upload in parts, in a separate task. The task is kept until the end of the task: the caller may be dropped, and then the
+    /// started upload has to be aborted in S3.
     async fn start_multipart(&mut self) -> Result<Box<dyn MultipartUpload>, StoreError> {
         let (client, path) = (Arc::clone(&self.client), self.path());
         let mut budget = self.budget.clone();
@@ -133,7 +133,7 @@ impl S3Upload {
         started.map_err(interrupted)?
     }
 
-    /// Waits until S3 has the part that is being sent. Keeps the task when the caller is dropped.
+    /// Waits until S3 has the part under way. Keeps the task when the caller is dropped.
     async fn wait_for_part(&mut self) -> Result<(), StoreError> {
         let Some(sending) = &mut self.sending else {
             return Ok(());
@@ -145,7 +145,7 @@ impl S3Upload {
         Ok(())
     }
 
-    /// Removes the parts in the bucket. When S3 does not, the client tries again in the background.
+    /// Removes the parts in the bucket. When the removal fails, the client tries again in the background.
     async fn remove_parts(mut self: Box<Self>) {
         // The result of the last part does not matter, but no part may arrive after the abort.
         let _ = self.wait_for_part().await;
@@ -161,7 +161,7 @@ impl S3Upload {
         }
     }
 
-    /// Makes all bytes one object, which no record names yet.
+    /// Joins all bytes to a single object. No record names the object yet.
     async fn store(&mut self) -> Result<(), StoreError> {
         if self.multipart.is_none() {
             let payload: PutPayload = std::mem::take(&mut self.pieces).into_iter().collect();
@@ -231,7 +231,7 @@ impl S3Upload {
     }
 }
 
-/// Removes everything that an unpublished upload has left in the bucket.
+/// Removes everything in the bucket from an unpublished upload.
 impl Drop for S3Upload {
     fn drop(&mut self) {
         if let Some(sending) = self.sending.take() {
@@ -251,7 +251,7 @@ impl Upload for S3Upload {
     async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError> {
         for mut piece in pieces {
             while self.pending_bytes + piece.len() > PART_BYTES {
-                // Some S3 servers require that all parts but the last have the same size.
+                // Some S3 servers require the same size for all parts except the last part.
                 let head = piece.split_to(PART_BYTES - self.pending_bytes);
                 if !head.is_empty() {
                     self.push(head).await?;
@@ -268,14 +268,14 @@ impl Upload for S3Upload {
         file: NewFile,
         condition: Condition,
     ) -> Result<Publication, StoreError> {
-        // In a task of its own, so that a client that disconnects does not interrupt the publication.
+        // In a separate task, so that the end of the client's connection does not interrupt the publication.
         tokio::spawn(self.publish(file, condition))
             .await
             .map_err(interrupted)?
     }
 
     async fn abort(self: Box<Self>) {
-        // In a task of its own, which continues after the wait. The task has no result.
+        // In a separate task, because the removal continues after the wait. The task has no result.
         let removal = tokio::spawn(self.remove_parts());
         let _ = tokio::time::timeout(ABORT_WAIT_MAX, removal).await;
     }

@@ -1,8 +1,8 @@
-//! One connection to Redis, shared by all requests. The first request makes the connection, and the next request after a failure
-//! makes it again.
+//! The connection to Redis, shared by all requests. The first request makes the connection. After a failure, the next request makes a new
+//! connection.
 //!
-//! The connection manager of the redis crate keeps a connection whose answers do not arrive in time. On a dead network such a
-//! connection would fail only after the timeout of TCP.
+//! The connection manager of the redis crate keeps a connection when answers do not arrive in time. On a dead network such a connection
+//! would fail only after the timeout of TCP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-/// The time limit for a new connection, up to its first answer.
+/// The time limit for a new connection, up to the first answer.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The time limit for an answer.
@@ -27,7 +27,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// A command waits for the end of a pause that is this short, so that a short outage makes no command fail.
+/// A command waits for the end of a pause of at most this time, so that a short outage makes no command fail.
 const BACKOFF_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// The connection, or the error of the last attempt to connect.
@@ -35,9 +35,9 @@ pub(super) struct SharedConnection {
     client: Client,
     config: AsyncConnectionConfig,
     state: Mutex<State>,
-    /// Held during an attempt to connect. Other commands wait for its result.
+    /// Held during an attempt to connect. Other commands wait for the result.
     connecting: tokio::sync::Mutex<()>,
-    /// Notified of each new connection, which may lead to another server.
+    /// Notified of each new connection. A new connection may lead to another server.
     connected: Arc<Notify>,
 }
 
@@ -49,7 +49,7 @@ struct State {
     failure: Option<ConnectFailure>,
 }
 
-/// A connection with its number.
+/// A connection with a number.
 #[derive(Clone)]
 struct OpenConnection {
     number: u64,
@@ -83,7 +83,7 @@ impl SharedConnection {
         self.state.lock().connections
     }
 
-    /// Sends a command that may run twice. When the connection has died since its last use, the command is sent again on a new
+    /// Sends a command. The command may run twice. When the connection has died since the last use, the command is sent again on a new
     /// connection. After an error of the connection, nobody knows whether the command was executed.
     pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self.attempt(command).await {
@@ -120,7 +120,7 @@ impl SharedConnection {
     async fn connect(&self) -> RedisResult<OpenConnection> {
         let _turn = self.connecting.lock().await;
         let retry_at = {
-            // Another command may have made a connection meanwhile, or failed to make one.
+            // Another command may have made a connection meanwhile, or failed in the attempt.
             let state = self.state.lock();
             if let Some(open) = &state.connection {
                 return Ok(open.clone());
@@ -159,7 +159,7 @@ impl SharedConnection {
         }
     }
 
-    /// Makes a connection and waits for its first answer.
+    /// Makes a connection and waits for the first answer.
     async fn make(&self) -> RedisResult<MultiplexedConnection> {
         let config = &self.config;
         let client = &self.client;
@@ -202,7 +202,7 @@ impl State {
 /// The error of an attempt to send a command.
 struct AttemptError {
     error: RedisError,
-    /// Whether the command was sent on a connection that had been used before, and is closed now.
+    /// Whether the connection of the command was in use before the command, and is closed now.
     was_in_use: bool,
 }
 

@@ -1,13 +1,13 @@
-//! Finds settings of Redis that may lose the word.
+//! Finds settings of Redis with which the word can be lost.
 
 use super::errors::REPLICA;
 
-/// What the settings of Redis mean for the word. Unknown settings cause neither a refusal nor a warning.
+/// The consequences of the settings of Redis for the word. Unknown settings cause neither a refusal nor a warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Diagnostics {
     /// Why Redis accepts no word; `None` when Redis does.
     pub(super) refusal: Option<&'static str>,
-    /// What an operator should know, one sentence each.
+    /// Warnings for the operator. Each warning is a sentence.
     pub(super) warnings: Vec<String>,
 }
 

@@ -45,7 +45,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind, message).with_source(error)
 }
 
-/// The message about a replica that accepts no writes.
+/// The message about a replica. A replica accepts no writes.
 pub(super) const REPLICA: &str =
     "Redis accepts no changes, because the URL leads to a replica; name the primary in --greeting";
 
@@ -60,7 +60,7 @@ pub(super) fn timeout_error() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "Redis does not answer in time")
 }
 
-/// The error of a stored text that is not a word.
+/// The error of a stored text that breaks the rules of a word.
 pub(super) fn invalid_word() -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,

@@ -1,8 +1,8 @@
 //! The greeting in Redis or Valkey, shared by all servers.
 //!
-//! The greeting is one key, a hash. No server caches the word, so every server sees a new word at once. A server draws a ticket
-//! before it sets a word, and a word replaces only words with earlier tickets. So a command may be sent again when its answer was
-//! lost, and a command that the network delivers late never undoes a later command.
+//! The greeting is a single key, a hash. No server caches the word, so every server sees a new word at once. A server draws a ticket before
+//! it sets a word, and a word replaces only words with earlier tickets. So a command may be sent again when the answer was lost, and a
+//! command with a late delivery never undoes a later command.
 //!
 //! | Field | Meaning |
 //! |---|---|
@@ -37,7 +37,7 @@ use crate::backend_url::BackendUrl;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage_log::OutageLog;
 
-/// The time limit of an operation, all its commands and connections together.
+/// The time limit of an operation, all commands and connections together.
 const OPERATION_TIME_MAX: Duration = Duration::from_millis(1500);
 
 /// The number of operations at a time.
@@ -50,9 +50,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 const CHECK_PAUSE_MIN: Duration = Duration::from_secs(1);
 const CHECK_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Sets the word (`ARGV[1]`) unless the present word has a later ticket than this word (`ARGV[2]`). A Redis that has lost its last
-/// changes may give out a ticket twice, or an earlier ticket. Then the word that arrives later wins, and the next ticket is the
-/// highest known ticket plus one.
+/// Sets the word (`ARGV[1]`) unless the present word has a later ticket than this word (`ARGV[2]`). After a loss of the last changes, Redis
+/// may give out a ticket twice, or an earlier ticket. Then the word with the later arrival wins, and the next ticket is the highest known
+/// ticket plus 1.
 const SET_SCRIPT: &str = "\
 local ticket = tonumber(ARGV[2])
 local function number(field) return tonumber(redis.call('HGET', KEYS[1], field) or 0) or 0 end
@@ -74,7 +74,7 @@ pub struct RedisGreeting {
     check_now: Arc<Notify>,
 }
 
-/// What is known about the server.
+/// The known facts about the Redis server.
 #[derive(Default)]
 struct ServerState {
     diagnostics: Diagnostics,
@@ -104,8 +104,8 @@ impl RedisGreeting {
         })
     }
 
-    /// Runs the commands of an operation to their end, even when the caller is gone. A timeout must be noticed, because only a
-    /// timeout shows that a connection is dead.
+    /// Runs the commands of an operation to the end, even when the caller is gone. A timeout must be noticed, because only a timeout shows
+    /// a dead connection.
     async fn run<T, F>(&self, commands: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -143,7 +143,7 @@ impl RedisGreeting {
         store_error(error)
     }
 
-    /// Records an error that Redis caused, for the log.
+    /// Records an error of Redis, for the log.
     fn record_error(&self, error: &StoreError) {
         if matches!(
             error.kind(),
@@ -198,7 +198,7 @@ impl RedisGreeting {
             return Err(error);
         }
         if refused_writes {
-            // Drawing a ticket changes no word, and Redis refuses it whenever Redis refuses a word.
+            // Drawing a ticket changes no word. If Redis refuses words, Redis also refuses the draw.
             self.draw_ticket().await?;
         }
         Ok(())
@@ -208,7 +208,7 @@ impl RedisGreeting {
     async fn wait_for_reason_to_check(&self) {
         loop {
             self.check_now.notified().await;
-            // Several notifications at almost the same time need one check.
+            // Several notifications at almost the same time need only a single check.
             tokio::time::sleep(CHECK_PAUSE_MIN / 10).await;
             let checked = self.state.lock().checked_connection;
             if checked != self.connection.connections() || self.outage_log.reason().is_some() {
@@ -285,8 +285,8 @@ impl GreetingStore for RedisGreeting {
         loop {
             let failures = self.failures.load(Ordering::Relaxed);
             let is_healthy = self.check().await.is_ok();
-            // Only a check without failed requests beside it ends an outage. If each successful request did, a Redis that fails
-            // every second request would fill the log.
+            // An outage ends only with a check without failed requests at the same time. If each successful request ended the outage, a
+            // Redis that fails every second request would fill the log.
             let wait = if is_healthy && self.failures.load(Ordering::Relaxed) == failures {
                 self.outage_log.report_success();
                 pause = CHECK_PAUSE_MIN;

@@ -78,7 +78,7 @@ impl RedisUrl {
         let transport = TcpSettings::default()
             .set_nodelay(true)
             .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE))
-            // Closing a connection drops the bytes that were not sent yet. Otherwise they would be sent later.
+            // Closing a connection drops the unsent bytes. Otherwise the bytes would be sent later.
             .set_linger_time(Duration::ZERO);
         let connection = addr
             .into_connection_info()

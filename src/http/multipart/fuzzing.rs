@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::{MultipartEvent, MultipartParser};
 
-/// A part: its field, its file name, its bytes.
+/// A part: field, file name, bytes.
 pub type Part = (Option<String>, Option<String>, Vec<u8>);
 
-/// The parts of a form that arrives in pieces of `piece_bytes`, and whether the form is complete; `None` when the body is not a form.
+/// The parts of a form, and whether the form is complete. The form arrives in pieces of `piece_bytes`. `None` when the body is not a form.
 pub fn parts(boundary: &str, body: &[u8], piece_bytes: usize) -> Option<(Vec<Part>, bool)> {
     let mut parser = MultipartParser::new(boundary);
     let mut parts: Vec<Part> = Vec::new();

@@ -1,5 +1,5 @@
-//! A parser of `multipart/form-data` (RFC 7578) that is fed a body piece by piece. Data is not copied, and between two pieces the
-//! parser keeps at most the head of a part.
+//! A parser of `multipart/form-data` (RFC 7578). The caller gives the parser a body piece by piece. Data is not copied, and between two
+//! pieces the parser keeps at most the head of a part.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -15,7 +15,7 @@ pub use part_head::PartHead;
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// The most parts of a form.
 const PARTS_MAX: usize = 100;
-/// The most blanks between a boundary and the end of its line. Few clients send any.
+/// The most blanks between a boundary and the end of its line. Few clients send blanks there.
 const PADDING_BYTES_MAX: usize = 100;
 
 const LINE_END: &[u8] = b"\r\n";
@@ -99,7 +99,7 @@ impl MultipartParser {
     /// The next step; `None` when the parser needs more of the body.
     ///
     /// # Errors
-    /// When the body is not a form in parts; the parser is of no more use then.
+    /// When the body is not a form in parts; the parser cannot be used after such an error.
     pub fn next_event(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         loop {
             match self.state {
@@ -149,7 +149,7 @@ impl MultipartParser {
                 }
                 State::Head => {
                     let end = memchr::memmem::find(&self.input, HEAD_END);
-                    // The last bytes may be the beginning of the end of the head.
+                    // The end of the head may be split: the last bytes may be the first part of this end.
                     let pending = self.input.len().saturating_sub(HEAD_END.len() - 1);
                     if end.unwrap_or(pending) > HEAD_BYTES_MAX {
                         return Err(MultipartError::LongHead);

@@ -9,7 +9,7 @@ use super::schema::{CHECKSUMS_SINCE, DATABASE, TODOS_SINCE};
 use crate::error::StoreError;
 use crate::storage::sqlite::checksums;
 
-/// A table whose rows have checksums.
+/// A table with checksums of rows.
 struct Table {
     name: &'static str,
     /// The name of a row in messages.
@@ -41,15 +41,16 @@ const COPIED_PAGES: i32 = 1024;
 pub(crate) struct Rows {
     pub(crate) todos: u64,
     pub(crate) files: u64,
-    /// Whether rows have checksums, which were compared. Rows of older versions have none until a server opens the file.
+    /// Whether rows have checksums, and the checksums were compared. Rows of older versions have no checksums until a server opens the
+    /// file.
     pub(crate) have_checksums: bool,
 }
 
-/// Checks a file that nobody writes to, and changes nothing. Calls `problem` with each problem, and `progress` with the number of further
-/// rows that were read.
+/// Checks a file, and changes nothing. No process may write to the file meanwhile. Calls `problem` with each problem, and `progress` with
+/// the number of newly read rows.
 ///
 /// # Errors
-/// When the file is another program's, was written by a newer version, or cannot be read at all. Damage is a problem, not an error.
+/// When the file belongs to another program, was written by a newer version, or cannot be read at all. Damage is a problem, not an error.
 pub(crate) fn check(
     connection: &Connection,
     problem: &mut dyn FnMut(String),

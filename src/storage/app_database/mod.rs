@@ -1,5 +1,5 @@
-//! `station.db`: the embedded database of todos, files and the greeting. Readings have a database of their own, so that no write waits
-//! for a write of the other database.
+//! `station.db`: the embedded database of todos, files and the greeting. Readings have their own database, so that no write waits for a
+//! write of the other database.
 
 mod check;
 mod copy;
@@ -32,16 +32,16 @@ pub(crate) const FILE_NAME: &str = "station.db";
 
 const READERS: u32 = 4;
 
-/// The open database. An acknowledged write is flushed to disk. A read sees every write that was acknowledged before the read began.
+/// The open database. An acknowledged write is flushed to disk. A read sees every write acknowledged before the read began.
 #[derive(Debug)]
 pub struct AppDatabase {
-    /// Before the writer, so that the readers are dropped first: the last connection to close makes a checkpoint, and a connection that
-    /// only reads cannot.
+    /// Before the writer, so that the readers are dropped first. The last closed connection makes a checkpoint, and a reading connection
+    /// cannot make a checkpoint.
     readers: Arc<ReaderPool>,
-    /// The connection that writes; in a directory that is only read, a connection that reads.
+    /// The writing connection; in a directory that is only read, a reading connection.
     writer: Mutex<Connection>,
     checkpointer: Checkpointer,
-    /// One write at a time. Writes that wait hold no thread.
+    /// Only a single write at a time. Waiting writes occupy no thread.
     writing: Arc<Semaphore>,
     is_broken: OnceLock<()>,
     broken: Notify,
@@ -50,10 +50,10 @@ pub struct AppDatabase {
 }
 
 impl AppDatabase {
-    /// Opens the database, creating it if it is missing, and brings its tables up to date.
+    /// Opens the database, or creates a missing database, and brings the tables up to date.
     ///
     /// # Errors
-    /// When the file cannot be opened, is another program's, is damaged, or was written by a newer version.
+    /// When the file cannot be opened, belongs to another program, is damaged, or was written by a newer version.
     pub fn open(directory: Arc<DataDirectory>) -> Result<Arc<Self>, StoreError> {
         let mut writer = if directory.is_read_only() {
             let connection = directory.open_reader(&DATABASE)?;
@@ -76,7 +76,7 @@ impl AppDatabase {
         }))
     }
 
-    /// Runs a transaction that adds or changes rows. The transaction is committed and durable when this returns `Ok`, and rolled back when
+    /// Runs a transaction to add or change rows. The transaction is committed and durable when this returns `Ok`, and rolled back when
     /// `work` fails. `what` completes "could not".
     ///
     /// # Errors
@@ -92,17 +92,17 @@ impl AppDatabase {
         let turn = self.turn().await?;
         let this = Arc::clone(self);
         blocking(move || {
-            // A write that has begun runs to its end and keeps its turn, even if the caller stops waiting.
+            // After the start, a write runs to the end and keeps the permit, even if the caller stops waiting.
             let _turn = turn;
-            // The disk may have failed while this write waited for its turn.
+            // The disk may have failed while this write waited for the permit.
             this.open_for_additions()?;
             this.transact(what, work)
         })
         .await
     }
 
-    /// Runs a transaction that removes rows, also on a full disk: the reserve gives the room that the transaction needs. `work` may run
-    /// more than once; only the last run is committed.
+    /// Runs a transaction to remove rows, also on a full disk: the reserve gives the needed room. `work` may run more than once; only the
+    /// last run is committed.
     ///
     /// # Errors
     /// Those of [`Self::write`].
@@ -162,7 +162,7 @@ impl AppDatabase {
         Ok(answer)
     }
 
-    /// Runs reads in one transaction, so that all of them see the same snapshot. They are stopped when the caller stops waiting.
+    /// Runs reads in a single transaction, so that all reads see the same snapshot. When the caller stops waiting, the reads are stopped.
     ///
     /// # Errors
     /// Those of `work`.
@@ -225,19 +225,19 @@ impl AppDatabase {
         }
     }
 
-    /// Refuses new requests, stops the reads under way, and waits for the writes under way. To be called once, after all stores that use
-    /// the database are closed.
+    /// Refuses new requests, stops the reads under way, and waits for the writes under way. To be called once, after all stores with data
+    /// in the database are closed.
     pub async fn close(&self) {
-        // The last connection to close makes a checkpoint, which only the writer can: the readers are closed first.
+        // The last closed connection makes a checkpoint. Only the writer can make a checkpoint, so the readers are closed first.
         self.readers.close().await;
-        // Waits for its turn first, and then refuses the writes that still wait.
+        // Waits for the permit first, and then refuses the waiting writes.
         let turn = self.writing.acquire().await;
         self.writing.close();
         drop(turn);
     }
 
     /// Names the error of a write. After an error of input or output the content of the disk is unknown, and a second flush may report
-    /// success for data that is lost; so no later write is acknowledged. A write that found no room and was rolled back is harmless.
+    /// success for lost data. So no later write is acknowledged. A failure for lack of room is harmless if the write was rolled back.
     fn write_error(&self, what: &str, error: rusqlite::Error, is_undone: bool) -> StoreError {
         let is_failure_of_disk = write_ahead_log::is_failure_of_disk(&error);
         let mut error = DATABASE.error(what, error);
@@ -271,8 +271,8 @@ fn disk_failed() -> StoreError {
     )
 }
 
-/// Opens the database of a data directory that no server uses, to check it. The tables are not migrated. As at the start of a server, the
-/// write-ahead log is durable before SQLite recovers from it.
+/// Opens the database of a data directory to check the database. No server may use the directory meanwhile. The tables are not migrated. As
+/// at the start of a server, the write-ahead log is durable before SQLite recovers the commits from the log.
 ///
 /// # Errors
 /// When the file cannot be opened.
@@ -285,7 +285,7 @@ pub(crate) fn open_held(directory: &DataDirectory) -> Result<Connection, StoreEr
     DATABASE.open_as_it_is(&path)
 }
 
-/// Opens a connection that only reads, beside the server that writes to the file.
+/// Opens a connection for reads only, while a server writes to the file.
 ///
 /// # Errors
 /// When the file cannot be opened.

@@ -1,12 +1,12 @@
-//! The tables of `station.db`, and the settings of its connections.
+//! The tables of `station.db`, and the settings of the connections to this file.
 
 use super::FILE_NAME;
 use crate::storage::sqlite::DatabaseDefinition;
 
-/// Since which schema version there are todos.
+/// The first schema version with todos.
 pub(super) const TODOS_SINCE: usize = 2;
 
-/// Since which schema version rows have checksums.
+/// The first schema version with checksums of rows.
 pub(super) const CHECKSUMS_SINCE: usize = 6;
 
 pub(super) static DATABASE: DatabaseDefinition = DatabaseDefinition {
@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(rows(&connection), before);
             counted.have_checksums
         };
-        // As it is in a backup of that time.
+        // An old backup has such a file: without checksums.
         assert!(!checked(&path));
         let held = Arc::new(DataDirectory::open(directory.path()).unwrap());
         AppDatabase::open(held).unwrap().close().await;

@@ -9,8 +9,8 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::storage::sqlite::{self, DatabaseDefinition, write_ahead_log};
 
 impl DataDirectory {
-    /// Opens the connection that writes to a database, with an empty write-ahead log; creates the file if it is missing. Opening may take
-    /// from the reserve if the disk is full. From then on the presence of the files is watched.
+    /// Opens the writing connection of a database, and empties the write-ahead log. Creates a missing file. Opening may use the reserve if
+    /// the disk is full. From then on the presence of the files is watched.
     ///
     /// # Errors
     /// Those of [`DatabaseDefinition::open_writer`]; when the disk is full or fails.
@@ -30,7 +30,7 @@ impl DataDirectory {
                     },
                 )?;
             match self.without_room(write_ahead_log::checkpoint(name, &connection))? {
-                // The first checkpoint flushes the first page of a new file. Without that page its log is ignored.
+                // The first checkpoint flushes the first page of a new file. Without this page SQLite ignores the log.
                 Some(error) if is_new => Err(error),
                 _ => Ok(connection),
             }
@@ -45,8 +45,8 @@ impl DataDirectory {
         Ok(opened)
     }
 
-    /// Opens one more connection that only reads a database, if the database is still where it was opened first. In a directory that is
-    /// only read, it makes and changes no file.
+    /// Opens another connection for reads only, if the path still leads to the database that was opened first. In a directory that is only
+    /// read, the connection makes and changes no file.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when the database is not there; when it cannot be opened.
@@ -62,10 +62,10 @@ impl DataDirectory {
         database.open_reader(&path)
     }
 
-    /// Whether the files of a database are still the ones that were opened. To be called before one more connection is opened.
+    /// Checks that the paths of a database still lead to the opened files. To be called before another connection is opened.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] when they are not.
+    /// [`StoreErrorKind::Unavailable`] when a file is missing or replaced.
     fn check_database(&self, name: &str) -> Result<(), StoreError> {
         self.confirm_files(name).map_err(|what| unavailable(&what))
     }

@@ -1,4 +1,4 @@
-//! The lock of a data directory. It belongs to the operating system and ends with the process that holds it, however the process ends.
+//! The lock of a data directory. The lock belongs to the operating system and ends with the process, however the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -29,7 +29,7 @@ pub(super) fn hold(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Keeps other processes from writing to a directory for as long as the file is open. `None` when the lock file is missing or cannot be
-/// read: a copy of a data directory need not have one.
+/// read: a copy of a data directory may have no lock file.
 pub(super) fn hold_against_writers(path: &Path) -> Result<Option<File>, StoreError> {
     let Ok(mut lock) = File::open(path.join(LOCK_FILE)) else {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(super) fn hold_against_writers(path: &Path) -> Result<Option<File>, StoreErr
     }
 }
 
-/// Writes the id of this process into the lock file. Only people read it, so a full disk is no error.
+/// Writes the id of this process into the lock file. Only people read the id, so a full disk is no error.
 pub(super) fn write_holder(lock: &mut File) -> io::Result<()> {
     let mut write = || {
         lock.set_len(0)?;
@@ -53,7 +53,7 @@ pub(super) fn write_holder(lock: &mut File) -> io::Result<()> {
     }
 }
 
-/// Refuses a data directory that a process holds. Changes nothing. A process may take the directory right after.
+/// Refuses a data directory held by another process. Changes nothing. A process may take the directory right after.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unavailable`] when a process holds the directory.
@@ -63,7 +63,7 @@ pub(crate) fn refuse_held(path: &Path) -> Result<(), StoreError> {
 
 fn in_use(path: &Path, lock: &mut File) -> StoreError {
     let mut holder = String::new();
-    // Only for the message, which leaves the process out when the file cannot be read.
+    // Only for the message. The message leaves the process out when the file cannot be read.
     let _ = lock.read_to_string(&mut holder);
     let holder = match holder.trim() {
         "" => String::new(),

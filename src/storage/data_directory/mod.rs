@@ -1,4 +1,4 @@
-//! The data directory, which holds all embedded data. One process at a time uses it.
+//! The data directory holds all embedded data. Only a single process at a time uses the directory.
 
 mod databases;
 mod lock;
@@ -26,25 +26,26 @@ pub struct DataDirectory {
     path: PathBuf,
     is_read_only: bool,
     disk: Disk,
-    /// The disks of directories in it that are on another disk.
+    /// The other disks: a directory inside the data directory may be on another disk.
     other_disks: RwLock<Vec<Arc<Disk>>>,
     presence: Presence,
-    /// Sentences for the operator about the state in which the directory was found.
+    /// Sentences for the operator about the state of the directory at the start.
     warnings: RwLock<Vec<String>>,
     _lock: Option<File>,
 }
 
 impl DataDirectory {
-    /// Creates the directory if it is missing, and locks it.
+    /// Creates the directory if the directory is missing, and locks the directory.
     ///
     /// # Errors
-    /// When the directory cannot be created or written to, when another process holds it, or when it is a backup or not complete.
+    /// When the directory cannot be created or written to, when another process holds the directory, or when the directory is a backup or
+    /// not complete.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         refuse_backups(path)?;
         durable_file::create_directory(path)
             .map_err(|error| io_error(path, "cannot create the data directory", error))?;
         let mut lock = lock::hold(path)?;
-        // Once more: a backup or a restore may have begun to fill it before it was locked.
+        // Checks again: a backup or a restore may have begun to fill the directory before the lock.
         refuse_backups(path)?;
         lock::write_holder(&mut lock)
             .map_err(|error| io_error(path, "cannot write to the data directory", error))?;
@@ -57,11 +58,11 @@ impl DataDirectory {
         Ok(directory)
     }
 
-    /// Opens a directory to read it only. Nothing in it is changed or created, so it may be on a read-only medium. If it can be locked, no
-    /// server writes to it meanwhile.
+    /// Opens a directory for reads only. Nothing in the directory is changed or created, so the directory may be on a read-only medium. If
+    /// the directory can be locked, no server writes to the directory meanwhile.
     ///
     /// # Errors
-    /// When the directory is missing, when another process writes to it, or when it is a backup or not complete.
+    /// When the directory is missing, when another process writes to the directory, or when the directory is a backup or not complete.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         if !path.is_dir() {
             return Err(StoreError::new(
@@ -74,7 +75,7 @@ impl DataDirectory {
         Ok(Self::new(path, true, lock))
     }
 
-    /// Opens a directory to read these databases. If they can be read as they are, nothing is changed, so that a full or read-only disk can
+    /// Opens a directory to read these databases. If no database needs a recovery, nothing is changed, so that a full or read-only disk can
     /// be read. Otherwise the directory is opened to write, and the databases are recovered.
     ///
     /// # Errors
@@ -100,7 +101,7 @@ impl DataDirectory {
         }
     }
 
-    /// The path of a file in it.
+    /// The path of a file in the directory.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -115,8 +116,8 @@ impl DataDirectory {
         &self.disk
     }
 
-    /// The path of a directory in it, which is created if it is missing, and durable when this returns. From then on its presence is
-    /// watched.
+    /// Creates a directory inside the data directory if it is missing, and returns the path. On success the new directory is durable, and
+    /// from then on the presence of the new directory is watched.
     ///
     /// # Errors
     /// When the directory cannot be created.
@@ -131,7 +132,7 @@ impl DataDirectory {
         Ok(path)
     }
 
-    /// The disk of a directory in it, if that is another disk: mounted there, or behind a link.
+    /// The disk of a directory inside the data directory, if the directory is on another disk: mounted there, or behind a link.
     pub(crate) fn other_disk(&self, path: &Path, role: &'static str) -> Option<Arc<Disk>> {
         use std::os::unix::fs::MetadataExt as _;
         let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
@@ -143,7 +144,7 @@ impl DataDirectory {
         Some(disk)
     }
 
-    /// Makes the names of new files in it durable.
+    /// Makes the names of new files in the directory durable.
     ///
     /// # Errors
     /// When the directory cannot be flushed to disk.
@@ -156,8 +157,8 @@ impl DataDirectory {
     /// Whether data may be changed.
     ///
     /// # Errors
-    /// [`StoreErrorKind::ReadOnly`] when the directory is only read; [`StoreErrorKind::Unavailable`] while it or a file in it is missing
-    /// or replaced.
+    /// [`StoreErrorKind::ReadOnly`] when the directory is only read; [`StoreErrorKind::Unavailable`] while the directory or a file in the
+    /// directory is missing or replaced.
     pub(crate) fn check_changes(&self) -> Result<(), StoreError> {
         if self.is_read_only {
             return Err(StoreError::new(
@@ -193,7 +194,7 @@ impl DataDirectory {
     /// Whether a write to a database went to the files in this directory. To be called before the write is acknowledged.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unconfirmed`] when it did not.
+    /// [`StoreErrorKind::Unconfirmed`] when the write went to other files.
     pub(crate) fn confirm(&self, name: &str) -> Result<(), StoreError> {
         self.confirm_files(name).map_err(|what| {
             StoreError::new(
@@ -212,7 +213,7 @@ impl DataDirectory {
         })
     }
 
-    /// Explains the error of a write that is known to be rolled back: it may have failed for lack of room.
+    /// Explains the error of a write. The write was rolled back. The cause may be a lack of room.
     pub(crate) fn explain(&self, error: StoreError) -> StoreError {
         let is_full = error.kind() == StoreErrorKind::StorageFull
             || (sqlite::may_lack_room(&error) && self.disk.lacks_room());
@@ -245,13 +246,13 @@ impl DataDirectory {
         }
     }
 
-    /// The free bytes of its disk at the last look; `None` when the system does not know, or when the directory is only read.
+    /// The free bytes of the disk at the last look; `None` when the system does not know, or when the directory is only read.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         let free_bytes = self.disk.free_bytes();
         (!self.is_read_only && free_bytes != u64::MAX).then_some(free_bytes)
     }
 
-    /// Adds a warning for the operator, and logs it.
+    /// Adds and logs a warning for the operator.
     pub(crate) fn warn(&self, warning: String) {
         tracing::warn!("{warning}");
         self.warnings.write().push(warning);
@@ -283,8 +284,8 @@ fn unavailable(what: &str) -> StoreError {
     )
 }
 
-/// Refuses a backup, because a server would change it, and a directory that is not complete, because a server would seem to have lost the
-/// missing data.
+/// Refuses a backup, because a server would change the backup. Refuses an incomplete directory, because a server would seem to have lost
+/// the missing data.
 fn refuse_backups(path: &Path) -> Result<(), StoreError> {
     let has = |name: &str| path.join(name).symlink_metadata().is_ok();
     let what = if has(backup_names::UNFINISHED) {

@@ -1,8 +1,8 @@
-//! Whether the data directory and the files in it are still the ones that were opened.
+//! Checks that the paths of the data directory and of the files in the directory still lead to the opened directory and files.
 //!
-//! An open file still accepts writes after it was removed, moved or hidden by a mount. The next start would not find these writes. So each
-//! path is looked up again, and the device and inode numbers are compared with those of the opened file. The system gives the numbers
-//! of an open file to no other file.
+//! An open file still accepts writes after a removal, after a move, or behind a new mount. The next start would not find these writes. So
+//! each path is looked up again, and the device and inode numbers are compared with the numbers of the opened file. The system gives the
+//! numbers of an open file to no other file.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info};
 
-/// The files and directories that have to stay where they are.
+/// The files and directories that have to stay at their paths.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     files: RwLock<Vec<Present>>,
@@ -20,12 +20,12 @@ pub(super) struct Presence {
     absence: Mutex<Option<String>>,
 }
 
-/// A path and the file that was opened there.
+/// A path and the file opened there.
 #[derive(Debug)]
 struct Present {
     path: PathBuf,
     file: FileNumber,
-    /// Keeps a directory open, so that its number is not given to another one.
+    /// Keeps a directory open, so that the system does not give the number to another directory.
     _held: Option<File>,
 }
 
@@ -37,12 +37,13 @@ fn number_of(path: &Path) -> io::Result<FileNumber> {
 }
 
 impl Presence {
-    /// Watches a file from now on. The caller keeps the file open for as long as this value lives.
+    /// Watches a file from now on. The caller has to keep the file open for the whole life of this value.
     pub(super) fn expect(&self, path: PathBuf) -> io::Result<()> {
         self.push(path, None)
     }
 
-    /// Watches a directory, and keeps it open. (A file is not kept open here, because closing it would release the locks of this process.)
+    /// Watches a directory, and keeps the directory open. (A file is not kept open here, because closing a file would release the locks of
+    /// this process.)
     pub(super) fn expect_directory(&self, path: PathBuf) -> io::Result<()> {
         let held = File::open(&path)?;
         self.push(path, Some(held))
@@ -58,7 +59,7 @@ impl Presence {
         Ok(())
     }
 
-    /// Looks at the files whose names `is_asked` selects. A failure lasts until [`Self::look`] finds all files right.
+    /// Looks at the files selected by `is_asked`. A failure lasts until [`Self::look`] finds all files right.
     pub(super) fn confirm(&self, is_asked: impl Fn(&str) -> bool) -> Result<(), String> {
         let files = self.files.read();
         let asked = files.iter().filter(|present| {
@@ -148,7 +149,7 @@ mod tests {
             fs::write(at(name), name).unwrap();
         }
         let presence = Presence::default();
-        // Keeps the file open, so that its number is not given to the next file.
+        // Keeps the file open, so that the system does not give the number to the next file.
         let _held = File::open(at("a.db")).unwrap();
         presence.expect(at("a.db")).unwrap();
         presence.expect(at("b.db")).unwrap();

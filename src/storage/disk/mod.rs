@@ -1,8 +1,8 @@
-//! The disk of a directory: its free space, the errors of a full disk, and the reserve, which gives room when the disk is full.
+//! The disk of a directory: the free space, the errors of a full disk, and the reserve. The reserve gives room when the disk is full.
 //!
-//! A disk counts as full after a write that found no room, or when the free space is nearly used up. It counts as full until the reserve
-//! is complete again and there is some room beside it. While it is full, writes that add data are refused at once. Writes that remove data
-//! may take room from the reserve.
+//! A disk counts as full after a write found no room, or when the free space is nearly used up. The disk counts as full until the reserve
+//! is complete again and there is some room beside the reserve. While the disk is full, writes with new data are refused at once. Writes
+//! for removals may take room from the reserve.
 
 mod mount;
 mod reserve;
@@ -24,7 +24,7 @@ use self::space::Space;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::http::json::grouped;
 
-/// A file that is created to find out whether there is room, and removed at once.
+/// A probe file. The file is created to find out whether there is room, and removed at once.
 pub(crate) const PROBE_FILE: &str = "reserve.probe";
 
 /// The largest reserve: room for the write-ahead log of the readings between two checkpoints.
@@ -33,7 +33,8 @@ const RESERVE_BYTES_MIN: u64 = 256 << 10;
 /// Smaller disks have no reserve.
 const DISK_BYTES_MIN: u64 = 8 << 20;
 
-/// How much of the reserve is released at a time, so that another program on the same disk gets no more.
+/// The least size of a part of the reserve. The reserve is released in parts, so that another program on the same disk gets only little of
+/// the room.
 const STEP_BYTES_MIN: u64 = 64 << 10;
 
 /// With less room than this, or less than a twentieth of the disk, there is a warning.
@@ -42,7 +43,7 @@ const LOW_BYTES_MAX: u64 = 1 << 30;
 /// After how long the log reports a full disk again.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// The disk that a directory is on.
+/// The disk of a directory.
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: PathBuf,
@@ -54,11 +55,11 @@ pub(crate) struct Disk {
     reserve: Mutex<Reserve>,
     is_full: AtomicBool,
     free_bytes: AtomicU64,
-    /// While the disk is full: when the log reported it last.
+    /// While the disk is full: the time of the last report in the log.
     reported: Mutex<Option<Instant>>,
 }
 
-/// Amounts that depend on the size of the disk.
+/// Limits calculated from the size of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Marks {
     reserve_bytes: u64,
@@ -85,8 +86,8 @@ impl Marks {
 }
 
 impl Disk {
-    /// The disk of a directory, which messages call `role`. With `with_reserve` the directory holds the reserve. Nothing is written before
-    /// the first [`Self::look`].
+    /// The disk of a directory. Messages call the directory `role`. With `with_reserve` the directory holds the reserve. Nothing is written
+    /// before the first [`Self::look`].
     pub(crate) fn of(directory: &Path, role: &'static str, with_reserve: bool) -> Self {
         let space = Space::of(directory).unwrap_or(Space::UNKNOWN);
         let marks = Marks::of(space.total_bytes);
@@ -105,7 +106,7 @@ impl Disk {
             free_bytes: AtomicU64::new(space.free_bytes),
             reported: Mutex::default(),
         };
-        // Logged by the first look, once, however often the start is tried.
+        // The first look logs the state. So the log has a single message, even after many attempts to start.
         let is_full = space.free_bytes < marks.full_bytes;
         disk.is_full.store(is_full, Ordering::Release);
         disk
@@ -151,7 +152,7 @@ impl Disk {
         ))
     }
 
-    /// What is said to whoever wants to add something.
+    /// The error for a write with new data while the disk is full.
     pub(crate) fn full(&self) -> StoreError {
         let free_bytes = self.free_bytes();
         let why = if free_bytes < self.marks.low_bytes.max(self.marks.full_bytes) {
@@ -174,13 +175,13 @@ impl Disk {
         )
     }
 
-    /// The error of a file that found no room. Smaller files may still find room, so the disk does not count as full.
+    /// The error of a file without room on the disk. Smaller files may still find room, so the disk does not count as full.
     pub(crate) fn too_little(&self) -> StoreError {
         self.note_space();
         self.full()
     }
 
-    /// The error of a write that found no room. From now on the disk counts as full.
+    /// The error of a write without room on the disk. From now on the disk counts as full.
     pub(crate) fn ran_out(&self) -> StoreError {
         self.note_space();
         self.fill_up();
@@ -202,7 +203,7 @@ impl Disk {
         tried.is_err_and(|error| is_lack_of_room(&error))
     }
 
-    /// Releases a part of the reserve; false when nothing is left of it.
+    /// Releases a part of the reserve; false when the reserve is empty.
     pub(crate) fn release(&self) -> bool {
         self.fill_up();
         let released = self.reserve.lock().release(self.marks.step_bytes);
@@ -215,7 +216,7 @@ impl Disk {
         }
     }
 
-    /// Runs `work`, again after each release of a part of the reserve, until it finds room.
+    /// Runs `work`. While `work` finds no room, releases a part of the reserve and runs `work` again.
     ///
     /// # Errors
     /// Those of `work`.
@@ -231,8 +232,8 @@ impl Disk {
         }
     }
 
-    /// Measures the free space, fills the reserve if there is room for it, and changes between full and not full. Blocks. To be called
-    /// every second.
+    /// Measures the free space, fills the reserve if there is room for the reserve, and changes between full and not full. Blocks. To be
+    /// called every second.
     pub(crate) fn look(&self) {
         let Some(space) = self.note_space() else {
             return;
@@ -313,7 +314,7 @@ impl Disk {
     }
 }
 
-/// Whether an error means that the disk is full or a quota is used up.
+/// Whether an error means a full disk or a used-up quota.
 pub(crate) fn is_lack_of_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),

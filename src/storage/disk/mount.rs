@@ -1,4 +1,4 @@
-//! The disk of a directory, by the name that an operator knows.
+//! The disk of a directory, with a name known to the operator.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) fn name_of(directory: &Path) -> String {
     }
 }
 
-/// The mount point above a path, and the device. Of two mounts at one mount point the later one hides the other.
+/// The mount point above a path, and the device. If two mounts have the same mount point, the later mount hides the earlier mount.
 fn find(table: &str, path: &Path) -> Option<(PathBuf, String)> {
     let mounts = table.lines().filter_map(|line| {
         // ID, parent, device numbers, root, mount point, options …, a dash, type, device, options.

@@ -1,11 +1,11 @@
-//! The reserve: a file that holds a part of the disk, to be released when the disk is full.
+//! The reserve: a file that occupies a part of the disk. When the disk is full, the reserve is released.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Its name in the data directory.
+/// The name of the file in the data directory.
 pub(crate) const FILE_NAME: &str = "reserve";
 
 #[derive(Debug)]
@@ -16,10 +16,10 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve as the last process left it.
+    /// The reserve in the state after the last process.
     pub(super) fn find(directory: &Path, wanted_bytes: u64) -> Self {
         let path = directory.join(FILE_NAME);
-        // A copy may be a sparse file, which holds no room.
+        // A copy may be a sparse file, and a sparse file occupies no room.
         let held_bytes =
             fs::metadata(&path).map_or(0, |found| found.len().min(found.blocks() * 512));
         Self {
@@ -57,7 +57,7 @@ impl Reserve {
         }
     }
 
-    /// Releases `step_bytes`, or all that is left. Returns the number of released bytes.
+    /// Releases `step_bytes`, or the rest if the rest is smaller. Returns the number of released bytes.
     pub(super) fn release(&mut self, step_bytes: u64) -> io::Result<u64> {
         let left_bytes = self.held_bytes.saturating_sub(step_bytes);
         let released_bytes = self.held_bytes - left_bytes;
@@ -76,20 +76,20 @@ impl Reserve {
         Ok(released_bytes)
     }
 
-    /// Wants no reserve from now on; false if none was wanted before.
+    /// Gives up the reserve: from now on no bytes are wanted. Returns false if no bytes were wanted before.
     pub(super) fn give_up(&mut self) -> bool {
         std::mem::take(&mut self.wanted_bytes) > 0
     }
 }
 
-/// Allocates bytes for a file, from its beginning.
+/// Allocates bytes for a file, from the beginning of the file.
 #[cfg(target_os = "linux")]
 pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     let length = i64::try_from(bytes).map_err(io::Error::other)?;
     Ok(nix::fcntl::posix_fallocate(file, 0, length)?)
 }
 
-/// Writes the bytes on systems that cannot allocate them.
+/// Writes the bytes, on systems that cannot allocate bytes for a file.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;

@@ -6,13 +6,13 @@ use std::path::Path;
 /// The size of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Space {
-    /// The bytes that this process may still use.
+    /// The bytes still available to this process.
     pub(super) free_bytes: u64,
     pub(super) total_bytes: u64,
 }
 
 impl Space {
-    /// The space of a file system that does not report it: so much that nothing is refused.
+    /// The space of a file system that reports no space. The number of free bytes is so large that nothing is refused.
     pub(super) const UNKNOWN: Self = Self {
         free_bytes: u64::MAX,
         total_bytes: 0,

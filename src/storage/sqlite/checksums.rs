@@ -1,7 +1,7 @@
 //! Checksums of rows, as SQL functions: triggers write the checksums, and queries check them.
 //!
 //! * `row_checksum(table, column, …)` is the checksum of a row: of the values, their types, and the name of the table.
-//! * `check_row(stored, computed, what, name)` is 1, or an error that says which row does not match its checksum.
+//! * `check_row(stored, computed, what, name)` is 1, or an error with the name of the row with a wrong checksum.
 //! * `checksums_with(sum, added, taken)` is the sum of the checksums of a table after a change of one row.
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -32,7 +32,7 @@ fn row_checksum(context: &Context<'_>) -> rusqlite::Result<i64> {
     Ok(checksum(values).cast_signed())
 }
 
-/// Hashes each value with its type, and texts and blobs with their length, so that no two different rows give the same bytes.
+/// Hashes each value with the type, and texts and blobs with the length, so that different rows always give different bytes.
 fn checksum<'a>(values: impl Iterator<Item = ValueRef<'a>>) -> u64 {
     let mut hasher = Xxh3::new();
     for value in values {
@@ -71,12 +71,12 @@ fn check_row(context: &Context<'_>) -> rusqlite::Result<bool> {
     ))
 }
 
-/// The message about a row that is not what was written.
+/// The message about a damaged row: the values differ from the written values.
 pub(crate) fn mismatch(what: &str, name: &str) -> String {
     format!("{what} `{name}` {MISMATCH}")
 }
 
-/// The message of an error about a row that does not match its checksum; `None` for other errors.
+/// The message of an error about a row with a wrong checksum; `None` for other errors.
 pub(super) fn mismatch_of(error: &rusqlite::Error) -> Option<&str> {
     match error {
         rusqlite::Error::SqliteFailure(code, Some(message))
@@ -88,7 +88,7 @@ pub(super) fn mismatch_of(error: &rusqlite::Error) -> Option<&str> {
     }
 }
 
-/// A value for a message. A damaged value may have another type than it should have.
+/// A value for a message. A damaged value may have a wrong type.
 pub(crate) fn shown(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => "NULL".to_owned(),

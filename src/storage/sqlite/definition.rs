@@ -1,4 +1,4 @@
-//! What distinguishes one embedded database from another, and how its connections are opened.
+//! The definition of an embedded database: the differences from other databases, and the opening of connections.
 
 use std::path::Path;
 
@@ -7,20 +7,20 @@ use rusqlite::{Connection, OpenFlags};
 use super::{BUSY_TIMEOUT, checksums, damaged, open_untouched, query_error, write_ahead_log};
 use crate::error::StoreError;
 
-/// An embedded database: its file, its tables, and the settings of its connections.
+/// An embedded database: the file, the tables, and the settings of the connections.
 #[derive(Debug)]
 pub(crate) struct DatabaseDefinition {
     /// The file's name in a data directory.
     pub(crate) file_name: &'static str,
     /// The application id in the header of the file, for `file(1)` and for this program.
     pub(crate) application_id: i32,
-    /// The scripts that make the tables, in order. The number of scripts that have run is the `user_version` of the file.
+    /// The scripts to make the tables, in order. The `user_version` of the file counts the finished scripts.
     pub(crate) migrations: &'static [&'static str],
-    /// Writes the rows that a new file begins with, after all migrations.
+    /// Writes the first rows of a new file, after all migrations.
     pub(crate) first_rows: fn(&Connection) -> rusqlite::Result<()>,
     /// Pragmas of every connection.
     pub(crate) pragmas: &'static str,
-    /// Pragmas of the connection that writes, before the file gets its write-ahead log.
+    /// Pragmas of the writing connection, before the file gets a write-ahead log.
     pub(crate) writer_pragmas: &'static str,
     /// How many prepared statements a connection keeps.
     pub(crate) prepared_statements_max: usize,
@@ -29,11 +29,11 @@ pub(crate) struct DatabaseDefinition {
 }
 
 impl DatabaseDefinition {
-    /// Opens the connection that writes, creates the file if it is missing, and brings the tables up to date. What SQLite recovers from
-    /// the write-ahead log is durable when this returns, whatever became of the flushes of an earlier process.
+    /// Opens the writing connection, creates a missing file, and brings the tables up to date. On success all commits recovered from the
+    /// write-ahead log are durable, even if flushes of an earlier process failed.
     ///
     /// # Errors
-    /// When the file cannot be opened, is another program's, is damaged, or was written by a newer version.
+    /// When the file cannot be opened, belongs to another program, is damaged, or was written by a newer version.
     pub(crate) fn open_writer(&self, path: &Path) -> Result<Connection, StoreError> {
         self.make_log_durable(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -41,16 +41,16 @@ impl DatabaseDefinition {
         connection
             .execute_batch(self.writer_pragmas)
             .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
-            // A commit is acknowledged once the write-ahead log is flushed. In WAL mode only FULL flushes it with each commit.
+            // A commit is acknowledged once the write-ahead log is flushed. In WAL mode only FULL flushes the log with each commit.
             .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
-            // `Checkpointer` does it instead, because it has to see every failure.
+            // `Checkpointer` makes the checkpoints instead, because `Checkpointer` has to see every failure.
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
             .map_err(|error| self.open_error(error))?;
         self.migrate(&mut connection)?;
         Ok(connection)
     }
 
-    /// Opens a connection that only reads, beside a server or not. SQLite may make files beside the database.
+    /// Opens a connection for reads only. A server may use the database at the same time. SQLite may make files beside the database.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -58,7 +58,7 @@ impl DatabaseDefinition {
         self.open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
     }
 
-    /// Opens a connection that reads a file that nobody writes to. It makes and changes no file.
+    /// Opens a connection to read a file. No process may write to the file meanwhile. The connection makes and changes no file.
     ///
     /// # Errors
     /// Those of [`open_untouched`].
@@ -68,7 +68,7 @@ impl DatabaseDefinition {
         Ok(connection)
     }
 
-    /// Opens an existing file to read and to change its rows. The tables stay as they are.
+    /// Opens an existing file to read and to change the rows. The tables stay unchanged.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -89,7 +89,7 @@ impl DatabaseDefinition {
         query_error(self.file_name, what, error)
     }
 
-    /// The file does not hold what was written.
+    /// The error for a damaged file: the content differs from the written content.
     pub(crate) fn damaged(&self, what: impl AsRef<str>) -> StoreError {
         damaged(self.file_name, what)
     }

@@ -15,12 +15,12 @@ impl DatabaseDefinition {
         self.migrations.len()
     }
 
-    /// The schema version of a file: the number of migrations that have run. 0 for an empty file; a server that is killed during its first
-    /// start leaves an empty file.
+    /// The schema version of a file: the number of finished migrations. 0 for an empty file. If a server is killed during the first start,
+    /// an empty file remains.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Damaged`] when the file is another program's; [`StoreErrorKind::Unsupported`] when a newer version wrote
-    /// the file.
+    /// [`StoreErrorKind::Damaged`] when the file belongs to another program; [`StoreErrorKind::Unsupported`] when a newer version wrote the
+    /// file.
     pub(crate) fn version_of(&self, connection: &Connection) -> Result<usize, StoreError> {
         let number = |sql: &str| {
             connection

@@ -1,5 +1,5 @@
-//! What the embedded databases share: how they are opened and migrated, how they are read, checksums of rows, the write-ahead log, and
-//! the meaning of SQLite's errors.
+//! The common parts of the embedded databases: opening, migrations, reads, checksums of rows, the write-ahead log, and the meaning of
+//! SQLite's errors.
 
 pub(crate) mod checksums;
 mod definition;
@@ -23,10 +23,10 @@ use crate::error::{StoreError, StoreErrorKind};
 /// How long a connection waits for a lock of another connection.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Errors of input and output that do not concern the disk: memory was missing.
+/// Errors of input and output for lack of memory. The disk has not failed.
 const NO_MEMORY: [c_int; 2] = [ffi::SQLITE_IOERR_NOMEM, ffi::SQLITE_IOERR_SHMMAP];
 
-/// The file does not hold what was written. `file` is the database's name in the data directory.
+/// The error for a damaged file: the content differs from the written content. `file` is the database's name in the data directory.
 pub(crate) fn damaged(file: &str, what: impl AsRef<str>) -> StoreError {
     StoreError::new(
         StoreErrorKind::Damaged,
@@ -78,7 +78,7 @@ pub(crate) fn query_error(file: &str, what: &str, error: rusqlite::Error) -> Sto
         Some(ErrorCode::SystemIoFailure) if !write_ahead_log::is_failure_of_disk(&error) => {
             no_memory(what).with_source(error)
         }
-        // Too many files are open, or the file is missing. The text of SQLite names the path, so it is left to the log.
+        // Too many files are open, or the file is missing. The text of SQLite names the path, so the text goes only to the log.
         Some(ErrorCode::CannotOpen) => {
             StoreError::new(StoreErrorKind::Unavailable, format!("could not {what}"))
                 .with_source(error)
@@ -98,16 +98,16 @@ fn no_memory(what: &str) -> StoreError {
     )
 }
 
-/// Whether a write that SQLite reports as an error of input or output may have failed for lack of room. SQLite knows only one error of
-/// the system as a full disk; an exhausted quota is another one. A failed flush never counts: its data is lost, and the content of the
+/// Whether an error of input or output during a write may mean a lack of room. SQLite recognizes a full disk by a single error of the
+/// system, and an exhausted quota gives another error. A failed flush never counts: the data of the flush is lost, and the content of the
 /// disk is unknown.
 pub(crate) fn may_lack_room(error: &StoreError) -> bool {
     let codes = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE];
     extended_code(error).is_some_and(|code| codes.contains(&code))
 }
 
-/// Whether opening a database may have failed for lack of room. SQLite makes two files beside the database; one is shared memory. An
-/// error of the shared memory counts only while opening: during a commit, the commit may be on the disk already.
+/// Whether opening a database may have failed for lack of room. SQLite makes two files beside the database. The second file is shared
+/// memory. An error of the shared memory counts only while opening: during a commit, the commit may be on the disk already.
 pub(crate) fn may_lack_room_to_open(error: &StoreError) -> bool {
     let codes = [
         ffi::SQLITE_IOERR_SHMOPEN,

@@ -1,5 +1,5 @@
-//! A pool of connections that only read. Requests get a connection in the order in which they came. A read is stopped when its caller
-//! stops waiting.
+//! A pool of connections for reads. Requests get a connection in the order of arrival. When a caller stops waiting, the pool stops the
+//! read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many instructions SQLite runs before it checks whether to go on: a fraction of a millisecond.
+/// SQLite checks after this number of instructions whether the read was stopped. The instructions take a fraction of a millisecond.
 const STEPS: i32 = 100;
 
-/// How long closing waits for reads that are stopped: a read may wait for the disk.
+/// How long closing waits for the stopped reads. A stopped read may still wait for the disk.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connections that only read, opened when they are needed, up to a bound.
+/// Connections for reads. The pool opens a connection when a read needs one, up to a bound.
 pub(crate) struct ReaderPool {
     open: Box<dyn Fn() -> Result<Connection, StoreError> + Send + Sync>,
     idle: Mutex<Vec<Connection>>,
-    /// A permit for each connection. A request that waits for a permit holds no thread.
+    /// A permit for each connection. A request that waits for a permit occupies no thread.
     turns: Arc<Semaphore>,
     readers_max: u32,
     /// Stops every read.
@@ -30,7 +30,7 @@ pub(crate) struct ReaderPool {
 }
 
 impl ReaderPool {
-    /// A pool of up to `readers_max` connections, which `open` makes.
+    /// A pool of up to `readers_max` connections. `open` makes each connection.
     pub(crate) fn new(
         readers_max: u32,
         open: impl Fn() -> Result<Connection, StoreError> + Send + Sync + 'static,
@@ -44,8 +44,8 @@ impl ReaderPool {
         })
     }
 
-    /// Waits for a connection, then runs `work` in a thread that may wait for the disk. When the caller stops waiting, the request leaves
-    /// the queue, or the work is stopped.
+    /// Waits for a connection, then runs `work` in a thread for blocking work. When the caller stops waiting, the request leaves the queue,
+    /// or the work is stopped.
     ///
     /// # Errors
     /// Those of `work`; [`StoreErrorKind::Unavailable`] once the pool is closed.
@@ -94,7 +94,7 @@ impl ReaderPool {
     pub(crate) async fn close(&self) {
         self.stop();
         let all = self.turns.acquire_many(self.readers_max);
-        // A read that waits longer for its disk keeps its connection; nothing else depends on that connection.
+        // A read may wait longer for the disk. Such a read keeps the connection, and nothing else depends on this connection.
         let _ = tokio::time::timeout(STOP_TIMEOUT, all).await;
     }
 }
@@ -117,14 +117,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// The connection. Its statements fail once the read is stopped.
+    /// The connection. Statements fail once the read is stopped.
     pub(crate) fn connection(&self) -> Result<&Connection, StoreError> {
         self.connection
             .as_ref()
             .ok_or_else(|| unexpected("read", "the connection has been returned"))
     }
 
-    /// For loops that work long without the database.
+    /// For long loops without statements.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] once the read is stopped.
@@ -136,7 +136,7 @@ impl Reader {
         }
     }
 
-    /// The token that stops the read.
+    /// The token to stop the read.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
@@ -147,7 +147,7 @@ impl Drop for Reader {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        // The ROLLBACK must not be stopped. A connection that cannot end its transaction is not used again.
+        // The ROLLBACK must not be stopped. If the transaction cannot be ended, the connection is not used again.
         let is_clean = connection.progress_handler(0, None::<fn() -> bool>).is_ok()
             && (connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok());
         let mut idle = self.pool.idle.lock();
@@ -157,7 +157,7 @@ impl Drop for Reader {
     }
 }
 
-/// Runs `work` in a thread that may wait for the disk, and cancels `stop` when the caller stops waiting.
+/// Runs `work` in a thread for blocking work, and cancels `stop` when the caller stops waiting.
 ///
 /// # Errors
 /// Those of `work`.
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// A statement that runs for longer than the tests wait.
+    /// A statement that runs longer than the tests wait.
     const LONG: &str = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers LIMIT 10000000000)
          SELECT count(*) FROM numbers";
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -208,7 +208,7 @@ mod tests {
         (directory, pool)
     }
 
-    /// A read that is under way, with a statement that takes long, in a transaction.
+    /// Begins a read with a long statement in a transaction, and returns during the read.
     async fn long_read(pool: &Arc<ReaderPool>) -> tokio::task::JoinHandle<Result<i64, StoreError>> {
         let (begun, begins) = tokio::sync::oneshot::channel();
         let pool = Arc::clone(pool);
@@ -236,7 +236,7 @@ mod tests {
         let next = pool.read(|reader| {
             let connection = reader.connection()?;
             assert!(connection.is_autocommit());
-            // It is the same connection, and nothing stops it.
+            // The read gets the same connection, and nothing stops the read.
             connection.execute_batch("SELECT * FROM mark").unwrap();
             let sql = LONG.replace("10000000000", "10000");
             Ok(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)))
@@ -265,7 +265,7 @@ mod tests {
                 pool.read(serve).await
             })
         });
-        // Each task takes its place in the order in which they were made.
+        // The tasks enter the queue in the order of creation.
         tokio::task::yield_now().await;
         in_line[1].abort();
         release.send(()).unwrap();

@@ -9,13 +9,13 @@ use url::Url;
 use super::query_error;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Whether a database that no process has open can be read without creating a file. It cannot if its write-ahead log is not empty and the
-/// index of the log (the file with `-shm`) is missing, because SQLite would create the index.
+/// Whether a database can be read without creating a file, while no process has the database open. The answer is no if the write-ahead log
+/// is not empty and the index of the log (the file with `-shm`) is missing, because SQLite would create the index.
 pub(crate) fn can_open_untouched(path: &Path) -> bool {
     path.is_file() && (!has_log(path) || beside(path, "-shm").is_file())
 }
 
-/// Opens a database to read it. No process may write to it meanwhile.
+/// Opens a database for reads. No process may write to the database meanwhile.
 ///
 /// # Errors
 /// [`StoreErrorKind::Unavailable`] when the file is missing, or cannot be read without creating a file.
@@ -35,7 +35,8 @@ pub(crate) fn open_untouched(path: &Path) -> Result<Connection, StoreError> {
             path.display()
         ));
     }
-    // Without a log, SQLite reads only the file and takes no lock. With a log, SQLite reads the index of the log and does not change it.
+    // Without a log, SQLite reads only the file and takes no lock. With a log, SQLite reads the index of the log and does not change the
+    // index.
     let how = if has_log(path) {
         "mode=ro&readonly_shm=1"
     } else {
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn what_is_read_untouched_is_all_that_was_committed_and_no_file_is_made() {
         let directory = tempfile::tempdir().unwrap();
-        // A name with characters that have a meaning in a URL.
+        // A name with special characters of URLs.
         let path = directory.path().join("a?b #c%41.db");
         let writer = Connection::open(&path).unwrap();
         writer
@@ -97,7 +98,7 @@ mod tests {
                  PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO words VALUES ('two')",
             )
             .unwrap();
-        // The files as a killed process leaves them.
+        // The files after the end of a killed process.
         let copied = directory.path().join("killed");
         fs::create_dir(&copied).unwrap();
         for suffix in ["", "-wal", "-shm"] {
@@ -111,7 +112,7 @@ mod tests {
         fs::remove_file(beside(&killed, "-shm")).unwrap();
         let error = open_untouched(&killed).unwrap_err();
         assert!(error.message().contains("words.db-shm"), "{error}");
-        // The files as a process leaves them that has closed the database.
+        // The files after the database was closed.
         writer.close().unwrap();
         assert_eq!(names(directory.path()), ["a?b #c%41.db", "killed"]);
         assert_eq!((count(&path), names(directory.path()).len()), (2, 2));

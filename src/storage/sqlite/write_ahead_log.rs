@@ -1,9 +1,10 @@
-//! The write-ahead log of a database: how it is made durable at a start, when a checkpoint copies it into the database, and what
-//! happens after a flush that failed.
+//! The write-ahead log of a database: the flush of the log at a start, the checkpoints from the log into the database, and the rules after
+//! a failed flush.
 //!
-//! When a flush fails, Linux marks the pages that it could not write as clean. Reads still show these pages, no later flush writes them,
-//! and a power cut loses them. A checkpoint from such pages could lose what it copied. So after a failed flush this program makes no
-//! checkpoint, not even when the database is closed. The next start writes and flushes the whole log again before it recovers from it.
+//! When a flush fails, Linux marks the unwritten pages as clean. Reads still show these pages, no later flush writes the pages, and a power
+//! cut loses the pages. A checkpoint from such pages could lose the copied commits. So after a failed flush this program makes no
+//! checkpoint, not even when the database is closed. The next start writes and flushes the whole log again before SQLite recovers from the
+//! log.
 
 use std::fs::File;
 use std::io;
@@ -26,13 +27,13 @@ use crate::storage::durable_file;
 /// How many bytes of a log are written at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// How long the checkpoint of a start waits for readers, such as a backup. A later checkpoint does as well.
+/// How long the checkpoint of a start waits for readers, such as a backup. After this time a later checkpoint copies the log.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Makes the whole log of a database durable, whatever became of earlier flushes, by writing and flushing it again. To be called while no
+/// Writes and flushes the whole log of a database again. So the log is durable even if earlier flushes failed. To be called while no
 /// process writes to the database, and before SQLite recovers from the log. `file` is the database's name in the data directory.
 ///
-/// The bytes stay the same. So others may read meanwhile, and a power cut takes away nothing that was durable.
+/// The bytes stay the same. So others may read meanwhile, and durable bytes survive a power cut.
 ///
 /// # Errors
 /// When the log cannot be read, written or flushed.
@@ -67,10 +68,11 @@ fn rewrite(log: &Path) -> io::Result<()> {
     log.sync_all()
 }
 
-/// Copies the log into the database and truncates the log. The part that a reader still needs stays for a later checkpoint.
+/// Copies the log into the database and truncates the log. If a reader still needs a part of the log, this part stays for a later
+/// checkpoint.
 ///
 /// # Errors
-/// When the disk fails: the connection then makes no checkpoint any more. When the disk has no room, which loses nothing.
+/// When the disk fails: the connection then makes no checkpoint any more. When the disk has no room: then nothing is lost.
 pub(crate) fn checkpoint(file: &str, connection: &Connection) -> Result<(), StoreError> {
     let truncated = || {
         connection.busy_timeout(CHECKPOINT_TIMEOUT)?;
@@ -97,13 +99,13 @@ pub(crate) fn checkpoint(file: &str, connection: &Connection) -> Result<(), Stor
     }
 }
 
-/// Copies the log into the database and truncates it, as far as readers allow. Returns whether a reader prevented the end.
+/// Copies the log into the database and truncates the log, as far as readers allow. Returns whether a reader prevented the end.
 pub(crate) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
 }
 
-/// Makes a checkpoint when the log has grown, in place of SQLite's `wal_autocheckpoint`. SQLite's does not report a failure, and goes on
-/// after it. Pages that it copied before the failure, and would flush later, could be lost.
+/// Makes a checkpoint when the log has grown, in place of SQLite's `wal_autocheckpoint`. `wal_autocheckpoint` does not report a failure,
+/// and continues after a failure. Pages copied before the failure, and not flushed yet, could be lost.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     /// How many pages the log had after the last commit.
@@ -126,10 +128,10 @@ impl Checkpointer {
         Ok(Self { pages, pages_max })
     }
 
-    /// Makes a checkpoint if one is due. To be called after each commit.
+    /// Makes a checkpoint if a checkpoint is due. To be called after each commit.
     ///
     /// # Errors
-    /// When the disk has failed. Earlier commits are durable; later ones may not be.
+    /// When the disk has failed. Earlier commits are durable; later commits may be lost.
     pub(crate) fn after_commit(&self, connection: &Connection) -> rusqlite::Result<()> {
         if self.pages.load(Ordering::Relaxed) < self.pages_max {
             return Ok(());
@@ -142,14 +144,14 @@ impl Checkpointer {
     }
 }
 
-/// Forbids the checkpoint that SQLite makes when a connection is closed. After a failed flush its flush would report success.
+/// Forbids the checkpoint at the closing of a connection. After a failed flush, the flush of this checkpoint would report success.
 pub(crate) fn forbid_checkpoint_on_close(connection: &Connection) {
     if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
         warn!(%error, "SQLite may make a checkpoint although the disk has failed");
     }
 }
 
-/// Whether an error leaves unknown what is on the disk.
+/// Whether the content of the disk is unknown after an error.
 pub(crate) fn is_failure_of_disk(error: &rusqlite::Error) -> bool {
     let Some(found) = error.sqlite_error() else {
         return false;

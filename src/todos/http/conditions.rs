@@ -1,5 +1,4 @@
-//! The version of a todo that a request is about. The version is the time of the last change; the todo's entity tag is that time in
-//! quotes.
+//! The version of a todo in a request. The version is the time of the last change. The todo's entity tag is this time in quotes.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -14,7 +13,7 @@ pub(super) fn tag(version: Timestamp) -> HeaderValue {
     etag::header_value(&version.to_string()).unwrap_or(HeaderValue::from_static("\"unknown\""))
 }
 
-/// The precondition that `If-Match` states.
+/// The precondition in `If-Match`.
 ///
 /// # Errors
 /// 400 when `If-Match` is malformed, or the request has `If-None-Match`.

@@ -12,20 +12,20 @@ pub(super) type Entries = Vec<(String, Value)>;
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// `null`, or a blank field of a form that may be left blank.
+    /// `null`, or a blank field of a form if the form allows blank fields.
     Null,
     /// Text.
     Text(String),
-    /// A value that no field accepts, with the name of its kind.
+    /// A value of a kind refused by every field, with the name of the kind.
     Other(&'static str),
 }
 
-/// The fields that a client can set.
+/// The fields set by clients.
 pub(super) const KNOWN: [&str; 4] = ["title", "description", "deadline", "status"];
-/// The fields that the server sets.
+/// The fields set by the server.
 const SET_BY_SERVER: [&str; 3] = ["id", "createdAt", "updatedAt"];
 
-/// All fields of a todo. A field that was not sent has its default.
+/// All fields of a todo. A missing field has the default.
 pub(super) struct AllFields {
     pub(super) title: Title,
     pub(super) description: Description,
@@ -55,7 +55,7 @@ pub(super) fn parse_full(entries: Entries) -> Result<AllFields, Problem> {
     }
 }
 
-/// Reads the fields that were sent. A `null` gives a field the default of a new todo.
+/// Reads the sent fields. A `null` gives a field the default of a new todo.
 ///
 /// # Errors
 /// 422 when a field is wrong.
@@ -134,7 +134,7 @@ fn set(change: &mut Change, name: &str, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The problem of one wrong field.
+/// The problem of a wrong field.
 pub(super) fn refused_field(field: &str, reason: String) -> Problem {
     refused(&[(field.to_owned(), reason)])
 }

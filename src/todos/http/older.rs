@@ -1,5 +1,5 @@
-//! The routes of an older todo app, in the formats of that app, for clients that still use them: forms as bodies, integer ids,
-//! deadlines as HTTP dates, and status 200 for a todo that does not exist. `--compatibility none` removes the routes.
+//! The routes of an older todo app, in the formats of the older app, for clients with these formats: forms as bodies, integer ids,
+//! deadlines as HTTP dates, and status 200 for a missing todo. `--compatibility none` removes the routes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +26,7 @@ use crate::todos::{Outcome, Precondition, Todo, TodoStore, free_status};
 
 /// The number of todos in a read.
 const PAGE_TODOS: usize = 200;
-/// The most attempts to remove a todo that others change at the same time.
+/// The limit for the number of attempts to remove a todo while others change the todo.
 const ATTEMPTS_MAX: usize = 5;
 
 const ADDED: &str = "Successfully added todo action";
@@ -70,7 +70,7 @@ async fn add(
     }
 }
 
-/// `GET /request`: all todos, or the todo that a JSON body names.
+/// `GET /request`: all todos, or the todo named in a JSON body.
 async fn all_or_one(
     State(routes): State<Arc<TodoRoutes>>,
     headers: HeaderMap,
@@ -131,7 +131,7 @@ async fn remove(
         let Some(todo) = numbered(&*routes.store, number).await? else {
             return Ok(no_todo());
         };
-        // The answer has the version that is removed.
+        // The answer has the removed version.
         let seen = Precondition::Versions(vec![todo.todo.updated_at]);
         match routes.store.remove(todo.todo.id, &seen).await? {
             Outcome::Done(()) => return Ok(success(&todo, DELETED)),
@@ -155,7 +155,7 @@ async fn numbered(
     Ok(todo.map(|todo| NumberedTodo { number, todo }))
 }
 
-/// The fields in the form that `/api/todos` accepts. Any text is a status; unknown fields are ignored.
+/// The fields in the form for `/api/todos`. Any text is a status; unknown fields are ignored.
 fn known_fields(entries: Entries) -> Entries {
     let known = entries
         .into_iter()
@@ -211,7 +211,7 @@ fn success(todo: &NumberedTodo, message: &str) -> Response {
     json::answer(out)
 }
 
-/// The answer of the older app for a todo that does not exist.
+/// The answer of the older app for a missing todo.
 fn no_todo() -> Response {
     json::answer("{\"error\":\"No todo found\",\"status\":404,\"res\":null}")
 }
@@ -236,7 +236,7 @@ struct Listing {
     count: u64,
     separator: Separator,
     ready: VecDeque<Bytes>,
-    /// The number at which the next page begins; `None` after the last page.
+    /// The first number of the next page; `None` after the last page.
     next: Option<i64>,
 }
 

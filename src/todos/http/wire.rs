@@ -54,7 +54,7 @@ fn write_cursor(cursor: &Cursor, filter: &Filter) -> String {
     )
 }
 
-/// The position that [`write_cursor`] wrote; `None` for a position in the list of another filter.
+/// The position from a text of [`write_cursor`]; `None` for a position in the list of another filter.
 pub(super) fn read_cursor(text: &str, filter: &Filter) -> Option<Cursor> {
     let mut parts = text.splitn(5, ' ');
     let mut part = || parts.next();
@@ -74,7 +74,7 @@ pub(super) fn read_cursor(text: &str, filter: &Filter) -> Option<Cursor> {
     })
 }
 
-/// A hash of a filter, so that a cursor of one list is not accepted in the list of another filter.
+/// A hash of a filter, so that a list refuses a cursor from the list of another filter.
 fn filter_hash(filter: &Filter) -> u64 {
     let micros = |time: Option<Timestamp>| time.map(Timestamp::micros);
     let text = format!(

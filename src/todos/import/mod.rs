@@ -1,8 +1,7 @@
 //! The import of todos from another store.
 //!
-//! An import can be repeated until no client writes to the other store any more. A todo that was changed only in the other store is
-//! updated in this store. A todo that was changed or removed in this store since its import stays unchanged, and the import reports
-//! the difference.
+//! An import can be repeated until no client writes to the other store any more. After a change only in the other store, the import updates
+//! the todo in this store. After a change or a removal in this store, the import leaves the todo unchanged, and reports the difference.
 
 mod older;
 mod source;
@@ -17,8 +16,8 @@ pub use source::{SourcePage, SourceRows, TodoSource};
 use super::Todo;
 use crate::timestamp::Timestamp;
 
-/// A todo with its number. The older todo app used the number as the id. A number is unique in a store, and a store never assigns a
-/// number twice.
+/// A todo with a number. The older todo app used the number as the id. A number is unique in a store, and a store never assigns a number
+/// twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumberedTodo {
     /// The number.
@@ -47,7 +46,7 @@ impl NumberedPage {
 /// A todo of another store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportItem {
-    /// The number in the other store. A todo without a number gets a new one.
+    /// The number in the other store. A todo without a number gets a new number.
     pub number: Option<i64>,
     /// The todo.
     pub todo: Todo,
@@ -67,7 +66,7 @@ impl From<NumberedTodo> for ImportItem {
 pub struct ImportBatch {
     /// The name of the other store.
     pub origin: String,
-    /// Whether the other store has times of creation and change. Otherwise the time of the import stands for both.
+    /// Whether the other store has times of creation and change. Otherwise the time of the import is used for both times.
     pub has_timestamps: bool,
     /// The todos.
     pub items: Vec<ImportItem>,
@@ -80,11 +79,11 @@ pub enum ImportOutcome {
     Added,
     /// The same todo existed already.
     Unchanged,
-    /// The todo was changed only in the other store since its import, and was updated.
+    /// The todo was changed only in the other store since the last import, and was updated.
     Updated,
-    /// The todo was changed in this store since its import, or another todo has its id. It stays unchanged.
+    /// The todo was changed in this store since the last import, or another todo has the same id. The todo in this store stays unchanged.
     ChangedHere,
-    /// The todo was removed in this store since its import. It stays removed.
+    /// The todo was removed in this store since the last import. The todo stays removed.
     RemovedHere,
 }
 
@@ -93,11 +92,11 @@ pub enum ImportOutcome {
 pub struct ImportResult {
     /// The outcome.
     pub outcome: ImportOutcome,
-    /// The number in this store. Differs from the number in the other store when another todo has that number.
+    /// The number in this store. Differs from the number in the other store when another todo has the same number.
     pub number: Option<i64>,
 }
 
-/// What a store has recorded about an imported todo.
+/// The record of a store about an imported todo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ImportRecord {
     pub(super) version: i64,
@@ -105,7 +104,8 @@ pub(super) struct ImportRecord {
 }
 
 impl ImportBatch {
-    /// Decides the outcome for a todo. `current` is the todo with its id in this store, and `record` is from its last import.
+    /// Decides the outcome for a todo. `current` is the todo with the same id in this store, and `record` is from the last import of the
+    /// todo.
     pub(super) fn decide(
         &self,
         item: &ImportItem,
@@ -132,7 +132,7 @@ impl ImportBatch {
         }
     }
 
-    /// Whether two todos are equal in everything that both stores know.
+    /// Whether two todos are equal in all fields known to both stores.
     pub fn is_same(&self, imported: &Todo, current: &Todo) -> bool {
         let values = |todo: &Todo| (todo.id, todo.deadline, todo.status);
         let times = |todo: &Todo| {

@@ -55,7 +55,7 @@ pub(super) fn valid_title(text: &str) -> Title {
     Title::new(text).unwrap_or_else(|error| unreachable!("`{text}` {error}"))
 }
 
-/// Splits a text into descriptions that are short enough. There is at least one.
+/// Splits a text into descriptions of at most the allowed length. There is at least one description.
 pub(super) fn split_description(text: &str) -> Vec<Description> {
     let mut parts = Vec::new();
     let mut remaining = text;

@@ -163,12 +163,12 @@ impl Database {
         }
     }
 
-    /// What an operator should know although the store works.
+    /// Warnings for the operator while the store works.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.lock().clone()
     }
 
-    /// Closes all connections that are not in use.
+    /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         self.pool.close_idle();
     }
@@ -176,7 +176,7 @@ impl Database {
     /// Refuses new statements, and waits for the running ones, up to [`CLOSE_TIME_MAX`].
     pub(super) async fn close(&self) {
         let connections_max = u32::try_from(self.url.connections_max).unwrap_or(u32::MAX);
-        // A peer that does not answer notices the end of the connection later.
+        // A silent peer notices the end of the connection later.
         let _ = timeout(CLOSE_TIME_MAX, self.pool.close(connections_max)).await;
     }
 
@@ -213,7 +213,7 @@ impl Database {
         }
     }
 
-    /// Sends a statement. Behind a pooler the statement has a transaction of its own, because settings last no longer than that.
+    /// Sends a statement. Behind a pooler the statement has a separate transaction, because settings last only for a transaction.
     async fn read(
         &self,
         connection: &mut PgConnection,
@@ -232,7 +232,7 @@ impl Database {
         Ok(rows)
     }
 
-    /// Waits until the tables are up to date. They are not when the server was started during an outage of PostgreSQL.
+    /// Waits until the tables are up to date. If the server was started during an outage of PostgreSQL, the tables may be old or missing.
     async fn wait_for_tables(self: &Arc<Self>) -> Result<(), PostgresError> {
         if self.pool.is_closed() {
             return Err(PostgresError::from_sqlx("", Error::PoolClosed));
@@ -240,7 +240,7 @@ impl Database {
         if self.is_migrated.load(Ordering::Acquire) {
             return Ok(());
         }
-        // One migration at a time, in a task of its own: a request that is dropped must not interrupt the migration.
+        // Only a single migration at a time, in a separate task: a dropped request must not interrupt the migration.
         if let Ok(turn) = self.migrating.try_lock() {
             drop(turn);
             let this = Arc::clone(self);

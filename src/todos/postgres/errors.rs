@@ -7,14 +7,14 @@ use sqlx_core::error::{DatabaseError, Error};
 use crate::error;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// The cause of an error, which decides what the store does next.
+/// The cause of an error. The cause decides the next step of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// This server is shutting down.
     Closed,
     /// PostgreSQL cannot be reached, is starting or stopping, or has too many connections. Ends without an operator.
     Unavailable,
-    /// PostgreSQL rejects the login, or its certificate is wrong. Needs an operator.
+    /// PostgreSQL rejects the login, or the certificate of PostgreSQL is wrong. Needs an operator.
     AccessRefused,
     /// The database does not exist.
     DatabaseMissing,
@@ -34,7 +34,7 @@ pub(super) enum Cause {
     Other,
 }
 
-/// PostgreSQL did not receive the parameters that were sent at the start of the session.
+/// PostgreSQL did not receive the parameters from the start of the session.
 #[derive(Debug, thiserror::Error)]
 #[error("PostgreSQL does not receive the parameters of the session")]
 pub(super) struct PoolerError;
@@ -54,12 +54,12 @@ impl Cause {
     }
 
     fn of_database(error: &dyn DatabaseError) -> Self {
-        // The text is PgBouncer's. PostgreSQL accepts every parameter that this program sends.
+        // The text comes from PgBouncer. PostgreSQL accepts every parameter of this program.
         let message = error.message();
         if message.starts_with("unsupported startup parameter") {
             return Self::UndeclaredPooler;
         }
-        // Older versions of PgBouncer have one code for all refusals.
+        // Older versions of PgBouncer have the same code for all refusals.
         if error.code().as_deref() == Some("08P01") {
             if message.starts_with("no such database") {
                 return Self::DatabaseMissing;
@@ -76,7 +76,7 @@ impl Cause {
     fn of_code(code: &str) -> Self {
         match code {
             "25006" => Self::ReadOnly,
-            // A statement that was cancelled at its time limit; a lock that was not granted in time; a deadlock.
+            // A statement cancelled at the time limit; a lock not granted in time; a deadlock.
             "57014" | "55P03" | "40P01" => Self::Timeout,
             "53100" => Self::DiskFull,
             // The database accepts no connections at the moment (`ALLOW_CONNECTIONS false`).
@@ -85,7 +85,7 @@ impl Cause {
             "42501" => Self::PermissionDenied,
             // A missing table, column or schema.
             "42P01" | "42703" | "3F000" => Self::TablesMissing,
-            // A prepared statement that is missing, or exists already: a pooler has switched the session.
+            // A prepared statement is missing, or exists already: a pooler has switched the session.
             "26000" | "42P05" => Self::UndeclaredPooler,
             _ => match code.get(..2) {
                 Some("28") => Self::AccessRefused,
@@ -139,11 +139,11 @@ impl Cause {
     }
 }
 
-/// An error with its cause, for the caller and for the log.
+/// An error with the cause, for the caller and for the log.
 #[derive(Debug)]
 pub(super) struct PostgresError {
     pub(super) cause: Cause,
-    /// The reason without the action that failed.
+    /// The reason without the failed action.
     pub(super) reason: String,
     error: StoreError,
 }
@@ -189,7 +189,7 @@ impl PostgresError {
         )
     }
 
-    /// An error that this program found, with its own reason.
+    /// An error found by this program, with a special reason.
     pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self {
@@ -199,7 +199,7 @@ impl PostgresError {
         }
     }
 
-    /// An error that this program found, with the usual reason of its cause.
+    /// An error found by this program, with the usual reason of the cause.
     pub(super) fn from_cause(cause: Cause) -> Self {
         Self::new(cause, cause.reason())
     }
@@ -217,7 +217,7 @@ impl PostgresError {
         std::error::Error::source(&self.error).map(error::chain)
     }
 
-    /// The error for the log, without the action that failed.
+    /// The error for the log, without the failed action.
     pub(super) fn for_log(&self) -> StoreError {
         let error = StoreError::new(self.cause.kind(), self.reason.clone());
         match self.source_text() {

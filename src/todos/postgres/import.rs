@@ -146,7 +146,7 @@ impl PostgresTodos {
                 }
                 (ImportOutcome::Updated, Some(current)) => {
                     let todo = batch.updated(&item.todo, &current.todo);
-                    // A client may have changed or removed the todo since it was read.
+                    // A client may have changed or removed the todo after the read.
                     if update(&mut transaction, &todo, &current.todo).await? {
                         imported.push(todo);
                     } else {
@@ -194,9 +194,9 @@ impl PostgresTodos {
 struct Existing {
     /// The todos with the ids of the batch.
     todos: HashMap<TodoId, NumberedTodo>,
-    /// What earlier imports recorded about these todos.
+    /// The records of earlier imports about these todos.
     records: HashMap<TodoId, ImportRecord>,
-    /// The numbers of the batch that other todos have.
+    /// The numbers of the batch already given to other todos.
     numbers_taken: HashSet<i64>,
 }
 
@@ -273,7 +273,7 @@ fn add_columns<'a>(
     values.add(number(|todo| todo.updated_at.micros()))
 }
 
-/// Inserts new todos. A large number first moves the sequence of numbers past it, so that no later todo gets the same number.
+/// Inserts new todos. For a large number, the sequence of numbers first moves past this number, so that no later todo gets the same number.
 async fn insert(
     transaction: &mut Transaction<'_>,
     with_number: &[&ImportItem],
@@ -310,7 +310,7 @@ async fn insert(
     Ok(())
 }
 
-/// Records which versions of these todos came from the other store.
+/// Records the versions of these todos from the other store.
 async fn save_records(
     transaction: &mut Transaction<'_>,
     batch: &ImportBatch,
@@ -360,7 +360,7 @@ async fn update(
     Ok(!rows.is_empty())
 }
 
-/// The todos of rows whose last column is the number.
+/// The todos of rows with the number in the last column.
 pub(super) fn numbered(action: &str, rows: &[PgRow]) -> Result<Vec<NumberedTodo>, StoreError> {
     let row_error = |error: Error| PostgresError::from_sqlx(action, error).into_error();
     let todos = rows.iter().map(|row| {

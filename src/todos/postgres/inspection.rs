@@ -1,4 +1,4 @@
-//! Inspects the schema before anything is created in it: the tables may exist, and another program may use their names.
+//! Inspects the schema before anything is created in the schema: the tables may exist, and another program may use their names.
 
 use sqlx_core::arguments::Arguments as _;
 use sqlx_core::error::Error;
@@ -8,7 +8,7 @@ use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 use super::errors::{Cause, PostgresError};
 use super::statement::read_all;
 
-/// The columns that the first change made. This program needs all of them.
+/// The columns from the first change. This program needs all these columns.
 const COLUMNS: [&str; 9] = [
     "id uuid",
     "title text",
@@ -20,9 +20,9 @@ const COLUMNS: [&str; 9] = [
     "created_at bigint",
     "updated_at bigint",
 ];
-/// The columns that identify the table of the older todo app.
+/// The identifying columns of the table of the older todo app.
 const OLDER_COLUMNS: [&str; 5] = ["id", "title", "description", "deadline", "status"];
-/// The names of everything else that the changes make.
+/// The names of all other results of the changes.
 const OTHER_NAMES: [&str; 5] = [
     "todos_in_order",
     "todos_of_status",
@@ -43,7 +43,7 @@ pub(super) struct TargetSchema {
     pub(super) exists: bool,
     /// Whether the tables of this program exist.
     pub(super) has_tables: bool,
-    /// What an operator should know although the tables can be used.
+    /// Warnings for the operator. The tables can be used.
     pub(super) warnings: Vec<String>,
     user: String,
     may_use: bool,
@@ -55,7 +55,7 @@ pub(super) struct TargetSchema {
     is_owner: bool,
 }
 
-/// A table, index or other relation with a name that this program uses.
+/// A table, index or other relation with a name from this program.
 #[derive(Clone, Debug)]
 pub(super) struct Relation {
     pub(super) name: String,
@@ -68,11 +68,11 @@ pub(super) struct Relation {
     missing_rights: Vec<String>,
 }
 
-/// Finds the schema, and every relation in it with a name that this program uses. Changes nothing.
+/// Finds the schema, and every relation in the schema with a name from this program. Changes nothing.
 ///
 /// # Errors
-/// [`Cause::PermissionDenied`] or [`Cause::TablesMissing`] when the tables must not be made or used: the error names the relation
-/// in the way, and says what to do.
+/// [`Cause::PermissionDenied`] or [`Cause::TablesMissing`] when the tables must not be made or used: the error names the relation in the
+/// way, and gives advice.
 pub(super) async fn inspect(
     connection: &mut PgConnection,
     schema: Option<&str>,
@@ -100,7 +100,7 @@ pub(super) async fn inspect(
     Ok(target)
 }
 
-/// The relations of a schema with one of these names.
+/// The relations of a schema with these names.
 pub(super) async fn relations(
     connection: &mut PgConnection,
     schema: &str,
@@ -252,7 +252,7 @@ impl TargetSchema {
                  'UTF8' TEMPLATE template0",
                 self.database, self.encoding
             );
-            // A store that already works continues with a warning.
+            // A working store continues with a warning.
             match self.has_tables {
                 true => self.warnings.push(message),
                 false => return Err(needs_decision(message)),
@@ -261,7 +261,7 @@ impl TargetSchema {
         Ok(())
     }
 
-    /// Checks the columns and the rights of the table, and notes its owner.
+    /// Checks the columns and the rights of the table, and notes the owner.
     fn use_table(&mut self, todos: &Relation) -> Result<(), PostgresError> {
         let missing: Vec<&str> = COLUMNS
             .into_iter()
@@ -383,7 +383,7 @@ impl TargetSchema {
     }
 }
 
-/// An error that an operator has to resolve. The cause is a missing right, because another attempt fails in the same way.
+/// An error for the operator to resolve. The cause is a missing right, because another attempt fails in the same way.
 fn needs_decision(message: String) -> PostgresError {
     PostgresError::new(Cause::PermissionDenied, message)
 }

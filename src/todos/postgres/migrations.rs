@@ -1,4 +1,4 @@
-//! Brings the tables in PostgreSQL up to date. Of several servers that start at once, one makes the changes.
+//! Brings the tables in PostgreSQL up to date. If several servers start at once, only a single server makes the changes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::inspection::{self, TargetSchema};
 use super::session::quoted;
 use super::statement::read_all;
 
-/// The time limit for the changes, the wait for another server that makes them included.
+/// The time limit for the changes, the wait for the changes of another server included.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The limits of a request are too short for a change of a large table, and for the wait for another server.
@@ -51,11 +51,11 @@ fn all() -> [Migration; 2] {
     ]
 }
 
-/// Makes the missing changes, all in one transaction, under a lock that other servers wait for. Changes of a newer version of this
-/// program stay: a change only ever adds.
+/// Makes the missing changes, all in a single transaction. A lock makes other servers wait. Changes of a newer version of this program
+/// stay: a change only ever adds.
 ///
-/// Inspects the schema first. So tables of other programs stay untouched, and once the tables are up to date, a user needs only
-/// the rights to read and write them.
+/// Inspects the schema first. So tables of other programs stay untouched, and once the tables are up to date, a user needs only the rights
+/// to read and write the tables.
 ///
 /// # Errors
 /// Those of [`inspection::inspect`] and of PostgreSQL. After an error nothing has changed.
@@ -96,7 +96,7 @@ async fn is_up_to_date(
         .all(|change| applied.contains_key(&change.version)))
 }
 
-/// The changes that were made before, each with its checksum.
+/// The earlier changes, each with a checksum.
 async fn applied(
     connection: &mut PgConnection,
     target: &TargetSchema,
@@ -140,7 +140,8 @@ async fn applied(
     Ok(applied)
 }
 
-/// Takes the lock that other servers wait for, older versions of this program included. The lock ends with the transaction.
+/// Takes the lock of the migrations. Other servers wait for the lock, older versions of this program included. The lock ends with the
+/// transaction.
 async fn lock(connection: &mut PgConnection, target: &TargetSchema) -> Result<(), Error> {
     let mut checksum = flate2::Crc::new();
     checksum.update(target.database.as_bytes());
@@ -160,7 +161,7 @@ async fn apply(connection: &mut PgConnection, target: &TargetSchema) -> Result<(
             .await
             .map_err(sqlx_error)?;
     }
-    // An index needs an extension, which may be in another schema. Nothing is created in that schema.
+    // An index needs an extension. The extension may be in another schema. Nothing is created in the other schema.
     let mut values = PgArguments::default();
     let added = values.add(&schema).map_err(Error::Encode);
     added.map_err(sqlx_error)?;

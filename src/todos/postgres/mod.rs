@@ -71,7 +71,7 @@ impl PostgresTodos {
         })
     }
 
-    /// The outcome of a statement with a precondition that found no row.
+    /// The outcome when a statement with a precondition found no row.
     async fn unmatched<T>(&self, id: TodoId) -> Result<Outcome<T>, StoreError> {
         let action = "read a todo";
         let rows = self
@@ -273,7 +273,7 @@ impl TodoStore for PostgresTodos {
                 Ok(())
             }
             Some(error) => {
-                // A new connection may lead to the primary, which accepts writes.
+                // A new connection may lead to the primary, and the primary accepts writes.
                 self.database.close_idle();
                 Err(self
                     .database
@@ -292,7 +292,7 @@ impl TodoStore for PostgresTodos {
     }
 }
 
-/// The problem of a database that answers, if there is one.
+/// The problem in the answer of a database, or `None` without a problem.
 fn problem(row: &PgRow) -> Result<Option<PostgresError>, Error> {
     let (is_read_only, has_table): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
     let missing_rights: Vec<String> = row.try_get(2)?;
@@ -333,7 +333,7 @@ fn versions(precondition: &Precondition) -> Option<Vec<i64>> {
     }
 }
 
-/// The LIKE pattern that matches every text with this text in it.
+/// The LIKE pattern for all texts that contain this text.
 fn pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');

@@ -1,7 +1,7 @@
-//! A pool with a limited number of connections. Each connection serves one statement at a time.
+//! A pool with a limited number of connections. Each connection serves a single statement at a time.
 //!
-//! A connection goes back to the pool only after a statement that succeeded. After an error the connection is closed at once,
-//! without a message to PostgreSQL. So neither a dropped request nor a dead network leaves a broken connection in the pool.
+//! A connection goes back to the pool only after a successful statement. After an error the connection is closed at once, without a message
+//! to PostgreSQL. So neither a dropped request nor a dead network leaves a broken connection in the pool.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use super::backoff::Backoff;
 use super::errors::PostgresError;
 use super::session::Session;
 
-/// A connection that was used more recently than this is not tested before its next use.
+/// A connection is tested before the next use if the last use is longer ago than this.
 const PING_AFTER: Duration = Duration::from_secs(1);
-/// Connections that were idle for this long are closed.
+/// Connections are closed after this idle time.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(300);
 /// Older connections are closed: the name of the host may belong to another machine by then.
 const AGE_MAX: Duration = Duration::from_secs(1800);
@@ -27,9 +27,9 @@ const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The connections of a server to PostgreSQL.
 pub(super) struct Pool {
     session: Session,
-    /// One permit for each connection in use.
+    /// A permit for each connection in use.
     permits: Semaphore,
-    /// The connection that was used last is at the end, so that surplus connections stay idle.
+    /// The most recently used connection is at the end, so that surplus connections stay idle.
     idle: Mutex<Vec<Idle>>,
     connect_backoff: Backoff,
 }
@@ -40,7 +40,7 @@ struct Idle {
     used: Instant,
 }
 
-/// A connection for one statement. Dropping the lease closes the connection; [`Lease::give_back`] keeps it.
+/// A connection for a single statement. Dropping the lease closes the connection; [`Lease::give_back`] keeps it.
 pub(super) struct Lease<'a> {
     pub(super) connection: PgConnection,
     /// Whether the connection has been used before, and may have died since.
@@ -64,7 +64,7 @@ impl Pool {
         &self.session
     }
 
-    /// Waits for a free connection, or makes a new one. The caller limits the time. `action` completes "could not".
+    /// Waits for a free connection, or makes a new connection. The caller limits the time. `action` completes "could not".
     pub(super) async fn lease(&self, action: &str) -> Result<Lease<'_>, PostgresError> {
         let permit = self.permits.acquire().await;
         let permit = permit.map_err(|_| PostgresError::from_sqlx(action, Error::PoolClosed))?;
@@ -105,7 +105,7 @@ impl Pool {
         }
     }
 
-    /// Closes all connections that are not in use.
+    /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);

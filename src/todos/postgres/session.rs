@@ -14,16 +14,16 @@ use super::PostgresUrl;
 use super::errors::PoolerError;
 use super::url::EXTRA_FLOAT_DIGITS;
 
-/// The settings of a connection. A statement ends before its request does, a commit is durable whatever the default of
-/// PostgreSQL, and PostgreSQL closes connections whose client has disappeared.
+/// The settings of a connection. A statement ends before the request ends. A commit is durable for every default of PostgreSQL. PostgreSQL
+/// closes the connection of a vanished client.
 const SETTINGS: &str = include_str!("../sql/postgres/settings.sql");
-/// The same settings for one transaction, because a pooler may give the next transaction another connection.
+/// The same settings for a single transaction, because a pooler may give the next transaction another connection.
 const TRANSACTION_SETTINGS: &str = include_str!("../sql/postgres/transaction_settings.sql");
 
-/// How to connect, and which settings to make.
+/// The options of a connection, and the settings of a session.
 pub(super) struct Session {
     options: PgConnectOptions,
-    /// Whether a pooler may give each transaction another connection. Then settings last for one transaction.
+    /// Whether a pooler may give each transaction another connection. Then settings last only for a single transaction.
     pub(super) is_pooled: bool,
     /// The schema of the tables, once the migration has found it.
     schema: OnceLock<String>,
@@ -54,7 +54,7 @@ impl Session {
         let row = raw_sql("SELECT current_setting('extra_float_digits')")
             .fetch_one(&mut connection)
             .await?;
-        // A pooler drops the parameter that was sent at the start of the session. PostgreSQL does not.
+        // A pooler drops the parameter from the start of the session. PostgreSQL does not.
         if row.try_get::<String, _>(0)? != EXTRA_FLOAT_DIGITS.to_string() {
             return Err(Error::Configuration(Box::new(PoolerError)));
         }
@@ -66,7 +66,7 @@ impl Session {
         Ok(connection)
     }
 
-    /// The SQL that begins a transaction with the settings.
+    /// The SQL to begin a transaction with the settings.
     pub(super) fn begin(&self) -> SqlStr {
         let path = match self.schema.get() {
             Some(schema) => format!("SET LOCAL search_path = {}, pg_temp;", quoted(schema)),

@@ -1,5 +1,5 @@
-//! Reads the todos that are copied to another store: from the table of the older todo app, recognized by its columns, or from the
-//! table of this program. All reads are in one read-only transaction, so they see one snapshot.
+//! Reads the todos for a copy to another store: from the table of the older todo app, recognized by the columns, or from the table of this
+//! program. All reads are in a single read-only transaction, so they see the same snapshot.
 
 use async_trait::async_trait;
 use sqlx_core::arguments::Arguments as _;
@@ -42,7 +42,7 @@ pub(in crate::todos) struct PostgresSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DeadlineColumn {
     Timestamp,
-    /// A type that is not a time, such as a text.
+    /// Any other type, such as a text.
     Other,
 }
 
@@ -85,7 +85,7 @@ impl PostgresSource {
         Ok(source)
     }
 
-    /// Checks that every row has an id of its own. A copy that is repeated finds each todo by its id.
+    /// Checks that every row has a unique id. A repeated copy finds each todo by the id.
     async fn check_ids(&mut self) -> Result<(), StoreError> {
         let sql = format!(
             "SELECT count(*) FILTER (WHERE id IS NULL), count(id) - count(DISTINCT id) FROM {}",

@@ -1,4 +1,4 @@
-//! A statement with its values, and its rows.
+//! A statement, the values for the statement, and the rows in the answer.
 
 use futures_util::TryStreamExt;
 use sqlx_core::error::{BoxDynError, Error};
@@ -9,7 +9,7 @@ use sqlx_postgres::{PgArguments, PgConnection, PgRow};
 
 use crate::todos::row::PAGE_BYTES_MAX;
 
-/// A statement that can be sent again.
+/// A statement. `values` makes the values anew for each attempt.
 pub(super) struct Statement<'a> {
     /// Completes "could not".
     pub(super) action: &'static str,
@@ -18,14 +18,14 @@ pub(super) struct Statement<'a> {
     pub(super) kind: StatementKind,
 }
 
-/// What a statement does, and so what its success shows.
+/// The effect of a statement. The kind tells what the success of the statement proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StatementKind {
     /// Reads todos. May be sent again.
     Read,
     /// Asks whether PostgreSQL accepts writes. May be sent again.
     ReadinessCheck,
-    /// Writes. Sending the statement twice has the same effect as sending it once.
+    /// Writes. The statement has the same effect when it is sent twice.
     RepeatableWrite,
     /// Writes. Must not be sent again.
     Write,
@@ -34,11 +34,11 @@ pub(super) enum StatementKind {
 /// The answer to a statement.
 pub(super) struct Rows {
     pub(super) rows: Vec<PgRow>,
-    /// Whether there are more rows, which were not read.
+    /// Whether unread rows remain.
     pub(super) is_truncated: bool,
 }
 
-/// Sends a statement and reads its rows, up to about [`PAGE_BYTES_MAX`].
+/// Sends a statement and reads rows, up to about [`PAGE_BYTES_MAX`].
 pub(super) async fn read_page(
     connection: &mut PgConnection,
     sql: &'static str,

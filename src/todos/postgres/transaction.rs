@@ -13,7 +13,7 @@ use super::errors::PostgresError;
 use super::pool::Lease;
 use crate::error::StoreError;
 
-/// The time limit of a statement that imports many todos.
+/// The time limit of a statement for the import of many todos.
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// A transaction. Without [`Self::commit`], dropping the transaction closes the connection, and PostgreSQL undoes the changes.
@@ -23,12 +23,12 @@ pub(super) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// The transaction that has begun on this connection. `action` completes "could not".
+    /// The open transaction of this connection. `action` completes "could not".
     pub(super) fn new(lease: Lease<'a>, action: &'static str) -> Self {
         Self { lease, action }
     }
 
-    /// Sends a statement and reads all its rows.
+    /// Sends a statement and reads all rows.
     ///
     /// # Errors
     /// Those of the statement; [`crate::error::StoreErrorKind::Unavailable`] when the statement takes too long.
@@ -48,10 +48,10 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Commits all changes. They are durable when this returns `Ok`.
+    /// Commits all changes. The changes are durable when this returns `Ok`.
     ///
     /// # Errors
-    /// Those of the commit, after which nobody knows whether the changes were made.
+    /// Those of the commit. After such an error nobody knows whether the changes were made.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         let committed = raw_sql("COMMIT").execute(&mut self.lease.connection).await;
         committed.map_err(|error| PostgresError::from_sqlx(self.action, error).into_error())?;

@@ -115,7 +115,7 @@ impl PostgresUrl {
     }
 
     /// Sets whether there is a pooler. PgBouncer rejects the parameter `extra_float_digits`, and drops prepared statements after each
-    /// transaction. Without a pooler, the parameter arrives at PostgreSQL, which shows that there is no pooler.
+    /// transaction. Without a pooler, the parameter arrives at PostgreSQL. So an arrived parameter proves that there is no pooler.
     fn set_pooled(&mut self, is_pooled: bool) {
         self.is_pooled = is_pooled;
         if is_pooled {

@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::storage::app_database::{self, FILE_NAME};
 use crate::storage::sqlite;
 
-/// Parses every row whose checksum is right. Calls `problem` for each row that this program never writes.
+/// Parses every row with a right checksum. Calls `problem` for each row that this program never writes.
 ///
 /// # Errors
 /// When the rows cannot be read.

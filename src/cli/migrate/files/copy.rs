@@ -14,10 +14,10 @@ use crate::files::{
     Publication, TagList,
 };
 
-/// The bytes that are sent to the target at a time.
+/// The number of bytes in each piece for the target.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// The content type that S3 gives to objects stored without one.
+/// The content type of S3 for objects stored without a content type.
 const NO_TYPE: &str = "binary/octet-stream";
 
 pub(super) struct Copying<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Copying<'a> {
     pub(super) tally: &'a Tally,
 }
 
-/// A file to write. Its digest may be unknown until the file is read.
+/// A file to write. The digest may be unknown until the file is read.
 struct Wanted {
     device: DeviceId,
     file: NewFile,
@@ -150,7 +150,7 @@ impl Copying<'_> {
         self.send(content, wanted, there).await
     }
 
-    /// Sends a file on the condition that the target still has `there`, and checks the stored file.
+    /// Sends a file if the target still has `there`, and checks the stored file.
     async fn send(
         &self,
         mut content: ContentStream,
@@ -238,13 +238,13 @@ fn new_file(object: &OlderObject, content_type: ContentType) -> NewFile {
     }
 }
 
-/// Keeps a file of the target that is newer than the file to copy.
+/// Keeps a newer file of the target.
 fn kept(there: Option<&FileInfo>, file: &NewFile) -> Option<Outcome> {
     let there = there?;
     (there.file.time > file.time).then_some(Outcome::Kept)
 }
 
-/// The digest of a content; `None` if its length is not the expected one.
+/// The digest of a content; `None` if the length differs from the expected length.
 async fn digest_of(
     mut content: ContentStream,
     size_bytes: u64,

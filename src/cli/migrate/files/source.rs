@@ -24,7 +24,7 @@ pub(super) enum Layout {
     Keys,
 }
 
-/// An opened source whose layout is not known yet.
+/// An opened source with a layout that is not known yet.
 pub(super) enum Opened {
     Store(Arc<dyn FileStore>),
     Bucket(Box<OlderBucket>, Arc<dyn FileStore>),

@@ -22,7 +22,7 @@ pub(super) enum Outcome {
     Copied(DeviceId, NewFile, NewFile),
     /// The target had the same file: as read, and as the target reports it.
     Same(DeviceId, NewFile, NewFile),
-    /// The target has a newer file, which stays.
+    /// The target has a newer file. The newer file stays.
     Kept,
     /// The file was changed or removed during the copy.
     Changed,

@@ -10,7 +10,7 @@ use crate::random;
 /// The most bytes of a timestamp's text. A key of DynamoDB has at most 2,048 bytes.
 const TEXT_BYTES_MAX: usize = u16::MAX as usize;
 
-/// A reading with the number of its sensor and its timestamp as the table spells it.
+/// A reading with the number of the sensor, and the timestamp in the spelling of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) sensor: u32,
@@ -24,7 +24,7 @@ pub(super) struct Record {
 pub(super) struct Run(BufReader<File>);
 
 impl Run {
-    /// Writes records that are in order.
+    /// Writes ordered records.
     ///
     /// # Errors
     /// The disk fails or is full.

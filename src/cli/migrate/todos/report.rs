@@ -11,9 +11,9 @@ use crate::http::extract::shortened;
 use crate::todos::Status;
 use crate::todos::import::{ImportItem, ImportOutcome, ImportResult, Note, OlderTodo};
 
-/// The most todos that are named in each category.
+/// The limit for the number of named todos in each category.
 const NAMED_MAX: usize = 100;
-/// The most foreign statuses that are listed.
+/// The limit for the number of listed foreign statuses.
 const WORDS_MAX: usize = 100;
 
 /// The counts of a copy.
@@ -31,7 +31,7 @@ pub(super) struct Tally {
     renumbered: Named,
     notes: BTreeMap<Note, Named>,
     words: BTreeMap<String, (u64, Status)>,
-    /// Todos whose foreign status is not in the list.
+    /// Todos with a foreign status outside of the list.
     other_words: u64,
     compared: u64,
     different: Named,
@@ -68,7 +68,7 @@ impl Named {
     }
 }
 
-/// The name of a todo in the report: its number, otherwise its id.
+/// The name of a todo in the report: the number, otherwise the id.
 fn name(arrival: &ImportItem) -> String {
     match arrival.number {
         Some(number) => number.to_string(),
@@ -77,7 +77,7 @@ fn name(arrival: &ImportItem) -> String {
 }
 
 impl Tally {
-    /// Counts a row that was converted to a todo.
+    /// Counts a row after the conversion to a todo.
     pub(super) fn converted(&mut self, number: i64, converted: &OlderTodo) {
         for note in &converted.notes {
             let named = self.notes.entry(*note).or_default();
