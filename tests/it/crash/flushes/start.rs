@@ -50,7 +50,11 @@ async fn a_start_while_a_reader_holds_a_snapshot_checkpoints_later_and_loses_not
     scene.write_until_it_fails::<Readings>(server).await;
     scene.disk.fails("");
     let server = scene.start();
-    assert!(server.log().contains("a later checkpoint empties"), "{}", server.log());
+    assert!(
+        server.log().contains("a later checkpoint empties"),
+        "{}",
+        server.log()
+    );
     scene.write::<Readings>(&server, 5).await;
     drop(reader);
     scene
