@@ -15,6 +15,7 @@ mod emulator;
 mod faults;
 mod file_storage;
 mod files;
+#[cfg(feature = "cloud")]
 mod pgbouncer;
 #[cfg(feature = "cloud")]
 mod port;
@@ -50,6 +51,7 @@ pub use faults::{Fault, FaultProxy};
 pub use file_storage::S3Storage;
 pub use file_storage::{FileStorage, FolderStorage, wait_for_files, wait_for_partial_files};
 pub use files::{FileBackend, FolderBackend};
+#[cfg(feature = "cloud")]
 pub use pgbouncer::PgBouncer;
 #[cfg(feature = "cloud")]
 pub use postgres::Database;
