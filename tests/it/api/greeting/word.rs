@@ -180,6 +180,7 @@ async fn words_set_at_a_time_are_all_answered_and_one_stands() {
     assert!(last < 50);
 }
 
+#[cfg(feature = "cloud")]
 #[test]
 fn a_url_of_the_greeting_with_a_mistake_is_bad_configuration_and_shows_no_password() {
     let directory = tempfile::tempdir().unwrap();
