@@ -7,9 +7,9 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::http::date;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Bounds the doubling, not the pause that a server asks for.
@@ -208,7 +208,7 @@ pub(crate) fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration>
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let date = Timestamp::from_second(date::parse(value)?).ok()?;
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 

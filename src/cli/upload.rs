@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use futures_util::StreamExt;
 use indicatif::{HumanBytes, ProgressBar};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH,
 };
@@ -151,17 +152,13 @@ async fn request(
     Ok(request)
 }
 
+/// All characters but letters, digits and three signs that every server reads in an attribute (RFC 8187).
+const NOT_IN_ATTRIBUTES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
 /// A `Content-Disposition` value with the file name in UTF-8, percent-encoded, so that any name is a valid header.
 fn disposition(name: &str) -> String {
-    let mut text = "attachment; filename*=UTF-8''".to_owned();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    let name = utf8_percent_encode(name, NOT_IN_ATTRIBUTES);
+    format!("attachment; filename*=UTF-8''{name}")
 }
 
 async fn open(path: &Path) -> Result<File> {

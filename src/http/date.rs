@@ -27,7 +27,11 @@ pub fn format(timestamp: Timestamp) -> String {
 
 /// The date of a header, in seconds since 1970. A malformed date is ignored.
 pub fn of_header(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
-    let text = headers.get(name)?.to_str().ok()?;
+    parse(headers.get(name)?.to_str().ok()?)
+}
+
+/// The date in a text, in seconds since 1970; `None` for a malformed date.
+pub fn parse(text: &str) -> Option<i64> {
     let timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(timestamp.as_second())
 }

@@ -1,6 +1,16 @@
 //! The listings of S3, and the encoding of keys in URLs.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+
+/// All characters but letters, digits and the signs that a signature of AWS leaves as they are.
+const NOT_IN_PARAMETERS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// The same without the slash.
+const NOT_IN_PATHS: &AsciiSet = &NOT_IN_PARAMETERS.remove(b'/');
 
 /// A page of a listing, as S3 writes it.
 #[derive(Debug, Deserialize)]
@@ -26,18 +36,12 @@ pub(super) struct ListedObject {
 /// The key as a signature needs it: all characters but letters, digits and a few signs are percent-encoded. A slash is encoded only
 /// in a parameter.
 pub(super) fn encode_key(key: &str, is_parameter: bool) -> String {
-    let mut text = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        let is_plain = byte.is_ascii_alphanumeric()
-            || b"-._~".contains(&byte)
-            || (byte == b'/' && !is_parameter);
-        if is_plain {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    let encoded = if is_parameter {
+        NOT_IN_PARAMETERS
+    } else {
+        NOT_IN_PATHS
+    };
+    utf8_percent_encode(key, encoded).to_string()
 }
 
 /// Decodes a key of a listing, where a plus sign stands for a space.
